@@ -1,0 +1,1 @@
+"""While a workload runs: submit, watch, cancel, resubmit, merge. Knows model."""

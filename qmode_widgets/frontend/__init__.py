@@ -1,0 +1,1 @@
+"""How it reaches a screen. Knows model, control and planning."""

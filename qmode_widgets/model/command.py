@@ -1,0 +1,63 @@
+"""What a user can ask of a workload, and what came of it. A command never runs where it arrives: it is enqueued."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Protocol
+
+from .snapshot import WorkloadSnapshot
+
+
+class Action(StrEnum):
+    """The commands a screen offers."""
+
+    CANCEL = "cancel"                        # one job; `target` is a JobSnapshot.key
+    DROP = "drop"                            # one partition that is not sent yet
+    CANCEL_REMAINING = "cancel_remaining"    # whatever has not started, and what is not sent yet
+    CANCEL_ALL = "cancel_all"
+    CLOSE = "close"                          # no further jobs; queued ones still run
+    RESUBMIT = "resubmit"
+    RESUBMIT_FAILED = "resubmit_failed"
+    REFRESH = "refresh"
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """One click or call. `id` is the sender's and comes back with every answer."""
+
+    id: str
+    workload: str
+    action: Action
+    target: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """The answer to a command: `accepted` at once, then `done` or `failed` with the service's own words."""
+
+    id: str
+    status: str                              # "accepted" | "done" | "failed"
+    message: str = ""
+
+
+class Controllable(Protocol):
+    """What a screen needs of a controller; nothing more crosses from control to frontend."""
+
+    @property
+    def id(self) -> str:
+        """The workload's id."""
+        ...
+
+    def snapshot(self) -> WorkloadSnapshot:
+        """The latest state; no request, never blocks."""
+        ...
+
+    def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
+        """Call back with each changed snapshot, from the watcher's thread; returns what ends it."""
+        ...
+
+    def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
+        """Enqueue; `answer` is called from the command thread, first with `accepted`, then with the outcome."""
+        ...

@@ -1,0 +1,1 @@
+"""Before anything is spent: estimate, limits, forecast, advice. Knows model and control."""
