@@ -1,17 +1,19 @@
 """PUBs into partitions: which part of which PUB goes into which job. Pure: sizes in, slices out.
 
-A `Piece` is a PUB or a stretch of its flattened parameter sets (`start:stop`) or of its shots; a `Partition` is the pieces of one job, in PUB order.
+A `Piece` is a PUB, or a stretch of its flattened parameter sets (`start:stop`), or a part of its shots; a `Partition` is
+the pieces of one job, in PUB order.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A whole PUB (`start is None`), the parameter sets `start:stop` of its flattened shape, or `shots` of its shots."""
+    """A whole PUB (`start` is None), the parameter sets `start:stop` of its flattened shape, or `shots` of its shots."""
 
     pub: int
     start: int | None = None
@@ -50,9 +52,11 @@ def even(pubs: int, parts: int) -> list[Partition]:
     if pubs < 1:
         raise ValueError("there are no PUBs to partition: pass at least one")
     if not 1 <= parts <= pubs:
-        raise ValueError(f"{parts} partitions of {pubs} PUBs: choose between 1 and {pubs}, or split PUBs with qmode.partition(...)")
+        raise ValueError(
+            f"{parts} partitions of {pubs} PUBs: choose between 1 and {pubs}, or split PUBs with qmode.partition(...)"
+        )
     cuts = [round(i * pubs / parts) for i in range(parts + 1)]
-    return [Partition(tuple(Piece(i) for i in range(a, b))) for a, b in zip(cuts, cuts[1:], strict=False)]
+    return [Partition(tuple(Piece(i) for i in range(a, b))) for a, b in pairwise(cuts)]
 
 
 def check(partitions: Sequence[Partition], pubs: int) -> None:
