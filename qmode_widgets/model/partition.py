@@ -1,6 +1,6 @@
 """PUBs into partitions: which part of which PUB goes into which job. Pure: sizes in, slices out.
 
-A `Piece` is a PUB, or a stretch of its flattened parameter sets (`start:stop`), or a part of its shots; a `Partition` is
+A `Piece` is a PUB, or a stretch `start:stop` of its flattened parameter sets, or a part of its shots; a `Partition` is
 the pieces of one job, in PUB order.
 """
 
@@ -13,7 +13,7 @@ from itertools import pairwise
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A whole PUB (`start` is None), the parameter sets `start:stop` of its flattened shape, or `shots` of its shots."""
+    """A whole PUB (no `start`), the parameter sets `start:stop` of its flattened shape, or `shots` of its shots."""
 
     pub: int
     start: int | None = None

@@ -81,7 +81,7 @@ def write(key: AttemptKey, own: list[str] | tuple[str, ...] = ()) -> list[str]:
     tags = [*dict.fromkeys(own), run_tag(key.run), key.tag]
     if len(tags) > MAX_TAGS:
         raise ValueError(
-            f"{len(own)} job tags of your own are too many: the service takes {MAX_TAGS} a job and two of them are ours; "
+            f"{len(own)} job tags of your own are too many: the service takes {MAX_TAGS} a job, two of them ours; "
             f"keep at most {MAX_TAGS - 2}"
         )
     return tags
