@@ -1,8 +1,8 @@
 """Post each partition's attempt exactly once, in order, paced, from one thread a link.
 
-Every attempt ends as posted, refused, or **unknown**: a 5xx, a time-out or a lost connection does not tell whether the
-service created a paid job. An unknown attempt is looked up by its key (a tag only it carries); the listing may lag, so it
-is looked up until `LAG` seconds have passed without finding it, and only then posted again, under the same key. Should
+Every attempt ends as posted, refused, or **unknown**: a 5xx, a time-out or a lost connection does not tell whether a
+paid job was created. An unknown attempt is looked up by its key (a tag only it carries); the listing may lag, so it is
+looked up until `LAG` seconds have passed without finding it, and only then posted again, under the same key. Should
 the first one turn up all the same, the watcher cancels it and says so.
 """
 
