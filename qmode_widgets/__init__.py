@@ -28,7 +28,7 @@ _PLACES = {
     "QmodeError": "control.errors",
 }
 
-__all__ = [*_PLACES, "emulator"]  # noqa: PLE0604
+__all__ = [*_PLACES, "emulator"]
 
 
 def __getattr__(name: str) -> Any:

@@ -86,7 +86,7 @@ class ModeController(Workload):
             raise QmodeError(f"{mode.session_id} is a {type(mode).__name__}: use {right}")
         refuse_local(backend_of(mode))
         if not mode.session_id:
-            raise QmodeError(f"this {cls._kind.__name__} has no id: was it made with create_new=False or on a simulator?")
+            raise QmodeError(f"this {cls._kind.__name__} has no id: was it made with create_new=False?")
 
     @classmethod
     def open(

@@ -58,7 +58,7 @@ def attach(id_: str, service: QiskitRuntimeService | None = None) -> Workload:
     Raises:
         QmodeError: no instance of this service knows the id, or it cannot be asked.
     """
-    if not isinstance(id_, str) or not id_.strip():
+    if not str(id_).strip():
         raise QmodeError(f"{id_!r} is no id: pass the id of a session, batch, job or run as text")
     id_ = id_.strip().removeprefix(tags.PREFIX)
     if (existing := registry.find(id_)) is not None:
