@@ -11,6 +11,7 @@ from ..model import tags
 from ..model.command import Action, Command, Outcome
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
+from ..model.text import table
 from . import ending, sending
 from .errors import QmodeError, ServiceError, SubmissionError
 from .guards import Guards
@@ -529,6 +530,9 @@ class Workload:
             if shown is not None:
                 return shown
         return {"text/plain": repr(self)}
+
+    def __str__(self) -> str:
+        return table(self.snapshot())
 
     def __repr__(self) -> str:
         shot = self.snapshot()
