@@ -6,6 +6,8 @@ Importing this package imports neither qiskit nor anywidget: each public name is
 from __future__ import annotations
 
 import importlib
+import sys
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -46,9 +48,27 @@ def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
 
 
+@cache
 def _wire() -> None:
     """Lend the lower floors what lives above them. Runs once, when the first name is used."""
+    from .control.workload import registry
+    from .frontend.display import display
+    from .frontend.hub import hub
+
+    registry.display = display
+    registry.on_add(hub.register)
+
+
+def _connect() -> None:
+    """In a kernel: answer the sidebar from now on, whether or not a workload is there yet."""
+    from .frontend.hub import hub
+
+    hub.connect()
 
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:
     return [{"src": "labextension", "dest": "qmode-widgets"}]
+
+
+if "ipykernel" in sys.modules:
+    _connect()
