@@ -19,6 +19,7 @@ from .service import (
     drain_before_close,
     instance_of,
     is_local,
+    max_time_of,
     note_closed,
     open_mode,
 )
@@ -71,7 +72,7 @@ class ModeController(Workload):
         except ServiceError as error:
             raise QmodeError(f"the service does not know the {self._mode} {ledger.id}: {error}") from error
         ledger.seen()
-        self._mode_object, self._max_time = mode, getattr(mode, "_max_time", None)
+        self._mode_object, self._max_time = mode, max_time_of(mode)
         self._on_exit = on_exit or self._default_on_exit()
         drain_before_close(mode, self._drain)
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)

@@ -435,6 +435,18 @@ def instance_of(backend: Any) -> str | None:
     return getattr(backend, "_instance", None)
 
 
+def noise_model_of(primitive: Any) -> Any:
+    """The noise model given to an estimator's options, None where there is none or the options know none."""
+    found = getattr(getattr(getattr(primitive, "options", None), "resilience", None), "layer_noise_model", None)
+    return None if found is None or type(found).__name__ == "UnsetType" else found
+
+
+def max_time_of(mode: Any) -> int | None:
+    """The max TTL a session or batch was opened with, in seconds."""
+    found: int | None = mode._max_time
+    return found
+
+
 def drain_before_close(mode: Session, drain: Callable[[], None]) -> None:
     """Let `drain` run before the user's `with Batch(...)` closes it: partitions may still wait to be sent.
 
