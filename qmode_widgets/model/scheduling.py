@@ -26,8 +26,8 @@ Rules, from the execution-modes guide; those marked * are our reading where the 
 - Max TTL starts with the workload's first job and never pauses: at its end queued jobs fail, running ones finish.
   Interactive TTL: active without unfinished jobs for that long means inactive. Active TTL (sessions): running jobs
   finish, then inactive*; jobs left go through the queue. A workload without any job for `empty_close` closes.
-- `close`: no further jobs, queued ones run. `cancel_workload`: queued jobs are cancelled, running ones finish. Closed is
-  final.
+- `close`: no further jobs, queued ones run. `cancel_workload`: queued jobs are cancelled, running ones finish. A closed
+  workload never reopens.
 - Usage: a batch is billed the sum of its jobs, a session the time it is active, idle included. A job that a user
   cancelled or that failed by a user's error is billed what it consumed until then, by a system error nothing.
 """

@@ -133,6 +133,7 @@ def test_close_runs_the_queue_and_cancel_empties_it():
 def test_a_workload_without_jobs_closes_after_half_an_hour(mode):
     s = Scheduler()
     s.open(0, "w", mode)
+    s.advance(0)
     assert s.next_event_time() == 1800
     s.advance(1800)
     assert (s.workloads["w"].state, s.workloads["w"].why) == (WorkloadState.CLOSED, "empty")
