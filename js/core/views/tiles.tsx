@@ -88,7 +88,7 @@ export function PartitionsTile({ jobs, filter, onFilter }: { jobs: readonly JobS
   return (
     <div class="qm-tile qm-parts">
       <h4>{jobs.every(job => job.partition !== null) ? 'Partitions' : 'Jobs'}</h4>
-      <div class="qm-strip" role="img" aria-label={by.map(([state, n]) => `${n} ${jobFace(state).word}`).join(', ') || 'none yet'}>
+      <div class={`qm-strip ${jobs.length > 14 ? 'qm-dense' : ''}`} role="img" aria-label={by.map(([state, n]) => `${n} ${jobFace(state).word}`).join(', ') || 'none yet'}>
         {jobs.length <= CELLS ? <Cells jobs={jobs} /> : by.map(([state, n]) => (
           <b key={state} class={`qm-cell qm-job-${state}`} style={{ flexGrow: n }} title={`${n} ${jobFace(state).word}`} />))}
       </div>
