@@ -18,7 +18,7 @@ from typing import Any
 from ..model.partition import Partition, Piece
 from ..model.timing import OVERHEAD, TYPICAL_LENGTH, Timing, quick
 from .settings import settings
-from .work import Executions, PubWork, Work, analyse
+from .work import Executions, Learning, PubWork, Work, analyse
 
 SUB_JOB_EXECUTIONS = 10_000_000   # an estimator job beyond this is split into sub-jobs [guide: job limits]
 LOADING = 1e-5                    # seconds an instruction, high end: two jobs of 40 100×100 circuits take ~6 s more
@@ -144,10 +144,13 @@ def high_execution(work: Work, length: float) -> float:
     return work.rep_delay + length + max(TYPICAL_LENGTH, work.initialisation)
 
 
-def job_usage(work: Work, parts: Sequence[tuple[PubWork, float]]) -> UsageEstimate:
-    """What one job will be billed."""
+def job_usage(
+    work: Work, parts: Sequence[tuple[PubWork, float]], learning: Sequence[Learning] | None = None
+) -> UsageEstimate:
+    """What one job will be billed; `learning` where it is known better than from the options."""
     pubs = tuple(pub_usage(work, item, part) for item, part in parts)
-    learning = work.learning([item for item, _ in parts])
+    if learning is None:
+        learning = work.learning([item for item, _ in parts])
     executions = sum(p.executions for p in pubs)
     upper = sum(item.executions.high * part for item, part in parts)
     circuit = sum(p.executions * p.length for p in pubs)
@@ -169,7 +172,7 @@ def _estimate(
     breakdown: Breakdown,
     high: float,
     executions: float,
-    learning: Sequence[Any],
+    learning: Sequence[Learning],
     sub_jobs: int,
     pubs: tuple[PubUsage, ...],
 ) -> UsageEstimate:
@@ -253,15 +256,16 @@ def counted_usage(
         ValueError: counts below 0, or a backend without durations.
     """
     if not (math.isfinite(executions) and executions >= 0 and learning_executions >= 0 and jobs >= 1):
-        raise ValueError(f"executions={executions}, learning={learning_executions}, jobs={jobs}: count from 0 (jobs: 1)")
+        given = f"executions={executions}, learning_executions={learning_executions}, jobs={jobs}"
+        raise ValueError(f"{given}: executions are 0 or more, jobs at least 1")
     timing = Timing.of(backend)
     chosen = settings(primitive, {"resilience_level": 0})
     delay = timing.rep_delay if rep_delay is None else rep_delay
     work = Work(chosen, timing, backend, [], [], delay, timing.assumed)
     seconds = length if length is not None else (depth or 0.0) * timing.typical_layer() + timing.measure
     per_job = PubWork(0, (), 1, executions / jobs, Executions.exactly(executions / jobs), seconds)
-    learned = PubWork(1, (), 1, 1, Executions.exactly(learning_executions / jobs), timing.measure)
-    job = job_usage(work, [(per_job, 1.0), (learned, 1.0)])
+    learned = Learning("learning", Executions.exactly(learning_executions / jobs), timing.measure)
+    job = job_usage(work, [(per_job, 1.0)], [learned] if learning_executions else [])
     return total([job] * jobs, work)
 
 

@@ -147,7 +147,7 @@ def analyse(
         ValueError: no PUBs, a backend without durations, or options that it refuses.
     """
     timing = Timing.of(backend) if timing is None else timing
-    if shots is not None and (isinstance(shots, bool) or not isinstance(shots, int) or shots < 1):
+    if shots is not None and (type(shots) is bool or not hasattr(shots, "__index__") or shots < 1):
         raise ValueError(f"shots={shots!r}: give a whole number of at least 1")
     rep_delay = timing.rep_delay if settings.rep_delay is None else settings.rep_delay
     if (bounds := timing.rep_delay_range) and not bounds[0] <= rep_delay <= bounds[1]:
@@ -273,7 +273,7 @@ class _Reader:
                 qubits = tuple(circuit.find_bit(q).index for q in instruction.qubits)
                 known = (target[instruction.operation.name] or {}).get(qubits)
                 exponent += 5 * (getattr(known, "error", None) or 0.0)
-        cap = self.work.settings.pec_overhead or math.inf
+        cap = math.inf if self.work.settings.pec_overhead is None else self.work.settings.pec_overhead
         overhead = min(math.exp(min(exponent, 700.0)), cap)
         high = cap if cap < math.inf else overhead**2
         self.assumed.append(
