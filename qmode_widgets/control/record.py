@@ -1,0 +1,165 @@
+"""What this kernel knows of one attempt at one partition: filled by the submission and by the service's listings."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from ..model.partition import Partition
+from ..model.snapshot import JobSnapshot, JobState, Usage
+from ..model.tags import AttemptKey
+from .service import Captured, Json
+
+_STATES = {
+    "QUEUED": JobState.QUEUED,
+    "RUNNING": JobState.RUNNING,
+    "COMPLETED": JobState.DONE,
+    "FAILED": JobState.FAILED,
+    "CANCELLED": JobState.CANCELLED,
+}
+RAN_TOO_LONG = 1305
+METRICS_TRIES = 40                  # a job whose usage never becomes complete is left at its last figure
+
+
+def seconds(stamp: object) -> float | None:
+    """The service's ISO time as seconds since the epoch; None where it has none."""
+    if not isinstance(stamp, str):
+        return None
+    try:
+        return datetime.fromisoformat(stamp).timestamp()
+    except ValueError:
+        return None
+
+
+@dataclass
+class Record:
+    """Mutable, guarded by its ledger's lock. `snapshot()` is what leaves."""
+
+    state: JobState
+    key: AttemptKey | None = None
+    partition: Partition | None = None
+    captured: Captured | None = None               # let go once the job exists: a payload may be megabytes
+    job_id: str | None = None
+    workload: str | None = None                    # the session or batch it was posted into
+    data: Json = field(default_factory=dict)       # the job's last listing
+    metrics: Json = field(default_factory=dict)
+    note: str | None = None
+    superseded: bool = False
+    doubted: bool = False                          # the answer to its submission was lost once
+    cancel_when_found: bool = False                # cancelled while in doubt
+    own_tags: tuple[str, ...] = ()
+    group: str | None = None
+    spans: tuple[tuple[float, float], ...] = ()
+    asked_metrics: int = 0
+    _snapshot: JobSnapshot | None = None
+
+    @property
+    def row(self) -> str:
+        """The key of its row."""
+        if self.key is not None:
+            return self.key.row
+        return self.job_id or "?"
+
+    def touch(self) -> None:
+        """Something changed: the next `snapshot()` is made anew."""
+        self._snapshot = None
+
+    def read(self, data: Json) -> bool:
+        """Take over a listing of the job; True where something a user sees changed."""
+        if data == self.data:
+            return False
+        old = self.snapshot()
+        self.data = data
+        said = str((data.get("state") or {}).get("status") or data.get("status") or "").upper()
+        state = _STATES.get(said, self.state)
+        if state is JobState.CANCELLED and self.reason_code == RAN_TOO_LONG:
+            state = JobState.FAILED                # the client reads it so too: it ran over its cost limit
+        if not (self.state.final and not state.final):       # a lagging listing does not bring a job back to life
+            self.state = state
+        if self.state.on_service or self.state is JobState.DONE:
+            self.note = None
+        self.touch()
+        return old != self.snapshot()
+
+    @property
+    def reason_code(self) -> int | None:
+        """The service's failure code; the client accepts both spellings, so do we."""
+        state = self.data.get("state") or {}
+        code = state.get("reason_code", state.get("reasonCode"))
+        try:
+            return None if code is None else int(code)
+        except (TypeError, ValueError):
+            return None
+
+    @property
+    def usage_final(self) -> bool:
+        """The service will not change this job's usage any more."""
+        return self._reported()[1] == "final"
+
+    @property
+    def needs_metrics(self) -> bool:
+        """Ended, and its final usage or its times are not known yet; the service is not asked for ever."""
+        ended = self.state.final and self.job_id is not None and self.asked_metrics < METRICS_TRIES
+        return ended and not (self.usage_final and self.metrics)
+
+    def _reported(self) -> tuple[float | None, str]:
+        for source in (self.metrics, self.data):
+            usage = source.get("usage") or {}
+            if usage.get("status") == "complete":
+                return _number(usage.get("qpu_charge_time_seconds")), "final"
+        for source in (self.metrics, self.data):
+            used = _number((source.get("usage") or {}).get("qpu_charge_time_seconds"))
+            if used:                               # 0 while pending says nothing
+                return used, "running"
+        return None, "none"
+
+    def usage(self) -> Usage:
+        """What the job used, or is expected to use."""
+        reported, status = self._reported()
+        served = _number(self.data.get("estimated_running_time_seconds"))
+        expected, formula = None, None
+        if self.partition is not None and self.partition.expected is not None:
+            expected, formula = self.partition.expected, self.partition.formula
+        elif served is not None:
+            expected, formula = served, "the service's own estimate"
+        return Usage(reported=reported, status=status, estimated=expected, formula=formula)  # type: ignore[arg-type]
+
+    def snapshot(self) -> JobSnapshot:
+        """The frozen view; the same object as long as nothing changed."""
+        if self._snapshot is None:
+            state = self.data.get("state") or {}
+            times: dict[str, Any] = self.metrics.get("timestamps") or {}
+            usage = self.usage()
+            self._snapshot = JobSnapshot(
+                key=self.row,
+                state=self.state,
+                job_id=self.job_id,
+                run=self.key.run if self.key else None,
+                partition=self.key.partition if self.key else None,
+                of=self.key.of if self.key else None,
+                attempt=self.key.attempt if self.key else 0,
+                superseded=self.superseded,
+                pubs=self.partition.label if self.partition else None,
+                service_status=state.get("status") or self.data.get("status"),
+                note=self.note,
+                reason=state.get("reason"),
+                reason_code=self.reason_code,
+                reason_solution=state.get("reason_solution") or state.get("reasonSolution"),
+                created=seconds(self.data.get("created")),
+                running=seconds(times.get("running")),
+                finished=seconds(times.get("finished")) or seconds(self.data.get("ended")),
+                usage=usage,
+                qpu_used=bool(usage.reported),
+                private=bool(self.data.get("private")) or bool(self.captured and self.captured.private),
+                tags=self.own_tags,
+                program=(self.data.get("program") or {}).get("id")
+                or (self.captured.program_id if self.captured else None),
+                group=self.group,
+                spans=self.spans,
+            )
+        return self._snapshot
+
+
+def _number(value: object) -> float | None:
+    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None
