@@ -21,7 +21,7 @@ class Control:
         """GET."""
         return self._ask("GET", path, timeout, params=params)
 
-    def post(self, path: str, **values: Any) -> dict[str, Any]:
+    def post(self, path: str, /, **values: Any) -> dict[str, Any]:
         """POST."""
         return self._ask("POST", path, 30, json=values)
 
