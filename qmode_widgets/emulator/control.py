@@ -134,6 +134,10 @@ class Faults:
         """The service's clock is shown so many seconds ahead; 0 ends it."""
         self._control.post("faults", skew=seconds)
 
+    def use_up(self, instance: str, seconds: float) -> None:
+        """An instance ("emulator-open", …) has used so many seconds more than its jobs have; 0 ends it."""
+        self._control.post("faults", instance=instance, used=seconds)
+
     def expire_token(self) -> None:
         """Every access token given so far becomes invalid."""
         self._control.post("faults", expire=True)

@@ -327,7 +327,13 @@ def _change_faults(app: App, instance: Instance, request: Request, _: str) -> An
                 setattr(service.clock if name == "skew" else service.faults, name, value)
     except (TypeError, ValueError) as error:
         raise bad_request(str(error)) from None
+    if "used" in asked:
+        crn = next((crn for crn, i in INSTANCES.items() if asked.get("instance") in (crn, i.name)), None)
+        if crn is None or type(asked["used"]) not in (int, float):
+            raise bad_request("give the name of an instance and a number of seconds")
+        service.used_elsewhere[crn] = asked["used"]
     if asked.get("clear"):
+        service.used_elsewhere.clear()
         service.faults.clear()
         service.clock.skew = 0.0
         service.resume()

@@ -56,6 +56,7 @@ class Service:
         self.faults = faults
         self.changed = asyncio.Condition()
         self._random = random.Random(options.seed)  # noqa: S311 - jitter, no secret
+        self.used_elsewhere: dict[str, float] = {}
         self._live: dict[str, Live] = {}
         self._submissions: deque[float] = deque()
         self._wake: asyncio.TimerHandle | None = None
@@ -253,7 +254,7 @@ class Service:
         now = self.clock.now()
         active = self.store.all_workloads("instance = ? AND mode = 'dedicated' AND state = 'active'", [instance.crn])
         running = sum(self._fresh(dict(row))["usage"] - row["usage"] for row in active)
-        return self.store.used(instance.crn, now - PERIOD) + float(running)
+        return self.store.used(instance.crn, now - PERIOD) + float(running) + self.used_elsewhere.get(instance.crn, 0.0)
 
     def queue_length(self, device: Device) -> int:
         """Jobs waiting or running on a backend."""
