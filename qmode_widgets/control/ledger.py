@@ -28,6 +28,7 @@ class Ledger:
 
     def __init__(self, link: Link, id_: str, mode: Mode, backend: str) -> None:
         self.link, self.id, self.mode, self.backend = link, id_, mode, backend
+        self.service_id = id_                               # moves on when failed work is resubmitted into a new one
         self.lock = threading.RLock()
         self.news = threading.Condition(self.lock)          # wait() and result() sleep on it
         self.records: dict[str, Record] = {}
@@ -40,8 +41,11 @@ class Ledger:
         self.limits: dict[str, Limit] = {}
         self.cap: float | None = None
         self.instance_left: float | None = None
-        self.idle_before: float = 0.0                       # idle seconds of a session between jobs that have ended
         self.group: str | None = None
+        self.runs: list[str] = []                           # in order of submission
+        self.duplicates: list[Record] = []                  # found on the service, to be cancelled and reported
+        self.listed_once = False                            # ended jobs were listed: none is missed
+        self.past_usage = 0.0                               # of the sessions this one continues
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._event_ids = itertools.count(1)
         self._observers: list[Observer] = []
@@ -67,6 +71,8 @@ class Ledger:
         """Take over the service's session object."""
         with self.lock:
             before = self.session.get("state")
+            if self.session.get("accepting_jobs") is False:
+                data = data | {"accepting_jobs": False}     # an answer that overtook the closing: it never reopens
             self.session = data
             now = data.get("state")
             if before is not None and now != before:
@@ -116,6 +122,25 @@ class Ledger:
             self.state is WorkloadState.CLOSED or self.session.get("accepting_jobs") is False
         )
 
+    @property
+    def quiet(self) -> bool:
+        """Nothing new can appear in its listings."""
+        return self.listed_once and self.state is WorkloadState.CLOSED
+
+    def singles(self) -> list[Record]:
+        """Jobs in job mode that no run tag ties together: each is asked for by its id."""
+        if self.mode != "job":
+            return []
+        with self.lock:
+            return [r for r in self.records.values() if r.key is None and r.job_id and r not in self.duplicates]
+
+    def next_deadline(self) -> float | None:
+        """The next moment at which a timer of the service runs out, on its clock."""
+        ttl = self.snapshot().ttl
+        now = self.link.now()
+        ends = (ttl.max_deadline, ttl.interactive_deadline, ttl.active_deadline, ttl.empty_deadline)
+        return min((t for t in ends if t is not None and t > now), default=None)
+
     def current(self) -> list[Record]:
         """The records that no later attempt superseded."""
         with self.lock:
@@ -144,6 +169,7 @@ class Ledger:
             )
             return WorkloadSnapshot(
                 id=self.id,
+                service_id=self.service_id,
                 mode=self.mode,
                 backend=self.backend,
                 state=state,
@@ -183,10 +209,9 @@ class Ledger:
         if self.mode == "session":
             elapsed = self.session.get("elapsed_time")
             final = state is WorkloadState.CLOSED
-            if elapsed is not None:
-                total = float(elapsed)
-            elif final:
-                total = None
+            total = None if elapsed is None else float(elapsed)
+            if total is not None:
+                total += self.past_usage
             idle = self._idle()
             formula = "a session's usage is the wall-clock time it is active, idle included"
         elif state is WorkloadState.CLOSED and self.session.get("elapsed_time") is not None and not told:

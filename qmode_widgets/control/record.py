@@ -19,6 +19,7 @@ _STATES = {
     "CANCELLED": JobState.CANCELLED,
 }
 RAN_TOO_LONG = 1305
+METRICS_TRIES = 40                  # a job whose usage never becomes complete is left at its last figure
 
 
 def seconds(stamp: object) -> float | None:
@@ -40,13 +41,16 @@ class Record:
     partition: Partition | None = None
     captured: Captured | None = None               # let go once the job exists: a payload may be megabytes
     job_id: str | None = None
+    workload: str | None = None                    # the session or batch it was posted into
     data: Json = field(default_factory=dict)       # the job's last listing
     metrics: Json = field(default_factory=dict)
     note: str | None = None
     superseded: bool = False
-    doubted: bool = False                          # its submission's answer was once lost: a duplicate may turn up
+    doubted: bool = False                          # the answer to its submission was lost once
+    cancel_when_found: bool = False                # cancelled while in doubt
     own_tags: tuple[str, ...] = ()
     group: str | None = None
+    learns: bool = False                           # a noise learner's: its result is a noise model
     spans: tuple[tuple[float, float], ...] = ()
     asked_metrics: int = 0
     _snapshot: JobSnapshot | None = None
@@ -96,8 +100,9 @@ class Record:
 
     @property
     def needs_metrics(self) -> bool:
-        """Ended, and its final usage or its times are not known yet."""
-        return self.state.final and self.job_id is not None and not (self.usage_final and self.metrics)
+        """Ended, and its final usage or its times are not known yet; the service is not asked for ever."""
+        ended = self.state.final and self.job_id is not None and self.asked_metrics < METRICS_TRIES
+        return ended and not (self.usage_final and self.metrics)
 
     def _reported(self) -> tuple[float | None, str]:
         for source in (self.metrics, self.data):

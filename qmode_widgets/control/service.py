@@ -24,7 +24,8 @@ from functools import cache, reduce
 from typing import Any
 
 import requests
-from qiskit_ibm_runtime import Batch, IBMBackend, QiskitRuntimeService, Session
+from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService, Session
+from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.decoders.defaults import DEFAULT_DECODERS
 from qiskit_ibm_runtime.decoders.result_decoder import ResultDecoder
 from qiskit_ibm_runtime.json import RuntimeEncoder
@@ -434,13 +435,20 @@ def instance_of(backend: Any) -> str | None:
     return getattr(backend, "_instance", None)
 
 
-def account_key(service: QiskitRuntimeService) -> int:
-    """Two service objects of one account need two watchers only if they are two objects."""
-    return id(service)
+def noise_model_of(primitive: Any) -> Any:
+    """The noise model given to an estimator's options, None where there is none or the options know none."""
+    found = getattr(getattr(getattr(primitive, "options", None), "resilience", None), "layer_noise_model", None)
+    return None if found is None or type(found).__name__ == "UnsetType" else found
 
 
-def drain_before_close(mode: Session, drain: Callable[[], None]) -> None:
-    """Let `drain` run before the user's `with Batch(...)` closes it: partitions may still wait to be sent.
+def max_time_of(mode: Any) -> int | None:
+    """The max TTL a session or batch was opened with, in seconds."""
+    found: int | None = mode._max_time
+    return found
+
+
+def around_close(mode: Session, drain: Callable[[], None], closed: Callable[[], None]) -> None:
+    """Let `drain` run before the user's `with Batch(...)` closes it (partitions may wait to be sent), `closed` after.
 
     `__exit__` calls `self.close()`, so the wrap sits on this one object, under the name the user knows.
     """
@@ -451,22 +459,51 @@ def drain_before_close(mode: Session, drain: Callable[[], None]) -> None:
             drain()
         finally:
             original()
+            closed()
 
     mode.close = close
 
 
-def open_mode(kind: type[Batch] | type[Session], backend: Any, max_time: int | str | None) -> Any:
-    """A new batch or session. `Session.__init__` makes the request on the client's session, which re-posts on 5xx.
+def open_mode(kind: type[Session], backend: Any, max_time: int | str | None) -> Any:
+    """A new batch or session, by the client's own request, which is posted again on 5xx.
 
-    An empty workload created twice costs nothing: a session bills from its first job's start, and an empty one closes
-    by itself.
+    Harmless here: an empty workload costs nothing, and an unused session closes by itself.
+
+    Raises:
+        ServiceError: the service refuses; with its code and solution, which the client's error hides.
     """
-    return kind(backend=backend, max_time=max_time)
+    try:
+        return kind(backend=backend, max_time=max_time)
+    except RequestsApiError as error:
+        cause = error.__cause__
+        answer = getattr(cause, "response", None)
+        if answer is not None:
+            raise _error(answer) from error
+        raise ServiceError(str(error.message), status=error.status_code) from error
 
 
-def attach_mode(kind: type[Batch] | type[Session], id_: str, backend: Any, *, accepting: bool) -> Any:
+def attach_mode(kind: type[Session], id_: str, backend: Any, *, accepting: bool) -> Any:
     """A `Session` or `Batch` object for an existing id, without `from_id`, which switches the active instance."""
     mode = kind(backend, create_new=False)
     mode._session_id = id_
     mode._active = accepting
     return mode
+
+
+def note_closed(mode: Any) -> None:
+    """Tell the user's object that it takes no further jobs, as its own `close()` would."""
+    mode._active = False
+
+
+def backend_named(service: QiskitRuntimeService, name: str, instance: str) -> Any:
+    """The backend object of an instance; the user's active instance stays what it was."""
+    active = service._active_api_client
+    try:
+        return service.backend(name, instance=instance)
+    finally:
+        service._active_api_client = active
+
+
+def instances_of(service: QiskitRuntimeService) -> list[str]:
+    """The CRNs this service object has clients for."""
+    return [crn for crn in service._get_api_clients() if crn]

@@ -1,8 +1,8 @@
 """Post each partition's attempt exactly once, in order, paced, from one thread a link.
 
-Every attempt ends as posted, refused, or **unknown**: a 5xx, a time-out or a lost connection does not tell whether the
-service created a paid job. An unknown attempt is looked up by its key (a tag only it carries); the listing may lag, so it
-is looked up until `LAG` seconds have passed without finding it, and only then posted again, under the same key. Should
+Every attempt ends as posted, refused, or **unknown**: a 5xx, a time-out or a lost connection does not tell whether a
+paid job was created. An unknown attempt is looked up by its key (a tag only it carries); the listing may lag, so it is
+looked up until `LAG` seconds have passed without finding it, and only then posted again, under the same key. Should
 the first one turn up all the same, the watcher cancels it and says so.
 """
 
@@ -13,12 +13,13 @@ import itertools
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 from .errors import ServiceError, UnreachableError
 from .pacing import Pacer
-from .service import Link
+from .service import PAGE, Json
 
 log = logging.getLogger(__name__)
 
@@ -43,11 +44,23 @@ class Attempt:
     looks: int = 0
 
 
+class Poster(Protocol):
+    """What the submitter needs of a link."""
+
+    def post_job(self, body: str) -> str:
+        """Create a job; its id."""
+        ...
+
+    def jobs(self, *, tags: Sequence[str] = (), limit: int = PAGE, oldest_first: bool = False) -> Json:
+        """A page of the jobs that carry the tags."""
+        ...
+
+
 class Submitter:
     """A daemon thread that runs while there is something to send."""
 
-    def __init__(self, link: Link, *, lag: float = LAG) -> None:
-        self._link, self.lag = link, lag
+    def __init__(self, link: Poster, *, lag: float = LAG, clock: Callable[[], float] = time.monotonic) -> None:
+        self._link, self.lag, self._clock = link, lag, clock
         self.pacer = Pacer()
         self._due: list[tuple[float, int, Attempt]] = []
         self._order = itertools.count()
@@ -75,35 +88,55 @@ class Submitter:
     def _run(self) -> None:
         while True:
             with self._wake:
-                self._due = [entry for entry in self._due if entry[2].doubt_since is not None or entry[2].wanted()]
-                heapq.heapify(self._due)
-                if not self._due:
+                pause = self._pause()
+                if pause is None:
                     self._thread = None
                     return
-                at, order, attempt = self._due[0]
-                now = time.monotonic()
-                if attempt.doubt_since is None:
-                    at = max(at, self.pacer.due(now))
-                if at > now:
-                    self._wake.wait(min(at - now, 1.0))
+                if pause > 0:
+                    self._wake.wait(min(pause, 1.0))
                     continue
-                heapq.heappop(self._due)
-            try:
-                again = self._look_up(attempt) if attempt.doubt_since is not None else self._post(attempt)
-            except Exception:
-                log.exception("submitting %s failed inside", attempt.tag)
-                attempt.refused(ServiceError("an error of qmode_widgets itself, see the log", status=0))
-                continue
-            if again is not None:
-                with self._wake:                    # keeps its place: PUB order is the order of submission
-                    heapq.heappush(self._due, (again, order, attempt))
+            self.step()
+
+    def _pause(self) -> float | None:
+        """Seconds until something is due; None when nothing is left. Holds the lock."""
+        self._due = [entry for entry in self._due if entry[2].doubt_since is not None or entry[2].wanted()]
+        heapq.heapify(self._due)
+        if not self._due:
+            return None
+        now = self._clock()
+        return max(0.0, min(self._when(entry, now) for entry in self._due) - now)
+
+    def _when(self, entry: tuple[float, int, Attempt], now: float) -> float:
+        """A look-up is due at its own time; a submission also has to keep the pace."""
+        return entry[0] if entry[2].doubt_since is not None else max(entry[0], self.pacer.due(now))
+
+    def step(self) -> float | None:
+        """Do what is due, one request at most. Returns the pause until something is due again, None when done."""
+        with self._wake:
+            pause = self._pause()
+            if pause is None or pause > 0:
+                return pause
+            now = self._clock()
+            entry = min(self._due, key=lambda e: (self._when(e, now), e[1]))
+            self._due.remove(entry)
+        _, order, attempt = entry
+        try:
+            again = self._look_up(attempt) if attempt.doubt_since is not None else self._post(attempt)
+        except Exception:
+            log.exception("submitting %s failed inside", attempt.tag)
+            attempt.refused(ServiceError("an error of qmode_widgets itself, see the log", status=0))
+            again = None
+        with self._wake:
+            if again is not None:                   # keeps its place: PUB order is the order of submission
+                heapq.heappush(self._due, (again, order, attempt))
+            return self._pause()
 
     def _post(self, attempt: Attempt) -> float | None:
         """One POST. Returns when to come back, or None when the attempt is settled."""
         try:
             job_id = self._link.post_job(attempt.body())
         except ServiceError as error:
-            now = time.monotonic()
+            now = self._clock()
             if error.status == 429:
                 wait = self.pacer.refused(now, error.retry_after)
                 attempt.waiting(f"the service asked to wait {wait:.0f} s: too many submissions")
@@ -118,28 +151,28 @@ class Submitter:
             wait = RETRY[min(attempt.tries, len(RETRY) - 1)]
             attempt.tries += 1
             attempt.waiting(f"{error}: trying again in {wait:.0f} s")
-            return time.monotonic() + wait
-        self.pacer.accepted(time.monotonic())
+            return self._clock() + wait
+        self.pacer.accepted(self._clock())
         attempt.posted(job_id)
         return None
 
     def _doubt(self, attempt: Attempt, why: str) -> float:
-        attempt.doubt_since, attempt.looks = time.monotonic(), 0
+        attempt.doubt_since, attempt.looks = self._clock(), 0
         attempt.unknown(why)
         return attempt.doubt_since + LOOK_UP[0]
 
     def _look_up(self, attempt: Attempt) -> float | None:
         """Is there a job with this attempt's key? Only a listing that answered, after the lag, counts as a no."""
-        asked = time.monotonic()
+        asked = self._clock()
         try:
             found = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)["jobs"]
         except (ServiceError, UnreachableError, KeyError) as error:
             wait = getattr(error, "retry_after", None) or LOOK_UP[-1]
             attempt.unknown(f"its answer was lost and the service cannot be asked now: {error}")
-            return time.monotonic() + float(wait)
+            return self._clock() + float(wait)
         if found:
             attempt.doubt_since = None
-            self.pacer.accepted(time.monotonic())
+            self.pacer.accepted(self._clock())
             attempt.posted(str(found[0]["id"]))
             return None
         if attempt.doubt_since is not None and asked - attempt.doubt_since >= self.lag:

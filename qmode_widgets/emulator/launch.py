@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 IDLE_EXIT = 3600.0
 _START = 60.0
-DEFAULTS: dict[str, Any] = {"speed": 20.0, "rate_limit": False}
+DEFAULTS: dict[str, Any] = {"speed": 2.0, "rate_limit": False}
 _ENVIRONMENT = threading.Lock()
 
 

@@ -1,24 +1,41 @@
 """PUBs into partitions: which part of which PUB goes into which job. Pure: sizes in, slices out.
 
 A `Piece` is a PUB, or a stretch `start:stop` of its flattened parameter sets, or a part of its shots; a `Partition` is
-the pieces of one job, in PUB order.
+the pieces of one job, in PUB order. `model/merge.py` cuts the PUBs accordingly and puts the results together again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
+from math import prod
 
 
 @dataclass(frozen=True, slots=True)
 class Piece:
-    """A whole PUB (no `start`), the parameter sets `start:stop` of its flattened shape, or `shots` of its shots."""
+    """A whole PUB (no `start`), the parameter sets `start:stop` of its flattened shape, or `shots` of its shots.
+
+    `shape` comes with `start`: the shape of the PUB's parameter sets, padded on the left with ones to the PUB's own
+    rank. For a sampler PUB that is the PUB's shape; for an estimator PUB the ones stand where only observables vary,
+    and every piece carries all of those.
+    """
 
     pub: int
     start: int | None = None
     stop: int | None = None
     shots: int | None = None
+    shape: tuple[int, ...] | None = None
+
+    @property
+    def whole(self) -> bool:
+        """The PUB as it is, with all its parameter sets and shots."""
+        return self.start is None and self.shots is None
+
+    @property
+    def sets(self) -> int | None:
+        """How many parameter sets it carries; None for all of them."""
+        return None if self.start is None or self.stop is None else self.stop - self.start
 
     def __str__(self) -> str:
         part = f"{self.pub}" if self.start is None else f"{self.pub}[{self.start}:{self.stop}]"
@@ -36,7 +53,7 @@ class Partition:
     @property
     def label(self) -> str:
         """Which PUBs, short: `6–7`, `3[0:40]`, `1, 4`."""
-        whole = all(p.start is None and p.shots is None for p in self.pieces)
+        whole = all(p.whole for p in self.pieces)
         pubs = [p.pub for p in self.pieces]
         if whole and len(pubs) > 1 and pubs == list(range(pubs[0], pubs[0] + len(pubs))):
             return f"{pubs[0]}–{pubs[-1]}"
@@ -60,22 +77,61 @@ def even(pubs: int, parts: int) -> list[Partition]:
 
 
 def check(partitions: Sequence[Partition], pubs: int) -> None:
-    """Refuse partitions that lose or repeat a PUB.
+    """Refuse partitions that lose or repeat any part of a PUB.
+
+    Shots are checked where they are known: in `merge.cut`, against the PUB's own.
 
     Raises:
-        ValueError: naming the PUB that is missing, repeated or unknown.
+        ValueError: naming the PUB and the part of it that is missing, repeated or unknown.
     """
-    whole: dict[int, int] = {}
-    for p in partitions:
-        if not p.pieces:
-            raise ValueError("a partition without PUBs: drop it")
-        for piece in p.pieces:
+    pieces: dict[int, list[Piece]] = {}
+    for number, partition in enumerate(partitions):
+        if not partition.pieces:
+            raise ValueError(f"partition {number} has no PUBs: drop it")
+        for piece in partition.pieces:
             if not 0 <= piece.pub < pubs:
-                raise ValueError(f"a partition names PUB {piece.pub}, but there are PUBs 0 to {pubs - 1} only")
-            if piece.start is None and piece.shots is None:
-                whole[piece.pub] = whole.get(piece.pub, 0) + 1
-    named = {piece.pub for p in partitions for piece in p.pieces}
-    if missing := sorted(set(range(pubs)) - named):
-        raise ValueError(f"PUB {missing[0]} is in no partition: every PUB must be in exactly one")
-    if twice := [pub for pub, n in whole.items() if n > 1]:
-        raise ValueError(f"PUB {twice[0]} is in {whole[twice[0]]} partitions: every PUB must be in exactly one")
+                raise ValueError(f"partition {number} names PUB {piece.pub}, but there are PUBs 0 to {pubs - 1} only")
+            pieces.setdefault(piece.pub, []).append(piece)
+    for pub in range(pubs):
+        if pub not in pieces:
+            raise ValueError(f"PUB {pub} is in no partition: every PUB must be in exactly one")
+        _check_pub(pub, pieces[pub])
+
+
+def _check_pub(pub: int, pieces: Sequence[Piece]) -> None:
+    if any(p.whole for p in pieces):
+        if len(pieces) > 1:
+            raise ValueError(f"PUB {pub} is in {len(pieces)} partitions: every PUB must be in exactly one")
+        return
+    if bad := next((p for p in pieces if p.shots is not None and p.shots < 1), None):
+        raise ValueError(f"PUB {pub}: a piece of {bad.shots} shots; a piece needs at least one")
+    stretches = _stretches(pub, pieces)
+    for piece in pieces:
+        if piece.shots is None and (times := stretches[piece.start, piece.stop]) > 1:
+            raise ValueError(f"PUB {pub}: {piece} is there {times} times: every part must be in exactly one partition")
+    if None in {start for start, _ in stretches}:
+        if len(stretches) > 1:
+            raise ValueError(f"PUB {pub} is split by shots in one place and by parameter sets in another: choose one")
+        return
+    size = prod(pieces[0].shape or ())
+    at = 0
+    for start, stop in sorted((a or 0, b or 0) for a, b in stretches):
+        if start != at:
+            what = "in no partition" if start > at else "in more than one partition"
+            raise ValueError(f"PUB {pub}: the parameter sets {min(at, start)}:{max(at, start)} are {what}")
+        at = stop
+    if at != size:
+        raise ValueError(f"PUB {pub}: the partitions carry the parameter sets 0:{at}, the PUB has {size}")
+
+
+def _stretches(pub: int, pieces: Iterable[Piece]) -> dict[tuple[int | None, int | None], int]:
+    """How often each stretch occurs (more than once only for shots)."""
+    counts: dict[tuple[int | None, int | None], int] = {}
+    shapes = {p.shape for p in pieces if p.start is not None}
+    if len(shapes) > 1:
+        raise ValueError(f"PUB {pub}: its pieces name different shapes: {', '.join(map(str, shapes))}")
+    for p in pieces:
+        if p.start is not None and (p.stop is None or p.shape is None or not 0 <= p.start < p.stop):
+            raise ValueError(f"PUB {pub}: the piece {p} needs 0 ≤ start < stop and the shape of the parameter sets")
+        counts[p.start, p.stop] = counts.get((p.start, p.stop), 0) + 1
+    return counts

@@ -170,9 +170,10 @@ class JobSnapshot:
 class WorkloadSnapshot:
     """A session, a batch, or the jobs of one run in job mode."""
 
-    id: str
+    id: str                                        # the controller's: stays when a new workload continues this one
     mode: Mode
     backend: str
+    service_id: str | None = None                  # the service's id of the session or batch now
     state: WorkloadState = WorkloadState.UNKNOWN
     accepting_jobs: bool | None = None
     state_reason: str | None = None

@@ -2,6 +2,8 @@
 
     qmode:<run>                               groups the jobs of one `submit` call
     qmode:<run>:<partition>.<of>.<attempt>    the deterministic key of one partition's attempt
+    qmode@<pieces>                            which PUBs, and which parts of them, the partition carries
+    qmode#<label>                             the iteration it belongs to
 
 A submission whose answer was lost is looked up by its key. IBM takes 8 tags a job and seems to limit their length
 (code 1205); ours stay under 40 characters.
@@ -11,9 +13,12 @@ from __future__ import annotations
 
 import re
 import secrets
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
-PREFIX = "qmode:"
+from .partition import Partition, Piece
+
+PREFIX, LAYOUT, GROUP = "qmode:", "qmode@", "qmode#"
 MAX_TAGS = 8
 _ATTEMPT = re.compile(r"qmode:([a-z0-9]{6,12}):(\d{1,5})\.(\d{1,5})\.(\d{1,3})")
 _RUN = re.compile(r"qmode:([a-z0-9]{6,12})")
@@ -53,35 +58,131 @@ def run_tag(run: str) -> str:
     return PREFIX + run
 
 
-def read(tags: list[str] | tuple[str, ...]) -> tuple[AttemptKey | None, tuple[str, ...]]:
-    """The attempt a job's tags name, if any, and the user's own tags.
+def is_run(text: str) -> bool:
+    """It has the form of a run id."""
+    return _RUN.fullmatch(run_tag(text)) is not None
 
-    A tag that only looks like ours (a partition outside its run, a second key) is left to the user.
-    """
+
+@dataclass(frozen=True, slots=True)
+class Meaning:
+    """What the tags of a job say: ours, as far as they are there and whole, and the user's own."""
+
+    key: AttemptKey | None
+    partition: Partition | None
+    group: str | None
+    own: tuple[str, ...]
+
+
+def read(tags: Sequence[str]) -> Meaning:
+    """What a job's tags say. One that only looks like ours (a partition outside its run) is left to the user."""
     key: AttemptKey | None = None
     for tag in tags:
         if (m := _ATTEMPT.fullmatch(tag)) and int(m[2]) < int(m[3]):
             key = AttemptKey(m[1], int(m[2]), int(m[3]), int(m[4]))
             break
-    ours = {key.tag, run_tag(key.run)} if key else set()
-    return key, tuple(tag for tag in tags if tag not in ours)
+    if key is None:
+        return Meaning(None, None, None, tuple(tags))
+    partition, rest = _read_layout([t for t in tags if t not in (key.tag, run_tag(key.run))])
+    group = next((t[len(GROUP) :] for t in rest if t.startswith(GROUP)), None)
+    return Meaning(key, partition, group, tuple(t for t in rest if not t.startswith(GROUP)))
 
 
-def write(key: AttemptKey, own: list[str] | tuple[str, ...] = ()) -> list[str]:
+def write(
+    key: AttemptKey, own: Sequence[str] = (), partition: Partition | None = None, group: str | None = None
+) -> list[str]:
     """The tags of one attempt's job: the user's own, then ours.
 
     Raises:
         ValueError: more tags than the service takes (8), or one that looks like ours.
     """
     for tag in own:
-        if tag.startswith(PREFIX):
-            raise ValueError(
-                f"the tag {tag!r} begins with {PREFIX!r}, which marks the jobs of qmode_widgets: use another tag"
-            )
-    tags = [*dict.fromkeys(own), run_tag(key.run), key.tag]
+        if tag.startswith((PREFIX, LAYOUT, GROUP)):
+            raise ValueError(f"the tag {tag!r} is of the kind qmode_widgets marks its jobs with: use another tag")
+    ours = [run_tag(key.run), key.tag]
+    if partition is not None and partition.pieces:
+        ours += write_layout(partition.pieces)
+    if group:
+        ours.append(GROUP + group)
+    tags = [*dict.fromkeys(own), *ours]
     if len(tags) > MAX_TAGS:
         raise ValueError(
-            f"{len(own)} job tags of your own are too many: the service takes {MAX_TAGS} a job, two of them ours; "
-            f"keep at most {MAX_TAGS - 2}"
+            f"{len(own)} job tags of your own and {len(ours)} of ours are more than the {MAX_TAGS} the service takes: "
+            "use fewer tags, or partitions of consecutive PUBs, which need one tag to describe"
         )
     return tags
+
+
+# --- which PUBs a job carries ------------------------------------------------------------------------------------
+
+_PIECE = re.compile(r"(\d+)(?:-(\d+))?(?:\[(\d+):(\d+)/([\dx]*)\])?(?:\*(\d+))?")
+_LONGEST = 60                      # of one layout tag; a longer layout goes on in a further tag
+
+
+def write_layout(pieces: Sequence[Piece]) -> list[str]:
+    """The pieces of a partition as tags: `qmode@0-3.7[0:40/5x8].9*1000` is PUBs 0 to 3, the parameter sets 0:40 of
+    PUB 7 of shape (5, 8), and 1,000 of PUB 9's shots. Mostly one tag; `read` understands them.
+    """
+    words: list[str] = []
+    first = last = -2
+    for p in [*pieces, None]:
+        if p is not None and p.whole and p.pub == last + 1:
+            last = p.pub
+            continue
+        if first >= 0:
+            words.append(f"{first}" if first == last else f"{first}-{last}")
+        first = last = -2
+        if p is None:
+            break
+        if p.whole:
+            first = last = p.pub
+            continue
+        word = f"{p.pub}"
+        if p.start is not None:
+            word += f"[{p.start}:{p.stop}/{'x'.join(map(str, p.shape or ()))}]"
+        words.append(word if p.shots is None else f"{word}*{p.shots}")
+    tags = [""]
+    for word in words:
+        if tags[-1] and len(LAYOUT) + len(tags[-1]) + len(word) + 1 > _LONGEST:
+            tags.append("")
+        tags[-1] += f".{word}" if tags[-1] else word
+    return [LAYOUT + t if i == 0 else f"{LAYOUT}+{i}.{t}" for i, t in enumerate(tags)]
+
+
+def _read_layout(tags: Sequence[str]) -> tuple[Partition | None, tuple[str, ...]]:
+    """The partition a job's tags describe, if they do, and the tags that are not about it.
+
+    Tags come back from the service in any order: continuations are numbered.
+    """
+    ours = [t for t in tags if t.startswith(LAYOUT)]
+    own = tuple(t for t in tags if not t.startswith(LAYOUT))
+    if not ours:
+        return None, own
+    parts: dict[int, str] = {}
+    for t in ours:
+        text = t[len(LAYOUT) :]
+        number, _, rest = text[1:].partition(".") if text.startswith("+") else ("0", "", text)
+        if not number.isdigit():
+            return None, tuple(tags)
+        parts[int(number)] = rest
+    if sorted(parts) != list(range(len(parts))):
+        return None, tuple(tags)
+    pieces: list[Piece] = []
+    for word in ".".join(parts[i] for i in range(len(parts))).split("."):
+        m = _PIECE.fullmatch(word)
+        if m is None:
+            return None, tuple(tags)                # somebody else's tag
+        pub, to, start, stop, shape, shots = m.groups()
+        if start is None and shots is None:
+            pieces += [Piece(i) for i in range(int(pub), int(to or pub) + 1)]
+            continue
+        dims = tuple(int(n) for n in shape.split("x") if n) if shape is not None else None
+        pieces.append(
+            Piece(
+                int(pub),
+                None if start is None else int(start),
+                None if stop is None else int(stop),
+                None if shots is None else int(shots),
+                dims,
+            )
+        )
+    return Partition(tuple(pieces)), own

@@ -1,0 +1,13 @@
+import { mkdirSync } from 'node:fs';
+import { build } from 'esbuild';
+
+const common = {
+  bundle: true, format: 'esm', minify: true, target: 'es2022', jsx: 'automatic', jsxImportSource: 'preact',
+  loader: { '.css': 'text', '.svg': 'text' }, legalComments: 'none', logLevel: 'warning', charset: 'utf8',
+};
+
+// 1. The cell: one self-contained module for anywidget.
+mkdirSync('../qmode_widgets/static', { recursive: true });
+await build({ ...common, entryPoints: ['cell/index.ts'], outfile: '../qmode_widgets/static/widget.js' });
+// 2. The JupyterLab plugin: @jupyterlab/* and @lumino/* come from JupyterLab itself; @jupyter/builder packs the rest.
+await build({ ...common, entryPoints: ['lab/index.ts'], outfile: 'lib/index.js', external: ['@jupyterlab/*', '@lumino/*'] });

@@ -1,0 +1,61 @@
+/**
+ * The cell's entry: core over an anywidget model. Messages come over the widget's comm; clicks take the sidebar's control
+ * channel where our JupyterLab extension offers it (a busy kernel serves that at once), else the comm.
+ */
+import { mountCell } from '../core/mount';
+import { Store } from '../core/store';
+import { bridge } from './bridge';
+
+interface Model {
+  get(name: string): unknown;
+  send(content: unknown): void;
+  on(event: string, callback: (value: never) => void): void;
+  off(event: string, callback: (value: never) => void): void;
+}
+
+/** What the kernel puts into the widget's state when a page opens it. */
+interface Start {
+  hello?: unknown;
+  snapshot?: unknown;
+  workload?: string;
+}
+
+/** Called once for each widget: the transport belongs to the model, the views to the cells that show it. */
+export default function widget() {
+  let store: Store | null = null;
+
+  function initialize({ model }: { model: Model }): () => void {
+    const made: Store = new Store(request => {
+      if (!bridge.send(made.hello?.process ?? '', request)) model.send(request);
+      return true;
+    });
+    const start = (): void => {
+      const { hello, snapshot } = startOf(model);
+      made.receive(hello);
+      made.receive(snapshot);
+    };
+    const custom = (message: unknown): void => made.receive(message);
+    model.on('msg:custom', custom);
+    model.on('change:_start', start);
+    start();
+    made.attach(startOf(model).workload);
+    store = made;
+    return () => {
+      model.off('msg:custom', custom);
+      model.off('change:_start', start);
+      made.dispose();
+    };
+  }
+
+  function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
+    if (store === null) throw new Error('qmode_widgets: render before initialize');
+    return mountCell(el, store, startOf(model).workload ?? '');
+  }
+
+  return { initialize, render };
+}
+
+function startOf(model: Model): Start {
+  const start = model.get('_start');
+  return typeof start === 'object' && start !== null ? (start as Start) : {};
+}

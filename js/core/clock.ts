@@ -1,0 +1,66 @@
+/** One ticking clock for all views of a page: it runs only while somebody looks at it and the page is visible. */
+import { useEffect, useState } from 'preact/hooks';
+
+const watchers = new Set<() => void>();
+let timer: ReturnType<typeof setTimeout> | undefined;
+
+function tick(): void {
+  for (const watcher of watchers) watcher();
+  schedule();
+}
+
+function schedule(): void {
+  clearTimeout(timer);
+  timer = undefined;
+  if (watchers.size === 0 || document.hidden) return;
+  timer = setTimeout(tick, 1000 - (Date.now() % 1000));    // all numbers change together, on the second
+}
+
+if (typeof document !== 'undefined') document.addEventListener('visibilitychange', () => (document.hidden ? schedule() : tick()));
+
+/** Seconds since the epoch on this machine's clock; redraws the component each second while `running`. */
+export function useNow(running: boolean): number {
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    if (!running) return;
+    const watcher = (): void => redraw(n => n + 1);
+    watchers.add(watcher);
+    if (timer === undefined) schedule();
+    return () => {
+      watchers.delete(watcher);
+      if (watchers.size === 0) schedule();
+    };
+  }, [running]);
+  return Date.now() / 1000;
+}
+
+/** 0:16, 12:03, 7:41:08: never negative, whole seconds rounded so that a countdown ends at 0:00. */
+export function duration(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds));
+  const [h, m, rest] = [Math.floor(s / 3600), Math.floor(s / 60) % 60, s % 60];
+  const two = (n: number): string => String(n).padStart(2, '0');
+  return h > 0 ? `${h}:${two(m)}:${two(rest)}` : `${m}:${two(rest)}`;
+}
+
+/** For prose: "12 s", "4 min", "3 h", "2 d". */
+export function ago(seconds: number): string {
+  const s = Math.max(0, Math.round(seconds));
+  if (s < 100) return `${s} s`;
+  if (s < 6000) return `${Math.round(s / 60)} min`;
+  return s < 172_800 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86_400)} d`;
+}
+
+/** QPU seconds: 0 s, 8.2 s, 34.1 s, 1,204 s. */
+export function usageSeconds(seconds: number): string {
+  const digits = seconds !== 0 && seconds < 100 ? 1 : 0;
+  return `${seconds.toLocaleString('en', { minimumFractionDigits: 0, maximumFractionDigits: digits })} s`;
+}
+
+/** The wall-clock time of a service time, for tooltips and lines of events: 12:03:10. */
+export function clock(serviceTime: number, offset: number): string {
+  return new Date((serviceTime - offset) * 1000).toLocaleTimeString(undefined, { hour12: false });
+}
+
+export function dateTime(serviceTime: number, offset: number): string {
+  return new Date((serviceTime - offset) * 1000).toLocaleString(undefined, { hour12: false });
+}

@@ -1,0 +1,212 @@
+/**
+ * The messages between a kernel and its screens: the mirror of qmode_widgets/frontend/protocol.py. Read them side by
+ * side. Unknown values are null; fields this version does not know are left alone.
+ */
+
+export const PROTOCOL = 1;
+
+export type Mode = 'job' | 'batch' | 'session';
+export type JobState =
+  | 'waiting' | 'unknown' | 'refused' | 'dropped' | 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+export type WorkloadState = 'open' | 'active' | 'inactive' | 'closed' | 'unknown';
+export type Action =
+  | 'cancel' | 'drop' | 'cancel_remaining' | 'cancel_all' | 'close' | 'resubmit' | 'resubmit_failed' | 'refresh';
+
+/** QPU usage in seconds. */
+export interface Usage {
+  reported: number | null;
+  status: 'none' | 'running' | 'final';
+  estimated: number | null;
+  formula: string | null;
+  idle: number | null;
+  cap: number | null;
+  instance_left: number | null;
+}
+
+/** Limits in seconds; deadlines are service time, null while their timer does not run. */
+export interface Ttl {
+  max_ttl: number | null;
+  max_deadline: number | null;
+  interactive_ttl: number | null;
+  interactive_deadline: number | null;
+  active_ttl: number | null;
+  active_deadline: number | null;
+  empty_deadline: number | null;
+}
+
+export interface Event {
+  id: number;
+  time: number;
+  level: 'info' | 'warning' | 'error';
+  text: string;
+  job: string | null;
+}
+
+export interface Limit {
+  name: string;
+  value: string;
+  where: 'service' | 'kernel';
+  acted: number | null;
+}
+
+export interface JobSnapshot {
+  key: string;
+  state: JobState;
+  job_id: string | null;
+  run: string | null;
+  partition: number | null;
+  of: number | null;
+  attempt: number;
+  superseded: boolean;
+  pubs: string | null;
+  service_status: string | null;
+  note: string | null;
+  reason: string | null;
+  reason_code: number | null;
+  reason_solution: string | null;
+  created: number | null;
+  running: number | null;
+  finished: number | null;
+  usage: Usage;
+  qpu_used: boolean;
+  private: boolean;
+  tags: string[];
+  program: string | null;
+  group: string | null;
+  spans: [number, number][];
+}
+
+export interface WorkloadSnapshot {
+  id: string;
+  mode: Mode;
+  backend: string;
+  state: WorkloadState;
+  accepting_jobs: boolean | null;
+  state_reason: string | null;
+  instance: string | null;
+  jobs: JobSnapshot[];
+  ttl: Ttl;
+  usage: Usage;
+  created: number | null;
+  closed: number | null;
+  clock_offset: number;
+  seen_at: number | null;
+  problem: string | null;
+  events: Event[];
+  limits: Limit[];
+  lineage: string[];
+  group: string | null;
+  read_only: string | null;
+}
+
+export interface Hello {
+  kind: 'hello';
+  protocol: number;
+  version: string;
+  process: string;
+  workloads: string[];
+  problem: string | null;
+}
+
+export interface Snapshot {
+  kind: 'snapshot';
+  workload: string;
+  seq: number;
+  now: number;
+  state: WorkloadSnapshot;
+}
+
+export interface Patch {
+  kind: 'patch';
+  workload: string;
+  seq: number;
+  now: number;
+  set: Partial<Omit<WorkloadSnapshot, 'jobs' | 'events'>>;
+  jobs: Record<string, Partial<JobSnapshot>>;
+  order?: string[];
+  events?: Event[];
+}
+
+export interface Gone {
+  kind: 'gone';
+  workload: string;
+}
+
+export interface Ack {
+  kind: 'ack';
+  id: string;
+  status: 'accepted' | 'done' | 'failed';
+  message: string;
+}
+
+export type Message = Hello | Snapshot | Patch | Gone | Ack;
+
+export interface Attach {
+  kind: 'attach';
+  workload?: string;
+}
+
+export interface Command {
+  kind: 'command';
+  id: string;
+  workload: string;
+  action: Action;
+  target: string | null;
+}
+
+export type Request = Attach | Command;
+
+/** The kernel and this screen do not speak the same protocol. */
+export class ProtocolMismatch extends Error {}
+
+type Fields = Record<string, unknown>;
+
+/**
+ * A message from the kernel, checked as far as the store relies on it; null for a kind this version does not know.
+ * Throws ProtocolMismatch on a greeting with another protocol number.
+ */
+export function decode(raw: unknown): Message | null {
+  if (!isFields(raw)) return null;
+  switch (raw.kind) {
+    case 'hello':
+      if (raw.protocol !== PROTOCOL) {
+        throw new ProtocolMismatch(
+          `The kernel's qmode_widgets ${text(raw.version)} speaks protocol ${text(raw.protocol)}, this screen ` +
+          `${PROTOCOL}: install the same version for JupyterLab and for the kernel, then reload the page.`);
+      }
+      return has(raw, { process: 'string' }) && Array.isArray(raw.workloads) ? (raw as unknown as Hello) : null;
+    case 'snapshot':
+      return numbered(raw) && isFields(raw.state) && Array.isArray(raw.state.jobs) && isFields(raw.state.usage)
+        && isFields(raw.state.ttl) ? (raw as unknown as Snapshot) : null;
+    case 'patch':
+      return numbered(raw) && isFields(raw.set) && isFields(raw.jobs) ? (raw as unknown as Patch) : null;
+    case 'gone':
+      return has(raw, { workload: 'string' }) ? (raw as unknown as Gone) : null;
+    case 'ack':
+      return has(raw, { id: 'string', status: 'string', message: 'string' }) ? (raw as unknown as Ack) : null;
+    default:
+      return null;
+  }
+}
+
+/** A command's id: random enough for one page. `crypto.randomUUID` exists on localhost and https only. */
+export function newId(): string {
+  if (typeof crypto.randomUUID === 'function') return crypto.randomUUID();
+  return Array.from(crypto.getRandomValues(new Uint8Array(16)), byte => byte.toString(16).padStart(2, '0')).join('');
+}
+
+function isFields(value: unknown): value is Fields {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function has(raw: Fields, types: Record<string, string>): boolean {
+  return Object.entries(types).every(([name, type]) => typeof raw[name] === type);
+}
+
+function numbered(raw: Fields): boolean {
+  return has(raw, { workload: 'string', seq: 'number', now: 'number' });
+}
+
+function text(value: unknown): string {
+  return typeof value === 'string' || typeof value === 'number' ? String(value) : '?';
+}

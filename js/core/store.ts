@@ -1,0 +1,223 @@
+/**
+ * What one kernel said of its workloads, and the clicks under way. Knows no transport: messages come in through
+ * `receive`, requests leave through the `send` it was given.
+ */
+import {
+  type Ack, type Action, decode, type Hello, type JobSnapshot, newId, type Patch, ProtocolMismatch, type Request,
+  type Snapshot, type WorkloadSnapshot,
+} from './protocol';
+
+/** A click: sent, taken by the kernel, then over. `late` says that it waits longer than a live kernel would need. */
+export interface Click {
+  id: string;
+  action: Action;
+  target: string | null;
+  status: 'sent' | 'accepted' | 'done' | 'failed';
+  late: boolean;
+  message: string;
+}
+
+export interface Workload {
+  state: WorkloadSnapshot;
+  /** Number of the last message that is in `state`. */
+  seq: number;
+  /** Service clock minus this machine's, in seconds. */
+  offset: number;
+  clicks: readonly Click[];
+}
+
+/** Sends a request; false if there is no way to the kernel at the moment. */
+export type Send = (request: Request) => boolean;
+
+const LATE_MS = 1500;
+const LOST_MS = 60_000;
+const KEEP_MS = 12_000;
+const MAX_EVENTS = 200;
+
+export class Store {
+  readonly workloads = new Map<string, Workload>();
+  hello: Hello | null = null;
+  /** Why nothing can be shown or clicked. */
+  problem: string | null = null;
+  /** When the way to the kernel was lost (local ms), or null while it is there. */
+  lostAt: number | null = null;
+
+  private readonly listeners = new Set<() => void>();
+  private readonly timers = new Map<string, ReturnType<typeof setTimeout>[]>();
+  private readonly asked = new Set<string>();
+
+  constructor(private readonly send: Send, private readonly now: () => number = () => Date.now() / 1000) {}
+
+  /** Called after every change; returns what ends it. */
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  }
+
+  /** Ask for the greeting and the snapshots of one workload or of all. */
+  attach(workload?: string): void {
+    this.send(workload === undefined ? { kind: 'attach' } : { kind: 'attach', workload });
+  }
+
+  receive(raw: unknown): void {
+    let message;
+    try {
+      message = decode(raw);
+    } catch (error) {
+      if (!(error instanceof ProtocolMismatch)) throw error;
+      this.problem = error.message;
+      this.changed();
+      return;
+    }
+    if (message === null) return;
+    if (this.problem !== null && message.kind !== 'hello') return;   // another protocol: nothing it says can be trusted
+    switch (message.kind) {
+      case 'hello': this.greet(message); break;
+      case 'snapshot': this.replace(message); break;
+      case 'patch': this.patch(message); break;
+      case 'gone': this.workloads.delete(message.workload); break;
+      case 'ack': this.answer(message); break;
+    }
+    this.changed();
+  }
+
+  /** Send a command; its progress shows in the workload's `clicks`. */
+  command(workload: string, action: Action, target: string | null = null): string {
+    const id = newId();
+    const entry = this.workloads.get(workload);
+    if (entry === undefined) return id;
+    const click: Click = { id, action, target, status: 'sent', late: false, message: '' };
+    this.workloads.set(workload, { ...entry, clicks: [...entry.clicks, click] });
+    if (!this.send({ kind: 'command', id, workload, action, target })) {
+      this.finish(id, 'failed', 'There is no connection to the kernel: nothing was sent.');
+    } else {
+      this.timers.set(id, [
+        setTimeout(() => this.update(id, { late: true }), LATE_MS),
+        setTimeout(() => this.update(id, {
+          message: 'The kernel has not answered for a minute. The click may still arrive: refresh before you repeat it.',
+        }), LOST_MS),
+      ]);
+    }
+    this.changed();
+    return id;
+  }
+
+  /** The kernel is gone or starts anew: what it knew is void, clicks under way are lost. */
+  reset(): void {
+    this.hello = null;
+    this.problem = null;
+    this.clearTimers();
+    this.workloads.clear();
+    this.asked.clear();
+    this.changed();
+  }
+
+  /** The way to the kernel was lost, or is back: then ask for what was missed. */
+  connected(there: boolean): void {
+    if (there === (this.lostAt === null)) return;
+    this.lostAt = there ? null : Date.now();
+    if (there) {
+      this.asked.clear();
+      this.attach();
+    }
+    this.changed();
+  }
+
+  dispose(): void {
+    this.clearTimers();
+    this.listeners.clear();
+  }
+
+  private greet(hello: Hello): void {
+    if (this.hello !== null && this.hello.process !== hello.process) this.reset();
+    this.hello = hello;
+    this.problem = null;
+    const known = new Set(hello.workloads);
+    for (const id of this.workloads.keys()) if (!known.has(id)) this.workloads.delete(id);
+  }
+
+  private replace({ workload, seq, now, state }: Snapshot): void {
+    const old = this.workloads.get(workload);
+    if (old !== undefined && seq < old.seq) return;                   // a late reply
+    this.asked.delete(workload);
+    this.workloads.set(workload, { state, seq, offset: now - this.now(), clicks: old?.clicks ?? [] });
+  }
+
+  private patch(patch: Patch): void {
+    const old = this.workloads.get(patch.workload);
+    if (old !== undefined && patch.seq <= old.seq) return;
+    if (old === undefined || patch.seq !== old.seq + 1) {
+      if (!this.asked.has(patch.workload)) {                          // once per gap
+        this.asked.add(patch.workload);
+        this.attach(patch.workload);
+      }
+      return;
+    }
+    // A message arrives late, never early: the largest offset seen is the nearest to the truth.
+    const seen = patch.now - this.now();
+    const offset = Math.abs(seen - old.offset) > 2 ? seen : Math.max(seen, old.offset);
+    this.workloads.set(patch.workload, { ...old, seq: patch.seq, offset, state: applied(old.state, patch) });
+  }
+
+  private answer({ id, status, message }: Ack): void {
+    if (status === 'accepted') this.update(id, { status, late: false, message });
+    else this.finish(id, status, message);
+  }
+
+  private finish(id: string, status: 'done' | 'failed', message: string): void {
+    this.timers.get(id)?.forEach(clearTimeout);
+    this.timers.delete(id);
+    this.update(id, { status, late: false, message });
+    if (status === 'done') this.timers.set(id, [setTimeout(() => this.forget(id), KEEP_MS)]);
+  }
+
+  /** Take an outcome off the screen. */
+  forget(id: string): void {
+    this.timers.delete(id);
+    for (const [key, entry] of this.workloads) {
+      if (entry.clicks.some(click => click.id === id)) {
+        this.workloads.set(key, { ...entry, clicks: entry.clicks.filter(click => click.id !== id) });
+        this.changed();
+      }
+    }
+  }
+
+  private update(id: string, change: Partial<Click>): void {
+    for (const [key, entry] of this.workloads) {
+      if (!entry.clicks.some(click => click.id === id)) continue;
+      const clicks = entry.clicks.map(click => (click.id === id ? { ...click, ...change } : click));
+      this.workloads.set(key, { ...entry, clicks });
+      this.changed();
+    }
+  }
+
+  private clearTimers(): void {
+    for (const timers of this.timers.values()) timers.forEach(clearTimeout);
+    this.timers.clear();
+  }
+
+  private changed(): void {
+    for (const listener of this.listeners) listener();
+  }
+}
+
+/** A snapshot with a patch applied; what did not change keeps its identity. */
+function applied(state: WorkloadSnapshot, { set, jobs, order, events }: Patch): WorkloadSnapshot {
+  const next: WorkloadSnapshot = { ...state, ...set };
+  if (order !== undefined) {
+    const byKey = new Map(state.jobs.map(job => [job.key, job]));
+    next.jobs = order.flatMap(key => {
+      const job = merged(byKey.get(key), jobs[key]);
+      return job === undefined ? [] : [job];
+    });
+  } else if (Object.keys(jobs).length > 0) {
+    next.jobs = state.jobs.map(job => merged(job, jobs[job.key]) ?? job);
+  }
+  if (events !== undefined) next.events = [...state.events, ...events].slice(-MAX_EVENTS);
+  return next;
+}
+
+function merged(job: JobSnapshot | undefined, change: Partial<JobSnapshot> | undefined): JobSnapshot | undefined {
+  if (change === undefined) return job;
+  return { ...job, ...change } as JobSnapshot;      // a new job comes with all its fields
+}

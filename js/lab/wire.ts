@@ -1,0 +1,104 @@
+/**
+ * One kernel of JupyterLab's, followed over its control channel and iopub: the mirror of qmode_widgets/frontend/kernel.py
+ * and the only file that knows how messages travel in JupyterLab.
+ */
+import { type Kernel, KernelMessage } from '@jupyterlab/services';
+import type { Request } from '../core/protocol';
+import { Store } from '../core/store';
+
+const TARGET = 'qmode_widgets';
+const BEACON = 'qmode_widgets-beacon';
+const REQUEST = 'qmode_request';
+
+export class Wire {
+  readonly store: Store;
+  /** The kernel runs a cell. */
+  busy = false;
+  private found = false;
+  private process = '';
+
+  constructor(private readonly kernel: Kernel.IKernelConnection, private readonly changed: () => void) {
+    this.store = new Store(request => this.send(request));
+    this.store.subscribe(changed);
+    kernel.iopubMessage.connect(this.onIopub);
+    kernel.statusChanged.connect(this.onStatus);
+    kernel.connectionStatusChanged.connect(this.onConnection);
+    this.busy = kernel.status === 'busy';
+    void this.discover();
+  }
+
+  send(request: Request): boolean {
+    if (this.kernel.isDisposed || this.kernel.status === 'dead' || this.kernel.connectionStatus !== 'connected') return false;
+    this.control(REQUEST, request).then(
+      reply => this.store.receive(reply),            // the reply is the greeting
+      () => undefined);                              // the kernel went away: its status says so
+    return true;
+  }
+
+  dispose(): void {
+    this.kernel.iopubMessage.disconnect(this.onIopub);
+    this.kernel.statusChanged.disconnect(this.onStatus);
+    this.kernel.connectionStatusChanged.disconnect(this.onConnection);
+    this.store.dispose();
+  }
+
+  /** Is the package at work in this kernel? Asked so that a kernel without it logs no error. */
+  private async discover(): Promise<void> {
+    let content: unknown;
+    try {
+      content = await this.control('comm_info_request', { target_name: TARGET });
+    } catch {
+      return;                                        // the kernel went away
+    }
+    const comms = (content as { comms?: object } | undefined)?.comms;
+    if (comms !== undefined && Object.keys(comms).length > 0) this.attach();
+  }
+
+  private attach(): void {
+    this.found = true;
+    this.store.attach();
+  }
+
+  /** The control channel has a thread of its own in the kernel: it is served while a cell runs. */
+  private async control(msgType: string, content: object): Promise<unknown> {
+    const { username, clientId } = this.kernel;
+    const message = KernelMessage.createMessage({ msgType, channel: 'control', username, session: clientId, content });
+    return (await this.kernel.sendControlMessage(message, true, true).done)?.content;
+  }
+
+  private readonly onIopub = (_: unknown, message: KernelMessage.IMessage): void => {
+    const { session, msg_type: type } = message.header;
+    if (session !== this.process) {                  // another start of the kernel, whoever restarted it
+      if (this.process !== '') this.forget();
+      this.process = session;
+    }
+    if (type === 'status') this.onState((message.content as { execution_state?: string }).execution_state);
+    if (type !== 'comm_msg') return;
+    const { comm_id: id, data } = message.content as { comm_id?: string; data?: unknown };
+    if (id !== BEACON) return;
+    if (!this.found) this.attach();                  // the package has just been imported
+    this.store.receive(data);
+  };
+
+  private readonly onStatus = (_: unknown, status: Kernel.Status): void => {
+    if (status === 'restarting' || status === 'autorestarting' || status === 'dead') this.forget();
+    this.onState(status);
+  };
+
+  private readonly onConnection = (_: unknown, status: Kernel.ConnectionStatus): void => {
+    if (this.found) this.store.connected(status === 'connected');
+  };
+
+  private onState(state: string | undefined): void {
+    if (state !== 'busy' && state !== 'idle') return;
+    if (this.busy !== (state === 'busy')) {
+      this.busy = state === 'busy';
+      this.changed();
+    }
+  }
+
+  private forget(): void {
+    this.found = false;
+    this.store.reset();
+  }
+}

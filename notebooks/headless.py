@@ -1,0 +1,33 @@
+"""Run a notebook without a screen and print what its cells print: `python notebooks/headless.py NOTEBOOK`."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+
+
+def main(path: Path) -> int:
+    """Execute, print each cell's text, and fail with the notebook's own traceback."""
+    notebook = nbformat.read(path, as_version=4)
+    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    error: CellExecutionError | None = None
+    try:
+        client.execute()
+    except CellExecutionError as failed:
+        error = failed
+    for cell in notebook.cells:
+        for output in cell.get("outputs", []):
+            text = output.get("text") or output.get("data", {}).get("text/plain")
+            if text:
+                print(text.rstrip())
+    if error is not None:
+        print(error, file=sys.stderr)
+    return 1 if error else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(Path(sys.argv[1])))

@@ -1,0 +1,149 @@
+"""Cancel and redo, each idempotent, each saying per job what the service answered."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from concurrent.futures import ThreadPoolExecutor
+
+from ..model import tags
+from ..model.snapshot import JobState
+from .errors import QmodeError, ServiceError, UnreachableError
+from .ledger import Ledger
+from .record import Record, seconds
+from .service import Captured, replay
+
+AT_ONCE = 4                         # cancellations under way together: hundreds of them must not take minutes
+
+# Codes whose remedy, by the service's error registry (quantum.cloud.ibm.com/docs/errors), is to try again.
+TRANSIENT = frozenset({1000, 1006, 1008, 1010, 1011, 9707})
+
+
+def retryable(code: int | None, solution: str | None) -> bool:
+    """A transient or system error, by its code or by the service's own advice; never an error of the user's input."""
+    if code in TRANSIENT:
+        return True
+    return code is not None and code >= 9000 and "retry" in (solution or "").lower()
+
+
+def cancel(ledger: Ledger, records: Iterable[Record]) -> dict[str, str]:
+    """Cancel these attempts; by row, what came of it."""
+    chosen = list(records)
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="qmode-cancel") as pool:
+        answers = dict(zip([r.row for r in chosen], pool.map(lambda r: _cancel_one(ledger, r), chosen), strict=True))
+    ledger.changed()
+    return answers
+
+
+def _cancel_one(ledger: Ledger, record: Record) -> str:
+    with ledger.lock:
+        if record.state is JobState.WAITING:
+            record.state, record.captured = JobState.DROPPED, None
+            record.touch()
+            return "dropped before it was sent"
+        if record.state is JobState.UNKNOWN:
+            record.cancel_when_found = True
+            record.note = "to be cancelled as soon as it is found on the service"
+            record.touch()
+            return record.note
+        if record.state.final:
+            return f"already {record.state}"
+        job_id = str(record.job_id)
+    try:
+        ledger.link.cancel_job(job_id)
+    except ServiceError as error:
+        if error.status == 409:
+            return "had already ended"
+        return f"not cancelled: {error}"
+    except UnreachableError as error:
+        return f"not known whether it was cancelled: {error}"
+    with ledger.lock:
+        record.note = "cancellation accepted by the service"
+        record.touch()
+    return "cancelled"
+
+
+def payload_of(ledger: Ledger, record: Record) -> Captured:
+    """What to post to run this attempt's work again: still in hand, or the service's stored raw inputs.
+
+    Raises:
+        QmodeError: a private job, or one whose inputs the service no longer has.
+    """
+    if record.captured is not None:
+        return record.captured
+    if record.job_id is None:
+        raise QmodeError(f"partition {record.row} was dropped and its inputs are gone: submit its PUBs again")
+    if record.snapshot().private:
+        raise QmodeError(
+            f"job {record.job_id} is private: the service never returns its inputs, so it cannot be resubmitted from "
+            "here; submit its PUBs again"
+        )
+    raw = ledger.link.job(record.job_id, params=True)
+    if not raw.get("params"):
+        raise QmodeError(f"the service no longer has the inputs of job {record.job_id}: submit its PUBs again")
+    return replay(raw)
+
+
+def next_attempt(ledger: Ledger, record: Record) -> Record:
+    """The record of a resubmission, in the ledger, superseding `record`; not sent yet.
+
+    Raises:
+        QmodeError: the attempt has not ended, was already resubmitted, or its inputs cannot be had.
+    """
+    if not record.state.final:
+        raise QmodeError(f"{name(record)} is {record.state}: cancel it before you resubmit it")
+    if record.superseded:
+        raise QmodeError(f"{name(record)} was resubmitted already: resubmit its last attempt")
+    captured = payload_of(ledger, record)
+    # Somebody's direct job becomes a run of one.
+    key = record.key.next() if record.key else tags.AttemptKey(tags.new_run(), 0, 1)
+    fresh = Record(JobState.WAITING, key=key, partition=record.partition, captured=captured, group=record.group)
+    fresh.own_tags = record.own_tags
+    tags.write(key, fresh.own_tags, record.partition, fresh.group)
+    with ledger.lock:
+        ledger.add([fresh])
+        if key.run not in ledger.runs:
+            ledger.runs.append(key.run)
+        record.superseded = True
+        record.touch()
+    expected = fresh.usage().estimated
+    cost = "expected usage unknown" if expected is None else f"expected usage ≈ {expected:.1f} s"
+    ledger.event("info", f"{name(record)} is resubmitted (attempt {key.attempt + 1}), {cost}", key.row)
+    return fresh
+
+
+def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
+    """Say so when the backend was calibrated after the first attempt: the results may not compare."""
+    before = [t for r in records if (t := seconds(r.data.get("created"))) is not None]
+    if not before:
+        return
+    try:
+        last = seconds(ledger.link.calibrated_at(ledger.backend))
+    except (ServiceError, UnreachableError):
+        return                                                  # a remark is not worth failing a resubmission
+    if last is not None and last > min(before):
+        ledger.event("warning", f"{ledger.backend} was recalibrated since the first attempt: results may differ")
+
+
+def name(record: Record) -> str:
+    """How a message calls it."""
+    return f"partition {record.key.partition + 1}" if record.key else f"job {record.job_id}"
+
+
+def remaining(ledger: Ledger) -> list[Record]:
+    """What has not started: not sent, in doubt, or queued."""
+    return _where(ledger, lambda r: r.state in (JobState.WAITING, JobState.UNKNOWN, JobState.QUEUED))
+
+
+def unfinished(ledger: Ledger) -> list[Record]:
+    """Whatever may still cost something."""
+    return _where(ledger, lambda r: not r.state.final)
+
+
+def failed(ledger: Ledger) -> list[Record]:
+    """Failed or refused, and not yet resubmitted."""
+    return _where(ledger, lambda r: r.state in (JobState.FAILED, JobState.REFUSED) and not r.superseded)
+
+
+def _where(ledger: Ledger, wanted: Callable[[Record], bool]) -> list[Record]:
+    with ledger.lock:
+        return [r for r in ledger.records.values() if wanted(r)]

@@ -1,0 +1,84 @@
+"""Job mode: one job, or the jobs of one run, which only their tags tie together."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from qiskit_ibm_runtime import RuntimeJobV2
+
+from ..model import tags
+from ..model.snapshot import JobState
+from .errors import QmodeError
+from .ledger import Ledger
+from .modes import refuse_local
+from .record import Record
+from .runtime import runtime
+from .service import instance_of
+from .workload import Workload, registry
+
+
+class JobController(Workload):
+    """Watch and control jobs that were submitted in job mode, or submit a run in job mode.
+
+    Args:
+        jobs: one or more `RuntimeJobV2` of one backend.
+        usage_cap: QPU seconds after which no further job is sent and the queue is cancelled.
+        retries: how often a partition that failed for a transient or system reason is run again by itself.
+
+    Raises:
+        QmodeError: no job, jobs of different backends, or a local job.
+    """
+
+    _mode = "job"
+
+    def __init__(self, *jobs: RuntimeJobV2, usage_cap: float | None = None, retries: int = 0) -> None:
+        if not jobs:
+            raise QmodeError("pass at least one job, or use JobController.open(backend) and submit()")
+        backends = [j.backend() for j in jobs]
+        refuse_local(backends[0])
+        if len({b.name for b in backends}) > 1:
+            raise QmodeError(f"the jobs ran on different backends ({', '.join(sorted({b.name for b in backends}))})")
+        self._backend = backends[0]
+        ledger = self._make_ledger(backends[0], jobs[0].job_id())
+        for job in jobs:
+            said = tags.read(job.tags or [])
+            record = Record(JobState.QUEUED, key=said.key, partition=said.partition, job_id=job.job_id())
+            record.own_tags, record.group = said.own, said.group
+            ledger.add([record])
+            if said.key is not None and said.key.run not in ledger.runs:
+                ledger.runs.append(said.key.run)
+        super().__init__(ledger, usage_cap=usage_cap, retries=retries)
+
+    @classmethod
+    def open(cls, backend: Any, *, usage_cap: float | None = None, retries: int = 0) -> Self:
+        """A controller without jobs; `submit` sends each partition as a job of its own, which queues alone."""
+        return cls._of_run(backend, tags.new_run(), fresh=True, usage_cap=usage_cap, retries=retries)
+
+    @classmethod
+    def _of_run(
+        cls, backend: Any, run: str, *, fresh: bool, usage_cap: float | None = None, retries: int = 0
+    ) -> Self:
+        refuse_local(backend)
+        self = cls.__new__(cls)
+        self._backend = backend
+        ledger = cls._make_ledger(backend, run)
+        if not fresh:
+            ledger.runs.append(run)
+        Workload.__init__(self, ledger, usage_cap=usage_cap, retries=retries)
+        return self
+
+    @staticmethod
+    def _make_ledger(backend: Any, id_: str) -> Ledger:
+        if (existing := registry.find(id_)) is not None:
+            raise QmodeError(f"{id_} is watched already: use {existing!r}, one controller a workload")
+        link = runtime(backend.service, str(instance_of(backend))).link
+        return Ledger(link, id_, "job", str(backend.name))
+
+    @property
+    def mode(self) -> Any:
+        """What a primitive of this run takes as `mode`: the backend."""
+        return self._backend
+
+    def _new_run(self) -> str:
+        """The first run has the controller's id, so that `attach(controller.id)` finds it."""
+        return tags.new_run() if self._ledger.runs else self.id

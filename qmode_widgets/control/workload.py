@@ -1,0 +1,561 @@
+"""What the three controllers share: submit, watch, cancel, resubmit, close, results, commands of a screen."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any, ClassVar
+
+from ..model import tags
+from ..model.command import Action, Command, Outcome
+from ..model.partition import Partition
+from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
+from ..model.text import table
+from . import ending, sending
+from .errors import QmodeError, ServiceError, SubmissionError
+from .guards import Guards
+from .ledger import Ledger
+from .record import Record
+from .results import Results, latest
+from .runtime import runtime
+from .service import self_test
+from .submission import Attempt
+
+log = logging.getLogger(__name__)
+
+Registered = Callable[["Workload"], None]
+
+
+class Registry:
+    """The controllers of this kernel: one a workload id. Screens are told of new ones."""
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._all: dict[str, Workload] = {}
+        self._callbacks: list[Registered] = []
+        self.display: Callable[[Workload], dict[str, Any] | None] | None = None     # set by the package
+
+    def add(self, controller: Workload) -> None:
+        """A new controller."""
+        with self._lock:
+            self._all[controller.id] = controller
+            callbacks = list(self._callbacks)
+        for tell in callbacks:
+            tell(controller)
+
+    def find(self, id_: str) -> Workload | None:
+        """The controller of a workload, by its own id or by that of a workload it continued into."""
+        with self._lock:
+            return self._all.get(id_) or next((c for c in self._all.values() if c.workload_id == id_), None)
+
+    def all(self) -> list[Workload]:
+        """All of them, oldest first."""
+        with self._lock:
+            return list(self._all.values())
+
+    def on_add(self, callback: Registered) -> None:
+        """Call back with each new controller, and now with those that are there."""
+        with self._lock:
+            self._callbacks.append(callback)
+            there = list(self._all.values())
+        for controller in there:
+            callback(controller)
+
+
+registry = Registry()
+
+
+class Run:
+    """The jobs of one `submit` call."""
+
+    def __init__(self, controller: Workload, id_: str) -> None:
+        self._controller = controller
+        self.id = id_
+
+    @property
+    def jobs(self) -> tuple[JobSnapshot, ...]:
+        """The last attempt at each partition, in PUB order."""
+        rows = latest(self._controller._ledger, self.id)
+        return tuple(rows[i].snapshot() for i in sorted(rows))
+
+    def wait(self, timeout: float | None = None, *, progress: bool = False) -> bool:
+        """Until every partition has ended; False when the time (seconds) ran out first."""
+        return self._controller.wait(timeout, run=self.id, progress=progress)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The merged result in PUB order; waits for it."""
+        return self._controller.result(timeout, run=self.id)
+
+    def partial_result(self) -> Any:
+        """What there is of it, and what is missing."""
+        return self._controller.partial_result(run=self.id)
+
+    def __repr__(self) -> str:
+        done = sum(j.state is JobState.DONE for j in self.jobs)
+        return f"<Run {self.id}: {done} of {len(self.jobs)} partitions done>"
+
+
+class Workload:
+    """The base of the controllers. All methods may be called from any thread."""
+
+    _mode: ClassVar[Mode]
+
+    def __init__(self, ledger: Ledger, *, usage_cap: float | None = None, retries: int = 0) -> None:
+        self._ledger = ledger
+        self._runtime = runtime(ledger.link.service, ledger.link.instance)
+        self._results = Results(ledger)
+        self._guards = Guards(ledger, self._act, retries=retries)
+        if usage_cap is not None:
+            self._guards.cap(usage_cap)
+        ledger.read_only = self_test()
+        registry.add(self)
+        self._runtime.watcher.watch(ledger, self._after_refresh)
+
+    # --- what it is --------------------------------------------------------------------------------------------
+
+    @property
+    def id(self) -> str:
+        """The workload's id; stays when a new workload continues this one."""
+        return self._ledger.id
+
+    @property
+    def workload_id(self) -> str:
+        """The service's id of the session or batch now."""
+        return self._ledger.service_id
+
+    @property
+    def jobs(self) -> tuple[JobSnapshot, ...]:
+        """Every attempt this kernel knows of, superseded ones included."""
+        return self.snapshot().jobs
+
+    @property
+    def usage(self) -> Usage:
+        """QPU usage in seconds: reported, expected, and which."""
+        return self.snapshot().usage
+
+    @property
+    def ttl(self) -> Ttl:
+        """Limits and deadlines, on the service's clock."""
+        return self.snapshot().ttl
+
+    @property
+    def events(self) -> tuple[Event, ...]:
+        """What happened, oldest first."""
+        return self.snapshot().events
+
+    @property
+    def runs(self) -> list[Run]:
+        """One for each `submit` call, oldest first."""
+        return [Run(self, r) for r in self._ledger.runs]
+
+    def snapshot(self) -> WorkloadSnapshot:
+        """What is known now; makes no request."""
+        return self._ledger.snapshot()
+
+    def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
+        """Call back with each changed snapshot, from the watcher's thread; returns what ends it."""
+        return self._ledger.observe(callback)
+
+    def refresh(self) -> WorkloadSnapshot:
+        """Ask the service now.
+
+        Raises:
+            ServiceError, UnreachableError: it did not answer.
+        """
+        from .refresh import refresh
+
+        refresh(self._ledger)
+        self._after_refresh()
+        self._ledger.changed()
+        self._wake()
+        return self.snapshot()
+
+    # --- submission --------------------------------------------------------------------------------------------
+
+    def submit(
+        self,
+        primitive: Any,
+        pubs: Iterable[Any],
+        partitions: str | int | Sequence[Partition] = "auto",
+        **run_options: Any,
+    ) -> Run:
+        """Send PUBs in partitions, one job each; returns at once, with all partitions visible.
+
+        Args:
+            primitive: a Sampler, Estimator, Executor or NoiseLearnerV3 made for this workload or for its backend.
+            pubs: what its `run` takes: PUBs (for an Executor: one QuantumProgram a partition).
+            partitions: `"auto"`, a number of jobs, or Partitions from `qmode.partition(…)`.
+            run_options: `shots` or `precision`, as the primitive's `run` takes them.
+
+        Raises:
+            SubmissionError: before anything is sent, saying what is wrong with which partition.
+        """
+        self._check_open()
+        kind = sending.kind_of(primitive)
+        ledger = self._ledger
+        sending.check_primitive(
+            primitive, id_=ledger.service_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
+        )
+        listed = list(pubs)
+        parts = sending.divide(kind, primitive, listed, partitions, run_options)
+        run = self._new_run()
+        records = sending.prepare(
+            kind, primitive, listed, parts, run, run_options,
+            max_execution_time=self._guards.max_execution_time(), group=ledger.group,
+        )
+        with ledger.lock:
+            ledger.runs.append(run)
+            ledger.add(records)
+        self._submitting(kind, primitive, records)
+        self._send(records)
+        return Run(self, run)
+
+    def _submitting(self, kind: sending.Kind, primitive: Any, records: list[Record]) -> None:
+        """What a mode remarks on jobs about to be sent."""
+
+    def _new_run(self) -> str:
+        return tags.new_run()
+
+    def _check_open(self) -> None:
+        ledger = self._ledger
+        if ledger.read_only:
+            raise SubmissionError(ledger.read_only)
+        if self._guards.stopped:
+            raise SubmissionError(f"no further submissions: {self._guards.stopped}")
+        if ledger.closed:
+            raise SubmissionError(
+                f"the {ledger.mode} {ledger.service_id} is closed and never reopens: open a new one, "
+                "or resubmit() jobs of this one, which opens a new one by itself"
+            )
+
+    def _send(self, records: Iterable[Record]) -> None:
+        self._runtime.submitter.add([self._attempt(r) for r in records])
+        self._ledger.changed()
+        self._wake()
+
+    def _attempt(self, record: Record) -> Attempt:
+        """What the submitter needs; each callback takes the ledger's lock for the change and tells observers after."""
+        ledger = self._ledger
+        assert record.key is not None  # noqa: S101
+        key = record.key
+
+        def body() -> str:
+            with ledger.lock:
+                if record.captured is None:
+                    raise RuntimeError(f"{record.row} has nothing to send")
+                record.workload = ledger.service_id if ledger.mode != "job" else None
+                captured, home = record.captured, record.workload
+            return captured.body(tags.write(key, record.own_tags, record.partition, record.group), home)
+
+        def wanted() -> bool:
+            with ledger.lock:
+                if record.state is JobState.UNKNOWN and record.cancel_when_found:
+                    record.state, record.captured, record.note = JobState.DROPPED, None, "never reached the service"
+                    record.touch()
+                return record.state in (JobState.WAITING, JobState.UNKNOWN)
+
+        def posted(job_id: str) -> None:
+            with ledger.lock:
+                if record.job_id is None:
+                    record.job_id, record.captured = job_id, None
+                    if not record.state.on_service and not record.state.final:
+                        record.state = JobState.QUEUED
+                    record.note = None
+                cancelled = record.cancel_when_found
+                record.touch()
+            if cancelled or record.state is JobState.DROPPED:
+                ledger.event("info", f"{ending.name(record)} had arrived and is cancelled", record.row)
+                record.state = JobState.QUEUED if record.state is JobState.DROPPED else record.state
+                ending.cancel(ledger, [record])
+            ledger.changed()
+            self._wake()
+
+        def refused(error: ServiceError) -> None:
+            with ledger.lock:
+                record.state, record.note = JobState.REFUSED, str(error)
+                record.touch()
+            ledger.event("error", f"{ending.name(record)} was refused, nothing is billed: {error}", record.row)
+            ledger.changed()
+
+        def unknown(why: str) -> None:
+            with ledger.lock:
+                if record.job_id is not None:       # the watcher found it first
+                    return
+                first = record.state is not JobState.UNKNOWN
+                record.state, record.doubted = JobState.UNKNOWN, True
+                record.note = f"{why}; looking whether the job exists"
+                record.touch()
+            if first:
+                ledger.event("warning", f"{ending.name(record)}: the answer was lost ({why})", record.row)
+            ledger.changed()
+
+        def waiting(why: str) -> None:
+            with ledger.lock:
+                if record.state in (JobState.WAITING, JobState.UNKNOWN) and record.job_id is None:
+                    record.state, record.note = JobState.WAITING, why
+                    record.touch()
+            ledger.changed()
+
+        return Attempt(key.tag, body, wanted, posted, refused, unknown, waiting)
+
+    # --- ending and redoing ------------------------------------------------------------------------------------
+
+    def cancel(self, job: Any) -> str:
+        """Cancel one job (its id, its row key, or the job object); says what the service answered."""
+        return next(iter(self._cancel([self._find(job)]).values()))
+
+    def cancel_remaining(self) -> dict[str, str]:
+        """Cancel what has not started, and drop what is not sent; by row, what came of it."""
+        return self._cancel(ending.remaining(self._ledger))
+
+    def cancel_all(self) -> dict[str, str]:
+        """Cancel whatever has not ended. Running jobs bill what they used until then."""
+        return self._cancel(ending.unfinished(self._ledger))
+
+    def _cancel(self, records: Iterable[Record]) -> dict[str, str]:
+        self._check_writable()
+        answers = ending.cancel(self._ledger, records)
+        self._runtime.submitter.nudge()
+        self._wake()
+        return answers
+
+    def _check_writable(self) -> None:
+        if self._ledger.read_only:
+            raise QmodeError(self._ledger.read_only)
+
+    def close(self) -> str:
+        """No further jobs; queued ones still run. What still waits to be sent is sent first."""
+        self._drain()
+        return self._close()
+
+    def _close(self) -> str:
+        return "a run in job mode needs no closing"
+
+    def _drain(self) -> None:
+        """Wait until nothing waits to be sent; an interrupt says what was not."""
+        ledger = self._ledger
+
+        def unsent() -> list[Record]:
+            return [r for r in ledger.records.values() if r.state in (JobState.WAITING, JobState.UNKNOWN)]
+
+        try:
+            ledger.wait_for(lambda: not unsent(), None)
+        except KeyboardInterrupt:
+            left = unsent()
+            ledger.event("warning", f"closed with {len(left)} partitions not sent: {', '.join(r.row for r in left)}")
+            ending.cancel(ledger, left)
+            raise
+
+    def resubmit(self, job: Any) -> Run:
+        """Run one job's work again, from the service's stored raw inputs, with the same options, tags and cost limit.
+
+        Into this workload, or where it is closed into a new one of the same mode, which this controller then watches.
+
+        Raises:
+            QmodeError: the job has not ended, is private, or its inputs are gone.
+        """
+        return self._resubmit([self._find(job)])
+
+    def resubmit_failed(self) -> list[Run]:
+        """Resubmit every failed or refused partition; an empty list when there is none."""
+        chosen = ending.failed(self._ledger)
+        if chosen:
+            self._resubmit(chosen)
+        return [Run(self, run) for run in dict.fromkeys(r.key.run for r in chosen if r.key)]
+
+    def _resubmit(self, chosen: list[Record]) -> Run:
+        self._check_writable()
+        if self._guards.stopped:
+            raise QmodeError(f"nothing is resubmitted: {self._guards.stopped}")
+        ending.mention_calibration(self._ledger, chosen)
+        fresh = [ending.next_attempt(self._ledger, r) for r in chosen]
+        if self._ledger.closed:
+            self._continue()
+        self._send(fresh)
+        assert fresh[-1].key is not None  # noqa: S101
+        return Run(self, fresh[-1].key.run)
+
+    def _continue(self) -> None:
+        """Open a new workload of the same mode that continues this one; job mode needs none."""
+
+    # --- results -----------------------------------------------------------------------------------------------
+
+    def wait(self, timeout: float | None = None, *, run: str | None = None, progress: bool = False) -> bool:
+        """Until every partition has ended (of one run, or of all); False when the time (seconds) ran out first.
+
+        An interrupt ends the waiting and cancels nothing.
+        """
+        ledger = self._ledger
+
+        def chosen() -> list[Record]:
+            return [r for r in ledger.current() if run is None or (r.key is not None and r.key.run == run)]
+
+        def ended() -> bool:
+            return all(r.state.final for r in chosen())
+
+        self._wake()
+        if not progress:
+            return ledger.wait_for(ended, timeout)
+        from tqdm.auto import tqdm
+
+        with tqdm(total=len(chosen()), unit="partition", desc=f"{ledger.mode} {ledger.id[:8]}") as bar:
+            def show(_: WorkloadSnapshot) -> None:
+                bar.total = len(chosen())
+                bar.n = sum(r.state.final for r in chosen())
+                bar.refresh()
+
+            stop = ledger.observe(show)
+            try:
+                return ledger.wait_for(ended, timeout)
+            finally:
+                stop()
+                show(self.snapshot())
+
+    def result(self, timeout: float | None = None, *, run: str | None = None, progress: bool = False) -> Any:
+        """The merged result of a run (the last one unless told), in the order of its PUBs; waits for it.
+
+        Raises:
+            TimeoutError: not all partitions ended within `timeout` seconds.
+            IncompleteResultError: some ended without a result; it says why for each.
+        """
+        chosen = self._run_id(run)
+        if not self.wait(timeout, run=chosen, progress=progress):
+            left = [r for r in latest(self._ledger, chosen).values() if not r.state.final]
+            raise TimeoutError(f"{len(left)} partitions have not ended after {timeout} s; nothing was cancelled")
+        return self._results.run(chosen)
+
+    def partial_result(self, *, run: str | None = None) -> Any:
+        """What there is of a run's result now, and what is missing; does not wait."""
+        return self._results.run(self._run_id(run), partial=True)
+
+    def _run_id(self, run: str | None) -> str:
+        if run is None and not self._ledger.runs:
+            raise QmodeError("nothing was submitted through this controller: call submit(primitive, pubs) first")
+        chosen = run or self._ledger.runs[-1]
+        if chosen not in self._ledger.runs:
+            raise QmodeError(f"no run {chosen!r} here; there are {', '.join(self._ledger.runs)}")
+        return chosen
+
+    # --- conditions and caps -----------------------------------------------------------------------------------
+
+    def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool]) -> None:
+        """Cancel the remaining jobs once `predicate(result, job)` is true of a finished one; never reads private ones.
+
+        It runs on the watcher's thread, so also while a cell blocks, and dies with the kernel.
+        """
+        self._guards.stop_when(predicate, self._results)
+        self._wake()
+
+    # --- screens -----------------------------------------------------------------------------------------------
+
+    def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
+        """Enqueue a screen's command; `answer` hears `accepted`, then the outcome, from the command thread."""
+
+        def work() -> None:
+            answer(Outcome(command.id, "accepted"))
+            try:
+                message = self._carry_out(command)
+            except (QmodeError, ValueError) as error:
+                answer(Outcome(command.id, "failed", str(error)))
+            except Exception as error:
+                log.exception("command %s failed inside", command.action)
+                answer(Outcome(command.id, "failed", f"an error of qmode_widgets itself: {error}"))
+            else:
+                answer(Outcome(command.id, "done", message))
+
+        if command.action is Action.CLOSE:              # it may wait for partitions to be sent: not in the others' way
+            threading.Thread(target=work, name="qmode-close", daemon=True).start()
+        else:
+            self._runtime.commands.put(work)
+
+    def _carry_out(self, command: Command) -> str:
+        match command.action:
+            case Action.CANCEL | Action.DROP:
+                return self.cancel(command.target)
+            case Action.CANCEL_REMAINING:
+                return _tally(self.cancel_remaining())
+            case Action.CANCEL_ALL:
+                return _tally(self.cancel_all())
+            case Action.CLOSE:
+                self.close()
+                return "closed: queued jobs still run"
+            case Action.RESUBMIT:
+                self.resubmit(command.target)
+                return "resubmitted"
+            case Action.RESUBMIT_FAILED:
+                count = len(ending.failed(self._ledger))
+                self.resubmit_failed()
+                return f"{count} resubmitted"
+            case Action.REFRESH:
+                self.refresh()
+                return "refreshed"
+
+    def _act(self, what: str) -> None:
+        """What a guard does."""
+        if what in ("cancel_remaining", "cancel_all"):
+            chosen = ending.remaining if what == "cancel_remaining" else ending.unfinished
+            self._cancel(chosen(self._ledger))
+        elif what == "close":
+            self._close()
+        elif what == "retry":
+            self._resubmit(self._guards.to_retry())
+
+    def _after_refresh(self) -> None:
+        """On the watcher's thread, after each look at the service."""
+        while self._ledger.duplicates:
+            extra = self._ledger.duplicates.pop()
+            answer = next(iter(ending.cancel(self._ledger, [extra]).values()))
+            self._ledger.event("warning", f"job {extra.job_id} is {extra.note}: {answer}", extra.row)
+        self._guards.look()
+
+    def _wake(self) -> None:
+        self._runtime.watcher.wake(self._ledger)
+
+    def _find(self, job: Any) -> Record:
+        """A record by job id, row key, job object or snapshot."""
+        if hasattr(job, "job_id"):
+            job = job.job_id() if callable(job.job_id) else (job.job_id or job.key)
+        with self._ledger.lock:
+            for r in self._ledger.records.values():
+                if job in (r.row, r.job_id):
+                    return r
+        raise QmodeError(f"no job {job!r} in {self._ledger.mode} {self.id}: see controller.jobs")
+
+    def figure(self, kind: str = "timeline") -> Any:
+        """A plotly figure of what ran when; made by the frontend, where plotly lives."""
+        if hooks.figure is None:
+            raise QmodeError("figures need the whole package: import qmode_widgets")
+        return hooks.figure(self, kind)
+
+    def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
+        if registry.display is not None:
+            shown = registry.display(self)
+            if shown is not None:
+                return shown
+        return {"text/plain": repr(self)}
+
+    def __str__(self) -> str:
+        return table(self.snapshot())
+
+    def __repr__(self) -> str:
+        shot = self.snapshot()
+        done = sum(j.state is JobState.DONE for j in shot.jobs if not j.superseded)
+        total = sum(not j.superseded for j in shot.jobs)
+        return f"<{type(self).__name__} {self.id} on {shot.backend}: {shot.state}, {done} of {total} jobs done>"
+
+
+class Hooks:
+    """What higher floors lend to a controller; set when the package is imported."""
+
+    figure: Callable[[Workload, str], Any] | None = None
+
+
+hooks = Hooks()
+
+
+def _tally(answers: dict[str, str]) -> str:
+    counts: dict[str, int] = {}
+    for answer in answers.values():
+        counts[answer] = counts.get(answer, 0) + 1
+    return ", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing to cancel"

@@ -1,0 +1,265 @@
+"""The kernel's side of every screen: which controllers there are, what was sent of each, and where requests go.
+
+One worker thread sends everything, so the messages of a workload leave in the order of their numbers, and nothing is
+sent from a handler. It works on snapshots only; a controller is asked for its latest, never for a request to the service.
+"""
+
+from __future__ import annotations
+
+import contextvars
+import logging
+import threading
+import time
+from collections import OrderedDict, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from functools import cache, partial
+from importlib.metadata import PackageNotFoundError, version
+from typing import Protocol
+
+from ..model.command import Command, Controllable, Outcome
+from ..model.snapshot import WorkloadSnapshot
+from . import protocol
+from .kernel import KernelLink, running_kernel
+from .protocol import Message
+
+_log = logging.getLogger(__name__)
+
+_PACE = 0.1            # seconds between two patches of one workload: faster is only noise to an eye
+_SLOW_PACE = 1.0       # while a widget has not answered yet and gets whole snapshots
+
+
+class Outlet(Protocol):
+    """Where the messages of one workload go besides the sidebar: a widget."""
+
+    attached: bool     # the page has asked for the workload: it gets patches from now on
+
+    def deliver(self, message: Message) -> None:
+        """Send it; called from the hub's worker thread."""
+        ...
+
+
+@dataclass
+class _Feed:
+    controller: Controllable
+    sent: WorkloadSnapshot               # what screens that followed every message show
+    seq: int = 0
+    outlets: list[Outlet] = field(default_factory=list)
+    dirty: bool = False
+    last: float = float("-inf")          # when it last sent, on the monotonic clock
+    end: Callable[[], None] = lambda: None
+
+    def due(self) -> float:
+        return self.last + (_PACE if all(o.attached for o in self.outlets) else _SLOW_PACE)
+
+
+class Hub:
+    """Registry of controllers and switchboard of messages. All methods can be called from any thread."""
+
+    def __init__(self) -> None:
+        self._wake = threading.Condition()
+        self._feeds: dict[str, _Feed] = {}
+        self._inbox: deque[Callable[[], object]] = deque()
+        self._seen: OrderedDict[str, None] = OrderedDict()
+        self._link: KernelLink | None = None
+        self._worker: threading.Thread | None = None
+        self.problem: str | None = None  # why the sidebar cannot do all it should
+
+    # -- what the package calls
+
+    def connect(self) -> None:
+        """Make this kernel visible to sidebars. Does nothing outside a kernel; called when the package is imported."""
+        kernel = running_kernel()
+        if kernel is None or self._link is not None:
+            return
+        try:
+            self._link = KernelLink(kernel, self.receive, self.greeting)
+        except Exception as error:  # noqa: BLE001 - a kernel we do not know must not keep the package from importing
+            self.problem = str(error)
+            return
+        self.problem = self._link.problem
+        self._post(lambda: self._link and self._link.broadcast(self.greeting()))
+
+    def register(self, controller: Controllable) -> None:
+        """Show a controller on every screen. A controller of the same workload takes the other's place."""
+        feed = _Feed(controller, controller.snapshot())
+        with self._wake:
+            old = self._feeds.pop(feed.sent.id, None)
+            if old is not None:
+                if old.controller is controller:
+                    self._feeds[feed.sent.id] = old
+                    return
+                feed.seq, feed.outlets = old.seq + 1, old.outlets
+            self._feeds[feed.sent.id] = feed
+        if old is not None:
+            old.end()
+        feed.end = controller.on_change(lambda _: self._mark(feed))
+        self._post(lambda: self._send_whole(feed))
+
+    def unregister(self, controller: Controllable) -> None:
+        """Take a controller off every screen."""
+        with self._wake:
+            feed = self._feeds.get(controller.id)
+            if feed is None or feed.controller is not controller:
+                return
+            del self._feeds[controller.id]
+        feed.end()
+        self._post(lambda: self._send(feed, protocol.gone(controller.id)))
+
+    # -- what screens use
+
+    def greeting(self) -> Message:
+        """The hello message."""
+        with self._wake:
+            workloads = list(self._feeds)
+        process = self._link.process if self._link else ""
+        return protocol.hello(version=_version(), process=process, workloads=workloads, problem=self.problem)
+
+    def current(self, workload: str) -> Message | None:
+        """The snapshot that the next patch builds on."""
+        with self._wake:
+            feed = self._feeds.get(workload)
+            return None if feed is None else _whole(feed)
+
+    def add_outlet(self, workload: str, outlet: Outlet) -> None:
+        """Send the workload's messages to a widget too.
+
+        Raises:
+            KeyError: the workload is not registered.
+        """
+        with self._wake:
+            self._feeds[workload].outlets.append(outlet)
+
+    def receive(self, message: object) -> None:
+        """Take a request of a screen. Returns at once: what it asks happens on other threads."""
+        self._post(lambda: self._handle(message))
+
+    # -- on the worker thread
+
+    def _handle(self, message: object) -> None:
+        try:
+            request = protocol.read(message)
+        except ValueError as error:
+            ident = message.get("id") if isinstance(message, dict) else None
+            if isinstance(ident, str):
+                self._send_all(protocol.ack(Outcome(ident, "failed", str(error))))
+            return
+        if isinstance(request, Command):
+            self._command(request)
+            return
+        with self._wake:
+            feeds = [f for key, f in self._feeds.items() if request in ("all", key)]
+        if request != "all":
+            for outlet in [o for f in feeds for o in f.outlets]:
+                outlet.attached = True
+        for feed in feeds:
+            self._send_whole(feed)
+
+    def _command(self, command: Command) -> None:
+        if command.id in self._seen:     # the same click over two ways
+            return
+        self._seen[command.id] = None
+        while len(self._seen) > 256:
+            self._seen.popitem(last=False)
+        with self._wake:
+            feed = self._feeds.get(command.workload)
+        if feed is None:
+            text = f"workload {command.workload} is not watched in this kernel any more: attach to it again"
+            self._send_all(protocol.ack(Outcome(command.id, "failed", text)))
+            return
+        answered = feed
+        try:
+            feed.controller.command(command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o))))
+        except Exception as error:  # noqa: BLE001 - whatever a controller refuses is the click's answer
+            self._send(feed, protocol.ack(Outcome(command.id, "failed", str(error) or type(error).__name__)))
+
+    def _send_whole(self, feed: _Feed) -> None:
+        with self._wake:
+            message = _whole(feed)
+        self._send(feed, message)
+
+    def _flush(self, feed: _Feed) -> None:
+        latest = feed.controller.snapshot()
+        with self._wake:
+            feed.dirty = False
+            feed.last = time.monotonic()
+            message = protocol.patch(feed.sent, latest, seq=feed.seq + 1, now=_now(latest))
+            if message is None:
+                return
+            feed.sent, feed.seq = latest, feed.seq + 1
+        self._send(feed, message)
+
+    def _send(self, feed: _Feed, message: Message) -> None:
+        self._broadcast(message)
+        for outlet in tuple(feed.outlets):
+            try:
+                outlet.deliver(message)
+            except Exception:  # noqa: BLE001 - a widget closed meanwhile must not silence the others
+                feed.outlets.remove(outlet)
+
+    def _send_all(self, message: Message) -> None:
+        self._broadcast(message)
+        with self._wake:
+            outlets = [o for f in self._feeds.values() for o in f.outlets]
+        for outlet in outlets:
+            outlet.deliver(message)
+
+    def _broadcast(self, message: Message) -> None:
+        if self._link is not None and (self._link.listening or message["kind"] == "hello"):
+            self._link.broadcast(message)
+
+    # -- the worker thread itself
+
+    def _mark(self, feed: _Feed) -> None:
+        with self._wake:
+            feed.dirty = True
+            self._work()
+
+    def _post(self, task: Callable[[], object]) -> None:
+        with self._wake:
+            self._inbox.append(task)
+            self._work()
+
+    def _work(self) -> None:
+        """Wake the worker, or start it; holds the lock."""
+        if self._worker is None or not self._worker.is_alive():      # first use, or a forked child
+            # In our context: ipykernel 7.0 finds the message to answer to only there, not in bare threads.
+            run = contextvars.copy_context().run
+            self._worker = threading.Thread(target=run, args=(self._run,), name="qmode-hub", daemon=True)
+            self._worker.start()
+        self._wake.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                tasks, self._inbox = self._inbox, deque()
+                now = time.monotonic()
+                dirty = [f for f in self._feeds.values() if f.dirty]
+                ready = [f for f in dirty if f.due() <= now]
+                if not tasks and not ready:
+                    self._wake.wait(min((f.due() - now for f in dirty), default=None))
+                    continue
+            for task in (*tasks, *(partial(self._flush, feed) for feed in ready)):
+                try:
+                    task()
+                except Exception:  # the worker outlives any one message; a screen that misses it asks again
+                    _log.debug("a message to the screens failed", exc_info=True)
+
+
+def _whole(feed: _Feed) -> Message:
+    return protocol.snapshot(feed.sent, seq=feed.seq, now=_now(feed.sent))
+
+
+def _now(state: WorkloadSnapshot) -> float:
+    return time.time() + state.clock_offset
+
+
+@cache
+def _version() -> str:
+    try:
+        return version("qmode_widgets")
+    except PackageNotFoundError:         # run from a source tree
+        return "source"
+
+
+hub = Hub()

@@ -1,0 +1,109 @@
+"""The kernel we run in, as the hub needs it. The only file that touches ipykernel's control handlers and comms.
+
+Page to kernel: `qmode_request` on the control channel. It has a thread of its own, so it is served while a cell blocks,
+on ipykernel 6 and 7, whatever JupyterLab's "comms over subshells" says, and after a page reload. Interrupt and shutdown
+share that thread: the handler only hands over.
+
+Kernel to page: comm messages under one fixed id, the beacon, on iopub. The comm is registered, so that a page finds it
+with `comm_info_request`, but never opened: a page without our labextension would answer an open with a close, and the
+notebook's own kernel connection ignores messages of a comm it does not know.
+"""
+
+from __future__ import annotations
+
+import sys
+import threading
+from collections.abc import Callable
+from typing import Any
+
+from .protocol import Message
+
+TARGET = "qmode_widgets"
+BEACON = "qmode_widgets-beacon"
+REQUEST, REPLY = "qmode_request", "qmode_reply"
+
+_NEEDED = ("session", "iopub_socket", "comm_manager")
+
+
+class KernelLink:
+    """Receives requests from, and broadcasts messages to, every page that shows this kernel."""
+
+    def __init__(self, kernel: Any, receive: Callable[[object], None], greeting: Callable[[], Message]) -> None:
+        """Hook into `kernel`. `receive` and `greeting` are called on the control thread: they must not block.
+
+        Raises:
+            RuntimeError: this kernel is not one whose comms we know how to reach.
+        """
+        if missing := [name for name in _NEEDED if getattr(kernel, name, None) is None]:
+            raise RuntimeError(
+                f"this kernel ({type(kernel).__name__}) has no {', '.join(missing)}: "
+                "the sidebar cannot follow it; widgets in cells still work"
+            )
+        self._kernel = kernel
+        self._receive = receive
+        self._greeting = greeting
+        self._lock = threading.Lock()
+        self.problem: str | None = None
+        self.listening = False           # nothing is broadcast until a page has asked
+        handlers = getattr(kernel, "control_handlers", None)
+        if isinstance(handlers, dict):
+            handlers[REQUEST] = self._on_request
+        else:
+            self.problem = (
+                f"ipykernel {_version()} takes no requests of ours on its control channel: the sidebar can show, "
+                "but not cancel or resubmit; use the buttons in the cell or the controller's methods"
+            )
+            self.listening = True        # nobody can ask
+        self._light_beacon()
+
+    @property
+    def process(self) -> str:
+        """This start of the kernel: the session id its messages carry."""
+        return str(self._kernel.session.session)
+
+    def broadcast(self, message: Message) -> None:
+        """To all pages, from any thread.
+
+        Not through `comm.send`: that stamps the running cell as parent, pins the comm to its shell (ipykernel 7.4) and
+        fails in threads (7.0).
+        """
+        with self._lock:
+            self._kernel.session.send(
+                self._kernel.iopub_socket,
+                "comm_msg",
+                {"comm_id": BEACON, "data": message},
+                ident=f"comm-{BEACON}".encode(),
+            )
+
+    def _light_beacon(self) -> None:
+        from comm import create_comm
+
+        beacon = create_comm(target_name=TARGET, comm_id=BEACON, primary=False)
+        self._kernel.comm_manager.register_comm(beacon)
+
+    def _on_request(self, stream: Any, ident: Any, msg: dict[str, Any]) -> None:
+        self.listening = True
+        self._receive(msg.get("content"))
+        self._kernel.session.send(stream, REPLY, {"status": "ok", **self._greeting()}, msg, ident)
+
+
+def running_kernel() -> Any | None:
+    """The ipykernel this process is, or None (plain Python, terminal IPython). Imports nothing that is not loaded."""
+    ipython = sys.modules.get("IPython")
+    if ipython is None or "ipykernel" not in sys.modules:
+        return None
+    return getattr(ipython.get_ipython(), "kernel", None)
+
+
+def free_of_shell(comm: Any) -> None:
+    """Let a comm's messages go to the subshell the page addressed, not to the shell that last sent on it.
+
+    ipykernel 7.4 routes them to the latter, the main shell that a cell keeps busy, if a cell ever sent. No effect on
+    versions without that routing.
+    """
+    if hasattr(comm, "_reply_subshell_for"):
+        comm._reply_subshell_for = None
+
+
+def _version() -> str:
+    return str(getattr(sys.modules.get("ipykernel"), "__version__", "of this environment"))

@@ -1,0 +1,67 @@
+"""A snapshot as plain text: for terminals, logs, headless runs and wherever no widget can be shown."""
+
+from __future__ import annotations
+
+from .snapshot import JobSnapshot, JobState, Usage, WorkloadSnapshot
+
+SIGNS = {
+    JobState.WAITING: "· Not sent yet",
+    JobState.UNKNOWN: "? Unknown",
+    JobState.REFUSED: "! Refused",
+    JobState.DROPPED: "⊘ Dropped",
+    JobState.QUEUED: "· Queued",
+    JobState.RUNNING: "▶ Running",
+    JobState.DONE: "✓ Done",
+    JobState.FAILED: "! Failed",
+    JobState.CANCELLED: "⊘ Cancelled",
+}
+
+
+def usage_text(usage: Usage) -> str:
+    """What was reported, else what is expected (≈), else – : unknown is never 0."""
+    if usage.reported is not None:
+        return f"{usage.reported:.1f} s"
+    return "–" if usage.estimated is None else f"≈ {usage.estimated:.1f} s"
+
+
+def duration(seconds: float | None) -> str:
+    """0:16, 7:41:08."""
+    if seconds is None:
+        return ""
+    whole = max(0, int(seconds))
+    hours, rest = divmod(whole, 3600)
+    minutes, left = divmod(rest, 60)
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def why(job: JobSnapshot) -> str:
+    """The reason of a failure or of a wait."""
+    said = " ".join(str(p) for p in (job.reason_code, job.reason) if p is not None)
+    return said or job.note or ""
+
+
+def table(snapshot: WorkloadSnapshot) -> str:
+    """A head line, a line for each partition's last attempt, and the warnings among the events."""
+    rows = [["#", "PUBs", "State", "Job", "Usage", "Time", ""]]
+    for number, job in enumerate((j for j in snapshot.jobs if not j.superseded), start=1):
+        spent = None if job.running is None or job.finished is None else job.finished - job.running
+        attempt = f" (attempt {job.attempt + 1})" if job.attempt else ""
+        rows.append(
+            [
+                str(number if job.partition is None else job.partition + 1),
+                job.pubs or "–",
+                SIGNS[job.state] + attempt,
+                job.job_id or "–",
+                usage_text(job.usage),
+                duration(spent),
+                why(job),
+            ]
+        )
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    head = f"{snapshot.mode.capitalize()} on {snapshot.backend}  {snapshot.service_id or snapshot.id}  {snapshot.state}"
+    total = f"usage {usage_text(snapshot.usage)}"
+    if snapshot.usage.reported is not None and snapshot.usage.status != "final":
+        total += " so far"
+    notes = [f"{e.level}: {e.text}" for e in snapshot.events if e.level != "info"]
+    return "\n".join([f"{head}  {total}", *lines, *notes])

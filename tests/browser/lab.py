@@ -1,0 +1,252 @@
+"""A real JupyterLab on loopback, isolated from the user's configuration, driven in a real Chromium.
+
+The labextension under test is the installed one; where it is not installed, or `QMODE_LABEXTENSION` names a directory,
+that build is linked into the isolated data directory instead.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from playwright.sync_api import Browser, Locator, Page, sync_playwright
+
+ROOT = Path(__file__).resolve().parents[2]
+ARTIFACTS = ROOT / "artifacts"
+EXTENSION = "qmode-widgets"
+QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}}
+THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
+_WAIT = 60_000
+
+
+@dataclass
+class Lab:
+    """A running server."""
+
+    url: str
+    token: str
+    root: Path                           # its notebooks
+    log: Path
+
+    def get(self, path: str) -> Any:
+        """JSON of the server's own REST API."""
+        request = urllib.request.Request(f"{self.url}/{path}", headers={"Authorization": f"token {self.token}"})
+        with urllib.request.urlopen(request, timeout=10) as answer:
+            return json.load(answer)
+
+
+def chromium() -> str:
+    """The system's Chromium or Chrome; `QMODE_CHROMIUM` overrides."""
+    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
+    found = os.environ.get("QMODE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
+    if found is None:
+        raise RuntimeError("the browser tests need Chromium: `apt-get install --no-install-recommends chromium`, or name one in QMODE_CHROMIUM")
+    return found
+
+
+def labextension() -> Path | None:
+    """The build to link, or None where the installed extension is to be used."""
+    if named := os.environ.get("QMODE_LABEXTENSION"):
+        return Path(named)
+    if (Path(sys.prefix) / "share/jupyter/labextensions" / EXTENSION / "package.json").exists():
+        return None
+    built = ROOT / "qmode_widgets" / "labextension"
+    if not (built / "package.json").exists():
+        raise RuntimeError(f"{built} is missing: build the frontend with `python js/hatch_build.py`")
+    return built
+
+
+@contextlib.contextmanager
+def lab(root: Path, *, settings: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None) -> Iterator[Lab]:
+    """Start JupyterLab with `root` as its notebooks; `settings` by plugin id."""
+    home = Path(tempfile.mkdtemp(prefix="qmode-lab-"))
+    if (build := labextension()) is not None:
+        link = home / "data" / "labextensions" / EXTENSION
+        link.parent.mkdir(parents=True)
+        link.symlink_to(build.resolve(), target_is_directory=True)
+    for plugin, values in {**QUIET, **(settings or {})}.items():
+        package, name = plugin.split(":")
+        file = home / "settings" / package / f"{name}.jupyterlab-settings"
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(json.dumps(values))
+    with socket.socket() as s:
+        s.bind(("127.0.0.1", 0))
+        port = s.getsockname()[1]
+    token = secrets.token_hex(16)
+    dirs = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython",
+            "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    path = os.pathsep.join([str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
+    command = [
+        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
+        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+        "--LabApp.expose_app_in_browser=True",
+    ]
+    log = home / "lab.log"
+    with log.open("w") as out:
+        server = subprocess.Popen(
+            command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
+            env={**os.environ, **{k: str(home / v) for k, v in dirs.items()}, "PYTHONPATH": path, **(env or {})},
+        )
+        running = Lab(f"http://127.0.0.1:{port}", token, root, log)
+        try:
+            _await(running, server)
+            yield running
+        finally:
+            with contextlib.suppress(OSError):                   # kernels first, politely: they hold ports and files
+                _stop_kernels(running)
+            server.terminate()
+            try:
+                server.wait(20)
+            except subprocess.TimeoutExpired:
+                server.kill()
+            shutil.rmtree(home, ignore_errors=True)
+
+
+def _await(running: Lab, server: subprocess.Popen[bytes]) -> None:
+    ends = time.monotonic() + 60
+    while time.monotonic() < ends and server.poll() is None:
+        with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
+            running.get("api/status")
+            return
+        time.sleep(0.1)                  # a server that does not listen yet has nothing to await
+    raise RuntimeError(f"JupyterLab did not start:\n{running.log.read_text()[-3000:]}")
+
+
+def _stop_kernels(running: Lab) -> None:
+    for kernel in running.get("api/kernels"):
+        request = urllib.request.Request(
+            f"{running.url}/api/kernels/{kernel['id']}", method="DELETE", headers={"Authorization": f"token {running.token}"}
+        )
+        urllib.request.urlopen(request, timeout=10).close()
+
+
+@contextlib.contextmanager
+def browser() -> Iterator[Browser]:
+    """A headless Chromium."""
+    with sync_playwright() as play:
+        started = play.chromium.launch(
+            executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--force-color-profile=srgb"]
+        )
+        try:
+            yield started
+        finally:
+            started.close()
+
+
+def notebook(path: Path, cells: list[str]) -> Path:
+    """Write a notebook of code cells."""
+    metadata = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
+    code = [
+        {"cell_type": "code", "id": f"c{i}", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
+        for i, source in enumerate(cells)
+    ]
+    path.write_text(json.dumps({"nbformat": 4, "nbformat_minor": 5, "metadata": metadata, "cells": code}))
+    return path
+
+
+@dataclass
+class Notebook:
+    """A notebook open in a page."""
+
+    lab: Lab
+    page: Page
+    name: str
+    errors: list[str] = field(default_factory=list)      # of the page's console
+
+    @classmethod
+    def open(cls, running: Lab, page: Page, name: str, *, idle: bool = True) -> Notebook:
+        """Open a notebook of the server's; waits for its kernel to be idle unless told otherwise."""
+        self = cls(running, page, name)
+        page.on("console", lambda m: self.errors.append(m.text[:400]) if m.type == "error" else None)
+        page.on("pageerror", lambda error: self.errors.append(str(error)[:400]))
+        page.goto(f"{running.url}/lab/tree/{name}?token={running.token}&reset")
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=_WAIT)
+        if idle:
+            self.wait_idle()
+        return self
+
+    def wait_idle(self) -> None:
+        """Until the kernel is idle."""
+        self.page.wait_for_function(
+            "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=_WAIT
+        )
+
+    def run(self, cell: int, *, wait: bool = True, timeout: float = _WAIT) -> None:
+        """Run a cell as the Run button does."""
+        self.page.evaluate(
+            """i => { const n = window.jupyterapp.shell.currentWidget; n.content.activeCellIndex = i; n.content.deselectAll();
+                      void window.jupyterapp.commands.execute('notebook:run-cell'); }""", cell)
+        if wait:
+            self.wait_done(cell, timeout=timeout)
+
+    def wait_done(self, cell: int, *, timeout: float = _WAIT) -> None:
+        """Until a started cell has ended."""
+        self.page.wait_for_function(
+            """i => { const m = window.jupyterapp.shell.currentWidget.content.widgets[i].model;
+                      return m.executionState === 'idle' && m.executionCount !== null; }""", arg=cell, timeout=timeout)
+
+    def is_running(self, cell: int) -> bool:
+        """Whether a cell is running now."""
+        return bool(self.page.evaluate("i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.executionState === 'running'", cell))
+
+    def output(self, cell: int) -> str:
+        """The text a cell printed or raised."""
+        texts: list[str] = self.page.evaluate(
+            """i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.sharedModel.outputs
+                    .map(o => [o.text, o.evalue, o.data?.['text/plain']].flat(2).filter(Boolean).join(''))""", cell)
+        return "\n".join(texts)
+
+    def widget(self) -> Locator:
+        """The live workloads in cells."""
+        return self.page.locator(".jp-OutputArea .qm-card")
+
+    def sidebar(self) -> Locator:
+        """The panel, opened."""
+        panel = self.page.locator("#qmode-workloads")
+        if not panel.is_visible():
+            self.page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:show')")
+            panel.wait_for(state="visible")
+        return panel
+
+    def theme(self, name: str) -> None:
+        """`light` or `dark`."""
+        self.page.evaluate("t => window.jupyterapp.commands.execute('apputils:change-theme', {theme: t})", THEMES[name])
+        self.page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=str(name == "light").lower())
+
+    def sidebar_width(self, pixels: int) -> None:
+        """Drag the sidebar's edge, as a user does."""
+        self.sidebar()
+        handle = self.page.locator("#jp-main-split-panel > .lm-SplitPanel-handle:not(.lm-mod-hidden)").first
+        box, bar = handle.bounding_box(), self.page.locator("#jp-left-stack").bounding_box()
+        assert box is not None
+        assert bar is not None
+        self.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 200)
+        self.page.mouse.down()
+        self.page.mouse.move(bar["x"] + pixels, box["y"] + 200, steps=4)
+        self.page.mouse.up()
+
+    def reload(self) -> None:
+        """Reload the page; the kernel goes on."""
+        self.page.reload()
+        self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=_WAIT)
+
+    def screenshot(self, name: str) -> Path:
+        """Keep a picture under artifacts/."""
+        ARTIFACTS.mkdir(exist_ok=True)
+        path = ARTIFACTS / f"{name}.png"
+        self.page.screenshot(path=str(path))
+        return path

@@ -1,0 +1,175 @@
+"""A controller that follows a script instead of a service, for notebooks in browser tests. Imported by their kernels."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import replace
+
+from qmode_widgets.model.command import Action, Command, Outcome
+from qmode_widgets.model.snapshot import Event, JobSnapshot, JobState, Limit, Mode, Ttl, Usage, WorkloadSnapshot, WorkloadState
+
+RUN = "a1b2c3d4"
+
+
+def job(n: int, of: int, state: JobState, now: float, **more: object) -> JobSnapshot:
+    """Partition `n` of `of` in a plausible state."""
+    started = state in (JobState.RUNNING, JobState.DONE, JobState.FAILED)
+    ended = state in (JobState.DONE, JobState.FAILED)
+    sent = state not in (JobState.WAITING, JobState.DROPPED, JobState.UNKNOWN)
+    begin = now - 70 + 8 * n
+    values: dict[str, object] = {
+        "key": f"{RUN}:{n}.0",
+        "state": state,
+        "job_id": f"d2f1c3kq{n:04d}08o9b{n:03d}" if sent else None,
+        "run": RUN,
+        "partition": n,
+        "of": of,
+        "pubs": f"{2 * n}–{2 * n + 1}",
+        "service_status": state.value.capitalize() if sent else None,
+        "created": now - 75 if sent else None,
+        "running": begin if started else None,
+        "finished": begin + 13 if ended else None,
+        "qpu_used": state is JobState.RUNNING and n % 2 == 0,
+        "usage": Usage(8.2, "final", 8.0) if state is JobState.DONE else Usage(0.0, "final", 8.0) if ended else Usage(estimated=8.0),
+        "spans": ((begin + 4, begin + 11.5),) if state is JobState.DONE else (),
+        **more,
+    }
+    return JobSnapshot(**values)  # type: ignore[arg-type]
+
+
+class Scripted:
+    """A `Controllable` whose service is its script. `said` holds the commands it got, `clicked` is set with each."""
+
+    def __init__(self, snapshot: WorkloadSnapshot) -> None:
+        self._state = snapshot
+        self._callbacks: list[Callable[[WorkloadSnapshot], None]] = []
+        self._lock = threading.RLock()
+        self.said: list[tuple[str, str | None]] = []
+        self.clicked = threading.Event()
+        self.refuse: str | None = None                 # the service's answer to the next command, if it is to fail
+
+    @property
+    def id(self) -> str:
+        return self._state.id
+
+    def snapshot(self) -> WorkloadSnapshot:
+        return self._state
+
+    def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
+        self._callbacks.append(callback)
+        return lambda: self._callbacks.remove(callback)
+
+    def change(self, **fields: object) -> None:
+        with self._lock:
+            self._state = replace(self._state, **fields)  # type: ignore[arg-type]
+        for callback in list(self._callbacks):
+            callback(self._state)
+
+    def set(self, n: int, state: JobState, **more: object) -> None:
+        """Partition `n` is in another state."""
+        with self._lock:
+            of = len({j.partition for j in self._state.jobs})
+            new = job(n, of, state, time.time(), **more)
+            jobs = tuple(new if j.partition == n and not j.superseded else j for j in self._state.jobs)
+            self.change(jobs=jobs)
+
+    def say(self, text: str, level: str = "info") -> None:
+        with self._lock:
+            number = self._state.events[-1].id + 1 if self._state.events else 0
+            self.change(events=(*self._state.events, Event(number, time.time(), level, text)))  # type: ignore[arg-type]
+
+    def wait_click(self, seconds: float) -> bool:
+        """Block, as a cell does in `result()`, until a command comes."""
+        came = self.clicked.wait(seconds)
+        self.clicked.clear()
+        return came
+
+    def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
+        threading.Thread(target=self._obey, args=(command, answer), daemon=True).start()
+
+    def _obey(self, command: Command, answer: Callable[[Outcome], None]) -> None:
+        answer(Outcome(command.id, "accepted"))
+        if self.refuse is not None:
+            message, self.refuse = self.refuse, None
+            answer(Outcome(command.id, "failed", message))
+        else:
+            self._carry_out(command)
+            answer(Outcome(command.id, "done"))
+        self.said.append((command.action.value, command.target))
+        self.clicked.set()
+
+    def _carry_out(self, command: Command) -> None:
+        with self._lock:
+            jobs = list(self._state.jobs)
+            for i, j in enumerate(jobs):
+                hit = j.key == command.target
+                waiting = j.state in (JobState.QUEUED, JobState.WAITING)
+                if (hit and command.action is Action.CANCEL) or (waiting and command.action is Action.CANCEL_REMAINING):
+                    jobs[i] = replace(j, state=JobState.CANCELLED, service_status="Cancelled", finished=time.time())
+                elif hit and command.action is Action.DROP:
+                    jobs[i] = replace(j, state=JobState.DROPPED)
+                elif (hit and command.action is Action.RESUBMIT) or (
+                    j.state is JobState.FAILED and command.action is Action.RESUBMIT_FAILED
+                ):
+                    jobs[i] = replace(j, superseded=True)
+                    key = f"{j.run}:{j.partition}.{j.attempt + 1}"
+                    jobs.append(job(j.partition or 0, j.of or 1, JobState.QUEUED, time.time(), key=key, attempt=j.attempt + 1))
+            jobs.sort(key=lambda j: (j.partition or 0, j.attempt))
+            closed = {"accepting_jobs": False} if command.action is Action.CLOSE else {}
+            self.change(jobs=tuple(jobs), **closed)
+
+
+def workload(mode: Mode, states: list[JobState], *, id: str = "d2f0b8c4k3a0008v77a1", **more: object) -> Scripted:  # noqa: A002
+    """A workload with a partition in each of the given states."""
+    now = time.time()
+    jobs = tuple(job(n, len(states), state, now) for n, state in enumerate(states))
+    if jobs and any(j.state is JobState.FAILED for j in jobs):
+        failed = next(i for i, j in enumerate(jobs) if j.state is JobState.FAILED)
+        worse = replace(jobs[failed], reason="transient", reason_code=9707, reason_solution="retry the job")
+        jobs = (*jobs[:failed], worse, *jobs[failed + 1 :])
+    done = sum(j.state is JobState.DONE for j in jobs)
+    values: dict[str, object] = {
+        "id": id,
+        "mode": mode,
+        "backend": "ibm_fez",
+        "state": WorkloadState.ACTIVE,
+        "accepting_jobs": True,
+        "state_reason": "session_created",
+        "instance": "premium-team",
+        "jobs": jobs,
+        "ttl": Ttl(max_ttl=28800, max_deadline=now + 27668.0, interactive_ttl=60),
+        "usage": Usage(round(8.2 * done, 1), "running", 8.0 * len(jobs), f"{len(jobs)} × (2 s + 0.00025 s × 24,000 executions)", None, 600.0, 1204.0),
+        "created": now - 120,
+        "seen_at": now,
+        "events": (
+            Event(0, now - 70, "info", "first job reached the QPU, max TTL started."),
+            Event(1, now - 20, "warning", "partition 5 failed: 9707 transient, no usage billed."),
+        ),
+        "limits": (Limit("usage cap", "600 s", "kernel"), Limit("max TTL", "8 h", "service")),
+        **more,
+    }
+    return Scripted(WorkloadSnapshot(**values))  # type: ignore[arg-type]
+
+
+D, F, R, Q, W = JobState.DONE, JobState.FAILED, JobState.RUNNING, JobState.QUEUED, JobState.WAITING
+
+
+def batch(**more: object) -> Scripted:
+    """Twelve partitions, as in the design's mock."""
+    return workload("batch", [D, D, D, D, F, R, R, R, Q, Q, W, W], **more)
+
+
+def idle_session(**more: object) -> Scripted:
+    """A session that is billed while it waits."""
+    now = time.time()
+    ttl = Ttl(max_ttl=28800, max_deadline=now + 25000, interactive_ttl=60, interactive_deadline=now + 46)
+    usage = Usage(241.0, "running", None, None, 54.0, 600.0, 1204.0)
+    return workload("session", [D] * 24, id="cz3kw0q2r5hg008n79f1", ttl=ttl, usage=usage, group="step 12", events=(), **more)
+
+
+def big(n: int = 1000) -> Scripted:
+    """A batch of many partitions, all states mixed."""
+    states = [D if i < n // 2 else F if i % 97 == 0 else R if i < n // 2 + 5 else Q if i < n * 3 // 4 else W for i in range(n)]
+    return workload("batch", states, id="d4bigbatch00008v1000", usage=Usage(4100.0, "running", 8000.0, None, None, 9000.0, None), events=())
