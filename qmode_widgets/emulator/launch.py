@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import signal
 import subprocess
 import sys
 import tempfile
@@ -43,8 +44,8 @@ class Emulator:
     token: str
     pid: int
     options: Options
-    _process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
-    _errors: IO[bytes] | None = field(default=None, repr=False)
+    _own: tuple[subprocess.Popen[bytes], IO[bytes]] | None = field(default=None, repr=False)
+    _log: str = field(default="", repr=False)
 
     @cached_property
     def control(self) -> Control:
@@ -89,28 +90,25 @@ class Emulator:
     @property
     def log(self) -> str:
         """What a service of our own has written to its error stream; "" for a shared one."""
-        if self._errors is None:
-            return ""
-        self._errors.seek(0)
-        return self._errors.read().decode(errors="replace")
+        if self._own is not None and not self._own[1].closed:
+            self._own[1].seek(0)
+            self._log = self._own[1].read().decode(errors="replace")
+        return self._log
 
     def stop(self) -> None:
         """End the service, and wait until it has ended."""
         with contextlib.suppress(requests.RequestException):
             self.control.post("stop")
         until = time.monotonic() + 10
-        while time.monotonic() < until:
-            if self._process is not None:
-                with contextlib.suppress(subprocess.TimeoutExpired):
-                    self._process.wait(0.1)
-                    break
-            elif not alive(self.pid):
-                break
-            else:
-                time.sleep(0.02)
-        else:
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(self.pid, 9)
+        while _runs(self.pid) and time.monotonic() < until:
+            time.sleep(0.02)
+        if _runs(self.pid):
+            os.kill(self.pid, signal.SIGTERM)
+        if self._own is not None:
+            process, errors = self._own
+            process.wait()
+            _ = self.log
+            errors.close()
 
     def __enter__(self) -> Emulator:
         return self
@@ -120,6 +118,13 @@ class Emulator:
 
     def __repr__(self) -> str:
         return f"<Emulator {self.url} speed={self.options.speed:g}>"
+
+
+def _runs(pid: int) -> bool:
+    """Whether a process runs; one of our own children that has ended is laid to rest."""
+    with contextlib.suppress(ChildProcessError, AttributeError):
+        os.waitpid(pid, os.WNOHANG)
+    return alive(pid)
 
 
 @contextlib.contextmanager
@@ -199,7 +204,7 @@ def _launch(options: Options, shared: Path | None) -> Emulator:
         command = [sys.executable, "-m", "qmode_widgets.emulator", *options.to_args(), f"--runtime-file={runtime}"]
         if shared is None:
             command.append(f"--parent={os.getpid()}")
-        errors = tempfile.TemporaryFile() if shared is None else _private(shared.with_suffix(".log"))
+        errors = _private(runtime.with_suffix(".log"))
         # A session of its own: interrupting or restarting the kernel does not reach it.
         process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
             command,
@@ -214,7 +219,11 @@ def _launch(options: Options, shared: Path | None) -> Emulator:
             with contextlib.suppress(OSError, ValueError):
                 known = json.loads(runtime.read_text())
                 if known.get("pid") == process.pid:
-                    return Emulator(known["url"], known["token"], process.pid, options, process, errors)
+                    if shared:
+                        errors.close()
+                        process.returncode = 0     # it outlives us: no warning that it still runs
+                    own = None if shared else (process, errors)
+                    return Emulator(known["url"], known["token"], process.pid, options, own)
             time.sleep(0.02)
         process.kill()
         process.wait()

@@ -100,8 +100,9 @@ def _program(program_id: str, params: Any, device: Device) -> Program:
         raise InvalidInputError("params are nested too deeply") from None
     except MemoryError:
         raise InvalidInputError("params do not fit into memory") from None
-    except Exception as error:  # noqa: BLE001 - decoders raise whatever they meet; the sender learns what it was
-        raise InvalidInputError(f"params of {program_id!r} cannot be read: {type(error).__name__}: {error}"[:500]) from error
+    except Exception as error:  # decoders raise whatever they meet; the sender learns what it was
+        said = f"params of {program_id!r} cannot be read: {type(error).__name__}: {error}"
+        raise InvalidInputError(said[:500]) from error
     return program
 
 

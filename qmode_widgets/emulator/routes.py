@@ -87,6 +87,12 @@ class Answer:
     type: str = "application/json"
     headers: dict[str, str] = field(default_factory=dict)
 
+    def bytes(self) -> bytes:
+        """The body as it is sent."""
+        if self.raw is not None:
+            return self.raw
+        return b"" if self.body is None else json.dumps(self.body).encode()
+
 
 Endpoint = Callable[["App", Instance, Request, str], Answer | Awaitable[Answer]]
 _NOTHING = Answer(None, 204)
@@ -116,7 +122,8 @@ def _instance(request: Request) -> Instance:
     try:
         return INSTANCES[request.crn]
     except KeyError:
-        raise ServiceError(403, 1201, "The instance is not one of this account.", "Use one that the search finds.") from None
+        said = "The instance is not one of this account."
+        raise ServiceError(403, 1201, said, "Use one that the search finds.") from None
 
 
 def _identity(app: App, request: Request) -> Answer:
@@ -305,7 +312,7 @@ def _faults(app: App, instance: Instance, request: Request, _: str) -> Answer:
 
 
 def _change_faults(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    """`{"kind": "job"|"request", …}` adds one; `listing_lag`, `soak`, `skew` set; `pause`, `resume`, `expire`, `clear`."""
+    """`{"kind": "job" or "request", …}` adds one; the rest is set or done: see `control.Faults`."""
     asked, service = request.json(), app.service
     try:
         if (kind := asked.pop("kind", None)) is not None:
@@ -320,7 +327,13 @@ def _change_faults(app: App, instance: Instance, request: Request, _: str) -> An
                 setattr(service.clock if name == "skew" else service.faults, name, value)
     except (TypeError, ValueError) as error:
         raise bad_request(str(error)) from None
+    if "used" in asked:
+        crn = next((crn for crn, i in INSTANCES.items() if asked.get("instance") in (crn, i.name)), None)
+        if crn is None or type(asked["used"]) not in (int, float):
+            raise bad_request("give the name of an instance and a number of seconds")
+        service.used_elsewhere[crn] = asked["used"]
     if asked.get("clear"):
+        service.used_elsewhere.clear()
         service.faults.clear()
         service.clock.skew = 0.0
         service.resume()

@@ -54,7 +54,7 @@ def listen(port: int) -> list[socket.socket]:
         sock.bind((HOST, port))
     except OSError as error:
         sock.close()
-        raise ValueError(f"port={port} cannot be used ({error.strerror}): choose another, or 0 for a free one") from None
+        raise ValueError(f"port={port} cannot be used ({error.strerror}): choose another, or 0 for any") from None
     sock.listen(256)
     return [sock]
 
@@ -112,7 +112,9 @@ def alive(pid: int) -> bool:
     return True
 
 
-def announcer(env_file: str | None, runtime_file: str | None, version: str, options: Options) -> Callable[[str, str], None]:
+def announcer(
+    env_file: str | None, runtime_file: str | None, version: str, options: Options
+) -> Callable[[str, str], None]:
     """What is done once the service answers: `export` lines on standard output, and the files asked for."""
 
     def announce(address: str, key: str) -> None:

@@ -93,7 +93,7 @@ class Handler(tornado.web.RequestHandler):
             answer = Answer(bad_request(f"The request cannot be read: {type(error).__name__}.").body(), 400)
         except asyncio.CancelledError:
             raise
-        except Exception as error:  # noqa: BLE001 - a bug of ours must not take the server down
+        except Exception as error:  # a bug of ours must not take the server down
             log.exception("an error in the emulator itself (%s %s)", method, type(error).__name__)
             answer = Answer(ServiceError(500, 1200, "Internal error.").body(), 500)
         if api:
@@ -104,7 +104,8 @@ class Handler(tornado.web.RequestHandler):
 
     def _request(self, method: str, path: str, api: bool) -> Request:
         headers = self.request.headers
-        query = {name: [v.decode("utf-8", "replace") for v in values] for name, values in self.request.query_arguments.items()}
+        arguments = self.request.query_arguments.items()
+        query = {name: [v.decode("utf-8", "replace") for v in values] for name, values in arguments}
         return Request(
             method, unquote(path), query, self.request.body, headers.get("Authorization", ""),
             headers.get("Service-CRN", ""), api,
@@ -126,7 +127,7 @@ class Handler(tornado.web.RequestHandler):
             code = 1202 if fault.status == 429 else 9999
             message = "Too many requests." if fault.status == 429 else "A fault was asked for."
             answer = Answer(ServiceError(fault.status, code, message).body(), fault.status, headers=headers)
-        body = answer.raw if answer.raw is not None else b"" if answer.body is None else json.dumps(answer.body).encode()
+        body = answer.bytes()
         try:
             if fault and fault.action in ("drop", "truncate"):
                 await self._break_off(answer, body, keep=len(body) // 2 if fault.action == "truncate" else None)

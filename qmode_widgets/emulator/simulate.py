@@ -13,7 +13,7 @@ from qiskit.circuit import BoxOp
 from qiskit.converters import circuit_to_dag, dag_to_circuit
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
-from qiskit_aer import AerError, AerSimulator
+from qiskit_aer import AerError
 from qiskit_aer.primitives import SamplerV2
 
 from .backends import Device
@@ -49,9 +49,10 @@ class Simulator:
         for inst in circuit.data:
             name = inst.operation.name
             pair = tuple(circuit.find_bit(q).index for q in inst.qubits)
+            gate = len(pair) == 2 and name not in _FREE and not getattr(inst.operation, "blocks", None)
             if name not in names:
                 why = f"The instruction {name} is not supported"
-            elif len(pair) == 2 and name not in _FREE and not getattr(inst.operation, "blocks", None) and pair not in edges:
+            elif gate and pair not in edges:
                 why = f"The instruction {name} on qubits {pair} is not supported"
             else:
                 continue

@@ -14,8 +14,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ..model.scheduling import Happened, Load, Rules, Scheduler, Stage, What
+from ..model.scheduling import Happened, Scheduler, Stage, What
 from ..model.snapshot import WorkloadState
+from . import rules
 from .account import PERIOD, Instance
 from .backends import Device
 from .clock import Clock
@@ -27,25 +28,8 @@ from .store import Row, Store
 
 log = logging.getLogger(__name__)
 
-PROGRAMS = ("sampler", "estimator", "executor", "noise-learner")
-MAX_TAGS, MAX_TAG_LENGTH = 8, 86
-MAX_EXECUTION_TIME = 3 * 3600
-SUBMISSIONS_A_MINUTE = 5
 _MARK = re.compile(rb"%%QPU\+(\d\.\d{9})%%")
-_REASONS = {                                       # the first three were seen on the real service, the rest are guesses
-    "created": "session_created",
-    "closed_early": "session_closed_early",
-    "interactive_ttl": "session_inactivated_by_interactive_ttl",
-    "activated": "session_activated",
-    "active_ttl": "session_inactivated_by_active_ttl",
-    "max_ttl": "session_closed_by_max_ttl",
-    "empty": "session_closed_by_inactivity",
-}
-_ENDS = {                                          # why the scheduler ended a job -> code, reason, solution
-    "limit": (1305, "Job was terminated because it ran longer than its maximum execution time.", "Raise max_execution_time."),
-    "max_ttl": (1217, "The session's max TTL ended before the job started.", "Submit the job in a new session or batch."),
-    "closed": (1217, "Session has been closed.", "Submit the job in a new session or batch."),
-}
+_ALPHABET = "0123456789abcdefghijklmnopqrstuv"
 
 
 @dataclass(slots=True)
@@ -72,12 +56,13 @@ class Service:
         self.faults = faults
         self.changed = asyncio.Condition()
         self._random = random.Random(options.seed)  # noqa: S311 - jitter, no secret
+        self.used_elsewhere: dict[str, float] = {}
         self._live: dict[str, Live] = {}
         self._submissions: deque[float] = deque()
         self._wake: asyncio.TimerHandle | None = None
         now = clock.now()
         self.schedulers = {
-            name: Scheduler(_rules(options, number), now) for number, name in enumerate(devices)
+            name: Scheduler(rules.scheduling(options, number), now) for number, name in enumerate(devices)
         }
 
     def start(self) -> None:
@@ -106,7 +91,7 @@ class Service:
             "workloads",
             {
                 "id": id_, "instance": instance.crn, "backend": device.name, "mode": mode, "created": now,
-                "state": "open", "reason": _REASONS["created"], "accepting": 1, "max_ttl": ttl,
+                "state": "open", "reason": rules.STATE_REASONS["created"], "accepting": 1, "max_ttl": ttl,
                 "interactive_ttl": w.interactive_ttl, "active_ttl": w.active_ttl or ttl, "usage": 0.0,
                 "timestamps": [["open", now]],
             },
@@ -145,9 +130,7 @@ class Service:
 
     async def submit(self, instance: Instance, asked: dict[str, Any], params: bytes) -> Row:
         """Create a job from a submission; `params` is its params' JSON as it came."""
-        program, backend = asked.get("program_id"), asked.get("backend")
-        if program not in PROGRAMS:
-            raise ServiceError(404, 1207, f"Program not found. Program ID: {program}", "Use one of " + ", ".join(PROGRAMS))
+        program, backend = rules.program(asked.get("program_id")), asked.get("backend")
         session_id = asked.get("session_id")
         if session_id is not None:
             row = self._accepting(instance, session_id)
@@ -155,14 +138,11 @@ class Service:
         device = self.device(backend)
         if session_id is not None and device.name != row["backend"] and not device.mock:
             raise bad_request(f"the session runs on {row['backend']}, not on {device.name}")
-        tags, cost = _tags(asked.get("tags")), asked.get("cost")
-        if cost is not None and not (isinstance(cost, int) and 0 < cost <= MAX_EXECUTION_TIME):
-            raise bad_request(f"cost must be a whole number of seconds between 1 and {MAX_EXECUTION_TIME}, not {cost!r}")
+        tags, cost = rules.tags(asked.get("tags")), rules.cost(asked.get("cost"))
         self._pace()
         if instance.limit_seconds is not None and self.used(instance) >= instance.limit_seconds:
-            raise ServiceError(
-                409, 4317, "The instance has reached its usage limit.", "Wait until time is available, or use another plan."
-            )
+            said = "The instance has reached its usage limit."
+            raise ServiceError(409, 4317, said, "Wait until time is available, or use another plan.")
         read = await self.engine.read(program, device.name, params)
         if "invalid" in read:
             raise bad_request(read["invalid"], code=1210)
@@ -185,7 +165,7 @@ class Service:
         self, instance: Instance, asked: dict[str, Any], params: bytes, device: Device, tags: list[str],
         read: dict[str, Any], fault: JobFault | None, session_id: str | None, cost: int | None,
     ) -> Row:  # fmt: skip
-        now, id_ = self.clock.now(), "d" + "".join(secrets.choice("0123456789abcdefghijklmnopqrstuv") for _ in range(19))
+        now, id_ = self.clock.now(), "d" + "".join(secrets.choice(_ALPHABET) for _ in range(19))
         qpu, prep = self._jittered(read["qpu"]), self._jittered(read["prep"])
         self.store.add(
             "jobs",
@@ -240,13 +220,14 @@ class Service:
         """Forget a job that has ended."""
         row = self.job(instance, id)
         if row["pending"]:
-            raise ServiceError(409, 1281, f"Job {id} cannot be deleted: it is {row['status'].lower()}.", "Cancel it first.")
+            said = f"Job {id} cannot be deleted: it is {row['status'].lower()}."
+            raise ServiceError(409, 1281, said, "Cancel it first.")
         self.store.delete_job(id)
 
     def set_tags(self, instance: Instance, id: str, tags: Any) -> None:  # noqa: A002
         """Replace a job's tags."""
         self.job(instance, id)
-        self.store.update("jobs", id, tags=_tags(tags))
+        self.store.update("jobs", id, tags=rules.tags(tags))
 
     def result(self, instance: Instance, id: str) -> bytes | None:  # noqa: A002
         """A completed job's result, a failed one's message; a private job's only once."""
@@ -271,12 +252,9 @@ class Service:
     def used(self, instance: Instance) -> float:
         """Usage of the instance in the current period, what runs included."""
         now = self.clock.now()
-        running = sum(
-            s.workloads[row["id"]].usage(now) - row["usage"]
-            for row in self.store.all_workloads("instance = ? AND mode = 'dedicated' AND state = 'active'", [instance.crn])
-            if row["id"] in (s := self.schedulers[row["backend"]]).workloads
-        )
-        return self.store.used(instance.crn, now - PERIOD) + running
+        active = self.store.all_workloads("instance = ? AND mode = 'dedicated' AND state = 'active'", [instance.crn])
+        running = sum(self._fresh(dict(row))["usage"] - row["usage"] for row in active)
+        return self.store.used(instance.crn, now - PERIOD) + float(running) + self.used_elsewhere.get(instance.crn, 0.0)
 
     def queue_length(self, device: Device) -> int:
         """Jobs waiting or running on a backend."""
@@ -340,7 +318,7 @@ class Service:
         now = self.clock.now()
         while self._submissions and self._submissions[0] <= now - window:
             self._submissions.popleft()
-        if len(self._submissions) >= SUBMISSIONS_A_MINUTE:
+        if len(self._submissions) >= rules.SUBMISSIONS_A_MINUTE:
             wait = math.ceil(self._submissions[0] + window - now)
             raise ServiceError(429, 1202, "Too many requests.", "Wait and submit again.", Retry_After=str(max(1, wait)))
         self._submissions.append(now)
@@ -377,7 +355,9 @@ class Service:
         live.task = self.engine.run(row["program"], backend, self.store.blob(id_, "params"))
         live.task.answer.add_done_callback(lambda answer: self._simulated(id_, backend, live, answer))
 
-    def _simulated(self, id_: str, backend: str, live: Live, answer: asyncio.Future[tuple[dict[str, Any], bytes]]) -> None:
+    def _simulated(
+        self, id_: str, backend: str, live: Live, answer: asyncio.Future[tuple[dict[str, Any], bytes]]
+    ) -> None:
         if answer.cancelled() or id_ not in self._live:
             return
         header, live.result = answer.result()
@@ -399,7 +379,7 @@ class Service:
             values |= {"status": "Completed", "result": self._timed(live.result, job.qpu_start, job.qpu_end)}
         else:
             values["status"] = "Cancelled" if h.what is What.CANCELLED else "Failed"
-            known = live.failure if h.why in ("user", "system", "failed") else _ENDS.get(h.why)
+            known = live.failure if h.why in ("user", "system", "failed") else rules.JOB_ENDS.get(h.why)
             if known:
                 values |= dict(zip(("reason_code", "reason", "reason_solution"), known, strict=True))
         values["logs"] = "".join(f"{line}\n" for line in live.notes)
@@ -417,7 +397,7 @@ class Service:
             row = self.store.workload(h.id)
             assert row is not None  # noqa: S101 - it is in the scheduler
             state = {What.ACTIVATED: "active", What.INACTIVATED: "inactive", What.CLOSED: "closed"}[h.what]
-            why = _REASONS.get("activated" if h.what is What.ACTIVATED else h.why, h.why)
+            why = rules.STATE_REASONS.get("activated" if h.what is What.ACTIVATED else h.why, h.why)
             self.store.update("workloads", h.id, reason=why, timestamps=[*row["timestamps"], [state, h.time]])
         self._sync_workload(scheduler, h.id)
         if h.what is What.CLOSED:
@@ -435,36 +415,29 @@ class Service:
     # -- after a restart -----------------------------------------------------------------------------------------
 
     def _restore(self) -> None:
-        """Take up what a state file holds: open workloads and unfinished jobs, which start over."""
-
-
-def _rules(options: Options, number: int) -> Rules:
-    load = None
-    if options.other_users:
-        qpu = 20.0 / options.speed if options.speed < math.inf else 0.0
-        load = Load(every=max(qpu, 0.05) / options.other_users, qpu=qpu, prep=2.0 / options.speed, seed=options.seed + number)
-    return Rules(
-        lanes=options.lanes,
-        queue_wait=options.queue_wait,
-        max_ttl=options.max_ttl,
-        interactive_ttl=options.interactive_ttl,
-        active_ttl=options.active_ttl,
-        empty_close=options.empty_close,
-        calibration_every=options.calibration_every or None,
-        other_users=load,
-    )
-
-
-def _tags(tags: Any) -> list[str]:
-    if tags is None:
-        return []
-    if not isinstance(tags, list) or not all(isinstance(tag, str) for tag in tags):
-        raise bad_request("tags must be a list of strings")
-    if len(tags) > MAX_TAGS:
-        raise ServiceError(400, 1204, f"{len(tags)} tags are too many.", f"Use at most {MAX_TAGS}.")
-    if any(len(tag) > MAX_TAG_LENGTH for tag in tags):
-        raise ServiceError(400, 1205, "A tag is too long.", f"Use at most {MAX_TAG_LENGTH} characters.")
-    return list(tags)
+        """Take up what a state file holds: open workloads and unfinished jobs, which go through the queue again."""
+        workloads = self.store.all_workloads("state != 'closed'")
+        for row in workloads:
+            if (scheduler := self.schedulers.get(row["backend"])) is None:
+                self.store.update("workloads", row["id"], state="closed", accepting=0, closed=self.clock.now())
+                continue
+            scheduler.open(
+                self._at(scheduler, self.clock.now()), row["id"], "batch" if row["mode"] == "batch" else "session",
+                max_ttl=row["max_ttl"], interactive_ttl=row["interactive_ttl"], active_ttl=row["active_ttl"],
+                created=row["created"], started=row["started"], usage=row["usage"],
+            )  # fmt: skip
+        for row in self.store.unfinished():
+            scheduler_ = self.schedulers.get(row["backend"])
+            if scheduler_ is None or (row["session_id"] and row["session_id"] not in scheduler_.workloads):
+                reason = f"The backend {row['backend']} is retired."
+                self.store.update("jobs", row["id"], status="Failed", pending=0, reason=reason, reason_code=1216)
+                continue
+            self.store.update("jobs", row["id"], status="Queued", running=None)
+            device = self.devices[row["backend"]]
+            self._schedule(row["id"], device, row["session_id"], row["qpu"], row["prep"], row["cost"], None, False)
+        for row in workloads:
+            if not row["accepting"] and (scheduler := self.schedulers.get(row["backend"])) is not None:
+                scheduler.close(self._at(scheduler, self.clock.now()), row["id"])
 
 
 _TASKS: set[asyncio.Task[None]] = set()

@@ -58,7 +58,7 @@ class Timing:
 
     def length(self, circuit: QuantumCircuit, qubits: Sequence[int] | None = None) -> float:
         """Critical path in seconds; `qubits` are the physical ones where the circuit is a block of another."""
-        index = {q: i for i, q in enumerate(circuit.qubits)} if qubits is None else dict(zip(circuit.qubits, qubits, strict=True))
+        index = dict(zip(circuit.qubits, range(circuit.num_qubits) if qubits is None else qubits, strict=True))
         free: dict[Any, float] = {}
         for inst in circuit.data:
             op, name = inst.operation, inst.operation.name

@@ -88,8 +88,15 @@ class Scheduler:
         max_ttl: float | None = None,
         interactive_ttl: float | None = None,
         active_ttl: float | None = None,
+        created: float | None = None,
+        started: float | None = None,
+        usage: float = 0.0,
     ) -> Workload:
-        """Create a batch or session; TTLs left out are those of the rules."""
+        """Create a batch or session; TTLs left out are those of the rules.
+
+        One that is taken up again after a restart gives when it was created, when its first job started, and its usage
+        so far: it begins inactive, and its max TTL runs from `started`.
+        """
         if id in self.workloads:
             raise ValueError(f"there is a workload {id!r} already: ids are unique")
         rules = self.rules
@@ -99,8 +106,14 @@ class Scheduler:
             rules.max_ttl if max_ttl is None else max_ttl,
             rules.interactive_ttl if interactive_ttl is None else interactive_ttl,
             rules.active_ttl if active_ttl is None else active_ttl,
-            at,
+            at if created is None else created,
         )
+        if started is not None:
+            w.state, w.started = WorkloadState.INACTIVE, started
+        if mode == "session":
+            w._bonus = usage
+        else:
+            w._jobs_usage = usage
         self._command(at, lambda: self._opened(w))
         self.workloads[id] = w
         return w
@@ -488,8 +501,9 @@ class Scheduler:
     # -- a workload's life ---------------------------------------------------------------------------------------
 
     def _opened(self, w: Workload) -> None:
-        w.created = self.now
         self._note(What.OPENED, w.id)
+        if w.started is not None:
+            self._after(max(0.0, w.started + w.max_ttl - self.now), lambda: self._expire(w))
         self._arm_empty_close(w)
 
     def _arm_empty_close(self, w: Workload) -> None:

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import os
-import signal
 import subprocess
 import sys
-import textwrap
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -135,40 +132,46 @@ def test_another_instance_made_active_mid_submission_changes_nothing(emulator, s
     batch.cancel_workload()
 
 
-def test_a_kernel_killed_midway_leaves_a_workload_that_can_be_attached(emulator, rotations, in_pub_order, tmp_path):
-    """What was sent is found with its place; what was not is named."""
-    code = textwrap.dedent("""
-        import sys, time
-        import qmode_widgets as qmode
-        from qmode_widgets.emulator.launch import Emulator
-        from qmode_widgets.emulator.options import Options
-        from qiskit import QuantumCircuit
-        from qiskit.transpiler import generate_preset_pass_manager
-        from qiskit_ibm_runtime.executor_sampler import Sampler
-        emulator = Emulator(sys.argv[1], sys.argv[2], 0, Options())
-        backend = emulator.service.least_busy()
-        qc = QuantumCircuit(1); qc.x(0); qc.measure_all()
-        isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(qc)
-        batch = qmode.BatchController.open(backend)
-        emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=600, count=1)
-        emulator.faults.pending()
-        batch._runtime.submitter.pacer.accepted(0.0)
-        sent = []
-        run = batch.submit(Sampler(mode=batch.mode), [isa] * 3, partitions=3)
-        print(batch.id, run.id, flush=True)
-        time.sleep(600)
-    """)
-    child = subprocess.Popen(
-        [sys.executable, "-c", code, emulator.url, emulator.token], stdout=subprocess.PIPE, text=True, env=os.environ
-    )
+CHILD = """
+import sys, threading
+import qmode_widgets as qmode
+from qmode_widgets.emulator.launch import Emulator
+from qmode_widgets.emulator.options import Options
+from qiskit import QuantumCircuit
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_ibm_runtime.executor_sampler import Sampler
+
+backend = Emulator(sys.argv[1], sys.argv[2], 0, Options()).service.least_busy()
+circuit = QuantumCircuit(1)
+circuit.x(0)
+circuit.measure_all()
+isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
+batch = qmode.BatchController.open(backend)
+run = batch.submit(Sampler(mode=batch.mode), [isa] * 4, partitions=4)
+batch._ledger.wait_for(lambda: batch.jobs[0].job_id is not None, 60)
+print(batch.id, run.id, flush=True)
+threading.Event().wait()
+"""
+
+
+def test_a_kernel_killed_midway_leaves_a_workload_that_can_be_attached(emulator):
+    """What was sent is found in its place; what was not is named."""
+    emulator.faults.delay(1.5, method="POST", path="/jobs", count=4)
+    command = [sys.executable, "-c", CHILD, emulator.url, emulator.token]
+    child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None
     with child.stdout:
         batch_id, run_id = child.stdout.readline().split()
-    child.send_signal(signal.SIGKILL)
-    child.wait()
-    emulator.faults.clear()
-    service = emulator.connect("emulator-payg")
-    controller = qmode.attach(batch_id, service)
-    assert controller.id == batch_id
-    assert run_id not in [r.id for r in controller.runs] or any("never sent" in e.text for e in controller.events)
+        child.kill()
+        child.wait()
+    controller = qmode.attach(batch_id, emulator.connect("emulator-payg"))
+    assert controller.wait(60)
+    found = controller.runs[0]
+    assert found.id == run_id
+    sent = [j.partition for j in found.jobs]
+    assert sent in ([0], [0, 1])                      # the second was on its way when the kernel died
+    assert [j.pubs for j in found.jobs] == [str(i) for i in sent]
+    missing = ", ".join(str(i + 1) for i in range(4) if i not in sent)
+    assert any(f"partitions {missing} of 4 were never sent" in e.text for e in controller.events)
+    assert len(controller.partial_result().pubs) == len(sent)
     controller.cancel_workload()
