@@ -25,6 +25,8 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from tests.browser import chromium
+
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "artifacts"
 EXTENSION = "qmode-widgets"
@@ -47,15 +49,6 @@ class Lab:
         request = urllib.request.Request(f"{self.url}/{path}", headers={"Authorization": f"token {self.token}"})
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
-
-
-def chromium() -> str:
-    """The system's Chromium or Chrome; `QMODE_CHROMIUM` overrides."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = os.environ.get("QMODE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        raise RuntimeError("the browser tests need Chromium: `apt-get install --no-install-recommends chromium`, or name one in QMODE_CHROMIUM")
-    return found
 
 
 def labextension() -> Path | None:
@@ -139,7 +132,7 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium."""
     with sync_playwright() as play:
         started = play.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--force-color-profile=srgb"]
+            executable_path=chromium.find(), args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--force-color-profile=srgb"]
         )
         try:
             yield started
