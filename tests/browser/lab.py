@@ -56,6 +56,16 @@ class Lab:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
+    def stop_kernels(self) -> None:
+        """Shut all kernels down, as the server does: they hold ports and files."""
+        for kernel in self.get("api/kernels"):
+            request = urllib.request.Request(
+                f"{self.url}/api/kernels/{kernel['id']}",
+                method="DELETE",
+                headers={"Authorization": f"token {self.token}"},
+            )
+            urllib.request.urlopen(request, timeout=10).close()
+
 
 def labextension() -> Path | None:
     """The build to link, or None where the installed extension is to be used."""
@@ -124,8 +134,8 @@ def lab(
             _await(running, server)
             yield running
         finally:
-            with contextlib.suppress(OSError):  # kernels first, politely: they hold ports and files
-                _stop_kernels(running)
+            with contextlib.suppress(OSError):
+                running.stop_kernels()
             server.terminate()
             try:
                 server.wait(20)
@@ -142,16 +152,6 @@ def _await(running: Lab, server: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.1)  # a server that does not listen yet has nothing to await
     raise RuntimeError(f"JupyterLab did not start:\n{running.log.read_text()[-3000:]}")
-
-
-def _stop_kernels(running: Lab) -> None:
-    for kernel in running.get("api/kernels"):
-        request = urllib.request.Request(
-            f"{running.url}/api/kernels/{kernel['id']}",
-            method="DELETE",
-            headers={"Authorization": f"token {running.token}"},
-        )
-        urllib.request.urlopen(request, timeout=10).close()
 
 
 @contextlib.contextmanager
@@ -276,6 +276,15 @@ class Notebook:
         """Reload the page; the kernel goes on."""
         self.page.reload()
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=_WAIT)
+
+    def save(self) -> None:
+        """Save the notebook."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+
+    def restart(self) -> None:
+        """Restart the kernel, without the dialog."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        self.wait_idle()
 
     def screenshot(self, name: str) -> Path:
         """Keep a picture under artifacts/."""
