@@ -4,7 +4,6 @@
  */
 import { mountCell } from '../core/mount';
 import { Store } from '../core/store';
-import type { Request } from '../core/protocol';
 import { bridge } from './bridge';
 
 interface Model {
@@ -21,45 +20,42 @@ interface Start {
   workload?: string;
 }
 
-const stores = new WeakMap<object, Store>();
+/** Called once for each widget: the transport belongs to the model, the views to the cells that show it. */
+export default function widget() {
+  let store: Store | null = null;
 
-/** The transport belongs to the model: several cells may show one. */
-function initialize({ model }: { model: Model }): () => void {
-  const store: Store = new Store(send);
-  const start = (): void => {
-    const { hello, snapshot } = startOf(model);
-    store.receive(hello);
-    store.receive(snapshot);
-  };
-  const custom = (message: unknown): void => store.receive(message);
-
-  function send(request: Request): boolean {
-    if (!bridge.send(store.hello?.process ?? '', request)) model.send(request);
-    return true;
+  function initialize({ model }: { model: Model }): () => void {
+    const made: Store = new Store(request => {
+      if (!bridge.send(made.hello?.process ?? '', request)) model.send(request);
+      return true;
+    });
+    const start = (): void => {
+      const { hello, snapshot } = startOf(model);
+      made.receive(hello);
+      made.receive(snapshot);
+    };
+    const custom = (message: unknown): void => made.receive(message);
+    model.on('msg:custom', custom);
+    model.on('change:_start', start);
+    start();
+    made.attach(startOf(model).workload);
+    store = made;
+    return () => {
+      model.off('msg:custom', custom);
+      model.off('change:_start', start);
+      made.dispose();
+    };
   }
 
-  stores.set(model, store);
-  model.on('msg:custom', custom);
-  model.on('change:_start', start);
-  start();
-  store.attach(startOf(model).workload ?? '');
-  return () => {
-    model.off('msg:custom', custom);
-    model.off('change:_start', start);
-    store.dispose();
-    stores.delete(model);
-  };
-}
+  function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
+    if (store === null) throw new Error('qmode_widgets: render before initialize');
+    return mountCell(el, store, startOf(model).workload ?? '');
+  }
 
-function render({ model, el }: { model: Model; el: HTMLElement }): () => void {
-  const store = stores.get(model);
-  if (store === undefined) throw new Error('qmode_widgets: render before initialize');
-  return mountCell(el, store, startOf(model).workload ?? '');
+  return { initialize, render };
 }
 
 function startOf(model: Model): Start {
   const start = model.get('_start');
   return typeof start === 'object' && start !== null ? (start as Start) : {};
 }
-
-export default { initialize, render };

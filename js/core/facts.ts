@@ -63,10 +63,16 @@ export function tally(jobs: readonly JobSnapshot[]): Tally {
   };
 }
 
+/** `more` gives way where there is little room. */
+export interface WorkloadFace extends Face {
+  more: string;
+  title: string;
+}
+
 /** The workload's state in words, with the service's own as `title`. */
-export function workloadFace(state: WorkloadSnapshot, jobs: Tally): Face & { title: string } {
+export function workloadFace(state: WorkloadSnapshot, jobs: Tally): WorkloadFace {
   const title = serviceWords(state);
-  const face = (word: string, shape: string, tone: Tone): Face & { title: string } => ({ word, shape, tone, title });
+  const face = (word: string, shape: string, tone: Tone, more = ''): WorkloadFace => ({ word, more, shape, tone, title });
   switch (state.state) {
     case 'closed':
       if (jobs.failed > 0) return face('Closed', '!', 'fail');
@@ -82,8 +88,8 @@ export function workloadFace(state: WorkloadSnapshot, jobs: Tally): Face & { tit
       const busy = jobs.running + jobs.remaining > 0;
       if (!busy) return state.mode === 'session' ? face('Idle, billed', '●', 'warn') : face('Idle', '○', 'dim');
       const word = jobs.running > 0 ? 'Running' : 'Queued';
-      const ends = state.accepting_jobs === false ? ', closing' : state.mode === 'job' ? '' : ', accepts jobs';
-      return face(word + ends, jobs.running > 0 ? '●' : '·', jobs.running > 0 ? 'active' : 'dim');
+      const more = state.accepting_jobs === false ? 'closing' : state.mode === 'job' ? '' : 'accepts jobs';
+      return face(word, jobs.running > 0 ? '●' : '·', jobs.running > 0 ? 'active' : 'dim', more);
     }
     default:
       return face('Not known yet', '?', 'dim');

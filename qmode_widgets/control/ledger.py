@@ -71,6 +71,8 @@ class Ledger:
         """Take over the service's session object."""
         with self.lock:
             before = self.session.get("state")
+            if self.session.get("accepting_jobs") is False:
+                data = data | {"accepting_jobs": False}     # an answer that overtook the closing: it never reopens
             self.session = data
             now = data.get("state")
             if before is not None and now != before:

@@ -50,6 +50,7 @@ class Record:
     cancel_when_found: bool = False                # cancelled while in doubt
     own_tags: tuple[str, ...] = ()
     group: str | None = None
+    learns: bool = False                           # a noise learner's: its result is a noise model
     spans: tuple[tuple[float, float], ...] = ()
     asked_metrics: int = 0
     _snapshot: JobSnapshot | None = None

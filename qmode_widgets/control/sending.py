@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from ..model import tags
+from ..model.isa import why_not_isa
 from ..model.merge import cut
 from ..model.partition import Partition, check, even
 from ..model.snapshot import JobState
@@ -134,6 +135,8 @@ def prepare(
     Raises:
         SubmissionError: the primitive refuses a partition (ISA, shapes, mixed shots), or the tags are too many.
     """
+    if kind in ("sampler", "estimator"):
+        check_isa(pubs, backend_of(primitive).target)
     split = any(not p.whole for part in partitions for p in part.pieces)
     coerced = coerce(kind, pubs, run_options) if split else pubs
     records = []
@@ -161,6 +164,25 @@ def prepare(
         record.own_tags = captured.tags
         records.append(record)
     return records
+
+
+def check_isa(pubs: list[Any], target: Any) -> None:
+    """Every PUB's circuit must be in the backend's instruction set; a circuit that many PUBs share is read once.
+
+    Raises:
+        SubmissionError: naming the PUB and the instruction.
+    """
+    seen: set[int] = set()
+    for i, pub in enumerate(pubs):
+        circuit = getattr(pub, "circuit", None) or (pub[0] if isinstance(pub, tuple | list) else pub)
+        if id(circuit) in seen or not hasattr(circuit, "data"):
+            continue
+        seen.add(id(circuit))
+        if (why := why_not_isa(circuit, target)) is not None:
+            raise SubmissionError(
+                f"PUB {i}: its circuit is no ISA circuit: {why}. Transpile it for the backend first, for example "
+                "generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)"
+            )
 
 
 def coerce(kind: Kind, pubs: list[Any], run_options: dict[str, Any]) -> list[Any]:

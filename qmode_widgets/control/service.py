@@ -435,8 +435,20 @@ def instance_of(backend: Any) -> str | None:
     return getattr(backend, "_instance", None)
 
 
-def drain_before_close(mode: Session, drain: Callable[[], None]) -> None:
-    """Let `drain` run before the user's `with Batch(...)` closes it: partitions may still wait to be sent.
+def noise_model_of(primitive: Any) -> Any:
+    """The noise model given to an estimator's options, None where there is none or the options know none."""
+    found = getattr(getattr(getattr(primitive, "options", None), "resilience", None), "layer_noise_model", None)
+    return None if found is None or type(found).__name__ == "UnsetType" else found
+
+
+def max_time_of(mode: Any) -> int | None:
+    """The max TTL a session or batch was opened with, in seconds."""
+    found: int | None = mode._max_time
+    return found
+
+
+def around_close(mode: Session, drain: Callable[[], None], closed: Callable[[], None]) -> None:
+    """Let `drain` run before the user's `with Batch(...)` closes it (partitions may wait to be sent), `closed` after.
 
     `__exit__` calls `self.close()`, so the wrap sits on this one object, under the name the user knows.
     """
@@ -447,6 +459,7 @@ def drain_before_close(mode: Session, drain: Callable[[], None]) -> None:
             drain()
         finally:
             original()
+            closed()
 
     mode.close = close
 

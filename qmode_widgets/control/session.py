@@ -5,12 +5,16 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 from qiskit_ibm_runtime import Session
 
+from ..model.snapshot import JobState
 from .errors import QmodeError
 from .modes import ModeController, OnExit
-from .record import seconds
+from .record import Record, seconds
+from .sending import Kind
+from .service import noise_model_of
 
 LONGEST_LABEL = 30
 
@@ -24,6 +28,15 @@ class Iteration:
     started: float | None
     ended: float | None
     idle_before: float | None                      # since the end of the iteration before: billed while waiting
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseModel:
+    """What a noise learner's job learned; `learned` on the service's clock, `age` in seconds."""
+
+    job_id: str
+    learned: float
+    age: float
 
 
 class SessionController(ModeController):
@@ -71,6 +84,33 @@ class SessionController(ModeController):
             ledger.group = None
             self._wake()
             ledger.changed()
+
+    def _submitting(self, kind: Kind, primitive: Any, records: list[Record]) -> None:
+        """A noise model learned in this session is worth reusing; how old it is says how far to trust it (guide)."""
+        ledger = self._ledger
+        for r in records:
+            r.learns = kind == "noise-learner"
+        if noise_model_of(primitive) is None:
+            return
+        models = self.noise_models
+        if not models:
+            ledger.event("warning", "the jobs use a noise model that was not learned in this session: it may be stale")
+            return
+        ledger.event("info", f"the jobs reuse the noise model of job {models[-1].job_id}, {models[-1].age:.0f} s old")
+
+    @property
+    def noise_models(self) -> list[NoiseModel]:
+        """The noise models learned in this session, oldest first, with their age in seconds now."""
+        now = self._ledger.link.now()
+        with self._ledger.lock:
+            learned = [
+                (end, str(r.job_id))
+                for r in self._ledger.records.values()
+                if r.state is JobState.DONE
+                and (r.learns or (r.data.get("program") or {}).get("id") == "noise-learner")
+                and (end := seconds((r.metrics.get("timestamps") or {}).get("finished"))) is not None
+            ]
+        return [NoiseModel(job_id, end, now - end) for end, job_id in sorted(learned)]
 
     @property
     def iterations(self) -> list[Iteration]:

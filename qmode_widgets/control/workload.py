@@ -207,8 +207,12 @@ class Workload:
         with ledger.lock:
             ledger.runs.append(run)
             ledger.add(records)
+        self._submitting(kind, primitive, records)
         self._send(records)
         return Run(self, run)
+
+    def _submitting(self, kind: sending.Kind, primitive: Any, records: list[Record]) -> None:
+        """What a mode remarks on jobs about to be sent."""
 
     def _new_run(self) -> str:
         return tags.new_run()

@@ -7,6 +7,7 @@ sent from a handler. It works on snapshots only; a controller is asked for its l
 from __future__ import annotations
 
 import contextvars
+import logging
 import threading
 import time
 from collections import OrderedDict, deque
@@ -21,6 +22,8 @@ from ..model.snapshot import WorkloadSnapshot
 from . import protocol
 from .kernel import KernelLink, running_kernel
 from .protocol import Message
+
+_log = logging.getLogger(__name__)
 
 _PACE = 0.1            # seconds between two patches of one workload: faster is only noise to an eye
 _SLOW_PACE = 1.0       # while a widget has not answered yet and gets whole snapshots
@@ -239,8 +242,8 @@ class Hub:
             for task in (*tasks, *(partial(self._flush, feed) for feed in ready)):
                 try:
                     task()
-                except Exception as error:  # noqa: BLE001 - the worker outlives any one message; the next hello says so
-                    self.problem = f"a message to the screens failed: {type(error).__name__}: {error}"
+                except Exception:  # the worker outlives any one message; a screen that misses it asks again
+                    _log.debug("a message to the screens failed", exc_info=True)
 
 
 def _whole(feed: _Feed) -> Message:

@@ -118,7 +118,7 @@ def read(message: object) -> Request:
         return _text(message, "workload") if message.get("workload") is not None else "all"
     if kind == "command":
         action = _text(message, "action")
-        if action not in Action:
+        if action not in list(Action):       # a list: Python 3.11 refuses `in` with a text on the enum itself
             raise ValueError(f"unknown action {action!r}: this kernel knows {', '.join(Action)}")
         target = _text(message, "target") if message.get("target") is not None else None
         return Command(_text(message, "id"), _text(message, "workload"), Action(action), target)

@@ -9,10 +9,10 @@ export function Header({ state, jobs, stale, actions }: { state: WorkloadSnapsho
   return (
     <div class="qm-head">
       <span class="qm-mode">{jobs.total === 1 && state.mode === 'job' ? 'Job' : MODES[state.mode] ?? state.mode}</span>
-      <span><span class="qm-dim qm-on">on </span>{state.backend}</span>
+      <span class="qm-backend" title={state.backend}><span class="qm-dim qm-on">on </span>{state.backend}</span>
       <code class="qm-dim qm-id" title={[state.id, state.instance].filter(Boolean).join('\n')}>{shortId(state.id)}</code>
       {stale === null
-        ? <span class={`qm-state qm-tone-${face.tone}`} title={face.title}><span class="qm-shape" aria-hidden="true">{face.shape}</span>{face.word}</span>
+        ? <span class={`qm-state qm-tone-${face.tone}`} title={face.title}><span class="qm-shape" aria-hidden="true">{face.shape}</span><span>{face.word}{face.more !== '' && <span class="qm-more">, {face.more}</span>}</span></span>
         : <span class="qm-state qm-stale-word" title={`${face.word}. ${state.problem ?? ''}`}>{stale}</span>}
       {actions && <span class="qm-actions"><Actions state={state} jobs={jobs} /></span>}
     </div>

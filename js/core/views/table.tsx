@@ -76,7 +76,7 @@ function Row({ job, offset, runs, index, marked }: { job: JobSnapshot; offset: n
     <tr data-key={job.key} data-state={job.state} aria-rowindex={index} class={marked ? 'qm-marked' : undefined}>
       <td class="qm-c-n qm-num">{jobNumber(job, runs)}</td>
       <td class="qm-c-pubs qm-num" title={[job.pubs, job.group, job.program, ...job.tags].filter(Boolean).join(' · ')}>
-        {job.pubs ?? (job.group === null ? '–' : <span class="qm-dim">{job.group}</span>)}</td>
+        {job.pubs !== null && <span class="qm-pubs-word">PUBs </span>}{job.pubs ?? (job.group === null ? '–' : <span class="qm-dim">{job.group}</span>)}</td>
       <td class="qm-c-state" title={[said, reason].filter(Boolean).join('\n')}>
         <span class={`qm-tone-${tone}`}><span class="qm-shape" aria-hidden="true">{shape}</span> {word}</span>
         {reason !== '' && <span class="qm-reason"> {reason}</span>}</td>

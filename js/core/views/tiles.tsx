@@ -61,7 +61,7 @@ export function UsageTile({ usage, session }: { usage: Usage; session: boolean }
   const idle = Math.min(usage.idle ?? 0, reported ?? 0);
   const near = usage.cap !== null && (reported ?? 0) >= 0.8 * usage.cap;
   const notes = [
-    session && idle > 0 ? `${usageSeconds(idle)} idle` : '',
+    session && idle > 0 ? `${usageSeconds(idle)} of it idle` : '',
     expected === null ? '' : `≈ ${usageSeconds(expected)} expected`,
     usage.cap === null ? '' : `cap ${usageSeconds(usage.cap)}`,
     usage.instance_left === null ? '' : `instance ${usageSeconds(usage.instance_left)} left`,
@@ -77,7 +77,7 @@ export function UsageTile({ usage, session }: { usage: Usage; session: boolean }
         {idle > 0 && <i class="qm-hatch" style={{ width: share(idle) }} />}
         {expected !== null && expected > (reported ?? 0) && <i class="qm-pale" style={{ width: share(expected - (reported ?? 0)) }} />}
       </div>
-      <div class="qm-note qm-num">{notes.join(' · ') || (reported === null ? 'nothing reported yet' : 'reported by the service')}</div>
+      <div class="qm-note qm-num">{reported !== null && <span class="qm-used">{usageSeconds(reported)} used{notes.length > 0 && ', '}</span>}{notes.join(' · ') || (reported === null ? 'nothing reported yet' : 'reported by the service')}</div>
     </div>
   );
 }
@@ -88,7 +88,7 @@ export function PartitionsTile({ jobs, filter, onFilter }: { jobs: readonly JobS
   return (
     <div class="qm-tile qm-parts">
       <h4>{jobs.every(job => job.partition !== null) ? 'Partitions' : 'Jobs'}</h4>
-      <div class="qm-strip" role="img" aria-label={by.map(([state, n]) => `${n} ${jobFace(state).word}`).join(', ') || 'none yet'}>
+      <div class={`qm-strip ${jobs.length > 14 ? 'qm-dense' : ''}`} role="img" aria-label={by.map(([state, n]) => `${n} ${jobFace(state).word}`).join(', ') || 'none yet'}>
         {jobs.length <= CELLS ? <Cells jobs={jobs} /> : by.map(([state, n]) => (
           <b key={state} class={`qm-cell qm-job-${state}`} style={{ flexGrow: n }} title={`${n} ${jobFace(state).word}`} />))}
       </div>

@@ -1,0 +1,72 @@
+import { act } from 'preact/test-utils';
+import { afterEach, expect, it, vi } from 'vitest';
+import widget from '../cell/index';
+import { hello, job, snapshot, workload } from './samples';
+
+/** An anywidget model, as far as the cell's entry uses one. */
+function mockModel() {
+  const listeners = new Map<string, (value: never) => void>();
+  const state: Record<string, unknown> = {
+    _start: { workload: 'w1', hello: hello(['w1']), snapshot: snapshot(workload({ jobs: [job(0, 'running')] })) },
+  };
+  return {
+    state, listeners, get: (name: string) => state[name], send: vi.fn(),
+    on: (event: string, callback: (value: never) => void) => void listeners.set(event, callback),
+    off: (event: string) => void listeners.delete(event),
+    emit: (event: string, value?: unknown) => act(() => listeners.get(event)?.(value as never)),
+  };
+}
+
+async function show(model: ReturnType<typeof mockModel>) {
+  const { initialize, render } = widget();
+  const end = initialize({ model });
+  const el = document.createElement('div');
+  document.body.append(el);
+  let unmount = (): void => undefined;
+  await act(() => { unmount = render({ model, el }); });
+  return { el, close: () => { unmount(); end(); el.remove(); } };
+}
+
+const cancel = async (el: HTMLElement) => {
+  await act(() => el.querySelector<HTMLElement>('[data-action=cancel]')!.click());
+  await act(() => el.querySelector<HTMLElement>('[data-confirm=yes]')!.click());
+};
+
+afterEach(() => { delete window.qmodeWidgetsBridge; });
+
+it('shows the state that came with the widget at once, then asks for what follows', async () => {
+  const model = mockModel();
+  const { el, close } = await show(model);
+  expect(el.textContent).toContain('▶ Running');
+  expect(model.send).toHaveBeenCalledWith({ kind: 'attach', workload: 'w1' });
+  await model.emit('msg:custom', { kind: 'patch', workload: 'w1', seq: 2, now: 1, set: {}, jobs: { 'r:0.0': { state: 'done' } } });
+  expect(el.textContent).toContain('✓ Done');
+  close();
+  expect(model.listeners.size).toBe(0);
+});
+
+it('follows a fresh state put into the model before the kernel has heard of the page', async () => {
+  const model = mockModel();
+  const { el, close } = await show(model);
+  model.state._start = { workload: 'w1', hello: hello(['w1']), snapshot: snapshot(workload({ jobs: [job(0, 'failed')] }), 5) };
+  await model.emit('change:_start');
+  expect(el.textContent).toContain('! Failed');
+  close();
+});
+
+it('sends clicks over the comm, or over the extension\'s control channel where there is one', async () => {
+  const model = mockModel();
+  const { el, close } = await show(model);
+  await cancel(el);
+  expect(model.send).toHaveBeenLastCalledWith(expect.objectContaining({ kind: 'command', action: 'cancel' }));
+  close();
+
+  const send = vi.fn(() => true);
+  window.qmodeWidgetsBridge = { send };
+  const other = mockModel();
+  const second = await show(other);
+  await cancel(second.el);
+  expect(send).toHaveBeenLastCalledWith('p1', expect.objectContaining({ kind: 'command', action: 'cancel' }));
+  expect(other.send).not.toHaveBeenCalled();
+  second.close();
+});
