@@ -1,4 +1,5 @@
 import math
+from itertools import pairwise
 
 import pytest
 from hypothesis import given, settings
@@ -77,7 +78,7 @@ def test_what_holds_in_every_mode(seconds, wait, iterations):
         assert course.first_result >= wait
         assert course.first_result <= course.last_result
         busy = sorted((b.qpu_start, b.qpu_end) for b in course.bars)
-        assert all(a[1] <= b[0] + 1e-6 for a, b in zip(busy, busy[1:], strict=False))
+        assert all(a[1] <= b[0] + 1e-6 for a, b in pairwise(busy))
     total = sum(seconds) * iterations
     assert courses["job"].usage == pytest.approx(total)
     assert courses["batch"].usage == pytest.approx(total)

@@ -124,9 +124,8 @@ def test_payload(backend, sampled):
 
 
 def test_client_side_mitigation_without_a_noise_model(backend, ansatz, observable):
-    found = plan(
-        [(ansatz, observable("ZZ"), [0.1, 0.2])], backend, "executor_estimator", {"resilience": {"pec_mitigation": True}}
-    )
+    pubs, options = [(ansatz, observable("ZZ"), [0.1, 0.2])], {"resilience": {"pec_mitigation": True}}
+    found = plan(pubs, backend, "executor_estimator", options)
     assert "NoiseLearnerV3" in next(f.message for f in found.errors if f.rule == "noise model")
 
 
