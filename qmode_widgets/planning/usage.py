@@ -89,7 +89,13 @@ class UsageEstimate:
 
 
 def estimate_usage(
-    pubs: Iterable[Any], backend: Any, primitive: Any = "sampler", options: Any = None, shots: int | None = None
+    pubs: Iterable[Any],
+    backend: Any,
+    primitive: Any = "sampler",
+    options: Any = None,
+    shots: int | None = None,
+    *,
+    precision: float | None = None,
 ) -> UsageEstimate:
     """What one job of these PUBs will be billed, in seconds of QPU usage.
 
@@ -100,11 +106,12 @@ def estimate_usage(
             `"executor_estimator"`, `"executor"`, `"noise-learner"`.
         options: options object or nested dict; a primitive object's own if left out.
         shots: for PUBs that name none.
+        precision: for estimator PUBs that name none.
 
     Raises:
         ValueError: what is wrong with which PUB, option or backend.
     """
-    work = analyse(pubs, backend, settings(primitive, options), shots)
+    work = analyse(pubs, backend, settings(primitive, options), shots, precision)
     return job_usage(work, [(item, 1.0) for item in work.items])
 
 

@@ -138,7 +138,12 @@ class Work:
 
 
 def analyse(
-    pubs: Iterable[Any], backend: Any, settings: Settings, shots: int | None = None, timing: Timing | None = None
+    pubs: Iterable[Any],
+    backend: Any,
+    settings: Settings,
+    shots: int | None = None,
+    precision: float | None = None,
+    timing: Timing | None = None,
 ) -> Work:
     """Coerce and measure PUBs.
 
@@ -158,7 +163,9 @@ def analyse(
     if not given:
         raise ValueError("there are no PUBs: pass at least one")
     work = Work(settings, timing, backend, [], [], rep_delay, ())
-    reader = _Reader(work, shots)
+    if precision is not None and not (0 < precision < math.inf):
+        raise ValueError(f"precision={precision!r}: give a number above 0")
+    reader = _Reader(work, shots, precision)
     for index, pub in enumerate(given):
         try:
             reader.read(index, pub)
@@ -176,9 +183,10 @@ def analyse(
 class _Reader:
     """Turns PUBs into `PubWork`, one after the other; what they share is worked out once."""
 
-    def __init__(self, work: Work, shots: int | None) -> None:
+    def __init__(self, work: Work, shots: int | None, precision: float | None) -> None:
         self.work = work
         self.shots = shots
+        self.precision = precision
         self.bases = Bases()
         self.assumed: list[str] = []
         kind = work.settings.kind
@@ -228,7 +236,7 @@ class _Reader:
     def _estimator(self, index: int, pub: Any) -> tuple[Any, PubWork]:
         from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
-        coerced = EstimatorPub.coerce(pub)
+        coerced = EstimatorPub.coerce(pub, self.precision)
         settings = self.work.settings
         precision, shots = coerced.precision, self.shots
         if precision is None and shots is None:
