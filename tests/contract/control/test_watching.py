@@ -11,7 +11,7 @@ from qmode_widgets.model.snapshot import JobState
 
 
 @pytest.fixture
-def batch(backend):
+def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
     controller.cancel_workload()
@@ -42,7 +42,7 @@ def test_when_the_service_does_not_answer_the_view_says_so_and_recovers(batch, s
     emulator.faults.pause()
     batch.submit(sampler(batch.mode), rotations(1), partitions=1)
     assert batch._ledger.wait_for(lambda: batch.jobs[0].state is JobState.RUNNING, 30)
-    emulator.faults.fail_requests(503, method="GET", path="/sessions/.*", count=3)
+    emulator.faults.fail_requests(503, method="GET", path=f"/sessions/{batch.workload_id}", count=3)
     assert batch._ledger.wait_for(lambda: batch.snapshot().problem is not None, 30)
     assert batch.jobs[0].state is JobState.RUNNING
     emulator.faults.clear()
