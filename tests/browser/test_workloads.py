@@ -109,6 +109,8 @@ def test_a_restarted_kernel_is_forgotten_and_found_again(open_notebook: Open) ->
     orphan = book.sidebar().locator("[data-orphan]")
     expect(orphan).to_contain_text("qmode.attach(\"d2f0b8c4k3a0008v77a1\", service)")
     expect(book.sidebar().locator("[data-workload]")).to_have_count(0)
+    expect(book.widget().first).to_contain_text("The kernel that showed this has ended")
+    expect(book.widget().first.locator("[data-action]")).to_have_count(0)
     book.screenshot("kernel-gone")
     book.run(0)
     book.run(1)
