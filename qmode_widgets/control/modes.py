@@ -14,9 +14,9 @@ from .errors import QmodeError, ServiceError
 from .ledger import Ledger
 from .runtime import runtime
 from .service import (
+    around_close,
     attach_mode,
     backend_of,
-    drain_before_close,
     instance_of,
     is_local,
     max_time_of,
@@ -74,7 +74,7 @@ class ModeController(Workload):
         ledger.seen()
         self._mode_object, self._max_time = mode, max_time_of(mode)
         self._on_exit = on_exit or self._default_on_exit()
-        drain_before_close(mode, self._drain)
+        around_close(mode, self._drain, self._note_closed)
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)
         atexit.register(self._at_exit)
 
@@ -154,7 +154,7 @@ class ModeController(Workload):
             if error.status != 404 and error.code != 1217:
                 raise
             return "was closed already"
-        note_closed(self._mode_object)
+        self._note_closed()
         ledger.event("info", "closed to further jobs; queued ones still run")
         ledger.changed()
         self._wake()
@@ -170,15 +170,21 @@ class ModeController(Workload):
             if error.status != 404 and error.code != 1217:
                 raise
             return "was closed already"
-        note_closed(self._mode_object)
+        self._note_closed()
         self._wake()
         return "cancelled"
+
+    def _note_closed(self) -> None:
+        """The service took it: do not wait for the next look to refuse submissions."""
+        note_closed(self._mode_object)
+        with self._ledger.lock:
+            self._ledger.session = self._ledger.session | {"accepting_jobs": False}
 
     def _continue(self) -> None:
         """The old one is closed for good: go on in a new one of the same mode, on the same backend."""
         ledger, old = self._ledger, self._mode_object
         fresh = open_mode(self._kind, backend_of(old), self._max_time)
-        drain_before_close(fresh, self._drain)
+        around_close(fresh, self._drain, self._note_closed)
         elapsed = ledger.session.get("elapsed_time")
         with ledger.lock:
             ledger.lineage = (*ledger.lineage, ledger.service_id)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..model import tags
+from ..model.isa import why_not_isa
 from ..model.merge import cut
 from ..model.partition import Partition, check, even
 from ..model.snapshot import JobState
@@ -14,19 +16,20 @@ from .errors import SubmissionError
 from .record import Record
 from .service import backend_of, capture, instance_of, mode_of
 
+log = logging.getLogger(__name__)
+
 LANES = 5                           # classical parts the service runs at once (guide)
 
 Kind = Literal["sampler", "estimator", "executor", "noise-learner"]
 Partitioner = Callable[..., list[Partition]]
-Estimator = Callable[..., tuple[float, str] | None]
 
 
 @dataclass
 class Hooks:
     """What the planner above this floor lends to a submission; set when the package is imported."""
 
-    partition: Partitioner | None = None        # (pubs, backend, primitive=…, **run options) -> partitions
-    estimate: Estimator | None = None           # (primitive, pubs, backend, **run options) -> (QPU seconds, formula)
+    partition: Partitioner | None = None        # (pubs, backend, primitive, **run options) -> partitions
+    price: Partitioner | None = None            # (pubs, backend, primitive, partitions, **run options) -> priced ones
 
 
 hooks = Hooks()
@@ -105,7 +108,7 @@ def divide(
             if kind == "executor":
                 return even(len(pubs), len(pubs))
             if hooks.partition is not None and kind in ("sampler", "estimator"):
-                return hooks.partition(pubs, backend_of(primitive), primitive=primitive, **run_options)
+                return hooks.partition(pubs, backend_of(primitive), primitive, **run_options)
             return even(len(pubs), min(LANES, len(pubs)))
         if isinstance(partitions, bool) or (isinstance(partitions, int) and partitions < 1):
             raise SubmissionError(f"partitions={partitions!r}: pass a number of at least 1")
@@ -134,8 +137,15 @@ def prepare(
     Raises:
         SubmissionError: the primitive refuses a partition (ISA, shapes, mixed shots), or the tags are too many.
     """
+    if kind in ("sampler", "estimator"):
+        check_isa(pubs, backend_of(primitive).target)
     split = any(not p.whole for part in partitions for p in part.pieces)
     coerced = coerce(kind, pubs, run_options) if split else pubs
+    if hooks.price is not None and kind in ("sampler", "estimator") and any(p.expected is None for p in partitions):
+        try:
+            partitions = hooks.price(pubs, backend_of(primitive), primitive, partitions, **run_options)
+        except ValueError as error:         # the service will tell; an estimate is no reason to refuse
+            log.info("the usage of this submission cannot be estimated: %s", error)
     records = []
     for i, partition in enumerate(partitions):
         where = f"partition {i + 1} (PUBs {partition.label})"
@@ -152,15 +162,29 @@ def prepare(
             raise
         except Exception as error:
             raise SubmissionError(f"{where} was refused before anything was sent: {error}") from error
-        expected = partition
-        if partition.expected is None and hooks.estimate is not None and kind in ("sampler", "estimator"):
-            told = hooks.estimate(primitive, items, backend_of(primitive), **run_options)
-            if told is not None:
-                expected = replace(partition, expected=told[0], formula=told[1])
-        record = Record(JobState.WAITING, key=key, partition=expected, captured=captured, group=group)
+        record = Record(JobState.WAITING, key=key, partition=partition, captured=captured, group=group)
         record.own_tags = captured.tags
         records.append(record)
     return records
+
+
+def check_isa(pubs: list[Any], target: Any) -> None:
+    """Every PUB's circuit must be in the backend's instruction set; a circuit that many PUBs share is read once.
+
+    Raises:
+        SubmissionError: naming the PUB and the instruction.
+    """
+    seen: set[int] = set()
+    for i, pub in enumerate(pubs):
+        circuit = getattr(pub, "circuit", None) or (pub[0] if isinstance(pub, tuple | list) else pub)
+        if id(circuit) in seen or not hasattr(circuit, "data"):
+            continue
+        seen.add(id(circuit))
+        if (why := why_not_isa(circuit, target)) is not None:
+            raise SubmissionError(
+                f"PUB {i}: its circuit is no ISA circuit: {why}. Transpile it for the backend first, for example "
+                "generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)"
+            )
 
 
 def coerce(kind: Kind, pubs: list[Any], run_options: dict[str, Any]) -> list[Any]:

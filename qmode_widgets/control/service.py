@@ -78,7 +78,7 @@ class _Token(AuthBase):
 
     def renew(self) -> None:
         """Forget the token, so that the next request asks for a new one."""
-        self._auth.tm.access_token = None
+        self._auth.tm.expire_time = 0
 
 
 class Link:
@@ -447,8 +447,8 @@ def max_time_of(mode: Any) -> int | None:
     return found
 
 
-def drain_before_close(mode: Session, drain: Callable[[], None]) -> None:
-    """Let `drain` run before the user's `with Batch(...)` closes it: partitions may still wait to be sent.
+def around_close(mode: Session, drain: Callable[[], None], closed: Callable[[], None]) -> None:
+    """Let `drain` run before the user's `with Batch(...)` closes it (partitions may wait to be sent), `closed` after.
 
     `__exit__` calls `self.close()`, so the wrap sits on this one object, under the name the user knows.
     """
@@ -459,6 +459,7 @@ def drain_before_close(mode: Session, drain: Callable[[], None]) -> None:
             drain()
         finally:
             original()
+            closed()
 
     mode.close = close
 

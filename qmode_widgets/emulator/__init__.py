@@ -1,1 +1,45 @@
-"""The embedded service: reached over HTTP only, exactly as IBM's is. Knows model."""
+"""The embedded service: reached over HTTP only, exactly as IBM's is. Knows model.
+
+    emulator = qmode_widgets.emulator.start()
+    emulator.service            # a real QiskitRuntimeService
+    emulator.faults             # what is to go wrong
+    emulator.stop()
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from .launch import Emulator
+
+# Changes with what `start()` and a running service say to each other: one of another version is replaced.
+VERSION = "0.1.0+1"
+
+
+def start(*, shared: bool = True, **options: Any) -> Emulator:
+    """Find the embedded service of this user, or start one, and connect to it.
+
+    Args:
+        shared: one service for all kernels of this user; it outlives this process and ends after 60 idle minutes
+            without an open workload. False: one of our own, that ends with this process.
+        **options: as on the command line, with underscores: `speed`, `max_ttl`, `interactive_ttl`, `queue_wait`,
+            `lanes`, `other_users`, `noise`, `jitter`, `state`, `rate_limit` and so on. Without any, a shared service
+            is taken as it runs; a new one gets `speed=2`, so that a small job takes about a second, and no rate
+            limit. A shared service that runs with other options than those given is refused: stop it first, or ask
+            for one of your own.
+
+    Returns:
+        The connection: `.service`, `.faults`, `.url`, `.stop()`.
+
+    Raises:
+        TypeError: an unknown option.
+        ValueError: an option out of range, or other options than those of the shared service that runs.
+        RuntimeError: the service could not be started, with its own words.
+    """
+    from .launch import start as launch
+
+    return launch(shared=shared, **options)
+
+
+__all__ = ["VERSION", "start"]

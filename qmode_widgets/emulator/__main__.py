@@ -1,0 +1,40 @@
+"""`python -m qmode_widgets.emulator`: an embedded service in the foreground."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import sys
+
+from . import VERSION
+from .options import Options
+
+
+def main() -> int:
+    """Parse the command line and serve."""
+    parser = argparse.ArgumentParser(
+        prog="python -m qmode_widgets.emulator",
+        description="An embedded IBM Quantum service on loopback. Once it can answer it prints export lines; with them "
+        "set, an unmodified QiskitRuntimeService() talks to it. Runs until SIGINT or SIGTERM.",
+    )
+    Options.add_to(parser)
+    parser.add_argument("--env-file", metavar="PATH", help="write the export lines to this file, too")
+    parser.add_argument("--runtime-file", metavar="PATH", help=argparse.SUPPRESS)
+    parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
+    args = parser.parse_args()
+    try:
+        options = Options.parsed(args)
+        from .serve import announcer, serve
+
+        announce = announcer(args.env_file, args.runtime_file, VERSION, options)
+        asyncio.run(serve(options, announce, parent=args.parent))
+    except (ValueError, OSError) as error:
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        pass
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,193 @@
+"""The worker processes: one reads and times submissions, the others simulate. A worker that dies fails its job only."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import os
+import sys
+from collections import deque
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from .worker import LENGTHS, pack
+
+log = logging.getLogger(__name__)
+
+DIED = {
+    "failed": {
+        "code": 9998,
+        "reason": "The job's process ended unexpectedly: it was killed or ran out of memory.",
+        "solution": "Reduce the circuits or the shots, or submit the job again.",
+        "system": True,
+    }
+}
+
+
+@dataclass(slots=True, eq=False)
+class Task:
+    """One piece of work; `answer` is the header and body that come back."""
+
+    header: dict[str, Any]
+    body: bytes
+    answer: asyncio.Future[tuple[dict[str, Any], bytes]]
+    worker: Worker | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Worker:
+    """A process and what it works on."""
+
+    process: asyncio.subprocess.Process
+    ready: bool = False
+    task: Task | None = None
+    reader: asyncio.Task[None] | None = None
+
+
+@dataclass(slots=True, eq=False)
+class Pool:
+    """Processes that take tasks in order. Ended ones are replaced."""
+
+    names: list[str]
+    size: int
+    queue: deque[Task] = field(default_factory=deque)
+    workers: list[Worker] = field(default_factory=list)
+    _closing: bool = False
+    _failures: int = 0
+
+    async def start(self) -> None:
+        """Start the processes; they import the libraries while the server already answers."""
+        for _ in range(self.size):
+            await self._spawn()
+
+    async def _spawn(self) -> None:
+        # Each process finds this package where the server found it, also in a source tree that is not installed.
+        root = str(Path(__file__).parents[2])
+        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
+        process = await asyncio.create_subprocess_exec(
+            sys.executable,
+            "-m",
+            "qmode_widgets.emulator.worker",
+            *self.names,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+            env=os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"},
+            limit=2**20,
+        )
+        worker = Worker(process)
+        self.workers.append(worker)
+        worker.reader = asyncio.create_task(self._serve(worker))
+
+    async def _serve(self, worker: Worker) -> None:
+        stream = worker.process.stdout
+        assert stream is not None  # noqa: S101 - it was asked for
+        try:
+            while True:
+                head, body = LENGTHS.unpack(await stream.readexactly(LENGTHS.size))
+                header = json.loads(await stream.readexactly(head))
+                result = await stream.readexactly(body)
+                task, worker.task = worker.task, None
+                worker.ready = True
+                self._failures = 0
+                if task and not task.answer.done():
+                    task.answer.set_result((header, result))
+                self._next()
+        except (asyncio.IncompleteReadError, ConnectionError):
+            await self._ended(worker)
+
+    async def _ended(self, worker: Worker) -> None:
+        self.workers.remove(worker)
+        await worker.process.wait()
+        if worker.task and not worker.task.answer.done():
+            worker.task.answer.set_result((DIED, b""))
+        if self._closing:
+            return
+        log.warning("a worker ended with code %s; it is replaced", worker.process.returncode)
+        if not worker.ready:
+            self._failures += 1
+            if self._failures >= 3:                # it cannot even start: say so instead of trying for ever
+                log.error("workers cannot start: jobs will fail")
+                while self.queue:
+                    self.queue.popleft().answer.set_result((DIED, b""))
+                return
+            await asyncio.sleep(0.2)
+        await self._spawn()
+
+    def submit(self, header: dict[str, Any], body: bytes) -> Task:
+        """Queue a task."""
+        task = Task(header, body, asyncio.get_running_loop().create_future())
+        if not self.workers and self._failures >= 3:
+            task.answer.set_result((DIED, b""))
+        else:
+            self.queue.append(task)
+            self._next()
+        return task
+
+    def cancel(self, task: Task) -> None:
+        """Forget a task; a process that works on it is ended, so that the core is free again."""
+        if task.answer.done():
+            return
+        task.answer.cancel()
+        if task.worker and task.worker.task is task:
+            with contextlib.suppress(ProcessLookupError):
+                task.worker.process.kill()
+        else:
+            with contextlib.suppress(ValueError):
+                self.queue.remove(task)
+
+    def _next(self) -> None:
+        for worker in self.workers:
+            if not self.queue:
+                return
+            if worker.ready and worker.task is None and worker.process.returncode is None:
+                task = self.queue.popleft()
+                worker.task, task.worker = task, worker
+                assert worker.process.stdin is not None  # noqa: S101 - it was asked for
+                worker.process.stdin.write(pack(task.header, task.body))
+
+    async def stop(self) -> None:
+        """End the processes."""
+        self._closing = True
+        for worker in list(self.workers):
+            with contextlib.suppress(ProcessLookupError):
+                worker.process.kill()
+        for worker in list(self.workers):
+            await worker.process.wait()
+            if worker.reader:
+                worker.reader.cancel()
+
+
+class Engine:
+    """Reads and runs jobs in worker processes."""
+
+    def __init__(self, names: list[str], workers: int, *, noise: bool, max_qubits: int) -> None:
+        cores = os.cpu_count() or 1
+        count = workers or min(cores, 4)
+        self._common = {"noise": noise, "max_qubits": max_qubits, "threads": max(1, cores // count)}
+        self._intake = Pool(names, 1)
+        self._simulation = Pool(names, count)
+
+    async def start(self) -> None:
+        """Start the processes."""
+        await self._intake.start()
+        await self._simulation.start()
+
+    async def read(self, program: str, device: str, params: bytes) -> dict[str, Any]:
+        """What a job's params say: their durations, or why they cannot be read (`invalid`, `failed`)."""
+        answer, _ = await self._intake.submit({"task": "intake", "program": program, "device": device}, params).answer
+        return answer
+
+    def run(self, program: str, device: str, params: bytes) -> Task:
+        """Simulate a job."""
+        return self._simulation.submit({"task": "run", "program": program, "device": device} | self._common, params)
+
+    def cancel(self, task: Task) -> None:
+        """Forget a job's simulation."""
+        self._simulation.cancel(task)
+
+    async def stop(self) -> None:
+        """End the processes."""
+        await asyncio.gather(self._intake.stop(), self._simulation.stop())

@@ -1,0 +1,111 @@
+"""The program `executor`, schema v2.0: what the client-side Sampler and Estimator and `Executor` send."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from ibm_quantum_schemas.common import CompressedTensorModel
+from ibm_quantum_schemas.executor.version_2_0 import ItemMetadataModel, ParamsModel, QuantumProgramResultItemModel
+from numpy.typing import NDArray
+from qiskit_ibm_runtime.fake_provider.executor.broadcast_sample import broadcast_sample
+from qiskit_ibm_runtime.quantum_program.converters.converters_2_0 import quantum_program_from_2_0
+from samplomatic.quantum_program import CircuitItem
+
+from .backends import Device
+from .payload import check_qpy
+from .programs import InvalidInputError, Load, at
+from .simulate import Simulator
+
+VERSION = "v2.0"
+
+
+class ExecutorProgram:
+    """An executor job's params."""
+
+    def __init__(self, params: dict[str, Any], device: Device) -> None:
+        if (version := params.get("schema_version")) != VERSION:
+            raise InvalidInputError(f"schema_version {version!r} is not supported: this emulator speaks {VERSION}")
+        check_qpy(params["quantum_program"]["circuits"].get("b64_data"), compressed=True)
+        self._model = ParamsModel.model_validate(params)
+        self._program, self._options = quantum_program_from_2_0(self._model)
+        self._shots = int(self._program.shots)
+        self._meas_level = self._model.quantum_program.meas_level
+        self.rep_delay: float | None = self._model.options.rep_delay
+        self.notes: list[str] = []
+        if self._model.options.scheduler_timing or self._model.options.stretch_values:
+            self.notes.append("scheduler_timing and stretch_values: accepted, not computed by the emulator.")
+        if self._meas_level != "classified":
+            self.notes.append(f"meas_level {self._meas_level!r}: IQ points are synthetic, drawn around the bits.")
+
+    @property
+    def loads(self) -> list[Load]:
+        """One per item; randomizations count as sets."""
+        return [Load(item.circuit, math.prod(_shape(item)), self._shots) for item in self._program.items]
+
+    def run(self, simulator: Simulator) -> str:
+        """A `QuantumProgramResultModel` as JSON."""
+        rng = np.random.default_rng()
+        data, spans, done = [], [], 0
+        sizes = [load.executions for load in self.loads]
+        total = sum(sizes) or 1
+        for i, item in enumerate(self._program.items):
+            arrays = self._item(item, simulator, rng)
+            data.append(
+                QuantumProgramResultItemModel(
+                    results={name: CompressedTensorModel.from_numpy(array) for name, array in arrays.items()},
+                    metadata=ItemMetadataModel(),
+                ).model_dump(mode="json")
+            )
+            shape = _shape(item)
+            size = math.prod(shape)
+            part = {"idx_item": i, "size": size, "permutation": list(range(len(shape))), "element_range": [0, size, 1]}
+            spans.append({"start": at(done / total), "stop": at((done + sizes[i]) / total), "parts": [part]})
+            done += sizes[i]
+        program = self._model.model_dump(mode="json")["quantum_program"]
+        return json.dumps(
+            {
+                "schema_version": VERSION,
+                "data": data,
+                "metadata": {"chunk_timing": spans},
+                "passthrough_data": program["passthrough_data"],
+                "semantic_role": program["semantic_role"],
+            }
+        )
+
+    def _item(self, item: Any, simulator: Simulator, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        extra: dict[str, NDArray[Any]] = {}
+        if isinstance(item, CircuitItem):
+            values = np.asarray(item.circuit_arguments, dtype=np.float64)
+        else:
+            extra = broadcast_sample(item.samplex, item.samplex_arguments, tuple(item.shape), rng)
+            values = np.asarray(extra.pop("parameter_values"), dtype=np.float64)
+        bits = simulator.sample(item.circuit, values, self._shots)
+        return extra | {name: array for reg, b in bits.items() for name, array in self._levels(reg, b, rng)}
+
+    def _levels(
+        self, register: str, bits: NDArray[np.bool_], rng: np.random.Generator
+    ) -> list[tuple[str, NDArray[Any]]]:
+        if self._meas_level == "classified":
+            return [(register, bits)]
+        points = iq_points(bits, rng)
+        if self._meas_level == "kerneled":
+            return [(f"{register}_iq", points)]
+        if self._meas_level == "avg_kerneled":
+            return [(f"{register}_avg_iq", points.mean(axis=-2))]
+        return [(register, bits), (f"{register}_iq", points)]
+
+
+def iq_points(bits: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.complex128]:
+    """Synthetic kerneled data: one cloud around −1 for 0 and one around +1 for 1."""
+    noise = rng.normal(scale=0.3, size=bits.shape) + 1j * rng.normal(scale=0.3, size=bits.shape)
+    points: NDArray[np.complex128] = np.where(bits, 1.0, -1.0) + noise
+    return points
+
+
+def _shape(item: Any) -> tuple[int, ...]:
+    if isinstance(item, CircuitItem):
+        return tuple(np.asarray(item.circuit_arguments).shape[:-1])
+    return tuple(item.shape)

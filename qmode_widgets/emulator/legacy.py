@@ -1,0 +1,134 @@
+"""The programs `sampler` and `estimator` of the legacy V2 primitives (server-side, deprecated since 0.50)."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.primitives import PrimitiveResult
+from qiskit.primitives.containers import BitArray, DataBin, SamplerPubResult
+from qiskit_ibm_runtime.json import RuntimeEncoder
+
+from .backends import Device
+from .executor import iq_points
+from .payload import read
+from .programs import InvalidInputError, Load, at
+from .simulate import Simulator
+
+
+def _encode(result: Any) -> str:
+    return json.dumps(result, cls=RuntimeEncoder)
+
+
+def _values(circuit: Any, given: Any) -> NDArray[np.float64]:
+    """Parameter values of a PUB as an array of shape (..., parameters of the circuit)."""
+    values = np.asarray([] if given is None else given, dtype=np.float64)
+    if circuit.num_parameters == 0 and values.size == 0:
+        return values.reshape(*values.shape[:-1], 0) if values.ndim else np.zeros((0,))
+    if values.ndim == 0 or values.shape[-1] != circuit.num_parameters:
+        raise InvalidInputError(f"a circuit has {circuit.num_parameters} parameters but values of shape {values.shape}")
+    return values
+
+
+def _options(params: dict[str, Any]) -> dict[str, Any]:
+    options = params.get("options") or {}
+    if not isinstance(options, dict):
+        raise InvalidInputError("options must be an object")
+    return options
+
+
+class _Legacy:
+    """What the two share."""
+
+    def __init__(self, params: dict[str, Any], device: Device) -> None:
+        if params.get("version", 2) != 2:
+            raise InvalidInputError("only version 2 of the primitives is supported")
+        self._device = device
+        self._options = _options(params)
+        pubs = params.get("pubs")
+        if not isinstance(pubs, list) or not pubs:
+            raise InvalidInputError("pubs must be a list that is not empty")
+        self._raw_pubs = [read(pub) for pub in pubs]
+        if any(not isinstance(pub, list) or not pub for pub in self._raw_pubs):
+            raise InvalidInputError("a PUB must be a list that begins with a circuit")
+        execution = self._options.get("execution") or {}
+        self.rep_delay: float | None = execution.get("rep_delay")
+        simulator = self._options.get("simulator") or {}
+        self._seed: int | None = simulator.get("seed_simulator")
+        self.notes: list[str] = []
+        for name in ("twirling", "dynamical_decoupling"):
+            given = self._options.get(name) or {}
+            if given.get("enable") or given.get("enable_gates") or given.get("enable_measure"):
+                self.notes.append(f"{name}: accepted, not simulated by the emulator's legacy programs.")
+
+
+class SamplerProgram(_Legacy):
+    """A legacy sampler job's params."""
+
+    def __init__(self, params: dict[str, Any], device: Device) -> None:
+        super().__init__(params, device)
+        default = self._options.get("default_shots") or 4096
+        self._pubs: list[tuple[Any, NDArray[np.float64], int]] = []
+        for pub in self._raw_pubs:
+            circuit, values, shots = [*pub, None, None][:3]
+            shots = default if shots is None else shots
+            if not isinstance(shots, int) or not 1 <= shots <= 10_000_000:
+                raise InvalidInputError(f"shots={shots!r}: give a number between 1 and 10 million")
+            self._pubs.append((circuit, _values(circuit, values), shots))
+        self._meas = (self._options.get("execution") or {}).get("meas_type") or "classified"
+        if self._meas != "classified":
+            self.notes.append(f"meas_type {self._meas!r}: IQ points are synthetic, drawn around the bits.")
+
+    @property
+    def loads(self) -> list[Load]:
+        """One per PUB."""
+        return [Load(circuit, math.prod(values.shape[:-1]), shots) for circuit, values, shots in self._pubs]
+
+    def run(self, simulator: Simulator) -> str:
+        """A `PrimitiveResult` of `SamplerPubResult`s."""
+        rng = np.random.default_rng(self._seed)
+        results, spans, done = [], [], 0
+        sizes = [load.executions for load in self.loads]
+        total = sum(sizes) or 1
+        for i, (circuit, values, shots) in enumerate(self._pubs):
+            shape = values.shape[:-1]
+            bits = simulator.sample(circuit, values, shots, self._seed)
+            data = DataBin(**{name: self._data(b, rng) for name, b in bits.items()}, shape=shape)
+            results.append(SamplerPubResult(data, metadata={"circuit_metadata": circuit.metadata or {}}))
+            spans.append(span(i, (*shape, shots), done / total, (done + sizes[i]) / total))
+            done += sizes[i]
+        metadata = {"execution": {"execution_spans": {"__type__": "ExecutionSpans", "__value__": {"spans": spans}}}}
+        return _encode(PrimitiveResult(results, metadata=metadata | {"version": 2}))
+
+    def _data(self, bits: NDArray[np.bool_], rng: np.random.Generator) -> Any:
+        if self._meas == "classified":
+            return BitArray.from_bool_array(bits, order="little")
+        points = iq_points(bits, rng)
+        return points.mean(axis=-2) if self._meas == "avg_kerneled" else points
+
+
+def span(pub: int, shape: tuple[int, ...], start: float, stop: float) -> dict[str, Any]:
+    """A `DoubleSliceSpan` in the client's JSON: one PUB, all of its data."""
+
+    def moment(fraction: float) -> dict[str, str]:
+        return {"__type__": "datetime", "__value__": at(fraction)}
+
+    slices = {str(pub): [list(shape), 0, math.prod(shape[:-1]), 0, shape[-1]]}
+    value = {"start": moment(start), "stop": moment(stop), "data_slices": slices}
+    return {"__type__": "DoubleSliceSpan", "__value__": value}
+
+
+class EstimatorProgram(_Legacy):
+    """A legacy estimator job's params."""
+
+    @property
+    def loads(self) -> list[Load]:
+        """One per PUB."""
+        raise InvalidInputError("the legacy estimator is not supported")
+
+    def run(self, simulator: Simulator) -> str:
+        """A `PrimitiveResult` of `EstimatorPubResult`s."""
+        raise NotImplementedError

@@ -1,0 +1,112 @@
+"""Everything that can be set when an embedded service is started, with its limits. The same names serve the command
+line (`--max-ttl`), `start(max_ttl=…)` and the runtime file."""
+
+from __future__ import annotations
+
+import argparse
+import math
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any
+
+
+def _option(default: Any, text: str) -> Any:
+    return field(default=default, metadata={"help": text})
+
+
+@dataclass(frozen=True, slots=True)
+class Options:
+    """How an embedded service behaves. Seconds are wall-clock seconds unless the text says QPU seconds."""
+
+    port: int = _option(0, "TCP port on loopback; 0 takes a free one")
+    speed: float = _option(1.0, "divides QPU and classical durations, not TTLs; inf: as fast as the simulation")
+    max_ttl: float = _option(28800.0, "max TTL of a workload (the Open plan's batches: at most 600)")
+    interactive_ttl: float = _option(60.0, "interactive TTL of a workload")
+    active_ttl: float = _option(28800.0, "how long a session can stay active")
+    empty_close: float = _option(1800.0, "a workload without any job closes after so long")
+    queue_wait: float = _option(0.0, "what every passage through the queue takes at least")
+    lanes: int = _option(5, "execution lanes of each QPU")
+    other_users: float = _option(0.0, "share of the QPU that other users' jobs keep busy, 0 to 0.9")
+    calibration_every: float = _option(0.0, "seconds between calibrations of a QPU; 0: never")
+    noise: bool = _option(False, "simulate with the noise of the fake backend's calibration")
+    jitter: float = _option(0.0, "relative spread of the durations, 0 to 1, seeded")
+    seed: int = _option(0, "seed of jitter, other users and soak faults; simulations draw their own")
+    rate_limit: bool = _option(True, "refuse more than 5 submissions a minute (of the emulator: 60 s / speed)")
+    backends: str = _option("emu_fez,emu_torino", "comma-separated; any_fez has FakeFez's calibration, and so on")
+    workers: int = _option(0, "simulation processes; 0: one per core, at most 4")
+    max_qubits: int = _option(24, "largest circuit simulated by state vector; larger ones must be Clifford")
+    state: str = _option("", "SQLite file that keeps sessions, jobs and results across restarts; empty: memory")
+    keep: int = _option(10_000, "finished jobs kept in memory (without a state file); the oldest go first")
+    idle_exit: float = _option(0.0, "exit after so many seconds without a request and without open workloads; 0: never")
+
+    def __post_init__(self) -> None:
+        def check(name: str, ok: bool, rule: str) -> None:
+            if not ok:
+                raise ValueError(f"{name}={getattr(self, name)!r}: {rule}")
+
+        for f in fields(self):
+            value, kind = getattr(self, f.name), type(f.default)
+            good = type(value) in (int, float) if kind is float else type(value) is kind
+            check(f.name, good, f"must be of type {kind.__name__}")
+        check("port", 0 <= self.port < 65536, "a TCP port lies between 0 and 65535")
+        check("speed", self.speed > 0, "give a number above 0, or inf")
+        for name in ("max_ttl", "active_ttl", "empty_close"):
+            check(name, 0 < getattr(self, name) < math.inf, "give seconds above 0")
+        for name in ("interactive_ttl", "queue_wait", "calibration_every", "idle_exit"):
+            check(name, 0 <= getattr(self, name) < math.inf, "give seconds, 0 or more")
+        check("lanes", 1 <= self.lanes <= 100, "between 1 and 100")
+        check("other_users", 0 <= self.other_users <= 0.9, "a share between 0 and 0.9")
+        check("jitter", 0 <= self.jitter <= 1, "between 0 and 1")
+        check("workers", 0 <= self.workers <= 64, "between 0 and 64")
+        check("max_qubits", 1 <= self.max_qubits <= 30, "between 1 and 30: each further qubit doubles the memory")
+        check("keep", self.keep >= 100, "at least 100")
+        check("backends", bool(self.backend_names), "name at least one")
+
+    @property
+    def backend_names(self) -> list[str]:
+        """The backends' names, in the order listed."""
+        return [name.strip() for name in self.backends.split(",") if name.strip()]
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain data, for the runtime file."""
+        return asdict(self)
+
+    @classmethod
+    def of(cls, given: dict[str, Any]) -> Options:
+        """From keyword arguments.
+
+        Raises:
+            TypeError: an option that does not exist, with the names that do.
+        """
+        known = [f.name for f in fields(cls)]
+        if unknown := sorted(set(given) - set(known)):
+            raise TypeError(f"the emulator has no option {unknown[0]!r}; there are: {', '.join(known)}")
+        return cls(**given)
+
+    @classmethod
+    def add_to(cls, parser: argparse.ArgumentParser) -> None:
+        """One command-line option for each field."""
+        for f in fields(cls):
+            name = "--" + f.name.replace("_", "-")
+            text = f"{f.metadata['help']} (default: {f.default!r})".replace("%", "%%")
+            if isinstance(f.default, bool):
+                parser.add_argument(name, action=argparse.BooleanOptionalAction, default=f.default, help=text)
+            else:
+                parser.add_argument(name, type=type(f.default), default=f.default, metavar=f.name.upper(), help=text)
+
+    @classmethod
+    def parsed(cls, args: argparse.Namespace) -> Options:
+        """From a parsed command line."""
+        return cls(**{f.name: getattr(args, f.name) for f in fields(cls)})
+
+    def to_args(self) -> list[str]:
+        """The command line that gives the same options."""
+        args: list[str] = []
+        for f in fields(self):
+            value, name = getattr(self, f.name), f.name.replace("_", "-")
+            if value == f.default:
+                continue
+            if isinstance(value, bool):
+                args.append(f"--{name}" if value else f"--no-{name}")
+            else:
+                args.append(f"--{name}={value}")
+        return args

@@ -1,0 +1,65 @@
+"""A worker process: reads tasks from standard input, runs them, writes the answers to standard output.
+
+A frame is two 4-byte lengths, a JSON header and a body. Nothing is pickled. The process ends when its input does,
+so it cannot outlive the server, however that died.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import queue
+import struct
+import sys
+import threading
+import traceback
+from typing import Any, BinaryIO
+
+LENGTHS = struct.Struct("<II")
+
+
+def pack(header: dict[str, Any], body: bytes = b"") -> bytes:
+    """One frame."""
+    head = json.dumps(header).encode()
+    return LENGTHS.pack(len(head), len(body)) + head + body
+
+
+def _read(source: BinaryIO, tasks: queue.SimpleQueue[tuple[dict[str, Any], bytes]]) -> None:
+    while lengths := source.read(LENGTHS.size):
+        head, body = LENGTHS.unpack(lengths)
+        tasks.put((json.loads(source.read(head)), source.read(body)))
+    os._exit(0)                                    # the server is gone; whatever runs has nobody left to answer to
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    # The libraries may print: what is left at descriptor 1 goes to the error stream, the answers have their own.
+    answers = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(10)                                # the server answers first, however heavy a circuit is
+    tasks: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
+    threading.Thread(target=_read, args=(sys.stdin.buffer, tasks), daemon=True).start()
+
+    from .programs import perform, warm_up
+
+    warm_up(sys.argv[1:])
+    answers.write(pack({"ready": True}))
+    answers.flush()
+    while True:
+        header, body = tasks.get()
+        try:
+            answer, result = perform(header, body)
+        except MemoryError:
+            answer, result = {"failed": {"code": 9998, "reason": "The job ran out of memory.", "solution": ""}}, b""
+        except Exception:  # noqa: BLE001 - whatever a circuit does to the libraries fails its job, never the worker
+            print(traceback.format_exc(), file=sys.stderr, flush=True)  # noqa: T201
+            answer = {"failed": {"code": 9999, "reason": "Internal error.", "solution": "", "system": True}}
+            result = b""
+        answers.write(pack(answer, result))
+        answers.flush()
+
+
+if __name__ == "__main__":
+    main()

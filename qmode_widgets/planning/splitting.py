@@ -1,0 +1,320 @@
+"""Which PUBs go into which job: balanced cuts along PUBs and parameter sets, reproducible, in PUB order.
+
+Guide: a job has a fixed overhead, so jobs under a minute of QPU time are combined; a big workload is split into
+balanced jobs for the execution lanes. Jobs are cut where equal shares of the QPU time end: at the nearest PUB boundary,
+or inside a PUB between two parameter sets where it is longer than half a share.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from itertools import pairwise
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from ..model.partition import Partition, Piece, check
+from .settings import settings
+from .usage import UsageEstimate, job_usage, pub_usage, shares
+from .work import Work, analyse
+
+LEAST_SECONDS = 60.0               # jobs that use less QPU time are combined [guide: choose the right execution mode]
+LANES = 5
+MAX_EXECUTIONS = 5_000_000         # the stricter of the two figures IBM gives; 10 million on a newer page [job limits]
+MAX_SECONDS = 3 * 3600.0           # the service ends a job after three hours of QPU usage
+
+Seconds = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """What a cut needs to know of each PUB, as arrays over the PUBs."""
+
+    seconds: Seconds                               # QPU time without a job's overhead and learning
+    executions: Seconds
+    units: npt.NDArray[np.int64]                   # parameter sets, or 1: a PUB may be cut between its units
+    shapes: Sequence[tuple[int, ...]]
+    shots: Sequence[float]
+    groups: Sequence[Any]                          # PUBs of different groups may not share a job
+    shots_split: npt.NDArray[np.bool_]             # a PUB without units that may be cut by shots
+
+    @classmethod
+    def of(cls, work: Work, *, split_pubs: bool = True) -> Sizes:
+        """The sizes of analysed PUBs."""
+        s = work.settings
+        usage = [pub_usage(work, item) for item in work.items]
+        units = [item.sets if split_pubs and s.kind in ("sampler", "estimator") else 1 for item in work.items]
+        by_shots = split_pubs and s.kind == "sampler" and s.meas_type == "classified"
+        return cls(
+            np.array([u.expected for u in usage]),
+            np.array([u.executions for u in usage]),
+            np.array(units, dtype=np.int64),
+            [item.shape for item in work.items],
+            [item.shots for item in work.items],
+            [item.shots if s.same_shots else None for item in work.items],
+            np.array([by_shots] * len(usage)),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rules:
+    """How to cut. One of `jobs`, `seconds`, `executions` fixes the size; without them the guide's rules do."""
+
+    jobs: int | None = None                        # exactly so many jobs
+    seconds: float | None = None                   # at most about so much QPU time each
+    executions: float | None = None                # at most so many executions each
+    lanes: int = LANES
+    per_job: float = 2.0                           # seconds every job costs besides its PUBs
+    max_executions: float = MAX_EXECUTIONS
+    max_seconds: float = MAX_SECONDS
+
+    def __post_init__(self) -> None:
+        given = {n: v for n in ("jobs", "seconds", "executions") if (v := getattr(self, n)) is not None}
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} are both given: the size of a job is fixed by one of them")
+        for name, value in {**given, "lanes": self.lanes}.items():
+            if not (value > 0 and math.isfinite(value)) or (name in ("jobs", "lanes") and value != int(value)):
+                raise ValueError(f"{name}={value!r}: give a positive number")
+
+
+def partition(
+    pubs: Iterable[Any],
+    backend: Any,
+    primitive: Any = "sampler",
+    options: Any = None,
+    shots: int | None = None,
+    *,
+    precision: float | None = None,
+    jobs: int | None = None,
+    seconds: float | None = None,
+    executions: float | None = None,
+    lanes: int = LANES,
+    split_pubs: bool = True,
+) -> list[Partition]:
+    """Divide PUBs into jobs.
+
+    Args:
+        pubs: as for `estimate_usage`, as are `backend`, `primitive`, `options` and `shots`.
+        backend: the one the circuits were transpiled for.
+        primitive: a name or a primitive object.
+        options: an options object or dict.
+        shots: for PUBs that name none.
+        precision: for estimator PUBs that name none.
+        jobs: exactly so many jobs.
+        seconds: about so many seconds of QPU time each, at most.
+        executions: so many executions each, at most.
+        lanes: execution lanes to spread a big workload over, where none of these three is given.
+        split_pubs: whether a PUB may be cut, along its parameter sets (or, where it has a single one and is too big
+            for a job, by shots: classified samplers only).
+
+    Returns:
+        Partitions in PUB order, each with its expected usage and the formula. `model.merge` puts results together.
+
+    Raises:
+        ValueError: what is wrong with which PUB; more jobs asked for than there are parts.
+    """
+    work = analyse(pubs, backend, settings(primitive, options), shots, precision)
+    return partition_work(work, Rules(jobs, seconds, executions, lanes), split_pubs=split_pubs)
+
+
+def partition_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
+    """Divide analysed PUBs into jobs, each with its expected usage."""
+    cuts = cut_work(work, rules, split_pubs=split_pubs)
+    return [priced(p, job_usage(work, shares(work, p))) for p in cuts]
+
+
+def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
+    """Divide analysed PUBs into jobs."""
+    per_job = job_usage(work, [(work.items[0], 0.0)]).expected        # overhead and learning, whatever the PUBs
+    partitions = cut_sizes(Sizes.of(work, split_pubs=split_pubs), replace(rules, per_job=per_job))
+    check(partitions, len(work.items))
+    return partitions
+
+
+def priced(partition: Partition, usage: UsageEstimate) -> Partition:
+    """A partition with its expected usage and formula."""
+    return replace(partition, expected=usage.expected, formula=usage.formula)
+
+
+def cut_sizes(sizes: Sizes, rules: Rules) -> list[Partition]:
+    """Cut PUBs of known sizes into jobs.
+
+    Raises:
+        ValueError: more jobs asked for than there are parts to make them of.
+    """
+    groups: dict[Any, list[int]] = {}
+    for pub, group in enumerate(sizes.groups):
+        groups.setdefault(group, []).append(pub)
+    members = [np.array(pubs, dtype=np.int64) for pubs in groups.values()]
+    shares_ = _jobs_per_group([float(sizes.seconds[m].sum()) for m in members], rules, sizes, members)
+    found: list[Partition] = []
+    for pubs, jobs in zip(members, shares_, strict=True):
+        found += _cut_group(sizes, pubs, jobs, rules)
+    return sorted(found, key=_first)
+
+
+def _first(p: Partition) -> tuple[int, int]:
+    return p.pieces[0].pub, p.pieces[0].start or 0
+
+
+def _jobs_per_group(
+    seconds: Sequence[float], rules: Rules, sizes: Sizes, members: Sequence[npt.NDArray[np.int64]]
+) -> list[int]:
+    """How many jobs each group gets."""
+    if rules.jobs is None:
+        return [_wanted(s, float(sizes.executions[m].sum()), rules) for s, m in zip(seconds, members, strict=True)]
+    if rules.jobs < len(members):
+        raise ValueError(
+            f"{rules.jobs} jobs for PUBs of {len(members)} different shots: the primitive takes one number of shots a "
+            f"job, so at least {len(members)} jobs are needed"
+        )
+    most = [int(sum(sizes.units[m])) if not _only_shots(sizes, m) else 10**9 for m in members]
+    if rules.jobs > sum(most):
+        raise ValueError(
+            f"{rules.jobs} jobs of {sum(most)} parts (PUBs and parameter sets): ask for at most {sum(most)}"
+        )
+    out = [1] * len(members)
+    for _ in range(rules.jobs - len(members)):     # each further job where a job is longest
+        room = [i for i in range(len(members)) if out[i] < most[i]]
+        longest = max(room, key=lambda i: (seconds[i] / out[i], -i))
+        out[longest] += 1
+    return out
+
+
+def _only_shots(sizes: Sizes, members: npt.NDArray[np.int64]) -> bool:
+    return len(members) == 1 and sizes.units[members[0]] == 1 and bool(sizes.shots_split[members[0]])
+
+
+def _wanted(seconds: float, executions: float, rules: Rules) -> int:
+    if rules.seconds is not None:
+        jobs = math.ceil(seconds / max(rules.seconds - rules.per_job, 1e-9) - 1e-9)
+    elif rules.executions is not None:
+        jobs = math.ceil(executions / rules.executions - 1e-9)
+    else:
+        jobs = min(rules.lanes, int(seconds // LEAST_SECONDS))
+        least = max(math.ceil(executions / rules.max_executions), math.ceil(seconds / (0.8 * rules.max_seconds)))
+        if least > jobs:                           # beyond the lanes: whole rounds of them
+            jobs = math.ceil(least / rules.lanes) * rules.lanes if least > rules.lanes else least
+    return max(1, jobs)
+
+
+def _cut_group(sizes: Sizes, pubs: npt.NDArray[np.int64], jobs: int, rules: Rules) -> list[Partition]:
+    if rules.jobs is not None and _only_shots(sizes, pubs) and jobs > 1:
+        return _by_shots(int(pubs[0]), sizes, jobs)
+    bounds = _bounds(sizes, pubs, jobs, exact=rules.jobs is not None)
+    parts = _pieces(sizes, pubs, bounds)
+    most_e = min(rules.max_executions, rules.executions or math.inf)
+    most_s = min(rules.max_seconds, rules.seconds - rules.per_job if rules.seconds else math.inf)
+    if rules.jobs is not None:
+        return [Partition(tuple(p)) for p in parts if p]
+    out: list[Partition] = []
+    for pieces in parts:
+        out += _within(sizes, pieces, most_e, max(most_s, 1e-9), hard=rules.max_executions)
+    return out
+
+
+def _bounds(sizes: Sizes, pubs: npt.NDArray[np.int64], jobs: int, *, exact: bool) -> list[tuple[int, int]]:
+    """Where jobs end, as (position among `pubs`, unit within that PUB); 0 units means before the PUB."""
+    weight = np.maximum(sizes.seconds[pubs], 1e-12)
+    ends = np.cumsum(weight)
+    total = float(ends[-1])
+    share = total / jobs
+    cuts: list[tuple[int, int]] = []
+    targets = share * np.arange(1, jobs)
+    at = np.minimum(np.searchsorted(ends, targets, side="left"), len(pubs) - 1)
+    for target, i in zip(targets.tolist(), at.tolist(), strict=True):
+        before = float(ends[i] - weight[i])
+        units = int(sizes.units[pubs[i]])
+        part = (target - before) / float(weight[i])
+        cut = (i, round(part * units)) if units > 1 and weight[i] > share / 2 else (i, units if part >= 0.5 else 0)
+        cuts.append((cut[0] + 1, 0) if cut[1] >= units else cut)
+    last = (len(pubs), 0)
+    if exact:
+        return [*_spread(cuts, sizes, pubs), last]
+    return [*sorted(c for c in set(cuts) if (0, 0) < c < last), last]
+
+
+def _spread(cuts: list[tuple[int, int]], sizes: Sizes, pubs: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
+    """Cuts moved apart so that no job is empty: exactly so many jobs were asked for."""
+    offsets = np.concatenate([[0], np.cumsum(sizes.units[pubs])])
+    flat = [int(offsets[i]) + u for i, u in cuts]
+    total = int(offsets[-1])
+    for n in range(len(flat)):                     # forwards: after the one before; backwards: room for the rest
+        flat[n] = max(flat[n], (flat[n - 1] if n else 0) + 1)
+    for n in range(len(flat) - 1, -1, -1):
+        flat[n] = min(flat[n], (flat[n + 1] if n + 1 < len(flat) else total) - 1)
+    index = np.searchsorted(offsets, flat, side="right") - 1
+    return [(int(i), f - int(offsets[i])) for i, f in zip(index, flat, strict=True)]
+
+
+def _pieces(sizes: Sizes, pubs: npt.NDArray[np.int64], bounds: Sequence[tuple[int, int]]) -> list[list[Piece]]:
+    """The pieces of each job between two bounds."""
+    order = pubs.tolist()
+    out: list[list[Piece]] = []
+    i, start = 0, 0
+    for end, unit in bounds:
+        pieces: list[Piece] = []
+        while (i, start) < (end, unit):
+            pub = order[i]
+            stop = int(sizes.units[pub]) if i < end else unit
+            if start == 0 and stop == sizes.units[pub]:
+                pieces.append(Piece(pub))
+            else:
+                pieces.append(Piece(pub, start, stop, shape=sizes.shapes[pub]))
+            i, start = (i + 1, 0) if stop == sizes.units[pub] else (i, stop)
+        out.append(pieces)
+    return out
+
+
+def _within(sizes: Sizes, pieces: list[Piece], most_e: float, most_s: float, *, hard: float) -> list[Partition]:
+    """A job, cut further until it keeps the bounds or cannot be cut."""
+    load = [_load(sizes, p, most_e, most_s) for p in pieces]
+    if sum(load) <= 1 + 1e-9:
+        return [Partition(tuple(pieces))] if pieces else []
+    share = sum(load) / math.ceil(sum(load))
+    out: list[Partition] = []
+    current: list[Piece] = []
+    run = 0.0
+    for piece in (part for p, over in zip(pieces, load, strict=True) for part in _smaller(sizes, p, over)):
+        over = _load(sizes, piece, most_e, most_s)
+        by_shots = over > 1 and piece.whole and sizes.shots_split[piece.pub] and sizes.executions[piece.pub] > hard
+        if current and (by_shots or run + over > 1 + 1e-9 or run + over / 2 > share):
+            out.append(Partition(tuple(current)))
+            current, run = [], 0.0
+        if by_shots:
+            out += _by_shots(piece.pub, sizes, math.ceil(float(sizes.executions[piece.pub]) / hard))
+            continue
+        if current and (last := current[-1]).pub == piece.pub:      # neighbouring stretches are one piece
+            current[-1] = Piece(piece.pub, last.start, piece.stop, shape=piece.shape)
+        else:
+            current.append(piece)
+        run += over
+    return [*out, Partition(tuple(current))] if current else out
+
+
+def _smaller(sizes: Sizes, piece: Piece, over: float) -> list[Piece]:
+    """A piece that is too big for a job, cut between its parameter sets."""
+    units = piece.sets or int(sizes.units[piece.pub])
+    n = min(units, math.ceil(over - 1e-9))
+    if n < 2:
+        return [piece]
+    start = piece.start or 0
+    edges = [start + round(k * units / n) for k in range(n + 1)]
+    return [Piece(piece.pub, a, b, shape=sizes.shapes[piece.pub]) for a, b in pairwise(edges)]
+
+
+def _load(sizes: Sizes, piece: Piece, most_e: float, most_s: float) -> float:
+    """How much of what a job may hold a piece takes; 1 is all."""
+    part = 1.0 if piece.sets is None else piece.sets / int(sizes.units[piece.pub])
+    return part * max(float(sizes.executions[piece.pub]) / most_e, float(sizes.seconds[piece.pub]) / most_s)
+
+
+def _by_shots(pub: int, sizes: Sizes, jobs: int) -> list[Partition]:
+    shots = int(sizes.shots[pub])
+    if jobs > shots:
+        raise ValueError(f"PUB {pub}: {jobs} jobs of {shots} shots: ask for at most {shots}")
+    edges = [round(k * shots / jobs) for k in range(jobs + 1)]
+    return [Partition((Piece(pub, shots=b - a),)) for a, b in pairwise(edges)]

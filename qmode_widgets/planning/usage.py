@@ -1,0 +1,288 @@
+"""What a workload will be billed, in seconds of QPU usage: low, expected, high, and how it comes about.
+
+    expected = Σ over jobs of 2 s × sub-jobs + (rep_delay + initialisation + circuit length) × executions
+    low      = the same without initialisation, in whole seconds rounded down
+    high     = 100 µs more per execution (IBM's allowance for the circuit), sampling and learning at their upper end,
+               loading of big jobs, whole seconds rounded up; for sampler work never under 2 + 0.00035 × executions
+
+The service bills whole seconds. The README beside this file shows what was really billed next to these.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from ..model.partition import Partition, Piece
+from ..model.timing import OVERHEAD, TYPICAL_LENGTH, Timing, quick
+from .settings import settings
+from .work import Executions, Learning, PubWork, Work, analyse
+
+SUB_JOB_EXECUTIONS = 10_000_000   # an estimator job beyond this is split into sub-jobs [guide: job limits]
+LOADING = 1e-5                    # seconds an instruction, high end: two jobs of 40 100×100 circuits take ~6 s more
+#                                   than one of 80 [guide: minimise job run time], 4 s of that beyond the usual 2 s
+
+
+@dataclass(frozen=True, slots=True)
+class Breakdown:
+    """Where the expected seconds go. They add up to `expected`."""
+
+    overhead: float = 0.0                          # 2 s a sub-job
+    rep_delay: float = 0.0
+    initialisation: float = 0.0
+    circuit: float = 0.0
+    learning: float = 0.0                          # TREX and layer learning, all terms together
+
+    def __add__(self, other: Breakdown) -> Breakdown:
+        return Breakdown(
+            self.overhead + other.overhead,
+            self.rep_delay + other.rep_delay,
+            self.initialisation + other.initialisation,
+            self.circuit + other.circuit,
+            self.learning + other.learning,
+        )
+
+    @property
+    def total(self) -> float:
+        """All of it."""
+        return self.overhead + self.rep_delay + self.initialisation + self.circuit + self.learning
+
+
+@dataclass(frozen=True, slots=True)
+class PubUsage:
+    """One PUB's share in seconds of QPU usage, without its job's overhead and learning."""
+
+    pub: int
+    low: float
+    expected: float
+    high: float
+    configurations: int                            # circuits after broadcasting
+    executions: float
+    length: float                                  # mean seconds of one execution's circuit
+
+
+@dataclass(frozen=True, slots=True)
+class UsageEstimate:
+    """Seconds of QPU usage of one job, or of several. `formula` says in numbers how `expected` comes about."""
+
+    low: float
+    expected: float
+    high: float
+    breakdown: Breakdown
+    executions: float                              # of the PUBs
+    learning_executions: float
+    jobs: int
+    quick: float                                   # IBM's quick formula, for comparison
+    formula: str
+    pubs: tuple[PubUsage, ...] = ()
+    assumed: tuple[str, ...] = ()
+
+    def __str__(self) -> str:
+        return f"≈ {self.expected:.3g} s of QPU usage ({self.low:.0f}–{self.high:.0f} s): {self.formula}"
+
+    def cost(self, price_per_minute: float) -> tuple[float, float, float]:
+        """Low, expected and high in the currency of the price; nothing is assumed about prices."""
+        per = price_per_minute / 60
+        return self.low * per, self.expected * per, self.high * per
+
+
+def estimate_usage(
+    pubs: Iterable[Any],
+    backend: Any,
+    primitive: Any = "sampler",
+    options: Any = None,
+    shots: int | None = None,
+    *,
+    precision: float | None = None,
+) -> UsageEstimate:
+    """What one job of these PUBs will be billed, in seconds of QPU usage.
+
+    Args:
+        pubs: as the primitive takes them; for `"executor"` quantum programs.
+        backend: the one the circuits were transpiled for; it must know its instructions' durations.
+        primitive: a primitive object, or one of `"sampler"`, `"estimator"`, `"executor_sampler"`,
+            `"executor_estimator"`, `"executor"`, `"noise-learner"`.
+        options: options object or nested dict; a primitive object's own if left out.
+        shots: for PUBs that name none.
+        precision: for estimator PUBs that name none.
+
+    Raises:
+        ValueError: what is wrong with which PUB, option or backend.
+    """
+    work = analyse(pubs, backend, settings(primitive, options), shots, precision)
+    return job_usage(work, [(item, 1.0) for item in work.items])
+
+
+def workload_usage(work: Work, partitions: Sequence[Partition]) -> UsageEstimate:
+    """What all jobs of a workload will be billed together."""
+    return total([job_usage(work, shares(work, p)) for p in partitions], work)
+
+
+def shares(work: Work, partition: Partition) -> list[tuple[PubWork, float]]:
+    """The PUBs of a job, and which fraction of each PUB's executions it carries."""
+    return [(work.items[p.pub], fraction(work.items[p.pub], p)) for p in partition.pieces]
+
+
+def fraction(item: PubWork, piece: Piece) -> float:
+    """Which part of a PUB's executions a piece carries."""
+    part = 1.0 if piece.sets is None else piece.sets / item.sets
+    return part if piece.shots is None else part * piece.shots / item.shots
+
+
+def pub_usage(work: Work, item: PubWork, part: float = 1.0) -> PubUsage:
+    """One PUB's share, or a part of it."""
+    count = item.executions * part
+    expected = (work.per_execution + item.length) * count.expected
+    return PubUsage(
+        item.index,
+        (work.rep_delay + item.length) * count.low,
+        expected,
+        max(expected, high_execution(work, item.length) * count.high),
+        item.configurations,
+        count.expected,
+        item.length,
+    )
+
+
+def high_execution(work: Work, length: float) -> float:
+    """Upper end of one execution: IBM's 100 µs for a circuit come on top of the repetition delay and the length."""
+    return work.rep_delay + length + max(TYPICAL_LENGTH, work.initialisation)
+
+
+def job_usage(
+    work: Work, parts: Sequence[tuple[PubWork, float]], learning: Sequence[Learning] | None = None
+) -> UsageEstimate:
+    """What one job will be billed; `learning` where it is known better than from the options."""
+    pubs = tuple(pub_usage(work, item, part) for item, part in parts)
+    if learning is None:
+        learning = work.learning([item for item, _ in parts])
+    executions = sum(p.executions for p in pubs)
+    upper = sum(item.executions.high * part for item, part in parts)
+    circuit = sum(p.executions * p.length for p in pubs)
+    learned = sum((work.per_execution + part.length) * part.executions.expected for part in learning)
+    sub_jobs = _sub_jobs(work, executions)
+    breakdown = Breakdown(
+        OVERHEAD * sub_jobs, work.rep_delay * executions, work.initialisation * executions, circuit, learned
+    )
+    low = OVERHEAD * sub_jobs + sum(p.low for p in pubs)
+    low += sum((work.rep_delay + part.length) * part.executions.low for part in learning)
+    high = OVERHEAD * _sub_jobs(work, upper) + sum(p.high for p in pubs) + LOADING * _instructions(parts)
+    high += sum(high_execution(work, part.length) * part.executions.high for part in learning)
+    return _estimate(work, low, breakdown, high, executions, learning, sub_jobs, pubs)
+
+
+def _estimate(
+    work: Work,
+    low: float,
+    breakdown: Breakdown,
+    high: float,
+    executions: float,
+    learning: Sequence[Learning],
+    sub_jobs: int,
+    pubs: tuple[PubUsage, ...],
+) -> UsageEstimate:
+    learned = sum(part.executions.expected for part in learning)
+    if work.settings.plain:
+        high = max(high, quick(executions))
+    return UsageEstimate(
+        math.floor(low),
+        breakdown.total,
+        math.ceil(high),
+        breakdown,
+        executions,
+        learned,
+        1,
+        quick(executions + learned),
+        formula(work, executions, learned, breakdown, sub_jobs),
+        pubs,
+        work.assumed,
+    )
+
+
+def formula(work: Work, executions: float, learned: float, breakdown: Breakdown, sub_jobs: int, jobs: int = 1) -> str:
+    """How an expectation comes about, in words and numbers."""
+    mean = 1e6 * breakdown.circuit / executions if executions else 0.0
+    heads = f"2 s × {sub_jobs} sub-job{'s' * (sub_jobs != 1)}"
+    if jobs > 1:
+        heads = f"2 s × {sub_jobs} ({jobs} jobs)"
+    text = (
+        f"{heads} + ({1e6 * work.rep_delay:.4g} µs rep_delay + {1e6 * work.initialisation:.3g} µs initialisation + "
+        f"{mean:.3g} µs circuit) × {executions:,.0f} executions"
+    )
+    return text + (f" + {breakdown.learning:.3g} s for {learned:,.0f} learning executions" if learned else "")
+
+
+def total(jobs: Sequence[UsageEstimate], work: Work) -> UsageEstimate:
+    """The sum of several jobs' estimates."""
+    breakdown = Breakdown()
+    for job in jobs:
+        breakdown += job.breakdown
+    executions, learned = sum(j.executions for j in jobs), sum(j.learning_executions for j in jobs)
+    sub_jobs = round(breakdown.overhead / OVERHEAD)
+    return UsageEstimate(
+        sum(j.low for j in jobs),
+        sum(j.expected for j in jobs),
+        sum(j.high for j in jobs),
+        breakdown,
+        executions,
+        learned,
+        len(jobs),
+        quick(executions + learned, len(jobs)),
+        formula(work, executions, learned, breakdown, sub_jobs, len(jobs)),
+        tuple(pub for job in jobs for pub in job.pubs),
+        work.assumed,
+    )
+
+
+def counted_usage(
+    backend: Any,
+    executions: float,
+    *,
+    learning_executions: float = 0.0,
+    jobs: int = 1,
+    length: float | None = None,
+    depth: float | None = None,
+    rep_delay: float | None = None,
+    primitive: str = "sampler",
+) -> UsageEstimate:
+    """The same estimate where only counts are known, not circuits (a log, a paper, a plan on a napkin).
+
+    Args:
+        backend: a backend of the same family; its durations, resets and default `rep_delay` are used.
+        executions: circuits after broadcasting × shots, over all jobs.
+        learning_executions: what measurement or noise learning adds, over all jobs.
+        jobs: over how many jobs.
+        length: of a circuit in seconds; if left out, from `depth`, else only its measurement is counted.
+        depth: layers of the ISA circuit, of `Timing.typical_layer` each.
+        rep_delay: seconds, where not the backend's default.
+        primitive: decides whether IBM's quick formula bounds `high`.
+
+    Raises:
+        ValueError: counts below 0, or a backend without durations.
+    """
+    if not (math.isfinite(executions) and executions >= 0 and learning_executions >= 0 and jobs >= 1):
+        given = f"executions={executions}, learning_executions={learning_executions}, jobs={jobs}"
+        raise ValueError(f"{given}: executions are 0 or more, jobs at least 1")
+    timing = Timing.of(backend)
+    chosen = settings(primitive, {"resilience_level": 0})
+    delay = timing.rep_delay if rep_delay is None else rep_delay
+    work = Work(chosen, timing, backend, [], [], delay, timing.assumed)
+    seconds = length if length is not None else (depth or 0.0) * timing.typical_layer() + timing.measure
+    per_job = PubWork(0, (), 1, executions / jobs, Executions.exactly(executions / jobs), seconds)
+    learned = Learning("learning", Executions.exactly(learning_executions / jobs), timing.measure)
+    job = job_usage(work, [(per_job, 1.0)], [learned] if learning_executions else [])
+    return total([job] * jobs, work)
+
+
+def _sub_jobs(work: Work, executions: float) -> int:
+    """Only estimator jobs are split by the service."""
+    if work.settings.kind != "estimator" or not math.isfinite(executions):
+        return 1
+    return max(1, math.ceil(executions / SUB_JOB_EXECUTIONS))
+
+
+def _instructions(parts: Sequence[tuple[PubWork, float]]) -> int:
+    """Instructions of the distinct circuits that a job loads."""
+    return sum({id(f.circuit): f.size for item, _ in parts for f in item.facts}.values())

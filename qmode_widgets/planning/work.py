@@ -1,0 +1,314 @@
+"""What a primitive will execute for a list of PUBs: configurations, shots, executions, lengths. The input of all else.
+
+A configuration is one circuit after broadcasting: a parameter set, and for the estimator a measurement basis of
+qubit-wise commuting terms. An execution is one shot of one configuration.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from ..model.merge import parameter_shape
+from ..model.timing import Length, NotIsaError, Timing
+from .grouping import Bases
+from .settings import DEFAULT_PRECISION, DEFAULT_SHOTS, LEARN_BASES, TREX_RANDOMIZATIONS, TREX_SHOTS, Settings
+
+CONTROL_INSTRUCTIONS = {                           # weights of the validation service [guide: job limits]
+    "rz": 1, "delay": 1, "sx": 2, "x": 2, "cx": 5, "cz": 5, "ecr": 5, "measure": 10, "reset": 17,
+}  # fmt: skip
+INIT_INSTRUCTIONS = 50
+TYPICAL_LAYERS = 2                                 # the even and the odd bonds of a brickwork circuit
+UNLIMITED_LAYERS = 8                               # high end where max_layers_to_learn is None
+
+
+class PubError(ValueError):
+    """Something is wrong with one PUB; `pub` is its index."""
+
+    def __init__(self, pub: int, message: str) -> None:
+        self.pub = pub
+        super().__init__(f"PUB {pub}: {message}")
+
+
+@dataclass(frozen=True, slots=True)
+class CircuitFacts:
+    """What is known of one circuit object. `weight` bounds its control instructions on any qubit from above."""
+
+    circuit: Any
+    length: Length
+    two_qubit: int
+    weight: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Executions:
+    """How many, where it is not known exactly: sampling overheads and layers are learned by the job itself."""
+
+    low: float
+    expected: float
+    high: float
+
+    @classmethod
+    def exactly(cls, count: float) -> Executions:
+        """Known."""
+        return cls(count, count, count)
+
+    def __mul__(self, factor: float) -> Executions:
+        return Executions(self.low * factor, self.expected * factor, self.high * factor)
+
+
+@dataclass(frozen=True, slots=True)
+class PubWork:
+    """One PUB's work. `length` is the mean of its executions in seconds; `shots` what is asked for a configuration."""
+
+    index: int
+    facts: tuple[CircuitFacts, ...]
+    configurations: int
+    shots: float
+    executions: Executions
+    length: float
+    shape: tuple[int, ...] = ()                    # of its parameter sets, padded (Piece.shape)
+    sets: int = 1
+    payload: float = 0.0                           # bytes of parameter values
+    overhead: float = 1.0                          # sampling overhead (PEC) that `executions` holds
+
+
+@dataclass(frozen=True, slots=True)
+class Learning:
+    """Executions that a job adds for itself, whatever its PUBs."""
+
+    what: str
+    executions: Executions
+    length: float
+
+
+@dataclass(slots=True)
+class Work:
+    """PUBs, analysed for one backend and one set of options. `pubs` are coerced; an Executor's are as given."""
+
+    settings: Settings
+    timing: Timing
+    backend: Any
+    pubs: list[Any]
+    items: list[PubWork]
+    rep_delay: float
+    assumed: tuple[str, ...]
+    circuits: dict[int, CircuitFacts] = field(default_factory=dict)
+
+    @property
+    def per_execution(self) -> float:
+        """Seconds of one execution besides the circuit: repetition delay and initialisation."""
+        return self.rep_delay + self.initialisation
+
+    @property
+    def initialisation(self) -> float:
+        """Seconds of qubit initialisation per execution; 0 when the options switch it off."""
+        return self.timing.initialisation if self.settings.init_qubits else 0.0
+
+    def learning(self, items: Sequence[PubWork]) -> list[Learning]:
+        """What a job of these PUBs learns: readout (TREX) for every job, layers where no noise model is given."""
+        s, out = self.settings, []
+        if s.kind == "estimator" and s.trex:
+            trex = Executions.exactly(self._trex(items))
+            out.append(Learning("measurement learning (TREX)", trex, self.timing.measure))
+        if s.kind == "estimator" and s.learns_layers:
+            layers = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
+            each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations * s.learn_shots
+            typical = min(layers, TYPICAL_LAYERS)
+            counts = Executions(min(1, layers) * each, typical * each, layers * each)
+            out.append(Learning("layer noise learning", counts, self.layer_length()))
+        return out
+
+    def _trex(self, items: Sequence[PubWork]) -> int:
+        s = self.settings
+        if s.client_side:                          # executor_estimator/trex.py: one item, of the program's shots
+            randomizations, per = s.split(math.ceil(max(i.shots for i in items)))
+            return (randomizations if s.trex_randomizations == "auto" else s.trex_randomizations) * per
+        randomizations = TREX_RANDOMIZATIONS if s.trex_randomizations == "auto" else s.trex_randomizations
+        return randomizations * (TREX_SHOTS if s.trex_shots == "auto" else s.trex_shots)
+
+    def layer_length(self) -> float:
+        """Mean length of a layer-learning circuit: pairs of the layer, dressed with single-qubit gates."""
+        depths = self.settings.learn_depths
+        layer = 6 * self.timing.typical_layer()    # rz·sx·rz·sx·rz and the two-qubit gate
+        return 2 * sum(depths) / len(depths) * layer + self.timing.measure
+
+
+def analyse(
+    pubs: Iterable[Any],
+    backend: Any,
+    settings: Settings,
+    shots: int | None = None,
+    precision: float | None = None,
+    timing: Timing | None = None,
+) -> Work:
+    """Coerce and measure PUBs.
+
+    Raises:
+        PubError: naming the PUB that is not ISA, not bound, mismatched, or has no shots.
+        ValueError: no PUBs, a backend without durations, or options that it refuses.
+    """
+    timing = Timing.of(backend) if timing is None else timing
+    if shots is not None and (type(shots) is bool or not hasattr(shots, "__index__") or shots < 1):
+        raise ValueError(f"shots={shots!r}: give a whole number of at least 1")
+    rep_delay = timing.rep_delay if settings.rep_delay is None else settings.rep_delay
+    if (bounds := timing.rep_delay_range) and not bounds[0] <= rep_delay <= bounds[1]:
+        raise ValueError(
+            f"rep_delay={rep_delay:g} s: {timing.backend} takes {bounds[0]:g} to {bounds[1]:g} s (it is in seconds)"
+        )
+    given = list(pubs) if not hasattr(pubs, "items") or isinstance(pubs, list | tuple) else [pubs]
+    if not given:
+        raise ValueError("there are no PUBs: pass at least one")
+    work = Work(settings, timing, backend, [], [], rep_delay, ())
+    if precision is not None and not (0 < precision < math.inf):
+        raise ValueError(f"precision={precision!r}: give a number above 0")
+    reader = _Reader(work, shots, precision)
+    for index, pub in enumerate(given):
+        try:
+            reader.read(index, pub)
+        except PubError:
+            raise
+        except NotIsaError as e:
+            raise PubError(index, f"not an ISA circuit of {timing.backend}: {e}") from None
+        except Exception as e:                     # whatever Qiskit says of this PUB, with its index
+            raise PubError(index, str(e).strip("'\"")) from e
+    lengths = (note for f in work.circuits.values() for note in f.length.assumed)
+    work.assumed = tuple(dict.fromkeys((*timing.assumed, *reader.assumed, *lengths)))
+    return work
+
+
+class _Reader:
+    """Turns PUBs into `PubWork`, one after the other; what they share is worked out once."""
+
+    def __init__(self, work: Work, shots: int | None, precision: float | None) -> None:
+        self.work = work
+        self.shots = shots
+        self.precision = precision
+        self.bases = Bases()
+        self.assumed: list[str] = []
+        kind = work.settings.kind
+        self._read = {"sampler": self._sampler, "estimator": self._estimator, "executor": self._program,
+                      "noise-learner": self._layer}[kind]  # fmt: skip
+
+    def read(self, index: int, pub: Any) -> None:
+        coerced, item = self._read(index, pub)
+        self.work.pubs.append(coerced)
+        self.work.items.append(item)
+
+    def facts(self, circuit: Any) -> CircuitFacts:
+        known = self.work.circuits.get(id(circuit))
+        if known is None:
+            ops = circuit.count_ops()
+            weight = sum(CONTROL_INSTRUCTIONS.get(name, 5) * n for name, n in ops.items() if name != "barrier")
+            known = CircuitFacts(
+                circuit, self.work.timing.length(circuit), circuit.num_nonlocal_gates(), weight, sum(ops.values())
+            )
+            self.work.circuits[id(circuit)] = known
+        return known
+
+    def _sampler(self, index: int, pub: Any) -> tuple[Any, PubWork]:
+        from qiskit.primitives.containers.sampler_pub import SamplerPub
+
+        coerced = SamplerPub.coerce(pub, self.shots)
+        settings = self.work.settings
+        shots = coerced.shots or settings.shots or DEFAULT_SHOTS
+        randomizations, per = settings.split(shots)
+        facts = self.facts(coerced.circuit)
+        if not coerced.circuit.num_clbits:
+            raise PubError(index, "the circuit measures nothing: add measurements, a sampler returns only those")
+        size = coerced.size
+        values = coerced.parameter_values
+        return coerced, PubWork(
+            index,
+            (facts,),
+            size,
+            shots,
+            Executions.exactly(size * randomizations * per),
+            facts.length.seconds,
+            coerced.shape,
+            size,
+            8.0 * size * values.num_parameters,
+        )
+
+    def _estimator(self, index: int, pub: Any) -> tuple[Any, PubWork]:
+        from qiskit.primitives.containers.estimator_pub import EstimatorPub
+
+        coerced = EstimatorPub.coerce(pub, self.precision)
+        settings = self.work.settings
+        precision, shots = coerced.precision, self.shots
+        if precision is None and shots is None:
+            precision = None if settings.shots else settings.precision or DEFAULT_PRECISION
+            shots = settings.shots
+        if precision is not None:
+            if not precision > 0:
+                raise PubError(index, f"precision={precision!r}: give a number above 0")
+            shots = math.ceil(1 / precision**2)
+        if not shots:
+            raise PubError(index, "no shots and no precision: set one of them")
+        facts = self.facts(coerced.circuit)
+        configurations = self.bases.configurations(coerced)
+        randomizations, per = settings.split(shots)
+        base = configurations * randomizations * per
+        factors = settings.noise_factors or (1.0,)
+        length = facts.length.seconds + (0.0 if "measure" in coerced.circuit.count_ops() else self.work.timing.measure)
+        if settings.noise_factors and not settings.pea:
+            added = length - facts.length.seconds
+            length = sum(facts.length.stretched(f) for f in factors) / len(factors) + added
+        executions = Executions.exactly(base * len(factors))
+        overhead = 1.0
+        if settings.pec:
+            executions, overhead = self._pec(executions, coerced.circuit)
+        shape = parameter_shape(coerced)
+        sets = math.prod(shape)
+        payload = 8.0 * sets * coerced.parameter_values.num_parameters
+        return coerced, PubWork(
+            index, (facts,), configurations, shots, executions, length, shape, sets, payload, overhead
+        )
+
+    def _pec(self, base: Executions, circuit: Any) -> tuple[Executions, float]:
+        """The sampling overhead γ² = Π exp(4 × 1.25 ε) over two-qubit gates of error ε, at most `max_overhead`.
+
+        γ = exp(2 Σ λ) of a sparse Pauli-Lindblad layer, whose rates add up to its process infidelity, 5/4 of the
+        reported average gate error on two qubits (van den Berg et al., Nat. Phys. 19, 1116).
+        """
+        target = self.work.timing.target
+        exponent = 0.0
+        for instruction in circuit.data:
+            if len(instruction.qubits) == 2 and instruction.operation.name in target.operation_names:
+                qubits = tuple(circuit.find_bit(q).index for q in instruction.qubits)
+                known = (target[instruction.operation.name] or {}).get(qubits)
+                exponent += 5 * (getattr(known, "error", None) or 0.0)
+        cap = math.inf if self.work.settings.pec_overhead is None else self.work.settings.pec_overhead
+        overhead = min(math.exp(min(exponent, 700.0)), cap)
+        high = cap if cap < math.inf else overhead**2
+        self.assumed.append(
+            "PEC: the sampling overhead γ² from the backend's reported gate errors; the job learns its own, "
+            f"at most {cap:g}"
+        )
+        return Executions(base.low, base.expected * overhead, base.high * high), overhead
+
+    def _program(self, index: int, program: Any) -> tuple[Any, PubWork]:
+        items = list(getattr(program, "items", ()))
+        if not items or not hasattr(program, "shots"):
+            raise PubError(index, f"{type(program).__name__}: an Executor takes quantum programs with items")
+        facts = tuple(self.facts(item.circuit) for item in items)
+        sizes = [math.prod(item.shape) for item in items]
+        total = sum(sizes)
+        length = sum(f.length.seconds * n for f, n in zip(facts, sizes, strict=True)) / max(total, 1)
+        return program, PubWork(
+            index, facts, total, float(program.shots), Executions.exactly(total * program.shots), length
+        )
+
+    def _layer(self, index: int, layer: Any) -> tuple[Any, PubWork]:
+        s = self.work.settings
+        each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations
+        if hasattr(layer, "operation"):            # NoiseLearnerV3: one instruction is one layer
+            counts = Executions.exactly(each * s.learn_shots)
+        else:                                      # the legacy learner finds the layers of a circuit itself
+            most = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
+            one = each * s.learn_shots
+            counts = Executions(min(1, most) * one, min(TYPICAL_LAYERS, most) * one, most * one)
+        return layer, PubWork(index, (), each, float(s.learn_shots), counts, self.work.layer_length())

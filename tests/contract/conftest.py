@@ -1,0 +1,68 @@
+"""The real client against an embedded service. Nothing of the client is mocked, nothing sleeps: tests await states."""
+
+from __future__ import annotations
+
+import os
+import warnings
+
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.transpiler import generate_preset_pass_manager
+
+from qmode_widgets import emulator as package
+
+
+def legacy(primitive, *args, **kwargs):
+    """Build one of the deprecated primitives without its deprecation warning."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return primitive(*args, **kwargs)
+
+
+@pytest.fixture(scope="session")
+def shared_emulator():
+    """One service for the whole run, as fast as the simulation. Use `emulator`, which resets its faults."""
+    with package.start(shared=False, speed=float("inf")) as running:
+        yield running
+
+
+@pytest.fixture
+def emulator(shared_emulator):
+    """The service, with no fault left over and an empty record of requests."""
+    shared_emulator.faults.clear()
+    shared_emulator.faults.forget_requests()
+    yield shared_emulator
+    shared_emulator.faults.clear()
+
+
+@pytest.fixture
+def service(emulator):
+    """A real client on the pay-as-you-go instance."""
+    return emulator.service
+
+
+@pytest.fixture(scope="session")
+def backend(shared_emulator):
+    """A 156-qubit backend."""
+    return shared_emulator.service.backend("emu_fez")
+
+
+@pytest.fixture(scope="session")
+def bell(backend):
+    """An ISA Bell circuit, measured into `meas`."""
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    return generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
+
+
+@pytest.fixture
+def environment(emulator, monkeypatch):
+    """The exported environment, for this test only."""
+    for name in list(os.environ):
+        if name.startswith("QISKIT_"):
+            monkeypatch.delenv(name)
+    for name, value in emulator.environment.items():
+        monkeypatch.setenv(name, value)
+    return emulator.environment
