@@ -127,7 +127,13 @@ def lab(
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **{k: str(home / v) for k, v in dirs.items()}, "PYTHONPATH": path, "JUPYTER_PATH": str(home / "path"), **(env or {})},
+            env={
+                **os.environ,
+                **{k: str(home / v) for k, v in dirs.items()},
+                "PYTHONPATH": path,
+                "JUPYTER_PATH": str(home / "path"),
+                **(env or {}),
+            },
         )
         running = Lab(f"http://127.0.0.1:{port}", token, root, log)
         try:
