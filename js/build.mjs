@@ -1,4 +1,4 @@
-import { mkdirSync } from 'node:fs';
+import { mkdirSync, readFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { build, transform } from 'esbuild';
 
@@ -13,6 +13,7 @@ const styles = {
 const common = {
   bundle: true, format: 'esm', minify: true, target: 'es2022', jsx: 'automatic', jsxImportSource: 'preact',
   loader: { '.svg': 'text' }, plugins: [styles], legalComments: 'none', logLevel: 'warning', charset: 'utf8',
+  banner: { js: `/*! Includes Preact:\n${readFileSync('node_modules/preact/LICENSE', 'utf8').trim()}\n*/` },
 };
 
 // 1. The cell: one self-contained module for anywidget.
