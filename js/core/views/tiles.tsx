@@ -62,7 +62,7 @@ export function UsageTile({ usage, session }: { usage: Usage; session: boolean }
   const near = usage.cap !== null && (reported ?? 0) >= 0.8 * usage.cap;
   const notes = [
     session && idle > 0 ? `${usageSeconds(idle)} of it idle` : '',
-    expected === null ? '' : `≈ ${usageSeconds(expected)} expected`,
+    expected === null ? '' : reported === null ? 'expected' : `≈ ${usageSeconds(expected)} expected`,
     usage.cap === null ? '' : `cap ${usageSeconds(usage.cap)}`,
     usage.instance_left === null ? '' : `instance ${usageSeconds(usage.instance_left)} left`,
   ].filter(Boolean);

@@ -77,7 +77,7 @@ export function WorkloadView({ store, workload, card = false }: Props) {
         {open && jobs.length > 0 && (
           <>
             <JobTable jobs={listed} offset={offset} marked={asking?.target ?? null} />
-            <Timeline jobs={jobs} offset={offset} />
+            <Timeline jobs={state.jobs} offset={offset} />
           </>)}
         {open && <Events state={state} offset={offset} />}
         {card && <Foot state={state} jobs={sum} offset={offset} open={open} onToggle={() => setOpen(!open)} />}
