@@ -149,7 +149,7 @@ class Ledger:
     def snapshot(self) -> WorkloadSnapshot:
         """The frozen view of now."""
         with self.lock:
-            jobs = tuple(r.snapshot() for r in self.records.values())
+            jobs = tuple(r.snapshot() for r in self._in_order())
             s = self.session
             created = _first(s.get("timestamps")) or self.created
             unfinished = sum(1 for r in self.records.values() if not r.state.final)
@@ -190,6 +190,18 @@ class Ledger:
                 group=self.group,
                 read_only=self.read_only,
             )
+
+    def _in_order(self) -> list[Record]:
+        """Runs in order of submission, in each the partitions in PUB order, each with its attempts; others as found."""
+        place = {run: i for i, run in enumerate(self.runs)}
+        found = {row: i for i, row in enumerate(self.records)}
+
+        def order(r: Record) -> tuple[int, int, int]:
+            if r.key is None:
+                return (len(place), found[r.row], 0)
+            return (place.get(r.key.run, len(place)), r.key.partition, r.key.attempt)
+
+        return sorted(self.records.values(), key=order)
 
     def _usage(self, state: WorkloadState, activated: float | None) -> Usage:
         """A batch's usage is the sum of its jobs' QPU time; a session's is its active wall-clock time (guide)."""

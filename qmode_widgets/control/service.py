@@ -78,7 +78,7 @@ class _Token(AuthBase):
 
     def renew(self) -> None:
         """Forget the token, so that the next request asks for a new one."""
-        self._auth.tm.access_token = None
+        self._auth.tm.expire_time = 0
 
 
 class Link:

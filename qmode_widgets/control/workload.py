@@ -505,8 +505,9 @@ class Workload:
         """On the watcher's thread, after each look at the service."""
         while self._ledger.duplicates:
             extra = self._ledger.duplicates.pop()
+            what = f"job {extra.job_id} is {extra.note}"
             answer = next(iter(ending.cancel(self._ledger, [extra]).values()))
-            self._ledger.event("warning", f"job {extra.job_id} is {extra.note}: {answer}", extra.row)
+            self._ledger.event("warning", f"{what}: {answer}", extra.row)
         self._guards.look()
 
     def _wake(self) -> None:

@@ -21,9 +21,9 @@ class Control:
         """GET."""
         return self._ask("GET", path, timeout, params=params)
 
-    def post(self, path: str, **values: Any) -> dict[str, Any]:
+    def post(self, path: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
         """POST."""
-        return self._ask("POST", path, 30, json=values)
+        return self._ask("POST", path, 30, json=values or {})
 
     def delete(self, path: str) -> dict[str, Any]:
         """DELETE."""
@@ -83,7 +83,7 @@ class Faults:
             skip: let so many pass first.
         """
         values = {"code": code, "reason": reason, "solution": solution, "system": system, "tag": tag, "skip": skip}
-        self._control.post("faults", kind="job", count=count, **values)
+        self._control.post("faults", {"kind": "job", "count": count, **values})
 
     def fail_requests(
         self,
@@ -120,39 +120,39 @@ class Faults:
 
     def _request(self, action: str, method: str | None, path: str, when: str, count: int, **more: Any) -> None:
         values = {"action": action, "method": method, "path": path, "when": when, "count": count, **more}
-        self._control.post("faults", kind="request", **values)
+        self._control.post("faults", {"kind": "request", **values})
 
     def lag_listings(self, seconds: float) -> None:
         """Lists show jobs and workloads only so many seconds after they were created; 0 ends it."""
-        self._control.post("faults", listing_lag=seconds)
+        self._control.post("faults", {"listing_lag": seconds})
 
     def soak(self, probability: float) -> None:
         """Each request and each job goes wrong with this probability (seeded by the option `seed`); 0 ends it."""
-        self._control.post("faults", soak=probability)
+        self._control.post("faults", {"soak": probability})
 
     def skew_clock(self, seconds: float) -> None:
         """The service's clock is shown so many seconds ahead; 0 ends it."""
-        self._control.post("faults", skew=seconds)
+        self._control.post("faults", {"skew": seconds})
 
     def use_up(self, instance: str, seconds: float) -> None:
         """An instance ("emulator-open", …) has used so many seconds more than its jobs have; 0 ends it."""
-        self._control.post("faults", instance=instance, used=seconds)
+        self._control.post("faults", {"instance": instance, "used": seconds})
 
     def expire_token(self) -> None:
         """Every access token given so far becomes invalid."""
-        self._control.post("faults", expire=True)
+        self._control.post("faults", {"expire": True})
 
     def pause(self, *, queue: bool = False) -> None:
         """No job starts on the QPU; with `queue`, none leaves the queue either, so that all stay Queued."""
-        self._control.post("faults", pause="queue" if queue else "qpu")
+        self._control.post("faults", {"pause": "queue" if queue else "qpu"})
 
     def resume(self) -> None:
         """End a pause."""
-        self._control.post("faults", resume=True)
+        self._control.post("faults", {"resume": True})
 
     def clear(self) -> None:
         """Nothing goes wrong any more: faults, lag, skew and pause end."""
-        self._control.post("faults", clear=True)
+        self._control.post("faults", {"clear": True})
 
     def pending(self) -> dict[str, Any]:
         """What is still to come."""

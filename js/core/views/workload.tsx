@@ -98,7 +98,7 @@ function Foot({ state, jobs, offset, open, onToggle }: { state: WorkloadSnapshot
   const idle = state.mode === 'session' && state.state === 'active' && jobs.running + jobs.remaining === 0;
   return (
     <div class="qm-foot">
-      <span class="qm-note qm-num qm-grow">{open ? <code title={state.id}>{shortId(state.id)}</code> : text}</span>
+      <span class="qm-note qm-num qm-grow">{open ? <code title={state.service_id ?? state.id}>{shortId(state.service_id ?? state.id)}</code> : text}</span>
       {!open && idle && <ActionButton action="close" kind="primary">Close</ActionButton>}
       {!open && !idle && jobs.failed > 0 && <ActionButton action="resubmit_failed" kind="primary">Resubmit ({jobs.failed})</ActionButton>}
       <button type="button" class="qm-button" aria-expanded={open} data-open onClick={onToggle}>{open ? 'Fold' : 'Open'}</button>

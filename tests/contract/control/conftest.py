@@ -10,16 +10,6 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 
 
 @pytest.fixture(scope="session")
-def service(emulator):
-    return emulator.service
-
-
-@pytest.fixture(scope="session")
-def backend(service):
-    return service.backend(sorted(b.name for b in service.backends())[0])
-
-
-@pytest.fixture(scope="session")
 def isa(backend):
     """Transpile for the backend."""
     manager = generate_preset_pass_manager(backend=backend, optimization_level=1, seed_transpiler=1)

@@ -130,6 +130,7 @@ def test_several_instances(emulator, bell):
 def test_ttls_run_out(bell):
     with package.start(shared=False, speed=float("inf"), interactive_ttl=0.3, max_ttl=1.5, empty_close=0.4) as emulator:
         backend = emulator.service.backend("emu_fez")
+        Sampler(mode=backend).run([bell], shots=10).result()               # the workers are up
         empty = Batch(backend=backend)
         batch = Batch(backend=backend)
         Sampler(mode=batch).run([bell], shots=10).result()

@@ -1,0 +1,140 @@
+"""Faults on demand, as the real client meets them."""
+
+from __future__ import annotations
+
+import time
+from email.utils import parsedate_to_datetime
+
+import pytest
+import requests
+from qiskit_ibm_runtime.api.exceptions import RequestsApiError
+from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError, IBMRuntimeError
+from qiskit_ibm_runtime.executor_sampler import Sampler
+
+from qmode_widgets.emulator import start
+
+from .test_workloads import ask
+
+
+def submitted(emulator):
+    return [status for method, path, status in emulator.faults.requests() if (method, path) == ("POST", "/jobs")]
+
+
+def test_a_504_after_creation_leaves_two_jobs(emulator, service, backend, bell):
+    sampler = Sampler(mode=backend)
+    sampler.options.environment.job_tags = ["twice"]
+    emulator.faults.fail_requests(504, method="POST", path="/jobs", when="after")
+    sampler.run([bell], shots=10)
+    assert submitted(emulator) == [200, 200]
+    assert len(service.jobs(job_tags=["twice"])) == 2
+
+
+def test_a_504_before_creation_leaves_one(emulator, service, backend, bell):
+    sampler = Sampler(mode=backend)
+    sampler.options.environment.job_tags = ["once"]
+    emulator.faults.fail_requests(504, method="POST", path="/jobs", when="before")
+    sampler.run([bell], shots=10)
+    assert len(service.jobs(job_tags=["once"])) == 1
+
+
+def test_a_dropped_answer_leaves_a_job(emulator, service, backend, bell):
+    sampler = Sampler(mode=backend)
+    sampler.options.environment.job_tags = ["dropped"]
+    emulator.faults.drop(method="POST", path="/jobs", when="after")
+    with pytest.raises(IBMRuntimeError, match="Failed to run program"):
+        sampler.run([bell], shots=10)
+    assert len(service.jobs(job_tags=["dropped"])) == 1
+
+
+def test_a_dropped_request_leaves_nothing(emulator, service, backend, bell):
+    sampler = Sampler(mode=backend)
+    sampler.options.environment.job_tags = ["lost"]
+    emulator.faults.drop(method="POST", path="/jobs")
+    with pytest.raises(IBMRuntimeError, match="Failed to run program"):
+        sampler.run([bell], shots=10)
+    assert service.jobs(job_tags=["lost"]) == []
+
+
+def test_a_429_without_retry_after_is_raised_and_with_it_waited_for(emulator, service):
+    emulator.faults.fail_requests(429, method="GET", path="/jobs")
+    with pytest.raises(RequestsApiError, match="Too many requests") as caught:
+        service.jobs()
+    assert caught.value.status_code == 429
+    emulator.faults.fail_requests(429, method="GET", path="/jobs", retry_after=1)
+    start = time.monotonic()
+    service.jobs()
+    assert time.monotonic() - start >= 0.9
+
+
+def test_a_truncated_body(emulator):
+    emulator.faults.truncate(method="GET", path="/backends")
+    with pytest.raises(requests.RequestException):
+        ask(emulator, "GET", "/backends")
+    assert ask(emulator, "GET", "/backends").ok
+
+
+def test_a_delay(emulator):
+    emulator.faults.delay(0.4, path="/backends")
+    start = time.monotonic()
+    assert ask(emulator, "GET", "/backends").ok
+    assert time.monotonic() - start >= 0.4
+
+
+def test_listings_that_lag(emulator, service, backend, bell):
+    sampler = Sampler(mode=backend)
+    sampler.options.environment.job_tags = ["late"]
+    emulator.faults.lag_listings(60)
+    job = sampler.run([bell], shots=10)
+    assert service.jobs(job_tags=["late"]) == []
+    assert service.job(job.job_id()).job_id() == job.job_id()
+    emulator.faults.lag_listings(0)
+    assert len(service.jobs(job_tags=["late"])) == 1
+
+
+def test_an_expired_token_is_refused():
+    with start(shared=False) as emulator:
+        service = emulator.service
+        service.jobs()
+        emulator.faults.expire_token()
+        with pytest.raises(IBMNotAuthorizedError, match="401"):
+            service.jobs()
+        assert emulator.connect("emulator-payg").jobs() == []
+
+
+def test_a_skewed_clock(emulator):
+    emulator.faults.skew_clock(3600)
+    answer = ask(emulator, "GET", "/backends")
+    assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == pytest.approx(time.time() + 3600, abs=5)
+
+
+def test_faults_are_counted_listed_and_cleared(emulator):
+    emulator.faults.fail_requests(500, path="/backends", count=2)
+    assert emulator.faults.pending()["requests"][0]["count"] == 2
+    assert ask(emulator, "GET", "/backends").status_code == 500
+    assert emulator.faults.pending()["requests"][0]["count"] == 1
+    emulator.faults.clear()
+    assert ask(emulator, "GET", "/backends").ok
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda f: f.fail_requests(200),
+        lambda f: f.fail_requests(path="("),
+        lambda f: f.fail_requests(method="LOOK"),
+        lambda f: f.delay(-1),
+        lambda f: f.soak(2),
+        lambda f: f.fail_jobs(count="many"),
+        lambda f: f.use_up("nobody", 5),
+    ],
+)
+def test_faults_that_make_no_sense_are_refused(emulator, wrong):
+    with pytest.raises(ValueError, match=r".+"):
+        wrong(emulator.faults)
+
+
+def test_waiting_for_a_state_gives_up(emulator, backend, bell):
+    emulator.faults.pause(queue=True)
+    job = Sampler(mode=backend).run([bell], shots=10)
+    with pytest.raises(TimeoutError, match="Queued, not completed"):
+        emulator.faults.wait_for(job.job_id(), "Completed", timeout=0)

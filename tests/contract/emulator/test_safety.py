@@ -1,0 +1,206 @@
+"""Who may ask, and what hostile requests get."""
+
+from __future__ import annotations
+
+import base64
+import json
+import socket
+import struct
+import subprocess
+import sys
+import zlib
+
+import pytest
+import requests
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from qiskit_ibm_runtime.executor_sampler import Sampler
+
+from .test_workloads import ask
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"Host": "evil.example"},
+        {"Host": "evil.example:{port}"},
+        {"Origin": "https://evil.example"},
+        {"Origin": "null"},
+        {"Sec-Fetch-Site": "cross-site"},
+    ],
+)
+def test_web_pages_cannot_reach_it(emulator, headers):
+    port = emulator.url.rsplit(":", 1)[1]
+    headers = {name: value.format(port=port) for name, value in headers.items()}
+    answer = requests.post(f"{emulator.url}/identity/token", data={"apikey": emulator.token}, headers=headers, timeout=10)
+    assert answer.status_code == 403
+    assert "access_token" not in answer.text
+    assert "Access-Control-Allow-Origin" not in answer.headers
+
+
+def test_a_foreign_key_is_refused_and_not_logged(emulator):
+    key = "somebodys-real-api-key"
+    answer = requests.post(f"{emulator.url}/identity/token", data={"apikey": key}, timeout=10)
+    assert answer.status_code == 401
+    for authorization in (f"apikey {key}", f"Bearer {key}", "", "Bearer"):
+        headers = {"Authorization": authorization, "Service-CRN": emulator.environment["QISKIT_IBM_INSTANCE"]}
+        answer = requests.get(emulator.environment["QISKIT_IBM_URL"] + "/backends", headers=headers, timeout=10)
+        assert answer.status_code == 401
+        assert answer.json()["errors"][0]["code"] == 1200
+        assert key not in answer.text
+    assert key not in emulator.log
+
+
+def test_a_foreign_instance_is_refused(emulator):
+    token = requests.post(f"{emulator.url}/identity/token", data={"apikey": emulator.token}, timeout=10).json()
+    headers = {"Authorization": f"Bearer {token['access_token']}", "Service-CRN": "crn:v1:somebody:else"}
+    answer = requests.get(emulator.environment["QISKIT_IBM_URL"] + "/backends", headers=headers, timeout=10)
+    assert answer.status_code == 403
+
+
+def test_it_listens_on_loopback_only(emulator):
+    port = int(emulator.url.rsplit(":", 1)[1])
+    try:
+        host = next(i[4][0] for i in socket.getaddrinfo(socket.gethostname(), None) if not i[4][0].startswith("127."))
+    except (StopIteration, socket.gaierror):
+        pytest.skip("this machine has no other address")
+    with pytest.raises(OSError, match=r".+"):
+        socket.create_connection((host, port), timeout=2).close()
+
+
+def test_another_bind_address_is_no_option():
+    command = [sys.executable, "-m", "qmode_widgets.emulator", "--host", "0.0.0.0"]
+    ended = subprocess.run(command, capture_output=True, timeout=30, check=False, text=True)
+    assert ended.returncode == 2
+    assert "--host" in ended.stderr
+
+
+def test_a_body_that_is_too_large_is_refused(emulator):
+    port = int(emulator.url.rsplit(":", 1)[1])
+    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
+        head = f"POST /experimental/jobs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {10**10}\r\n\r\n"
+        connection.sendall(head.encode())
+        assert connection.recv(100)[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 413")
+    assert ask(emulator, "GET", "/backends").ok
+
+
+def qpy(version=17, rest=b"\0" * 60):
+    return base64.b64encode(zlib.compress(struct.pack("!6sB", b"QISKIT", version) + rest)).decode()
+
+
+def typed(kind, value):
+    return {"__type__": kind, "__value__": value}
+
+
+HOSTILE = [
+    typed("QuantumCircuit", "not base64!"),
+    typed("QuantumCircuit", base64.b64encode(b"not zlib").decode()),
+    typed("QuantumCircuit", qpy()),
+    typed("QuantumCircuit", qpy(version=9)),           # older formats could carry what is evaluated
+    typed("QuantumCircuit", qpy(version=255)),
+    typed("QuantumCircuit", base64.b64encode(zlib.compress(b"\0" * 2**30)).decode()),
+    typed("ndarray", base64.b64encode(zlib.compress(b"\x93NUMPY\x01\x00\x76\x00garbage")).decode()),
+    typed("settings", {"x": 1}) | {"__module__": "os", "__class__": "system"},
+    typed("_json", {"x": 1}) | {"__module__": "os", "__class__": "system"},
+    typed("spmatrix", "AAAA"),
+    typed("NoiseModel", {}),
+    {"__type__": ["QuantumCircuit"]},
+    None,
+    [],
+    "circuit",
+    1e400,
+]
+
+
+@pytest.mark.parametrize("hostile", HOSTILE, ids=range(len(HOSTILE)))
+@pytest.mark.parametrize("program", ["sampler", "estimator"])
+def test_hostile_circuits_get_400(emulator, program, hostile):
+    body = {"program_id": program, "backend": "emu_fez", "params": {"pubs": [[hostile, None, 10]], "version": 2}}
+    answer = ask(emulator, "POST", "/jobs", data=json.dumps(body))
+    assert answer.status_code == 400, answer.text
+    assert answer.json()["errors"][0]["message"]
+
+
+def test_a_pickle_in_an_array_is_not_loaded(emulator, tmp_path, bell):
+    import io
+
+    import numpy as np
+
+    class Evil:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "written"), "w"))
+
+    file = io.BytesIO()
+    np.save(file, np.array([Evil()], dtype=object), allow_pickle=True)
+    array = typed("ndarray", base64.b64encode(zlib.compress(file.getvalue())).decode())
+    body = {"program_id": "sampler", "backend": "emu_fez", "params": {"pubs": [[array]], "version": 2}}
+    assert ask(emulator, "POST", "/jobs", json=body).status_code == 400
+    assert not (tmp_path / "written").exists()
+
+
+def test_deep_nesting_gets_400(emulator):
+    for body in ("[" * 200_000, '{"params":' * 5000 + "1" + "}" * 5000):
+        assert ask(emulator, "POST", "/jobs", data=body).status_code == 400
+    pubs = current = []
+    for _ in range(300):
+        current.append([])
+        current = current[0]
+    body = {"program_id": "sampler", "backend": "emu_fez", "params": {"pubs": [pubs], "version": 2}}
+    assert ask(emulator, "POST", "/jobs", json=body).status_code == 400
+
+
+def test_broken_executor_params_get_400(emulator, service, backend, bell):
+    emulator.faults.pause(queue=True)
+    job = Sampler(mode=backend).run([bell], shots=10)
+    params = ask(emulator, "GET", f"/jobs/{job.job_id()}").json()["params"]
+    job.cancel()
+
+    def breakage(data):
+        """Replace one leaf or subtree of the params by something else."""
+        copy = json.loads(json.dumps(params))
+        node, key = copy, None
+        while isinstance(node, (dict, list)) and node:
+            parent = node
+            key = data.draw(st.sampled_from(sorted(node) if isinstance(node, dict) else range(len(node))))
+            node = node[key]
+            if data.draw(st.integers(0, 3)) == 0:
+                break
+        parent[key] = data.draw(
+            st.one_of(st.none(), st.integers(), st.text(max_size=5), st.lists(st.integers(), max_size=2), st.just({}))
+        )
+        return copy
+
+    seen = set()
+
+    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.data())
+    def check(data):
+        body = {"program_id": "executor", "backend": "emu_fez", "params": breakage(data)}
+        answer = ask(emulator, "POST", "/jobs", json=body)
+        seen.add(answer.status_code)
+        assert answer.status_code in (200, 400), answer.text
+
+    check()
+    assert 400 in seen
+    emulator.faults.resume()
+    assert Sampler(mode=backend).run([bell], shots=10).result()
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    method=st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE"]),
+    path=st.sampled_from(["/jobs", "/sessions", "/workloads", "/jobs/x", "/jobs/x/tags", "/sessions/x", "/backends/x/status"]),
+    query=st.dictionaries(st.sampled_from(["limit", "offset", "tags", "next", "sort", "x"]), st.text(max_size=8)),
+    body=st.one_of(st.binary(max_size=40), st.recursive(
+        st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
+        lambda inner: st.one_of(
+            st.lists(inner, max_size=3),
+            st.dictionaries(st.sampled_from(["mode", "backend", "params", "program_id", "tags", "cost", "max_ttl"]), inner),
+        ),
+    ).map(json.dumps)),
+)  # fmt: skip
+def test_no_request_brings_it_down(emulator, method, path, query, body):
+    answer = ask(emulator, method, path, params=query, data=body)
+    assert answer.status_code < 500, answer.text
+    if answer.status_code >= 400:
+        assert answer.json()["errors"]
