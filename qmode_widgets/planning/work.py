@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..model.merge import parameter_shape
 from ..model.timing import Length, NotIsaError, Timing
 from .grouping import Bases
 from .settings import DEFAULT_PRECISION, DEFAULT_SHOTS, LEARN_BASES, TREX_RANDOMIZATIONS, TREX_SHOTS, Settings
+
+if TYPE_CHECKING:
+    from .usage import PubUsage
 
 CONTROL_INSTRUCTIONS = {                           # weights of the validation service [guide: job limits]
     "rz": 1, "delay": 1, "sx": 2, "x": 2, "cx": 5, "cz": 5, "ecr": 5, "measure": 10, "reset": 17,
@@ -102,7 +105,7 @@ class Work:
     rep_delay: float
     assumed: tuple[str, ...]
     circuits: dict[int, CircuitFacts] = field(default_factory=dict)
-    usage: dict[int, Any] = field(default_factory=dict)      # whole PUBs' `PubUsage`, worked out once
+    usage: dict[int, PubUsage] = field(default_factory=dict)      # of whole PUBs, worked out once
 
     @property
     def per_execution(self) -> float:
