@@ -31,6 +31,9 @@ class ExecutorProgram:
         check_qpy(params["quantum_program"]["circuits"].get("b64_data"), compressed=True)
         self._model = ParamsModel.model_validate(params)
         self._program, self._options = quantum_program_from_2_0(self._model)
+        for item in self._program.items:
+            if not isinstance(item, CircuitItem):
+                item.samplex.finalize()
         self._shots = int(self._program.shots)
         self._meas_level = self._model.quantum_program.meas_level
         self.rep_delay: float | None = self._model.options.rep_delay

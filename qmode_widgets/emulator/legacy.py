@@ -1,4 +1,4 @@
-"""The programs `sampler` and `estimator` of the legacy V2 primitives (server-side, deprecated since 0.50)."""
+"""The program `sampler` of the legacy V2 primitives (deprecated since 0.50), and what `estimator` shares with it."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ from .programs import InvalidInputError, Load, at
 from .simulate import Simulator
 
 
-def _encode(result: Any) -> str:
+def encode(result: Any) -> str:
+    """A result in the client's JSON."""
     return json.dumps(result, cls=RuntimeEncoder)
 
 
-def _values(circuit: Any, given: Any) -> NDArray[np.float64]:
+def parameter_values(circuit: Any, given: Any) -> NDArray[np.float64]:
     """Parameter values of a PUB as an array of shape (..., parameters of the circuit)."""
     values = np.asarray([] if given is None else given, dtype=np.float64)
     if circuit.num_parameters == 0 and values.size == 0:
@@ -40,8 +41,8 @@ def _options(params: dict[str, Any]) -> dict[str, Any]:
     return options
 
 
-class _Legacy:
-    """What the two share."""
+class LegacyProgram:
+    """Params of a legacy primitive: PUBs as lists that begin with a circuit, and options."""
 
     def __init__(self, params: dict[str, Any], device: Device) -> None:
         if params.get("version", 2) != 2:
@@ -65,7 +66,7 @@ class _Legacy:
                 self.notes.append(f"{name}: accepted, not simulated by the emulator's legacy programs.")
 
 
-class SamplerProgram(_Legacy):
+class SamplerProgram(LegacyProgram):
     """A legacy sampler job's params."""
 
     def __init__(self, params: dict[str, Any], device: Device) -> None:
@@ -77,7 +78,7 @@ class SamplerProgram(_Legacy):
             shots = default if shots is None else shots
             if not isinstance(shots, int) or not 1 <= shots <= 10_000_000:
                 raise InvalidInputError(f"shots={shots!r}: give a number between 1 and 10 million")
-            self._pubs.append((circuit, _values(circuit, values), shots))
+            self._pubs.append((circuit, parameter_values(circuit, values), shots))
         self._meas = (self._options.get("execution") or {}).get("meas_type") or "classified"
         if self._meas != "classified":
             self.notes.append(f"meas_type {self._meas!r}: IQ points are synthetic, drawn around the bits.")
@@ -101,7 +102,7 @@ class SamplerProgram(_Legacy):
             spans.append(span(i, (*shape, shots), done / total, (done + sizes[i]) / total))
             done += sizes[i]
         metadata = {"execution": {"execution_spans": {"__type__": "ExecutionSpans", "__value__": {"spans": spans}}}}
-        return _encode(PrimitiveResult(results, metadata=metadata | {"version": 2}))
+        return encode(PrimitiveResult(results, metadata=metadata | {"version": 2}))
 
     def _data(self, bits: NDArray[np.bool_], rng: np.random.Generator) -> Any:
         if self._meas == "classified":
@@ -119,16 +120,3 @@ def span(pub: int, shape: tuple[int, ...], start: float, stop: float) -> dict[st
     slices = {str(pub): [list(shape), 0, math.prod(shape[:-1]), 0, shape[-1]]}
     value = {"start": moment(start), "stop": moment(stop), "data_slices": slices}
     return {"__type__": "DoubleSliceSpan", "__value__": value}
-
-
-class EstimatorProgram(_Legacy):
-    """A legacy estimator job's params."""
-
-    @property
-    def loads(self) -> list[Load]:
-        """One per PUB."""
-        raise InvalidInputError("the legacy estimator is not supported")
-
-    def run(self, simulator: Simulator) -> str:
-        """A `PrimitiveResult` of `EstimatorPubResult`s."""
-        raise NotImplementedError

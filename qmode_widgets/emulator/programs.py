@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import warnings
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -76,18 +77,19 @@ _DEVICES: dict[str, Device] = {}
 
 def warm_up(names: list[str]) -> None:
     """Import what the first job would wait for."""
-    from . import executor, learner, legacy  # noqa: F401
+    from . import estimator, executor, learner, legacy  # noqa: F401
 
+    logging.getLogger("qiskit_aer").setLevel(logging.CRITICAL)   # what fails is said by the job
     _DEVICES.update(devices(names))
 
 
 def _program(program_id: str, params: Any, device: Device) -> Program:
-    from . import executor, learner, legacy
+    from . import estimator, executor, learner, legacy
 
     kinds: dict[str, Any] = {
         "executor": executor.ExecutorProgram,
         "sampler": legacy.SamplerProgram,
-        "estimator": legacy.EstimatorProgram,
+        "estimator": estimator.EstimatorProgram,
         "noise-learner": learner.NoiseLearnerProgram,
     }
     if not isinstance(params, dict):

@@ -1,4 +1,4 @@
-"""Runs circuits on Aer: reduced to the qubits they use, by state vector or, where that is too large, stabilizer."""
+"""Runs circuits on Aer: reduced to the qubits that matter, by state vector or, where that is too large, stabilizer."""
 
 from __future__ import annotations
 
@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import BoxOp
-from qiskit.converters import circuit_to_dag, dag_to_circuit
+from qiskit.circuit import BoxOp, CircuitInstruction
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_aer import AerError
@@ -20,6 +19,8 @@ from .backends import Device
 
 # Aer returns one string per shot: this many at a time keep a worker's memory bounded.
 _SHOTS_AT_ONCE = 500_000
+# Parts of so many qubits in all are simulated together.
+_TOGETHER = 10
 
 
 class Simulator:
@@ -27,7 +28,7 @@ class Simulator:
 
     def __init__(self, device: Device, *, noise: bool, max_qubits: int, threads: int) -> None:
         self.device = device
-        self._noise = noise
+        self.noisy = noise
         self._max_qubits = max_qubits
         self._threads = threads
 
@@ -72,25 +73,36 @@ class Simulator:
         Returns:
             Arrays of shape (..., shots, bits of the register), bit 0 first.
         """
-        from .programs import JobError
-
-        small, physical = compact(circuit, keep_delays=self._noise)
         shape = values.shape[:-1]
         column = {p: i for i, p in enumerate(circuit.parameters)}
-        kept = np.array([column[p] for p in small.parameters], dtype=np.intp)
-        flat = _snap(values.reshape(math.prod(shape), values.shape[-1])[:, kept])
-        out = {
-            reg.name: np.zeros((len(flat), shots, len(reg)), dtype=np.bool_) for reg in circuit.cregs if len(reg)
-        }
-        if not out or not len(flat):
-            return {name: bits.reshape(*shape, *bits.shape[1:]) for name, bits in out.items()}
-        method = "statevector" if small.num_qubits <= self._max_qubits else "stabilizer"
+        flat = _snap(values.reshape(math.prod(shape), values.shape[-1]))
+        out = {reg.name: np.zeros((len(flat), shots, len(reg)), dtype=np.bool_) for reg in circuit.cregs if len(reg)}
+        if out and len(flat):
+            for part, physical in parts(circuit, keep_delays=self.noisy):
+                kept = np.array([column[p] for p in part.parameters], dtype=np.intp)
+                self._sample_part(part, physical, flat[:, kept], shots, seed, out)
+        return {name: bits.reshape(*shape, *bits.shape[1:]) for name, bits in out.items()}
+
+    def _sample_part(
+        self,
+        circuit: QuantumCircuit,
+        physical: tuple[int, ...],
+        values: NDArray[np.float64],
+        shots: int,
+        seed: int | None,
+        out: dict[str, NDArray[np.bool_]],
+    ) -> None:
+        """Add one part's bits to `out`: no two parts write the same bit."""
+        from .programs import JobError
+
+        method = "statevector" if circuit.num_qubits <= self._max_qubits else "stabilizer"
         sampler = SamplerV2(seed=seed, options={"backend_options": self._options(method, physical)})
         step = max(1, _SHOTS_AT_ONCE // shots)
-        for start in range(0, len(flat), step):
-            part = flat[start : start + step]
-            binds = BindingsArray({tuple(small.parameters): part}) if small.num_parameters else None
-            pubs = [SamplerPub(small, binds, shots)] if binds else [SamplerPub(small, None, shots)] * len(part)
+        for start in range(0, len(values), step):
+            some = values[start : start + step]
+            bound = circuit.num_parameters > 0
+            binds = BindingsArray({tuple(circuit.parameters): some}) if bound else None
+            pubs = [SamplerPub(circuit, binds, shots)] * (1 if bound else len(some))
             try:
                 results = sampler.run(pubs).result()
             except AerError as error:
@@ -98,19 +110,18 @@ class Simulator:
                     raise
                 raise JobError(
                     9999,
-                    f"The circuit uses {small.num_qubits} qubits and is not Clifford: the emulator simulates up to "
-                    f"{self._max_qubits} qubits, and more for Clifford circuits only.",
+                    f"The circuit entangles {circuit.num_qubits} qubits and is not Clifford: the emulator simulates up "
+                    f"to {self._max_qubits} qubits, and more for Clifford circuits only.",
                     "Use fewer qubits, a Clifford circuit, or start the emulator with a larger max_qubits.",
                 ) from error
             for i, pub in enumerate(results):
-                where = slice(start, start + len(part)) if binds else start + i
+                where = slice(start, start + len(some)) if bound else start + i
                 for name, bits in out.items():
-                    bits[where] = getattr(pub.data, name).to_bool_array(order="little")
-        return {name: bits.reshape(*shape, *bits.shape[1:]) for name, bits in out.items()}
+                    bits[where] |= getattr(pub.data, name).to_bool_array(order="little")
 
     def _options(self, method: str, physical: tuple[int, ...]) -> dict[str, Any]:
         options: dict[str, Any] = {"method": method, "max_parallel_threads": self._threads}
-        if self._noise:
+        if self.noisy:
             options["noise_model"] = _noise_model(self.device, physical)
         return options
 
@@ -126,21 +137,62 @@ def _instructions(device: Device) -> tuple[frozenset[str], frozenset[tuple[int, 
     return frozenset(names), frozenset((a, b) for a, b in config["coupling_map"])
 
 
-def compact(circuit: QuantumCircuit, *, keep_delays: bool = False) -> tuple[QuantumCircuit, tuple[int, ...]]:
-    """The circuit on the qubits it uses, and which these were. Barriers go, and delays unless they matter."""
+def parts(circuit: QuantumCircuit, *, keep_delays: bool = False) -> list[tuple[QuantumCircuit, tuple[int, ...]]]:
+    """The circuit cut into what can be simulated by itself, each part with the qubits it holds.
+
+    Only qubits that are measured, or entangled with some that are, matter. Parts share no gate and no classical bit;
+    small ones are put together, since each is a run of its own. Barriers go, and delays unless they matter.
+    """
     circuit = _unbox(circuit)
-    dag = circuit_to_dag(circuit, copy_operations=False)
-    for node in [*dag.named_nodes("barrier"), *([] if keep_delays else dag.named_nodes("delay"))]:
-        dag.remove_op_node(node)
-    if keep_delays:
-        busy = {q for node in dag.op_nodes() if node.name != "delay" for q in node.qargs}
-        for node in dag.named_nodes("delay"):
-            if node.qargs[0] not in busy:
-                dag.remove_op_node(node)
-    idle = [w for w in dag.idle_wires() if w in dag.qubits]
-    kept = [i for i, q in enumerate(circuit.qubits) if q not in set(idle)]
-    dag.remove_qubits(*idle)
-    return dag_to_circuit(dag, copy_operations=False), tuple(kept)
+    skipped = ("barrier",) if keep_delays else ("barrier", "delay")
+    data = [inst for inst in circuit.data if inst.operation.name not in skipped]
+    groups = _connected(circuit, data)
+    measured = {groups[inst.qubits[0]] for inst in data if inst.qubits and inst.clbits}
+    members: dict[int, list[int]] = {}
+    for i, qubit in enumerate(circuit.qubits):
+        if groups.get(qubit) in measured:
+            members.setdefault(groups[qubit], []).append(i)
+    packs: list[list[int]] = []
+    for qubits in sorted(members.values(), key=len):
+        if packs and len(packs[-1]) + len(qubits) <= _TOGETHER:
+            packs[-1].extend(qubits)
+        else:
+            packs.append(list(qubits))
+    return [(_part(circuit, data, sorted(pack)), tuple(sorted(pack))) for pack in packs]
+
+
+def _connected(circuit: QuantumCircuit, data: list[CircuitInstruction]) -> dict[Any, int]:
+    """A number for each qubit: the same for those that an instruction, a classical bit or a variable connects."""
+    parent: dict[Any, Any] = {}
+
+    def root(x: Any) -> Any:
+        while parent.setdefault(x, x) is not x:
+            parent[x] = parent[parent[x]]
+            x = parent[x]
+        return x
+
+    together = circuit.num_vars + circuit.num_stretches > 0
+    for inst in data:
+        wires = [*inst.qubits, *inst.clbits, *([circuit] if together else [])]
+        for wire in wires[1:]:
+            parent[root(wire)] = root(wires[0])
+    return {q: id(root(q)) for q in {q for inst in data for q in inst.qubits}}
+
+
+def _part(circuit: QuantumCircuit, data: list[CircuitInstruction], qubits: list[int]) -> QuantumCircuit:
+    mine = {circuit.qubits[q] for q in qubits}
+    part = QuantumCircuit(global_phase=circuit.global_phase)
+    part.add_bits([circuit.qubits[q] for q in qubits])
+    part.add_bits(circuit.clbits)
+    part.add_register(*circuit.cregs)
+    for var in circuit.iter_declared_vars():
+        part.add_uninitialized_var(var)
+    for stretch in circuit.iter_declared_stretches():
+        part.add_stretch(stretch)
+    for inst in data:
+        if mine.issuperset(inst.qubits):
+            part.append(inst, copy=False)
+    return part
 
 
 def _unbox(circuit: QuantumCircuit) -> QuantumCircuit:
@@ -158,7 +210,7 @@ def _unbox(circuit: QuantumCircuit) -> QuantumCircuit:
 def _snap(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Angles a rounding error away from a multiple of π/2 become one, so that Clifford circuits stay Clifford."""
     quarter = np.round(values / (np.pi / 2)) * (np.pi / 2)
-    snapped: NDArray[np.float64] = np.where(np.abs(values - quarter) < 1e-9, quarter, values)
+    snapped: NDArray[np.float64] = np.where(np.abs(values - quarter) < 1e-6, quarter, values)
     return snapped
 
 

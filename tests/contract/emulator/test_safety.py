@@ -32,7 +32,8 @@ from .test_workloads import ask
 def test_web_pages_cannot_reach_it(emulator, headers):
     port = emulator.url.rsplit(":", 1)[1]
     headers = {name: value.format(port=port) for name, value in headers.items()}
-    answer = requests.post(f"{emulator.url}/identity/token", data={"apikey": emulator.token}, headers=headers, timeout=10)
+    login = {"apikey": emulator.token}
+    answer = requests.post(f"{emulator.url}/identity/token", data=login, headers=headers, timeout=10)
     assert answer.status_code == 403
     assert "access_token" not in answer.text
     assert "Access-Control-Allow-Origin" not in answer.headers
@@ -189,13 +190,15 @@ def test_broken_executor_params_get_400(emulator, service, backend, bell):
 @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(
     method=st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE"]),
-    path=st.sampled_from(["/jobs", "/sessions", "/workloads", "/jobs/x", "/jobs/x/tags", "/sessions/x", "/backends/x/status"]),
+    path=st.sampled_from(
+        ["/jobs", "/sessions", "/workloads", "/jobs/x", "/jobs/x/tags", "/sessions/x", "/backends/x/status"]
+    ),
     query=st.dictionaries(st.sampled_from(["limit", "offset", "tags", "next", "sort", "x"]), st.text(max_size=8)),
     body=st.one_of(st.binary(max_size=40), st.recursive(
         st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=8)),
         lambda inner: st.one_of(
             st.lists(inner, max_size=3),
-            st.dictionaries(st.sampled_from(["mode", "backend", "params", "program_id", "tags", "cost", "max_ttl"]), inner),
+            st.dictionaries(st.sampled_from(["mode", "backend", "params", "program_id", "tags", "cost"]), inner),
         ),
     ).map(json.dumps)),
 )  # fmt: skip

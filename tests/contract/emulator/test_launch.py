@@ -1,0 +1,183 @@
+"""Finding, starting and ending a service."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from qiskit_ibm_runtime import Batch
+
+from qmode_widgets import emulator as package
+from qmode_widgets.emulator.serve import alive
+
+
+@pytest.fixture
+def runtime(tmp_path, monkeypatch):
+    """A Jupyter runtime directory of our own; a shared service left in it is stopped."""
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
+    yield tmp_path / "qmode-emulator.json"
+    if (tmp_path / "qmode-emulator.json").exists():
+        with contextlib.suppress(ValueError):
+            package.start().stop()
+
+
+def gone(pid, timeout=10):
+    until = time.monotonic() + timeout
+    while alive(pid) and time.monotonic() < until:
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, os.WNOHANG)
+        time.sleep(0.02)
+    return not alive(pid)
+
+
+def children(pid):
+    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    return [int(line) for line in listed.stdout.split()]
+
+
+def test_a_shared_service_is_found_again_and_survives_its_starter(runtime):
+    code = "from qmode_widgets import emulator; print(emulator.start().url)"
+    first = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    found = package.start()
+    assert found.url == first.stdout.strip()
+    assert stat.S_IMODE(runtime.stat().st_mode) == 0o600
+    known = json.loads(runtime.read_text())
+    assert known["pid"] == found.pid
+    assert os.getsid(found.pid) == found.pid               # an interrupt of the kernel does not reach it
+    assert package.start(speed=2.0).url == found.url
+    with pytest.raises(ValueError, match=r"runs with lanes=5, not 2"):
+        package.start(lanes=2)
+    found.stop()
+    assert not alive(found.pid)
+    again = package.start()
+    assert again.pid != found.pid
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "not json",
+        "{}",
+        json.dumps({"url": "http://127.0.0.1:9", "token": "t", "pid": 2**22 - 3, "version": "1", "options": {}}),
+        json.dumps({"url": "http://evil.example", "token": "t", "pid": 1, "version": "1", "options": {}}),
+        json.dumps({"url": "http://127.0.0.1:9", "token": "t", "pid": 1, "version": "1", "options": {"no": 1}}),
+    ],
+)
+def test_a_stale_runtime_file_gives_a_new_service(runtime, text):
+    runtime.write_text(text)
+    found = package.start()
+    assert found.control.get("ping")["pid"] == found.pid
+
+
+def test_a_service_of_another_version_is_replaced(runtime, monkeypatch):
+    old = package.start()
+    known = json.loads(runtime.read_text())
+    runtime.write_text(json.dumps(known | {"version": "0"}))
+    new = package.start()
+    assert new.pid != old.pid
+    assert not alive(old.pid)
+
+
+def test_a_stranger_on_the_port_is_not_taken_for_ours(runtime):
+    with socket.socket() as stranger:
+        stranger.bind(("127.0.0.1", 0))
+        stranger.listen()
+        port = stranger.getsockname()[1]
+        known = {"url": f"http://127.0.0.1:{port}", "token": "t", "pid": os.getpid(), "version": "1", "options": {}}
+        runtime.write_text(json.dumps(known))
+        stranger.settimeout(20)
+        found = package.start()                            # the stranger never answers: its probe times out
+        assert found.pid != os.getpid()
+
+
+def test_a_private_service_and_its_workers_end_with_the_process_that_started_it():
+    code = (
+        "import os, signal; from qmode_widgets import emulator\n"
+        "e = emulator.start(shared=False); print(e.pid, flush=True); os.kill(os.getpid(), signal.SIGKILL)"
+    )
+    started = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False, timeout=60)
+    assert gone(int(started.stdout))
+
+
+def test_workers_die_with_a_killed_server():
+    emulator = package.start(shared=False)
+    workers = children(emulator.pid)
+    assert len(workers) >= 2
+    os.kill(emulator.pid, signal.SIGKILL)
+    emulator.stop()
+    assert all(gone(pid) for pid in workers)
+
+
+def test_the_users_environment_is_left_alone(emulator, monkeypatch):
+    monkeypatch.setenv("IAM_URL", "https://mine.example")
+    monkeypatch.delenv("QISKIT_IBM_TOKEN", raising=False)
+    before = dict(os.environ)
+    emulator.connect()
+    assert dict(os.environ) == before
+
+
+def test_an_idle_service_ends_but_not_with_an_open_workload():
+    with package.start(shared=False, idle_exit=1.0, empty_close=2.5) as emulator:
+        Batch(backend=emulator.service.backend("emu_fez"))
+        start = time.monotonic()
+        assert gone(emulator.pid, timeout=20)
+        assert time.monotonic() - start > 2.4
+
+
+def test_unknown_and_impossible_options_are_refused():
+    with pytest.raises(TypeError, match="no option 'sped'"):
+        package.start(shared=False, sped=2)
+    for wrong in ({"speed": 0}, {"lanes": 0}, {"max_ttl": -1}, {"noise": "yes"}, {"backends": "emu_nowhere"}):
+        with pytest.raises((ValueError, RuntimeError), match=next(iter(wrong)).replace("backends", "emu_nowhere")):
+            package.start(shared=False, **wrong)
+
+
+def test_a_port_in_use_is_said(emulator):
+    port = int(emulator.url.rsplit(":", 1)[1])
+    with pytest.raises(RuntimeError, match=f"port={port} cannot be used"):
+        package.start(shared=False, port=port)
+
+
+def test_the_command_line_prints_what_to_export(tmp_path):
+    file = tmp_path / "env"
+    command = [sys.executable, "-m", "qmode_widgets.emulator", "--port", "0", "--speed", "inf", "--env-file", str(file)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as running:
+        lines = [running.stdout.readline() for _ in range(7)]
+        assert [line.split("=")[0] for line in lines] == [
+            "export IAM_URL", "export GLOBAL_SEARCH_URL", "export GLOBAL_CATALOG_URL", "export QISKIT_IBM_CHANNEL",
+            "export QISKIT_IBM_TOKEN", "export QISKIT_IBM_URL", "export QISKIT_IBM_INSTANCE",
+        ]  # fmt: skip
+        assert file.read_text() == "".join(lines)
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600
+        env = {k: v for k, v in os.environ.items() if not k.startswith("QISKIT_")}
+        env |= dict(line.removeprefix("export ").strip().replace("'", "").split("=", 1) for line in lines)
+        code = "from qiskit_ibm_runtime import QiskitRuntimeService as S; print(S().least_busy().name)"
+        asked = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, env=env)
+        assert asked.stdout.strip() in ("emu_fez", "emu_torino")
+        running.send_signal(signal.SIGINT)
+        assert running.wait(10) == 0
+        assert running.stderr.read() == ""
+
+
+def test_importing_the_package_is_cheap():
+    code = (
+        "import sys, qmode_widgets.emulator as e; e.start\n"
+        "print([m for m in ('qiskit', 'qiskit_aer', 'tornado', 'requests', 'numpy') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_a_state_file_that_is_none_is_refused(tmp_path):
+    Path(tmp_path / "state").write_text("something else entirely, and long enough to be looked at as a database")
+    with pytest.raises(RuntimeError, match="cannot be used"):
+        package.start(shared=False, state=str(tmp_path / "state"))
