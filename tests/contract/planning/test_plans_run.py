@@ -86,7 +86,7 @@ def test_estimator_split_along_its_parameters(emulator, backend, turned, z):
     assert data.evs.shape == (2, 12)
     np.testing.assert_allclose(data.evs[0], np.cos(angles[:, 0]), atol=0.12)
     np.testing.assert_allclose(data.evs[1], -np.cos(angles[:, 0]), atol=0.12)
-    controller.cancel_all()
+    controller.close()
 
 
 def test_comparing_settings_is_one_job_each_in_a_batch(emulator, backend, turned, z):
