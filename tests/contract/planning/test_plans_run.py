@@ -16,6 +16,8 @@ from qmode_widgets.control.job import JobController
 from qmode_widgets.control.session import SessionController
 from qmode_widgets.frontend import figures
 from qmode_widgets.model.snapshot import JobState
+from qmode_widgets.planning.account import account
+from qmode_widgets.planning.limits import is_open_plan
 from qmode_widgets.planning.plan import plan
 from qmode_widgets.planning.presets import compare, variational_loop
 
@@ -74,6 +76,21 @@ def test_a_small_plan_runs_in_job_mode(emulator, backend, bell):
 def test_the_pending_jobs_of_the_backend_are_the_wait(emulator, backend, bell):
     planned = plan([(bell, None, 100)], backend)
     assert "pending jobs" in planned.conditions.why_wait
+
+
+def test_the_account_tells_its_plan_and_what_is_left(emulator, backend, bell):
+    paid = account(backend)
+    assert paid.plan is not None
+    assert not is_open_plan(paid.plan)
+    names = {i["plan"].lower(): i["crn"] for i in emulator.service.instances()}
+    crn = next(crn for name, crn in names.items() if is_open_plan(name))
+    free = emulator.service.backend(backend.name, instance=crn)
+    assert is_open_plan(account(free).plan)
+    assert account(free).left is not None
+    assert account(free).left <= 600
+    planned = plan([(bell, None, 4_000_000)], free)
+    assert {"usage left"} <= {f.rule for f in planned.errors}
+    assert plan([(bell, None, 100)] * 2, free, exclusive=True).mode != "session"
 
 
 def test_estimator_split_along_its_parameters(emulator, backend, turned, z):
