@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from html import escape
 from typing import TYPE_CHECKING, Any
 
@@ -50,10 +50,10 @@ def plan_figure(plan: Plan) -> go.Figure:
     titles = [f"{t.mode.capitalize()}{' ✓ advised' * t.advised}" for t in lines]
     figure = make_subplots(rows=len(lines), shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.09)
     end = max((t.end for t in lines), default=0.0)
-    seen = {s.phase for t in lines for s in t.stretches}
+    named: set[str] = set()                                  # phases that have their entry in the legend
     lanes = plan.conditions.lanes
     for row, line in enumerate(lines, start=1):
-        _draw(figure, line, row, legend=seen if row == 1 else set())
+        _draw(figure, line, row, named)
         text = line.caption.replace(", ", "<br>") + ("" if line.complete else "<br>(the first jobs only)")
         figure.add_annotation(
             text=text, x=line.end, y=(lanes + 1) / 2, xanchor="left", xshift=8, align="left", showarrow=False, row=row,
@@ -67,7 +67,7 @@ def plan_figure(plan: Plan) -> go.Figure:
     return figure
 
 
-def _draw(figure: go.Figure, line: Timeline, row: int, *, legend: Collection[str]) -> None:
+def _draw(figure: go.Figure, line: Timeline, row: int, named: set[str]) -> None:
     import plotly.graph_objects as go
 
     for phase, colour in _COLOURS.items():
@@ -81,7 +81,7 @@ def _draw(figure: go.Figure, line: Timeline, row: int, *, legend: Collection[str
                 width=_WIDTH[phase],
                 name=phase,
                 legendgroup=phase,
-                showlegend=phase in legend,
+                showlegend=bool(found) and phase not in named,
                 marker={"color": colour, "pattern": {"shape": _HATCH[phase]}, "line": {"width": 0}},
                 hovertext=[f"job {s.job}, iteration {s.iteration}: {phase} for {s.length:,.1f} s" for s in found],
                 hoverinfo="text",
@@ -89,6 +89,8 @@ def _draw(figure: go.Figure, line: Timeline, row: int, *, legend: Collection[str
             row=row,
             col=1,
         )
+        if found:
+            named.add(phase)
 
 
 def comparison_figure(results: Mapping[str, Any]) -> go.Figure:

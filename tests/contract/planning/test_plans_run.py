@@ -82,9 +82,7 @@ def test_the_account_tells_its_plan_and_what_is_left(emulator, backend, bell):
     paid = account(backend)
     assert paid.plan is not None
     assert not is_open_plan(paid.plan)
-    names = {i["plan"].lower(): i["crn"] for i in emulator.service.instances()}
-    crn = next(crn for name, crn in names.items() if is_open_plan(name))
-    free = emulator.service.backend(backend.name, instance=crn)
+    free = emulator.connect("emulator-open").backend(backend.name)
     assert is_open_plan(account(free).plan)
     assert account(free).left is not None
     assert account(free).left <= 600
