@@ -22,9 +22,9 @@ def test_a_refresh_costs_two_requests_and_a_finished_job_is_not_asked_again(batc
     assert batch.wait(60)
     assert batch._ledger.wait_for(lambda: batch.usage.status == "final", 30)
     batch._runtime.watcher.forget(batch._ledger)
-    before = batch._ledger.link.requests
+    before = batch._ledger.link.asked
     batch.refresh()
-    assert batch._ledger.link.requests - before == 2
+    assert batch._ledger.link.asked - before == 2
 
 
 def test_pending_jobs_cost_two_requests(batch, sampler, rotations, emulator):
@@ -33,9 +33,9 @@ def test_pending_jobs_cost_two_requests(batch, sampler, rotations, emulator):
     assert batch._ledger.wait_for(lambda: all(j.job_id for j in batch.jobs), 30)
     batch.refresh()
     batch._runtime.watcher.forget(batch._ledger)
-    before = batch._ledger.link.requests
+    before = batch._ledger.link.asked
     batch.refresh()
-    assert batch._ledger.link.requests - before == 2
+    assert batch._ledger.link.asked - before == 2
 
 
 def test_when_the_service_does_not_answer_the_view_says_so_and_recovers(batch, sampler, rotations, emulator):
