@@ -224,7 +224,11 @@ def _noise_model(device: Device, physical: tuple[int, ...]) -> Any:
 
     place = {q: i for i, q in enumerate(physical)}
     properties = dict(device.properties)
-    properties["qubits"] = [properties["qubits"][q] for q in physical]
+    # Only at a temperature above 0, which is not asked for, does the frequency matter; newer backends give none.
+    frequency = {"date": properties["last_update_date"], "name": "frequency", "unit": "GHz", "value": 5.0}
+    properties["qubits"] = [
+        [p for p in properties["qubits"][q] if p["name"] != "frequency"] + [frequency] for q in physical
+    ]
     properties["gates"] = [
         {**gate, "qubits": [place[q] for q in gate["qubits"]]}
         for gate in properties["gates"]
