@@ -14,6 +14,8 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets.emulator import start
 
+from .test_workloads import ask
+
 INF = float("inf")
 
 
@@ -108,25 +110,27 @@ def test_partial_usage_counts_up_on_the_qpu(bell):
 
 
 def test_the_rate_limit_is_five_a_minute_of_the_emulators_own(bell):
-    with start(shared=False, speed=20.0, rate_limit=True) as emulator:
+    with start(shared=False, speed=2.0, rate_limit=True) as emulator:
         backend = emulator.service.backend("emu_fez")
         emulator.faults.pause(queue=True)
         for _ in range(5):
             Sampler(mode=backend).run([bell], shots=10)
         with pytest.raises(IBMRuntimeError, match="1202"):
             Sampler(mode=backend).run([bell], shots=10)
-        time.sleep(3.1)                                                    # a minute of the emulator
-        Sampler(mode=backend).run([bell], shots=10)
+        body = {"program_id": "executor", "backend": "emu_fez", "params": {}}
+        refused = ask(emulator, "POST", "/jobs", json=body)
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["Retry-After"]) <= 30              # a minute at speed 2
 
 
-def test_other_users_and_calibrations_keep_a_batch_waiting_but_not_a_session(bell):
-    with start(shared=False, speed=50.0, other_users=0.5, calibration_every=1.0, lanes=2) as emulator:
+def test_a_session_runs_among_other_users_and_calibrations(bell):
+    with start(shared=False, speed=50.0, other_users=0.5, calibration_every=1.0, calibration_seconds=0.2, lanes=2) as emulator:
         backend = emulator.service.backend("emu_fez")
         with Session(backend=backend) as session:
             jobs = [Sampler(mode=session).run([bell], shots=10) for _ in range(4)]
             spans = [job.result().metadata["executor"].chunk_timing[0] for job in jobs]
         assert all(a.stop <= b.start for a, b in zip(spans, spans[1:], strict=False))
-        assert session.status() == "Closed"
+        emulator.faults.wait_for(session.session_id, "closed")
 
 
 def test_jitter_is_seeded(bell):
