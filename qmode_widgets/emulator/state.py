@@ -60,6 +60,7 @@ class Service:
         self._live: dict[str, Live] = {}
         self._submissions: deque[float] = deque()
         self._wake: asyncio.TimerHandle | None = None
+        self._due = 0.0
         now = clock.now()
         self.schedulers = {
             name: Scheduler(rules.scheduling(options, number), now) for number, name in enumerate(devices)
@@ -289,14 +290,21 @@ class Service:
         self._arm()
 
     def _arm(self) -> None:
+        due = [t for s in self.schedulers.values() if (t := s.next_event_time()) is not None]
+        if self._wake and due and self._due == min(due):
+            return
         if self._wake:
             self._wake.cancel()
             self._wake = None
-        due = [t for s in self.schedulers.values() if (t := s.next_event_time()) is not None]
         if due:
+            self._due = min(due)
             loop = asyncio.get_running_loop()
             # A timer that fires a hair early finds nothing due: 1 ms later it does.
-            self._wake = loop.call_later(max(0.0, min(due) - self.clock.now()) + 0.001, self.tick)
+            self._wake = loop.call_later(max(0.0, min(due) - self.clock.now()) + 0.001, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self.tick()
 
     @staticmethod
     def _at(scheduler: Scheduler, now: float) -> float:

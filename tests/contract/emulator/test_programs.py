@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import os
+import signal
+import subprocess
 import warnings
 from datetime import datetime
 
@@ -259,17 +262,14 @@ def test_noise_of_the_calibration(pm):
 
 
 def test_workers_that_die_fail_their_job_only(bell):
-    import os
-    import signal
-    import subprocess
-
     with package.start(shared=False, speed=float("inf"), workers=1) as emulator:
         backend = emulator.service.backend("emu_fez")
         pm = generate_preset_pass_manager(backend=backend, optimization_level=1, seed_transpiler=1)
         assert Sampler(mode=backend).run([bell], shots=10).result()
         job = Sampler(mode=backend).run([pm.run(ghz(22, 0.3))], shots=200_000)
         emulator.faults.wait_for(job.job_id(), "Running")
-        listed = subprocess.run(["ps", "-o", "pid=,args=", "--ppid", str(emulator.pid)], capture_output=True, text=True, check=True)
+        command = ["ps", "-o", "pid=,args=", "--ppid", str(emulator.pid)]
+        listed = subprocess.run(command, capture_output=True, text=True, check=True)
         workers = sorted(int(line.split()[0]) for line in listed.stdout.splitlines() if "worker" in line)
         os.kill(workers[-1], signal.SIGKILL)               # the first reads submissions, the last simulates
         with pytest.raises(RuntimeJobFailureError, match="ended unexpectedly"):

@@ -6,6 +6,7 @@ import os
 import signal
 import time
 from datetime import datetime
+from itertools import pairwise
 
 import pytest
 from qiskit_ibm_runtime import Batch, QiskitRuntimeService, Session
@@ -124,12 +125,13 @@ def test_the_rate_limit_is_five_a_minute_of_the_emulators_own(bell):
 
 
 def test_a_session_runs_among_other_users_and_calibrations(bell):
-    with start(shared=False, speed=50.0, other_users=0.5, calibration_every=1.0, calibration_seconds=0.2, lanes=2) as emulator:
+    busy = {"other_users": 0.5, "calibration_every": 1.0, "calibration_seconds": 0.2, "lanes": 2}
+    with start(shared=False, speed=50.0, **busy) as emulator:
         backend = emulator.service.backend("emu_fez")
         with Session(backend=backend) as session:
             jobs = [Sampler(mode=session).run([bell], shots=10) for _ in range(4)]
             spans = [job.result().metadata["executor"].chunk_timing[0] for job in jobs]
-        assert all(a.stop <= b.start for a, b in zip(spans, spans[1:], strict=False))
+        assert all(a.stop <= b.start for a, b in pairwise(spans))
         emulator.faults.wait_for(session.session_id, "closed")
 
 
