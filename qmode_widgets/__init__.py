@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import importlib
 import sys
-from functools import cache
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
@@ -20,6 +19,10 @@ if TYPE_CHECKING:
     from .control.recovery import attach as attach
     from .control.recovery import workloads as workloads
     from .control.session import SessionController as SessionController
+    from .planning.plan import plan as plan
+    from .planning.presets import compare as compare
+    from .planning.splitting import partition as partition
+    from .planning.usage import estimate_usage as estimate_usage
 
 _PLACES = {
     "BatchController": "control.batch",
@@ -28,6 +31,10 @@ _PLACES = {
     "attach": "control.recovery",
     "workloads": "control.recovery",
     "QmodeError": "control.errors",
+    "plan": "planning.plan",
+    "estimate_usage": "planning.usage",
+    "partition": "planning.splitting",
+    "compare": "planning.presets",
 }
 
 __all__ = [*_PLACES, "emulator"]
@@ -38,7 +45,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(".emulator", __name__)
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    _wire()
+    importlib.import_module(".wiring", __name__).wire(planning=_PLACES[name].startswith("planning"))
     value = getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
     globals()[name] = value
     return value
@@ -46,17 +53,6 @@ def __getattr__(name: str) -> Any:
 
 def __dir__() -> list[str]:
     return sorted([*globals(), *__all__])
-
-
-@cache
-def _wire() -> None:
-    """Lend the lower floors what lives above them. Runs once, when the first name is used."""
-    from .control.workload import registry
-    from .frontend.display import display
-    from .frontend.hub import hub
-
-    registry.display = display
-    registry.on_add(hub.register)
 
 
 def _connect() -> None:

@@ -47,7 +47,7 @@ export interface Tally {
   done: number;
   failed: number;
   running: number;
-  /** Not started: queued on the service or not sent yet. */
+  /** Not started: queued on the service, not sent yet, or in doubt. */
   remaining: number;
   /** Nothing more can come. */
   finished: boolean;
@@ -56,10 +56,10 @@ export interface Tally {
 export function tally(jobs: readonly JobSnapshot[]): Tally {
   const by = counts(jobs);
   const n = (...states: JobState[]): number => states.reduce((sum, state) => sum + (by.get(state) ?? 0), 0);
-  const remaining = n('queued', 'waiting');
+  const remaining = n('queued', 'waiting', 'unknown');
   return {
     total: jobs.length, done: n('done'), failed: n('failed', 'refused'), running: n('running'), remaining,
-    finished: jobs.length > 0 && remaining + n('running', 'unknown') === 0,
+    finished: jobs.length > 0 && remaining + n('running') === 0,
   };
 }
 

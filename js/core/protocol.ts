@@ -80,6 +80,7 @@ export interface WorkloadSnapshot {
   id: string;
   mode: Mode;
   backend: string;
+  service_id: string | null;
   state: WorkloadState;
   accepting_jobs: boolean | null;
   state_reason: string | null;

@@ -16,7 +16,7 @@ export const job = (n: number, state: JobState, more: Partial<JobSnapshot> = {})
 });
 
 export const workload = (more: Partial<WorkloadSnapshot> = {}): WorkloadSnapshot => ({
-  id: 'w1', mode: 'batch', backend: 'ibm_fez', state: 'active', accepting_jobs: true, state_reason: null, instance: null, jobs: [],
+  id: 'w1', mode: 'batch', backend: 'ibm_fez', service_id: null, state: 'active', accepting_jobs: true, state_reason: null, instance: null, jobs: [],
   ttl: ttl(), usage: usage(), created: null, closed: null, clock_offset: 0, seen_at: 1000, problem: null, events: [], limits: [],
   lineage: [], group: null, read_only: null, ...more,
 });

@@ -139,7 +139,7 @@ describe('clicks', () => {
     const { id } = sent[0] as { id: string };
     await receive({ kind: 'ack', id, status: 'failed', message: 'the job is final (409)' });
     expect(one('[role=status]').getAttribute('aria-live')).toBe('polite');
-    expect(one('[role=status]').textContent).toContain('Cancel partition 2 (PUBs 1) the job is final (409)');
+    expect(one('[role=status]').textContent).toContain('Cancel partition 2 (PUBs 1): the job is final (409)');
     await click(one('[aria-label=Dismiss]'));
     expect(one('[role=status]').textContent).toBe('');
   });

@@ -47,6 +47,8 @@ def _cancel_one(ledger: Ledger, record: Record) -> str:
             return record.note
         if record.state.final:
             return f"already {record.state}"
+        if record.cancelling:
+            return "already asked for"
         job_id = str(record.job_id)
     try:
         ledger.link.cancel_job(job_id)
@@ -57,7 +59,7 @@ def _cancel_one(ledger: Ledger, record: Record) -> str:
     except UnreachableError as error:
         return f"not known whether it was cancelled: {error}"
     with ledger.lock:
-        record.note = "cancellation accepted by the service"
+        record.cancelling, record.note = True, "cancellation accepted by the service"
         record.touch()
     return "cancelled"
 
@@ -131,7 +133,8 @@ def name(record: Record) -> str:
 
 def remaining(ledger: Ledger) -> list[Record]:
     """What has not started: not sent, in doubt, or queued."""
-    return _where(ledger, lambda r: r.state in (JobState.WAITING, JobState.UNKNOWN, JobState.QUEUED))
+    open_ = (JobState.WAITING, JobState.UNKNOWN, JobState.QUEUED)
+    return _where(ledger, lambda r: r.state in open_ and not r.cancelling)
 
 
 def unfinished(ledger: Ledger) -> list[Record]:

@@ -48,6 +48,7 @@ class Record:
     superseded: bool = False
     doubted: bool = False                          # the answer to its submission was lost once
     cancel_when_found: bool = False                # cancelled while in doubt
+    cancelling: bool = False                       # the service took our cancellation
     own_tags: tuple[str, ...] = ()
     group: str | None = None
     learns: bool = False                           # a noise learner's: its result is a noise model
@@ -73,12 +74,12 @@ class Record:
         old = self.snapshot()
         self.data = data
         said = str((data.get("state") or {}).get("status") or data.get("status") or "").upper()
-        state = _STATES.get(said, self.state)
+        before, state = self.state, _STATES.get(said, self.state)
         if state is JobState.CANCELLED and self.reason_code == RAN_TOO_LONG:
             state = JobState.FAILED                # the client reads it so too: it ran over its cost limit
         if not (self.state.final and not state.final):       # a lagging listing does not bring a job back to life
             self.state = state
-        if self.state.on_service or self.state is JobState.DONE:
+        if self.state is not before and not self.superseded:
             self.note = None
         self.touch()
         return old != self.snapshot()

@@ -122,7 +122,7 @@ def _new(ledger: Ledger, job_id: str, data: Json) -> Record:
     record.workload = data.get("session_id")
     if row is not None:                                         # the same attempt stands twice on the service
         record.key, record.superseded = None, True
-        record.note = f"a duplicate of {row.job_id}, created by an answer that was lost"
+        record.note = f"a duplicate of {row.job_id}: the answer to its submission was lost"
         ledger.duplicates.append(record)
     elif key is not None:
         _supersede(ledger, record)

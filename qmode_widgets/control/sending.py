@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..model import tags
@@ -15,19 +16,20 @@ from .errors import SubmissionError
 from .record import Record
 from .service import backend_of, capture, instance_of, mode_of
 
+log = logging.getLogger(__name__)
+
 LANES = 5                           # classical parts the service runs at once (guide)
 
 Kind = Literal["sampler", "estimator", "executor", "noise-learner"]
 Partitioner = Callable[..., list[Partition]]
-Estimator = Callable[..., tuple[float, str] | None]
 
 
 @dataclass
 class Hooks:
     """What the planner above this floor lends to a submission; set when the package is imported."""
 
-    partition: Partitioner | None = None        # (pubs, backend, primitive=…, **run options) -> partitions
-    estimate: Estimator | None = None           # (primitive, pubs, backend, **run options) -> (QPU seconds, formula)
+    partition: Partitioner | None = None        # (pubs, backend, primitive, **run options) -> partitions
+    price: Partitioner | None = None            # (pubs, backend, primitive, partitions, **run options) -> priced ones
 
 
 hooks = Hooks()
@@ -106,7 +108,7 @@ def divide(
             if kind == "executor":
                 return even(len(pubs), len(pubs))
             if hooks.partition is not None and kind in ("sampler", "estimator"):
-                return hooks.partition(pubs, backend_of(primitive), primitive=primitive, **run_options)
+                return hooks.partition(pubs, backend_of(primitive), primitive, **run_options)
             return even(len(pubs), min(LANES, len(pubs)))
         if isinstance(partitions, bool) or (isinstance(partitions, int) and partitions < 1):
             raise SubmissionError(f"partitions={partitions!r}: pass a number of at least 1")
@@ -139,6 +141,11 @@ def prepare(
         check_isa(pubs, backend_of(primitive).target)
     split = any(not p.whole for part in partitions for p in part.pieces)
     coerced = coerce(kind, pubs, run_options) if split else pubs
+    if hooks.price is not None and kind in ("sampler", "estimator") and any(p.expected is None for p in partitions):
+        try:
+            partitions = hooks.price(pubs, backend_of(primitive), primitive, partitions, **run_options)
+        except ValueError as error:         # the service will tell; an estimate is no reason to refuse
+            log.info("the usage of this submission cannot be estimated: %s", error)
     records = []
     for i, partition in enumerate(partitions):
         where = f"partition {i + 1} (PUBs {partition.label})"
@@ -155,12 +162,7 @@ def prepare(
             raise
         except Exception as error:
             raise SubmissionError(f"{where} was refused before anything was sent: {error}") from error
-        expected = partition
-        if partition.expected is None and hooks.estimate is not None and kind in ("sampler", "estimator"):
-            told = hooks.estimate(primitive, items, backend_of(primitive), **run_options)
-            if told is not None:
-                expected = replace(partition, expected=told[0], formula=told[1])
-        record = Record(JobState.WAITING, key=key, partition=expected, captured=captured, group=group)
+        record = Record(JobState.WAITING, key=key, partition=partition, captured=captured, group=group)
         record.own_tags = captured.tags
         records.append(record)
     return records

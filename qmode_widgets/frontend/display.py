@@ -7,26 +7,15 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from ..model.command import Controllable
-from ..model.snapshot import JobSnapshot, JobState, Usage, WorkloadSnapshot
+from ..model.snapshot import JobSnapshot, WorkloadSnapshot
+from ..model.text import SIGNS, table, usage_text, why
 from .hub import Hub, hub
-from .kernel import running_kernel
+from .kernel import has_page, running_kernel
 
 if TYPE_CHECKING:
     from .widget import WorkloadWidget
 
-# Words and shapes as on the screens (js/core/facts.ts): state is never colour alone.
-_SHAPES = {
-    JobState.WAITING: "· Not sent yet",
-    JobState.UNKNOWN: "? Unknown",
-    JobState.REFUSED: "! Refused",
-    JobState.DROPPED: "⊘ Dropped",
-    JobState.QUEUED: "· Queued",
-    JobState.RUNNING: "▶ Running",
-    JobState.DONE: "✓ Done",
-    JobState.FAILED: "! Failed",
-    JobState.CANCELLED: "⊘ Cancelled",
-}
-_HEAD = ("#", "PUBs", "State", "Job", "Usage")
+_HEAD = ("#", "PUBs", "State", "Job", "Usage", "")
 _ROWS = 60           # a fallback stays readable: beyond, it says how many more there are
 
 _widgets: dict[str, WorkloadWidget] = {}
@@ -40,8 +29,9 @@ def display(controller: Controllable, hub: Hub = hub) -> dict[str, Any]:
     """
     hub.register(controller)
     state = controller.snapshot()
-    bundle: dict[str, Any] = {"text/plain": as_text(state), "text/html": as_html(state)}
-    if running_kernel() is not None:
+    bundle: dict[str, Any] = {"text/plain": table(state), "text/html": as_html(state)}
+    kernel = running_kernel()
+    if kernel is not None and has_page(kernel):
         widget = _widget(state.id, hub)
         bundle["application/vnd.jupyter.widget-view+json"] = {
             "version_major": 2,
@@ -61,55 +51,27 @@ def _widget(workload: str, hub: Hub) -> WorkloadWidget:
     return widget
 
 
-def as_text(state: WorkloadSnapshot) -> str:
-    """The workload as a plain table."""
-    rows = [_HEAD, *_rows(state)]
-    widths = [max(len(row[i]) for row in rows) for i in range(len(_HEAD))]
-    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip() for row in rows]
-    return "\n".join([_title(state), *lines, *_rest(state)])
-
-
 def as_html(state: WorkloadSnapshot) -> str:
     """The workload as a static HTML table; everything in it is escaped."""
+    shown = [job for job in state.jobs if not job.superseded]
 
     def line(cells: tuple[str, ...], tag: str) -> str:
         return "<tr>" + "".join(f'<{tag} style="text-align:left">{html.escape(c)}</{tag}>' for c in cells) + "</tr>"
 
-    body = "".join(line(row, "td") for row in _rows(state))
-    rest = "".join(f"<p>{html.escape(text)}</p>" for text in _rest(state))
-    title = f"<caption style='text-align:left'>{html.escape(_title(state))}</caption>"
-    return f"<table>{title}<thead>{line(_HEAD, 'th')}</thead><tbody>{body}</tbody></table>{rest}"
-
-
-def _shown(state: WorkloadSnapshot) -> list[JobSnapshot]:
-    return [job for job in state.jobs if not job.superseded]
+    body = "".join(line(_row(job, number), "td") for number, job in enumerate(shown[:_ROWS], start=1))
+    more = f"<p>and {len(shown) - _ROWS} more</p>" if len(shown) > _ROWS else ""
+    title = f'<caption style="text-align:left">{html.escape(_title(state))}</caption>'
+    return f"<table>{title}<thead>{line(_HEAD, 'th')}</thead><tbody>{body}</tbody></table>{more}"
 
 
 def _title(state: WorkloadSnapshot) -> str:
-    seen = time.strftime("%H:%M:%S", time.localtime(state.seen_at - state.clock_offset)) if state.seen_at else "not seen yet"
-    name = state.mode.capitalize()
-    return f"{name} {state.id} on {state.backend}: {state.state.value}, usage {_usage(state.usage)} (as of {seen})"
+    seen = "not seen yet"
+    if state.seen_at is not None:
+        seen = time.strftime("as of %Y-%m-%d %H:%M:%S", time.localtime(state.seen_at - state.clock_offset))
+    where = f"{state.mode.capitalize()} {state.service_id or state.id} on {state.backend}"
+    return f"{where}: {state.state}, usage {usage_text(state.usage)} ({seen})"
 
 
-def _rows(state: WorkloadSnapshot) -> list[tuple[str, ...]]:
-    return [
-        (
-            str(number if job.partition is None else job.partition + 1),
-            job.pubs or "–",
-            " ".join(filter(None, (_SHAPES[job.state], str(job.reason_code or ""), job.reason or job.note))),
-            job.job_id or "–",
-            _usage(job.usage),
-        )
-        for number, job in enumerate(_shown(state)[:_ROWS], start=1)
-    ]
-
-
-def _rest(state: WorkloadSnapshot) -> list[str]:
-    more = len(_shown(state)) - _ROWS
-    return [f"and {more} more"] if more > 0 else []
-
-
-def _usage(usage: Usage) -> str:
-    if usage.reported is not None and usage.status != "none":
-        return f"{usage.reported:g} s"
-    return "–" if usage.estimated is None else f"≈ {usage.estimated:.3g} s"
+def _row(job: JobSnapshot, number: int) -> tuple[str, ...]:
+    place = str(number if job.partition is None else job.partition + 1)
+    return place, job.pubs or "–", SIGNS[job.state], job.job_id or "–", usage_text(job.usage), why(job)

@@ -1,7 +1,7 @@
 """The kernel's side of every screen: which controllers there are, what was sent of each, and where requests go.
 
 One worker thread sends everything, so the messages of a workload leave in the order of their numbers, and nothing is
-sent from a handler. It works on snapshots only; a controller is asked for its latest, never for a request to the service.
+sent from a handler. It works on snapshots only; a controller is asked for its latest, never for a request.
 """
 
 from __future__ import annotations
@@ -78,7 +78,7 @@ class Hub:
             self.problem = str(error)
             return
         self.problem = self._link.problem
-        self._post(lambda: self._link and self._link.broadcast(self.greeting()))
+        self._post(lambda: self._broadcast(self.greeting()))
 
     def register(self, controller: Controllable) -> None:
         """Show a controller on every screen. A controller of the same workload takes the other's place."""
@@ -239,10 +239,11 @@ class Hub:
                 if not tasks and not ready:
                     self._wake.wait(min((f.due() - now for f in dirty), default=None))
                     continue
-            for task in (*tasks, *(partial(self._flush, feed) for feed in ready)):
+            work: list[Callable[[], object]] = [*tasks, *(partial(self._flush, feed) for feed in ready)]
+            for task in work:
                 try:
                     task()
-                except Exception:  # the worker outlives any one message; a screen that misses it asks again
+                except Exception:  # noqa: BLE001 - the worker outlives any one message; a screen that misses it asks again
                     _log.debug("a message to the screens failed", exc_info=True)
 
 

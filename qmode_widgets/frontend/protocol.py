@@ -13,9 +13,9 @@ Screen to kernel (`Request`):
     attach    workload?            say hello, then send snapshots: of one workload, or of all
     command   id, workload, action, target?
 
-Times in `state` are service time; `now` is the service's clock when the message left, from which a screen learns how far
-its own clock is off. A field that is unknown is null. A screen ignores fields it does not know and refuses another
-protocol number.
+Times in `state` are service time; `now` is the service's clock when the message left, from which a screen learns how
+far its own clock is off. A field that is unknown is null. A screen ignores fields it does not know and refuses
+another protocol number.
 """
 
 from __future__ import annotations

@@ -17,7 +17,7 @@ if not _BUNDLE.exists():
     raise ImportError(f"{_BUNDLE} is missing: this tree's frontend is not built; run `python js/hatch_build.py`")
 
 
-class WorkloadWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget's base is untyped
+class WorkloadWidget(anywidget.AnyWidget):
     """One workload in a cell, over the widget's comm."""
 
     _esm = _BUNDLE
@@ -49,7 +49,8 @@ class WorkloadWidget(anywidget.AnyWidget):  # type: ignore[misc]  # anywidget's 
             self.send_state("_start")
 
     def _greeting(self) -> dict[str, Any]:
-        return {"hello": self._hub.greeting(), "snapshot": self._hub.current(self._workload), "workload": self._workload}
+        workload = self._workload
+        return {"workload": workload, "hello": self._hub.greeting(), "snapshot": self._hub.current(workload)}
 
     def _on_request(self, _widget: object, content: object, _buffers: object) -> None:
         self._hub.receive(content)

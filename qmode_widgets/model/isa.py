@@ -26,9 +26,9 @@ def _walk(circuit: Any, target: Any, place: dict[Any, int]) -> str | None:
         supported = operation.name in _ANYWHERE or operation.name == "box"
         if not supported and not target.instruction_supported(operation.name, qubits):
             return f"{operation.name} on qubits {qubits} is not in the backend's instruction set"
-        if operation.name == "rzz" and isinstance(angle := operation.params[0], int | float):
-            if not -_ROUNDING <= angle <= pi / 2 + _ROUNDING:
-                return f"rzz on qubits {qubits} has the angle {angle:.4g}; the backend takes 0 to π/2"
+        angle = operation.params[0] if operation.name == "rzz" else None
+        if isinstance(angle, int | float) and not -_ROUNDING <= angle <= pi / 2 + _ROUNDING:
+            return f"rzz on qubits {qubits} has the angle {angle:.4g}; the backend takes 0 to π/2"
         for block in blocks or ():
             inner = {b: place[outer] for outer, b in zip(instruction.qubits, block.qubits, strict=True)}
             if (found := _walk(block, target, inner)) is not None:

@@ -178,19 +178,19 @@ def _plain(options: Any) -> dict[str, Any]:
         return {}
     if isinstance(options, Mapping):
         return {str(k): _plain(v) if _nested(v) else v for k, v in options.items() if not _unset(v)}
-    if is_dataclass(options) and not isinstance(options, type):
-        pairs = ((f.name, getattr(options, f.name, None)) for f in fields(options))
-    elif hasattr(type(options), "model_fields"):
+    if hasattr(type(options), "model_fields"):     # asked first: the client's models warn when taken for dataclasses
         pairs = ((name, getattr(options, name, None)) for name in type(options).model_fields)
+    elif is_dataclass(options) and not isinstance(options, type):
+        pairs = ((f.name, getattr(options, f.name, None)) for f in fields(options))
     else:
         raise ValueError(f"options of type {type(options).__name__}: pass a dict or the primitive's options")
     return {k: _plain(v) if _nested(v) else v for k, v in pairs if not _unset(v) and not k.startswith("_")}
 
 
 def _nested(value: Any) -> bool:
-    return isinstance(value, Mapping) or (
-        (is_dataclass(value) or hasattr(type(value), "model_fields")) and type(value).__name__.find("Options") >= 0
-    )
+    if isinstance(value, Mapping):
+        return True
+    return "Options" in type(value).__name__ and (hasattr(type(value), "model_fields") or is_dataclass(value))
 
 
 def _unset(value: Any) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import pairwise
 from typing import Any
 
@@ -18,7 +18,7 @@ import numpy.typing as npt
 
 from ..model.partition import Partition, Piece, check
 from .settings import settings
-from .usage import job_usage, pub_usage, shares
+from .usage import UsageEstimate, job_usage, pub_usage, shares
 from .work import Work, analyse
 
 LEAST_SECONDS = 60.0               # jobs that use less QPU time are combined [guide: choose the right execution mode]
@@ -87,6 +87,7 @@ def partition(
     options: Any = None,
     shots: int | None = None,
     *,
+    precision: float | None = None,
     jobs: int | None = None,
     seconds: float | None = None,
     executions: float | None = None,
@@ -101,6 +102,7 @@ def partition(
         primitive: a name or a primitive object.
         options: an options object or dict.
         shots: for PUBs that name none.
+        precision: for estimator PUBs that name none.
         jobs: exactly so many jobs.
         seconds: about so many seconds of QPU time each, at most.
         executions: so many executions each, at most.
@@ -114,25 +116,27 @@ def partition(
     Raises:
         ValueError: what is wrong with which PUB; more jobs asked for than there are parts.
     """
-    work = analyse(pubs, backend, settings(primitive, options), shots)
+    work = analyse(pubs, backend, settings(primitive, options), shots, precision)
     return partition_work(work, Rules(jobs, seconds, executions, lanes), split_pubs=split_pubs)
 
 
 def partition_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
     """Divide analysed PUBs into jobs, each with its expected usage."""
-    learned = job_usage(work, [(work.items[0], 0.0)]) if work.items else None
-    per_job = learned.expected if learned else 2.0
-    rules = Rules(rules.jobs, rules.seconds, rules.executions, rules.lanes, per_job, rules.max_executions,
-                  rules.max_seconds)  # fmt: skip
-    partitions = cut_sizes(Sizes.of(work, split_pubs=split_pubs), rules)
+    cuts = cut_work(work, rules, split_pubs=split_pubs)
+    return [priced(p, job_usage(work, shares(work, p))) for p in cuts]
+
+
+def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
+    """Divide analysed PUBs into jobs."""
+    per_job = job_usage(work, [(work.items[0], 0.0)]).expected        # overhead and learning, whatever the PUBs
+    partitions = cut_sizes(Sizes.of(work, split_pubs=split_pubs), replace(rules, per_job=per_job))
     check(partitions, len(work.items))
-    return [priced(work, p) for p in partitions]
+    return partitions
 
 
-def priced(work: Work, partition: Partition) -> Partition:
+def priced(partition: Partition, usage: UsageEstimate) -> Partition:
     """A partition with its expected usage and formula."""
-    usage = job_usage(work, shares(work, partition))
-    return Partition(partition.pieces, usage.expected, usage.formula)
+    return replace(partition, expected=usage.expected, formula=usage.formula)
 
 
 def cut_sizes(sizes: Sizes, rules: Rules) -> list[Partition]:

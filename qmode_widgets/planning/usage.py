@@ -89,7 +89,13 @@ class UsageEstimate:
 
 
 def estimate_usage(
-    pubs: Iterable[Any], backend: Any, primitive: Any = "sampler", options: Any = None, shots: int | None = None
+    pubs: Iterable[Any],
+    backend: Any,
+    primitive: Any = "sampler",
+    options: Any = None,
+    shots: int | None = None,
+    *,
+    precision: float | None = None,
 ) -> UsageEstimate:
     """What one job of these PUBs will be billed, in seconds of QPU usage.
 
@@ -100,11 +106,12 @@ def estimate_usage(
             `"executor_estimator"`, `"executor"`, `"noise-learner"`.
         options: options object or nested dict; a primitive object's own if left out.
         shots: for PUBs that name none.
+        precision: for estimator PUBs that name none.
 
     Raises:
         ValueError: what is wrong with which PUB, option or backend.
     """
-    work = analyse(pubs, backend, settings(primitive, options), shots)
+    work = analyse(pubs, backend, settings(primitive, options), shots, precision)
     return job_usage(work, [(item, 1.0) for item in work.items])
 
 
@@ -126,9 +133,11 @@ def fraction(item: PubWork, piece: Piece) -> float:
 
 def pub_usage(work: Work, item: PubWork, part: float = 1.0) -> PubUsage:
     """One PUB's share, or a part of it."""
+    if part == 1.0 and (known := work.usage.get(item.index)) is not None:
+        return known
     count = item.executions * part
     expected = (work.per_execution + item.length) * count.expected
-    return PubUsage(
+    usage = PubUsage(
         item.index,
         (work.rep_delay + item.length) * count.low,
         expected,
@@ -137,6 +146,9 @@ def pub_usage(work: Work, item: PubWork, part: float = 1.0) -> PubUsage:
         count.expected,
         item.length,
     )
+    if part == 1.0:
+        work.usage[item.index] = usage
+    return usage
 
 
 def high_execution(work: Work, length: float) -> float:

@@ -1,7 +1,7 @@
 """A real JupyterLab on loopback, isolated from the user's configuration, driven in a real Chromium.
 
 The labextension under test is the installed one; where it is not installed, or `QMODE_LABEXTENSION` names a directory,
-that build is linked into the isolated data directory instead.
+that build is linked in front of it (JUPYTER_PATH).
 """
 
 from __future__ import annotations
@@ -25,10 +25,18 @@ from typing import Any
 
 from playwright.sync_api import Browser, Locator, Page, sync_playwright
 
+from tests.browser import chromium
+
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "artifacts"
 EXTENSION = "qmode-widgets"
-QUIET = {"@jupyterlab/apputils-extension:notification": {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}}
+QUIET = {
+    "@jupyterlab/apputils-extension:notification": {
+        "fetchNews": "false",
+        "checkForUpdates": False,
+        "doNotDisturbMode": True,
+    }
+}
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 _WAIT = 60_000
 
@@ -39,7 +47,7 @@ class Lab:
 
     url: str
     token: str
-    root: Path                           # its notebooks
+    root: Path  # its notebooks
     log: Path
 
     def get(self, path: str) -> Any:
@@ -48,14 +56,15 @@ class Lab:
         with urllib.request.urlopen(request, timeout=10) as answer:
             return json.load(answer)
 
-
-def chromium() -> str:
-    """The system's Chromium or Chrome; `QMODE_CHROMIUM` overrides."""
-    names = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable")
-    found = os.environ.get("QMODE_CHROMIUM") or next(filter(None, map(shutil.which, names)), None)
-    if found is None:
-        raise RuntimeError("the browser tests need Chromium: `apt-get install --no-install-recommends chromium`, or name one in QMODE_CHROMIUM")
-    return found
+    def stop_kernels(self) -> None:
+        """Shut all kernels down, as the server does: they hold ports and files."""
+        for kernel in self.get("api/kernels"):
+            request = urllib.request.Request(
+                f"{self.url}/api/kernels/{kernel['id']}",
+                method="DELETE",
+                headers={"Authorization": f"token {self.token}"},
+            )
+            urllib.request.urlopen(request, timeout=10).close()
 
 
 def labextension() -> Path | None:
@@ -71,11 +80,13 @@ def labextension() -> Path | None:
 
 
 @contextlib.contextmanager
-def lab(root: Path, *, settings: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None) -> Iterator[Lab]:
+def lab(
+    root: Path, *, settings: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None
+) -> Iterator[Lab]:
     """Start JupyterLab with `root` as its notebooks; `settings` by plugin id."""
     home = Path(tempfile.mkdtemp(prefix="qmode-lab-"))
     if (build := labextension()) is not None:
-        link = home / "data" / "labextensions" / EXTENSION
+        link = home / "path" / "labextensions" / EXTENSION
         link.parent.mkdir(parents=True)
         link.symlink_to(build.resolve(), target_is_directory=True)
     for plugin, values in {**QUIET, **(settings or {})}.items():
@@ -87,27 +98,50 @@ def lab(root: Path, *, settings: Mapping[str, object] | None = None, env: Mappin
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
     token = secrets.token_hex(16)
-    dirs = {"JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime", "IPYTHONDIR": "ipython",
-            "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces"}
+    dirs = {
+        "JUPYTER_CONFIG_DIR": "config",
+        "JUPYTER_DATA_DIR": "data",
+        "JUPYTER_RUNTIME_DIR": "runtime",
+        "IPYTHONDIR": "ipython",
+        "JUPYTERLAB_SETTINGS_DIR": "settings",
+        "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+    }
     path = os.pathsep.join([str(ROOT), str(Path(__file__).parent), os.environ.get("PYTHONPATH", "")])
     command = [
-        sys.executable, "-m", "jupyterlab", "--no-browser", "--allow-root", "--ip=127.0.0.1", f"--port={port}",
-        "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={root}",
+        sys.executable,
+        "-m",
+        "jupyterlab",
+        "--no-browser",
+        "--allow-root",
+        "--ip=127.0.0.1",
+        f"--port={port}",
+        "--ServerApp.port_retries=0",
+        f"--IdentityProvider.token={token}",
+        f"--ServerApp.root_dir={root}",
         "--LabApp.expose_app_in_browser=True",
     ]
     log = home / "lab.log"
     with log.open("w") as out:
         server = subprocess.Popen(
-            command, stdout=out, stderr=subprocess.STDOUT, start_new_session=True,
-            env={**os.environ, **{k: str(home / v) for k, v in dirs.items()}, "PYTHONPATH": path, **(env or {})},
+            command,
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={
+                **os.environ,
+                **{k: str(home / v) for k, v in dirs.items()},
+                "PYTHONPATH": path,
+                "JUPYTER_PATH": str(home / "path"),
+                **(env or {}),
+            },
         )
         running = Lab(f"http://127.0.0.1:{port}", token, root, log)
         try:
             _await(running, server)
             yield running
         finally:
-            with contextlib.suppress(OSError):                   # kernels first, politely: they hold ports and files
-                _stop_kernels(running)
+            with contextlib.suppress(OSError):
+                running.stop_kernels()
             server.terminate()
             try:
                 server.wait(20)
@@ -122,16 +156,8 @@ def _await(running: Lab, server: subprocess.Popen[bytes]) -> None:
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             running.get("api/status")
             return
-        time.sleep(0.1)                  # a server that does not listen yet has nothing to await
+        time.sleep(0.1)  # a server that does not listen yet has nothing to await
     raise RuntimeError(f"JupyterLab did not start:\n{running.log.read_text()[-3000:]}")
-
-
-def _stop_kernels(running: Lab) -> None:
-    for kernel in running.get("api/kernels"):
-        request = urllib.request.Request(
-            f"{running.url}/api/kernels/{kernel['id']}", method="DELETE", headers={"Authorization": f"token {running.token}"}
-        )
-        urllib.request.urlopen(request, timeout=10).close()
 
 
 @contextlib.contextmanager
@@ -139,7 +165,8 @@ def browser() -> Iterator[Browser]:
     """A headless Chromium."""
     with sync_playwright() as play:
         started = play.chromium.launch(
-            executable_path=chromium(), args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--force-color-profile=srgb"]
+            executable_path=chromium.find(),
+            args=["--no-sandbox", "--disable-dev-shm-usage", "--disable-gpu", "--force-color-profile=srgb"],
         )
         try:
             yield started
@@ -165,7 +192,7 @@ class Notebook:
     lab: Lab
     page: Page
     name: str
-    errors: list[str] = field(default_factory=list)      # of the page's console
+    errors: list[str] = field(default_factory=list)  # of the page's console
 
     @classmethod
     def open(cls, running: Lab, page: Page, name: str, *, idle: bool = True) -> Notebook:
@@ -182,14 +209,18 @@ class Notebook:
     def wait_idle(self) -> None:
         """Until the kernel is idle."""
         self.page.wait_for_function(
-            "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'", timeout=_WAIT
+            "() => window.jupyterapp?.shell?.currentWidget?.sessionContext?.session?.kernel?.status === 'idle'",
+            timeout=_WAIT,
         )
 
     def run(self, cell: int, *, wait: bool = True, timeout: float = _WAIT) -> None:
         """Run a cell as the Run button does."""
         self.page.evaluate(
-            """i => { const n = window.jupyterapp.shell.currentWidget; n.content.activeCellIndex = i; n.content.deselectAll();
-                      void window.jupyterapp.commands.execute('notebook:run-cell'); }""", cell)
+            """i => { const { content } = window.jupyterapp.shell.currentWidget;
+                      content.activeCellIndex = i; content.deselectAll();
+                      void window.jupyterapp.commands.execute('notebook:run-cell'); }""",
+            cell,
+        )
         if wait:
             self.wait_done(cell, timeout=timeout)
 
@@ -197,17 +228,23 @@ class Notebook:
         """Until a started cell has ended."""
         self.page.wait_for_function(
             """i => { const m = window.jupyterapp.shell.currentWidget.content.widgets[i].model;
-                      return m.executionState === 'idle' && m.executionCount !== null; }""", arg=cell, timeout=timeout)
+                      return m.executionState === 'idle' && m.executionCount !== null; }""",
+            arg=cell,
+            timeout=timeout,
+        )
 
     def is_running(self, cell: int) -> bool:
         """Whether a cell is running now."""
-        return bool(self.page.evaluate("i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.executionState === 'running'", cell))
+        state = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.executionState"
+        return bool(self.page.evaluate(state, cell) == "running")
 
     def output(self, cell: int) -> str:
         """The text a cell printed or raised."""
         texts: list[str] = self.page.evaluate(
             """i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.sharedModel.outputs
-                    .map(o => [o.text, o.evalue, o.data?.['text/plain']].flat(2).filter(Boolean).join(''))""", cell)
+                    .map(o => [o.text, o.evalue, o.data?.['text/plain']].flat(2).filter(Boolean).join(''))""",
+            cell,
+        )
         return "\n".join(texts)
 
     def widget(self) -> Locator:
@@ -224,8 +261,10 @@ class Notebook:
 
     def theme(self, name: str) -> None:
         """`light` or `dark`."""
-        self.page.evaluate("t => window.jupyterapp.commands.execute('apputils:change-theme', {theme: t})", THEMES[name])
-        self.page.wait_for_function("light => document.body.dataset.jpThemeLight === light", arg=str(name == "light").lower())
+        change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
+        self.page.evaluate(change, THEMES[name])
+        is_light = "light => document.body.dataset.jpThemeLight === light"
+        self.page.wait_for_function(is_light, arg=str(name == "light").lower())
 
     def sidebar_width(self, pixels: int) -> None:
         """Drag the sidebar's edge, as a user does."""
@@ -243,6 +282,15 @@ class Notebook:
         """Reload the page; the kernel goes on."""
         self.page.reload()
         self.page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=_WAIT)
+
+    def save(self) -> None:
+        """Save the notebook."""
+        self.page.evaluate("() => window.jupyterapp.commands.execute('docmanager:save')")
+
+    def restart(self) -> None:
+        """Restart the kernel, without the dialog."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        self.wait_idle()
 
     def screenshot(self, name: str) -> Path:
         """Keep a picture under artifacts/."""

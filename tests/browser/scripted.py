@@ -1,4 +1,4 @@
-"""A controller that follows a script instead of a service, for notebooks in browser tests. Imported by their kernels."""
+"""A controller that follows a script instead of a service, for the notebooks of browser tests."""
 
 from __future__ import annotations
 
@@ -8,17 +8,29 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from qmode_widgets.model.command import Action, Command, Outcome
-from qmode_widgets.model.snapshot import Event, JobSnapshot, JobState, Limit, Mode, Ttl, Usage, WorkloadSnapshot, WorkloadState
+from qmode_widgets.model.snapshot import (
+    Event,
+    JobSnapshot,
+    JobState,
+    Limit,
+    Mode,
+    Ttl,
+    Usage,
+    WorkloadSnapshot,
+    WorkloadState,
+)
 
 RUN = "a1b2c3d4"
+FORMULA = "for each job 2 s + 0.00025 s × 24,000 executions"
 
 
-def job(n: int, of: int, state: JobState, now: float, **more: object) -> JobSnapshot:
-    """Partition `n` of `of` in a plausible state."""
+def job(n: int, of: int, state: JobState, now: float, *, last: int | None = None, **more: object) -> JobSnapshot:
+    """Partition `n` of `of` in a plausible state; `last` is the one that started last."""
+    last = n if last is None else last
     started = state in (JobState.RUNNING, JobState.DONE, JobState.FAILED)
     ended = state in (JobState.DONE, JobState.FAILED)
     sent = state not in (JobState.WAITING, JobState.DROPPED, JobState.UNKNOWN)
-    begin = now - 70 + 8 * n
+    begin = now - 6 - 8 * (last - n)
     values: dict[str, object] = {
         "key": f"{RUN}:{n}.0",
         "state": state,
@@ -28,11 +40,11 @@ def job(n: int, of: int, state: JobState, now: float, **more: object) -> JobSnap
         "of": of,
         "pubs": f"{2 * n}–{2 * n + 1}",
         "service_status": state.value.capitalize() if sent else None,
-        "created": now - 75 if sent else None,
+        "created": min(begin, now) - 5 if sent else None,
         "running": begin if started else None,
         "finished": begin + 13 if ended else None,
         "qpu_used": state is JobState.RUNNING and n % 2 == 0,
-        "usage": Usage(8.2, "final", 8.0) if state is JobState.DONE else Usage(0.0, "final", 8.0) if ended else Usage(estimated=8.0),
+        "usage": Usage(8.2 if state is JobState.DONE else 0.0, "final", 8.0) if ended else Usage(estimated=8.0),
         "spans": ((begin + 4, begin + 11.5),) if state is JobState.DONE else (),
         **more,
     }
@@ -48,7 +60,7 @@ class Scripted:
         self._lock = threading.RLock()
         self.said: list[tuple[str, str | None]] = []
         self.clicked = threading.Event()
-        self.refuse: str | None = None                 # the service's answer to the next command, if it is to fail
+        self.refuse: str | None = None  # the service's answer to the next command, if it is to fail
 
     @property
     def id(self) -> str:
@@ -115,16 +127,21 @@ class Scripted:
                 ):
                     jobs[i] = replace(j, superseded=True)
                     key = f"{j.run}:{j.partition}.{j.attempt + 1}"
-                    jobs.append(job(j.partition or 0, j.of or 1, JobState.QUEUED, time.time(), key=key, attempt=j.attempt + 1))
+                    again = {"key": key, "attempt": j.attempt + 1}
+                    jobs.append(job(j.partition or 0, j.of or 1, JobState.QUEUED, time.time(), **again))
             jobs.sort(key=lambda j: (j.partition or 0, j.attempt))
             closed = {"accepting_jobs": False} if command.action is Action.CLOSE else {}
             self.change(jobs=tuple(jobs), **closed)
 
 
+D, F, R, Q, W = JobState.DONE, JobState.FAILED, JobState.RUNNING, JobState.QUEUED, JobState.WAITING
+
+
 def workload(mode: Mode, states: list[JobState], *, id: str = "d2f0b8c4k3a0008v77a1", **more: object) -> Scripted:  # noqa: A002
     """A workload with a partition in each of the given states."""
     now = time.time()
-    jobs = tuple(job(n, len(states), state, now) for n, state in enumerate(states))
+    last = max((n for n, state in enumerate(states) if state in (R, D, F)), default=0)
+    jobs = tuple(job(n, len(states), state, now, last=last) for n, state in enumerate(states))
     if jobs and any(j.state is JobState.FAILED for j in jobs):
         failed = next(i for i, j in enumerate(jobs) if j.state is JobState.FAILED)
         worse = replace(jobs[failed], reason="transient", reason_code=9707, reason_solution="retry the job")
@@ -140,7 +157,7 @@ def workload(mode: Mode, states: list[JobState], *, id: str = "d2f0b8c4k3a0008v7
         "instance": "premium-team",
         "jobs": jobs,
         "ttl": Ttl(max_ttl=28800, max_deadline=now + 27668.0, interactive_ttl=60),
-        "usage": Usage(round(8.2 * done, 1), "running", 8.0 * len(jobs), f"{len(jobs)} × (2 s + 0.00025 s × 24,000 executions)", None, 600.0, 1204.0),
+        "usage": Usage(round(8.2 * done, 1), "running", 8.0 * len(jobs), FORMULA, None, 600.0, 1204.0),
         "created": now - 120,
         "seen_at": now,
         "events": (
@@ -153,9 +170,6 @@ def workload(mode: Mode, states: list[JobState], *, id: str = "d2f0b8c4k3a0008v7
     return Scripted(WorkloadSnapshot(**values))  # type: ignore[arg-type]
 
 
-D, F, R, Q, W = JobState.DONE, JobState.FAILED, JobState.RUNNING, JobState.QUEUED, JobState.WAITING
-
-
 def batch(**more: object) -> Scripted:
     """Twelve partitions, as in the design's mock."""
     return workload("batch", [D, D, D, D, F, R, R, R, Q, Q, W, W], **more)
@@ -166,10 +180,20 @@ def idle_session(**more: object) -> Scripted:
     now = time.time()
     ttl = Ttl(max_ttl=28800, max_deadline=now + 25000, interactive_ttl=60, interactive_deadline=now + 46)
     usage = Usage(241.0, "running", None, None, 54.0, 600.0, 1204.0)
-    return workload("session", [D] * 24, id="cz3kw0q2r5hg008n79f1", ttl=ttl, usage=usage, group="step 12", events=(), **more)
+    about = {"id": "cz3kw0q2r5hg008n79f1", "ttl": ttl, "usage": usage, "group": "step 12", "events": ()}
+    return workload("session", [D] * 24, **{**about, **more})  # type: ignore[arg-type]
 
 
 def big(n: int = 1000) -> Scripted:
     """A batch of many partitions, all states mixed."""
-    states = [D if i < n // 2 else F if i % 97 == 0 else R if i < n // 2 + 5 else Q if i < n * 3 // 4 else W for i in range(n)]
-    return workload("batch", states, id="d4bigbatch00008v1000", usage=Usage(4100.0, "running", 8000.0, None, None, 9000.0, None), events=())
+
+    def state(i: int) -> JobState:
+        if i < n // 2:
+            return D
+        return R if i < n // 2 + 5 else Q if i < n * 3 // 4 else W
+
+    usage = Usage(4.1 * n, "running", 8.0 * n, cap=9.0 * n)
+    failed = {n // 10, n // 4, n // 3}
+    return workload(
+        "batch", [F if i in failed else state(i) for i in range(n)], id="d4bigbatch00008v1000", usage=usage, events=()
+    )

@@ -10,7 +10,7 @@ export function Header({ state, jobs, stale, actions }: { state: WorkloadSnapsho
     <div class="qm-head">
       <span class="qm-mode">{jobs.total === 1 && state.mode === 'job' ? 'Job' : MODES[state.mode] ?? state.mode}</span>
       <span class="qm-backend" title={state.backend}><span class="qm-dim qm-on">on </span>{state.backend}</span>
-      <code class="qm-dim qm-id" title={[state.id, state.instance].filter(Boolean).join('\n')}>{shortId(state.id)}</code>
+      <code class="qm-dim qm-id" title={origin(state)}>{shortId(state.service_id ?? state.id)}</code>
       {stale === null
         ? <span class={`qm-state qm-tone-${face.tone}`} title={face.title}><span class="qm-shape" aria-hidden="true">{face.shape}</span><span>{face.word}{face.more !== '' && <span class="qm-more">, {face.more}</span>}</span></span>
         : <span class="qm-state qm-stale-word" title={`${face.word}. ${state.problem ?? ''}`}>{stale}</span>}
@@ -30,4 +30,9 @@ export function Actions({ state, jobs }: { state: WorkloadSnapshot; jobs: Tally 
       {open && <ActionButton key="close" action="close">Close</ActionButton>}
     </>
   );
+}
+
+function origin({ id, service_id: now, instance, lineage }: WorkloadSnapshot): string {
+  const before = lineage.filter(each => each !== now);
+  return [now ?? id, instance, before.length > 0 ? `continues ${before.join(', ')}` : ''].filter(Boolean).join('\n');
 }

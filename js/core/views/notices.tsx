@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { naming, type Question } from '../ask';
 import { clock, dateTime } from '../clock';
 import type { Action, WorkloadSnapshot } from '../protocol';
@@ -9,7 +9,7 @@ const SHOWN_EVENTS = 2;
 /** Asks once, inline. The question takes the focus, so that it is read aloud; Escape is "Not now". */
 export function Confirm({ question, onYes, onNo }: { question: Question; onYes: (action: Action) => void; onNo: () => void }) {
   const box = useRef<HTMLDivElement>(null);
-  useEffect(() => box.current?.focus(), [question.text]);
+  useLayoutEffect(() => box.current?.focus(), [question.text]);
   return (
     <div class="qm-confirm" ref={box} tabIndex={-1} role="group" aria-label={question.text}
       onKeyDown={event => { if (event.key === 'Escape') { event.stopPropagation(); onNo(); } }}>
@@ -36,7 +36,7 @@ export function Outcomes({ state, clicks, onDismiss }: { state: WorkloadSnapshot
         return said === null ? null : (
           <div key={click.id} class={`qm-outcome qm-outcome-${click.status}`} data-status={click.status}>
             <span class="qm-shape" aria-hidden="true">{click.status === 'failed' ? '!' : click.status === 'done' ? '✓' : '…'}</span>
-            <span class="qm-grow"><strong>{naming(state, click.action, click.target)}</strong>{' '}{said}</span>
+            <span class="qm-grow"><strong>{naming(state, click.action, click.target)}</strong>: {said}</span>
             {(click.status === 'failed' || click.status === 'done') && (
               <button type="button" class="qm-button qm-quiet" aria-label="Dismiss" onClick={() => onDismiss(click.id)}>×</button>)}
           </div>);
@@ -47,10 +47,10 @@ export function Outcomes({ state, clicks, onDismiss }: { state: WorkloadSnapshot
 
 function outcome({ status, late, message }: Click): string | null {
   switch (status) {
-    case 'sent': return message || (late ? 'is waiting: the kernel has not taken the click yet. If a cell is running here, it may wait until the cell ends.' : null);
-    case 'accepted': return message || 'is under way.';
-    case 'done': return message || 'is done.';
-    case 'failed': return message || 'failed.';
+    case 'sent': return message || (late ? 'waiting. The kernel has not taken the click yet. If a cell is running here, it may wait until the cell ends.' : null);
+    case 'accepted': return message || 'under way';
+    case 'done': return message || 'done';
+    case 'failed': return message || 'failed';
   }
 }
 

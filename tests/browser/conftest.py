@@ -1,0 +1,57 @@
+"""One JupyterLab and one Chromium for all browser tests; a notebook and a page for each."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser import lab as harness
+from tests.browser.lab import Lab, Notebook
+
+Open = Callable[..., Notebook]
+expect.set_options(timeout=10_000)
+
+BEGIN = """
+import time, scripted
+from IPython.display import display as _show
+from qmode_widgets.frontend.display import display
+from qmode_widgets.frontend.hub import hub
+hub.connect()
+def show(controller):
+    _show(display(controller), raw=True)
+"""
+
+
+@pytest.fixture(scope="session")
+def running(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    with harness.lab(tmp_path_factory.mktemp("notebooks")) as started:
+        yield started
+
+
+@pytest.fixture(scope="session")
+def chromium_browser() -> Iterator[Browser]:
+    with harness.browser() as started:
+        yield started
+
+
+@pytest.fixture
+def open_notebook(running: Lab, chromium_browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """Write a notebook of the given cells, open it in a page of its own; the first cell begins the package."""
+    pages = []
+
+    def open_(*cells: str, name: str = "", width: int = 1400, height: int = 1000) -> Notebook:
+        file = f"{name or request.node.name.removeprefix('test_')[:40]}.ipynb"
+        harness.notebook(Path(running.root) / file, [BEGIN, *cells])
+        page = chromium_browser.new_page(viewport={"width": width, "height": height})
+        pages.append(page)
+        book = Notebook.open(running, page, file)
+        book.run(0)
+        return book
+
+    yield open_
+    for page in pages:
+        page.close()
+    running.stop_kernels()

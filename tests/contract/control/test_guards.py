@@ -1,0 +1,94 @@
+"""Caps, conditions and retries act from the watcher, so also while a cell blocks."""
+
+from __future__ import annotations
+
+import pytest
+
+import qmode_widgets as qmode
+from qmode_widgets.control.errors import SubmissionError
+from qmode_widgets.model.snapshot import JobState
+
+
+@pytest.fixture
+def opened(backend, emulator):
+    made = []
+
+    def open_(**options):
+        made.append(qmode.BatchController.open(backend, **options))
+        return made[-1]
+
+    yield open_
+    for controller in made:
+        controller.cancel_workload()
+
+
+def limits(controller):
+    return {x.name: x for x in controller.snapshot().limits}
+
+
+def test_a_usage_cap_cancels_the_queue_closes_and_refuses_more(opened, sampler, rotations, emulator, service):
+    batch = opened(usage_cap=4)
+    batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    assert batch._ledger.wait_for(lambda: any("is reached" in e.text for e in batch.events), 60)
+    assert batch._ledger.wait_for(lambda: batch.snapshot().accepting_jobs is False, 30)
+    assert limits(batch)["usage cap"].where == "kernel"
+    assert limits(batch)["usage cap"].acted is not None
+    assert limits(batch)["usage cap of each job"].where == "service"
+    with pytest.raises(SubmissionError, match="usage cap of 4 s"):
+        batch.submit(sampler(batch.mode), rotations(1))
+
+
+def test_each_job_carries_the_cap_for_the_service_to_keep(opened, sampler, rotations, emulator):
+    emulator.faults.pause(queue=True)
+    batch = opened(usage_cap=42.5)
+    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    assert batch._ledger.wait_for(lambda: run.jobs[0].job_id is not None, 30)
+    assert batch._ledger.link.job(run.jobs[0].job_id)["cost"] == 43
+
+
+def test_eighty_percent_warns(opened, sampler, rotations):
+    batch = opened(usage_cap=2.4)
+    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    assert batch._ledger.wait_for(lambda: any("of the usage cap" in e.text for e in batch.events), 60)
+
+
+def test_a_stop_condition_cancels_what_remains(opened, sampler, rotations, emulator, service):
+    batch = opened()
+    emulator.faults.pause()
+    seen = []
+
+    def disappointing(result, job):
+        seen.append(job.partition)
+        return True
+
+    batch.stop_when(disappointing)
+    run = batch.submit(sampler(batch.mode), rotations(8), partitions=8)
+    assert batch._ledger.wait_for(lambda: all(j.job_id for j in run.jobs), 30)
+    emulator.faults.resume()
+    assert batch.wait(60)
+    assert len(seen) == 1
+    assert limits(batch)["stop condition"].acted is not None
+
+
+def test_a_transient_failure_is_run_again_by_itself(opened, sampler, rotations, in_pub_order, emulator):
+    batch = opened(retries=2)
+    emulator.faults.fail_jobs(2, code=9707)
+    run = batch.submit(sampler(batch.mode), rotations(2), partitions=1)
+    assert batch._ledger.wait_for(lambda: any(j.state is JobState.DONE for j in batch.jobs), 60)
+    in_pub_order(run.result(timeout=30), 2)
+    assert [j.attempt for j in batch.jobs] == [0, 1, 2]
+
+
+def test_a_users_error_is_never_run_again(opened, sampler, rotations, emulator):
+    batch = opened(retries=3)
+    emulator.faults.fail_jobs(1, code=1517, reason="not ISA", solution="Transpile it.")
+    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    assert batch.wait(60)
+    batch.refresh()
+    assert [j.state for j in batch.jobs] == [JobState.FAILED]
+
+
+@pytest.mark.parametrize("cap", [0, -1, float("nan"), float("inf")])
+def test_a_cap_that_makes_no_sense_is_refused(backend, cap):
+    with pytest.raises(ValueError, match="usage_cap"):
+        qmode.BatchController.open(backend, usage_cap=cap)

@@ -1,0 +1,116 @@
+"""A fresh process rebuilds a workload from the service alone."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+
+import qmode_widgets as qmode
+
+CHILD = """
+import sys
+import qmode_widgets as qmode
+from qmode_widgets.emulator.launch import Emulator
+from qmode_widgets.emulator.options import Options
+
+service = Emulator(sys.argv[1], sys.argv[2], 0, Options()).connect("emulator-payg")
+controller = qmode.attach(sys.argv[3], service)
+assert controller.wait(60)
+run = controller.runs[0]
+print(type(controller).__name__, controller.id, run.id, len(run.jobs), controller.snapshot().jobs[0].group)
+print([j.pubs for j in run.jobs], [j.attempt for j in run.jobs])
+for pub in run.result():
+    print(pub.data.meas.get_counts().get("1", 0) / pub.data.meas.num_shots)
+"""
+
+
+def fresh(emulator, id_):
+    command = [sys.executable, "-c", CHILD, emulator.url, emulator.token, id_]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    head, layout, *values = done.stdout.splitlines()
+    return head.split(), layout, [float(v) for v in values]
+
+
+@pytest.mark.parametrize("mode", ["batch", "session", "job"])
+def test_partitions_attempts_and_order_are_rebuilt(backend, sampler, rotations, emulator, mode):
+    kind = {"batch": qmode.BatchController, "session": qmode.SessionController, "job": qmode.JobController}[mode]
+    controller = kind.open(backend)
+    emulator.faults.fail_jobs(1, skip=1)
+    if mode == "session":
+        with controller.iteration("step 7"):
+            run = controller.submit(sampler(controller.mode), rotations(7), partitions=3)
+    else:
+        run = controller.submit(sampler(controller.mode), rotations(7), partitions=3)
+    assert run.wait(60)
+    controller.resubmit_failed()
+    assert run.wait(60)
+    head, layout, values = fresh(emulator, controller.id)
+    assert head[:4] == [kind.__name__, controller.id, run.id, "3"]
+    assert layout == str([j.pubs for j in run.jobs]) + " " + str([j.attempt for j in run.jobs])
+    assert sorted(j.attempt for j in run.jobs) == [0, 0, 1]
+    assert values == pytest.approx([i / 6 for i in range(7)], abs=0.15)
+    if mode == "session":
+        assert " ".join(head[4:]) == "step 7"
+    by_job, _, _ = fresh(emulator, controller.jobs[0].job_id)
+    assert by_job[2] == run.id
+    if mode != "job":
+        controller.cancel_workload()
+
+
+def test_lost_jobs_of_a_parameter_split_are_put_back_in_shape(backend, sampler, rotations, emulator):
+    import numpy as np
+
+    circuit = rotations(1)[0][0]
+    angles = np.linspace(0, np.pi, 6).reshape(2, 3, 1)
+    parts = qmode.partition([(circuit, angles)], backend, shots=200, jobs=2)
+    jobs = qmode.JobController.open(backend)
+    whole = jobs.submit(sampler(backend, shots=200), [(circuit, angles)], partitions=parts).result(timeout=60)
+    qmode.control.workload.registry._all.pop(jobs.id)
+    again = qmode.attach(jobs.id, emulator.service)
+    assert again is not jobs
+    assert again.wait(30)
+    assert again.result()[0].data.meas.shape == whole[0].data.meas.shape == (2, 3)
+    assert again.result()[0].data.meas.get_counts() == whole[0].data.meas.get_counts()
+
+
+@pytest.mark.parametrize("id_", ["", "  ", "nonsense", "00000000-0000-4000-8000-000000000000", "abcd1234"])
+def test_an_id_nobody_knows_is_refused_with_where_it_was_looked_for(emulator, id_):
+    with pytest.raises(qmode.QmodeError, match=r"no id|emulator-payg"):
+        qmode.attach(id_, emulator.service)
+
+
+def test_attaching_what_is_watched_gives_the_same_controller(backend, emulator):
+    batch = qmode.BatchController.open(backend)
+    assert qmode.attach(batch.id, emulator.service) is batch
+    batch.cancel_workload()
+
+
+def test_open_workloads_are_listed_and_orphans_marked_and_closed(backend, emulator):
+    from qiskit_ibm_runtime import Session
+
+    orphan = Session(backend)
+    watched = qmode.BatchController.open(backend)
+    found = {w.id: w for w in qmode.workloads(emulator.service)}
+    assert found[orphan.session_id].watched is False
+    assert found[orphan.session_id].mode == "session"
+    assert found[watched.id].watched is True
+    assert found[orphan.session_id].close() == "closed"
+    listed = qmode.workloads(emulator.service)
+    assert orphan.session_id not in {w.id for w in listed}
+    assert "other users" in repr(listed)
+    watched.cancel_workload()
+
+
+def test_without_an_account_both_ways_out_are_named(monkeypatch, tmp_path):
+    import os
+
+    from qiskit_ibm_runtime.accounts import management
+
+    for name in [n for n in os.environ if n.startswith("QISKIT_IBM")]:
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(management, "_DEFAULT_ACCOUNT_CONFIG_JSON_FILE", str(tmp_path / "none.json"))
+    with pytest.raises(qmode.QmodeError, match=r"save_account.*emulator\.start"):
+        qmode.workloads()

@@ -1,0 +1,120 @@
+"""Sessions: billed by the wall clock, so what is shown of idle time and limits must be right."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from qiskit_ibm_runtime import Batch, Session
+
+import qmode_widgets as qmode
+from qmode_widgets.model.snapshot import JobState, WorkloadState
+
+
+@pytest.fixture
+def session(backend, emulator):
+    controller = qmode.SessionController.open(backend)
+    yield controller
+    controller.cancel_workload()
+
+
+def test_a_session_runs_iterations_and_counts_the_idle_time_between_them(
+    session, sampler, rotations, in_pub_order
+):
+    for step in range(3):
+        with session.iteration(f"step {step}"):
+            in_pub_order(session.submit(sampler(session.mode), rotations(2), partitions=1).result(timeout=60), 2)
+    assert [i.label for i in session.iterations] == ["step 0", "step 1", "step 2"]
+    assert [j.group for j in session.jobs] == ["step 0", "step 1", "step 2"]
+    assert session._ledger.wait_for(lambda: all(i.ended for i in session.iterations), 30)
+    idle = [i.idle_before for i in session.iterations]
+    assert idle[0] is None
+    assert all(seconds is not None and seconds >= 0 for seconds in idle[1:])
+    usage = session.refresh().usage
+    assert usage.idle is not None
+    assert usage.idle >= 0
+    assert session.snapshot().group is None
+
+
+def test_the_interactive_ttl_counts_down_only_while_idle(session, sampler, rotations, emulator):
+    assert session.ttl.empty_deadline is not None
+    emulator.faults.pause()
+    session.submit(sampler(session.mode), rotations(1), partitions=1)
+    assert session._ledger.wait_for(lambda: session.snapshot().state is WorkloadState.ACTIVE, 30)
+    assert session.ttl.interactive_deadline is None
+    assert session.ttl.empty_deadline is None
+    emulator.faults.resume()
+    assert session.wait(60)
+    session.refresh()
+    ttl = session.ttl
+    assert ttl.interactive_deadline is not None
+    assert ttl.max_deadline is not None
+    assert ttl.interactive_ttl is not None
+    last = max(j.finished for j in session.jobs if j.finished)
+    assert ttl.interactive_deadline == pytest.approx(last + ttl.interactive_ttl, abs=2)
+
+
+def test_close_when_idle_closes(session, sampler, rotations):
+    session.submit(sampler(session.mode), rotations(1), partitions=1)
+    session.close_when_idle(0)
+    assert session._ledger.wait_for(lambda: session.snapshot().accepting_jobs is False, 30)
+    limit = next(x for x in session.snapshot().limits if x.name == "idle close")
+    assert limit.where == "kernel"
+    assert limit.acted is not None
+    assert [j.state for j in session.jobs] == [JobState.DONE]
+
+
+def test_the_open_plan_is_refused_with_the_services_own_words(emulator):
+    service = emulator.connect("emulator-open")
+    with pytest.raises(qmode.QmodeError, match=r"1352.*open plan"):
+        qmode.SessionController.open(service.least_busy())
+
+
+def test_a_batch_is_no_session(backend):
+    batch = Batch(backend)
+    with pytest.raises(qmode.QmodeError, match="use BatchController"):
+        qmode.SessionController(batch)
+    batch.cancel()
+
+
+def test_running_an_open_cell_again_names_the_session_it_leaves_behind(backend):
+    first = qmode.SessionController.open(backend)
+    with pytest.warns(UserWarning, match=first.workload_id):
+        second = qmode.SessionController.open(backend)
+    first.close()
+    second.close()
+
+
+def test_the_block_closes_as_the_users_own_would(backend, sampler, rotations):
+    with qmode.SessionController.open(backend) as session:
+        run = session.submit(sampler(session.mode), rotations(2), partitions=2)
+    assert run.wait(60)
+    assert session.refresh().accepting_jobs is False
+
+
+def test_a_label_that_fits_no_tag_is_refused(session):
+    with pytest.raises(qmode.QmodeError, match="31 characters"), session.iteration("x" * 31):
+        pass
+
+
+@pytest.mark.parametrize(("option", "closed"), [("", True), (', on_exit="leave"', False)])
+def test_a_kernel_that_exits_closes_its_session_unless_told_otherwise(emulator, option, closed):
+    code = textwrap.dedent(f"""
+        import sys
+        import qmode_widgets as qmode
+        from qmode_widgets.emulator.launch import Emulator
+        from qmode_widgets.emulator.options import Options
+        backend = Emulator(sys.argv[1], sys.argv[2], 0, Options()).service.least_busy()
+        print(qmode.SessionController.open(backend{option}).id, flush=True)
+    """)
+    command = [sys.executable, "-c", code, emulator.url, emulator.token]
+    id_ = subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
+    session = Session.from_id(id_, emulator.service)
+    assert (session.details()["state"] == "closed") is closed
+    session.close()
+
+
+def test_a_noise_model_of_this_session_is_recognised(session, sampler, rotations):
+    assert session.noise_models == []

@@ -1,0 +1,102 @@
+"""Few requests, honest staleness, and no lost workload when the service stumbles."""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+import pytest
+
+import qmode_widgets as qmode
+from qmode_widgets.model.snapshot import JobState
+
+
+@pytest.fixture
+def batch(backend, emulator):
+    controller = qmode.BatchController.open(backend)
+    yield controller
+    controller.cancel_workload()
+
+
+def test_a_refresh_costs_two_requests_and_a_finished_job_is_not_asked_again(batch, sampler, rotations, emulator):
+    batch.submit(sampler(batch.mode), rotations(12), partitions=12)
+    assert batch.wait(60)
+    assert batch._ledger.wait_for(lambda: batch.usage.status == "final", 30)
+    batch._runtime.watcher.forget(batch._ledger)
+    before = batch._ledger.link.asked
+    batch.refresh()
+    assert batch._ledger.link.asked - before == 2
+
+
+def test_pending_jobs_cost_two_requests(batch, sampler, rotations, emulator):
+    emulator.faults.pause(queue=True)
+    batch.submit(sampler(batch.mode), rotations(12), partitions=12)
+    assert batch._ledger.wait_for(lambda: all(j.job_id for j in batch.jobs), 30)
+    batch.refresh()
+    batch._runtime.watcher.forget(batch._ledger)
+    before = batch._ledger.link.asked
+    batch.refresh()
+    assert batch._ledger.link.asked - before == 2
+
+
+def test_when_the_service_does_not_answer_the_view_says_so_and_recovers(batch, sampler, rotations, emulator):
+    emulator.faults.pause()
+    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    assert batch._ledger.wait_for(lambda: batch.jobs[0].state is JobState.RUNNING, 30)
+    emulator.faults.fail_requests(503, method="GET", path=f"/sessions/{batch.workload_id}", count=3)
+    assert batch._ledger.wait_for(lambda: batch.snapshot().problem is not None, 30)
+    assert batch.jobs[0].state is JobState.RUNNING
+    emulator.faults.clear()
+    assert batch.wait(60)
+    assert batch.snapshot().problem is None
+
+
+def test_watching_ends_when_everything_is_final(backend, sampler, rotations):
+    jobs = qmode.JobController.open(backend)
+    jobs.submit(sampler(backend), rotations(1), partitions=1)
+    assert jobs.wait(60)
+    assert jobs._ledger.wait_for(lambda: jobs.usage.status == "final", 30)
+    from qmode_widgets.control.watcher import pace
+
+    assert pace(jobs._ledger) is None
+
+
+def test_a_skewed_clock_is_measured(backend, emulator):
+    emulator.faults.skew_clock(3600)
+    batch = qmode.BatchController.open(backend)
+    assert batch._ledger.link.clock_offset == pytest.approx(3600, abs=1.5)
+    emulator.faults.clear()
+    batch.refresh()
+    assert batch._ledger.link.clock_offset == pytest.approx(0, abs=1.5)
+    batch.cancel_workload()
+
+
+def test_an_observer_hears_each_change_once_and_nothing_when_nothing_changes(batch, sampler, rotations):
+    heard = []
+    stop = batch.on_change(heard.append)
+    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    assert batch.wait(60)
+    batch.refresh()
+    assert heard[-1].jobs[0].state is JobState.DONE
+    for a, b in pairwise(heard):
+        assert a != b
+    batch._runtime.watcher.forget(batch._ledger)
+    batch.refresh()
+    quiet = len(heard)
+    batch.refresh()
+    assert len(heard) == quiet
+    stop()
+
+
+def test_an_interrupted_result_cancels_nothing(batch, sampler, rotations, emulator):
+    import _thread
+    import threading
+
+    emulator.faults.pause(queue=True)
+    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    assert batch._ledger.wait_for(lambda: batch.jobs[0].job_id is not None, 30)
+    threading.Timer(0.3, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        batch.result()
+    assert batch.jobs[0].state is JobState.QUEUED
+    with pytest.raises(TimeoutError, match="nothing was cancelled"):
+        batch.result(timeout=0.1)

@@ -1,0 +1,169 @@
+"""The messages, against what the page expects: fields and words of protocol.ts, and samples that vitest reads too."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from dataclasses import fields, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, get_args
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qmode_widgets.frontend import protocol
+from qmode_widgets.model.command import Action, Command, Outcome
+from qmode_widgets.model.snapshot import (
+    Event,
+    JobSnapshot,
+    JobState,
+    Limit,
+    Mode,
+    Ttl,
+    Usage,
+    WorkloadSnapshot,
+    WorkloadState,
+)
+
+JS = Path(__file__).parents[3] / "js"
+MIRROR = (JS / "core" / "protocol.ts").read_text(encoding="utf8")
+GOLDEN = JS / "test" / "golden.json"
+
+BEFORE = WorkloadSnapshot(
+    id="d2f0", mode="batch", backend="ibm_fez", state=WorkloadState.ACTIVE, accepting_jobs=True,
+    jobs=(
+        JobSnapshot("r:0.0", JobState.DONE, job_id="j0", partition=0, of=2, spans=((1.0, 2.5),), tags=("mine",),
+                    usage=Usage(8.2, "final", 8.0, "2 + …")),
+        JobSnapshot("r:1.0", JobState.QUEUED, job_id="j1", partition=1, of=2),
+    ),
+    ttl=Ttl(max_ttl=28800, max_deadline=1e9), events=(Event(1, 5.0, "info", "begun"),),
+    limits=(Limit("usage cap", "600 s", "kernel"),), seen_at=10.0,
+)  # fmt: skip
+AFTER = replace(
+    BEFORE,
+    accepting_jobs=False,
+    jobs=(
+        BEFORE.jobs[0],
+        replace(BEFORE.jobs[1], state=JobState.FAILED, reason="transient", reason_code=9707, superseded=True),
+        JobSnapshot("r:1.1", JobState.WAITING, partition=1, of=2, attempt=1),
+    ),
+    events=(*BEFORE.events, Event(2, 6.0, "warning", "partition 2 failed", "r:1.0")),
+)
+
+
+def interface(name: str) -> dict[str, str]:
+    body = re.search(rf"export interface {name} \{{(.*?)\n\}}", MIRROR, re.DOTALL)
+    assert body, f"protocol.ts has no interface {name}"
+    return dict(re.findall(r"^  (\w+)\??: (.*);$", body[1], re.MULTILINE))
+
+
+def words(name: str) -> set[str]:
+    union = re.search(rf"export type {name} =(.*?);", MIRROR, re.DOTALL)
+    assert union, f"protocol.ts has no type {name}"
+    return set(re.findall(r"'(\w+)'", union[1]))
+
+
+@pytest.mark.parametrize("kind", [WorkloadSnapshot, JobSnapshot, Usage, Ttl, Event, Limit])
+def test_the_mirror_has_the_fields_of(kind: type) -> None:
+    assert list(interface(kind.__name__)) == [f.name for f in fields(kind)]
+
+
+@pytest.mark.parametrize("kind", [WorkloadSnapshot, JobSnapshot, Usage, Ttl, Event, Limit])
+def test_the_mirror_knows_what_can_be_unknown_in(kind: type) -> None:
+    ours = {f.name for f in fields(kind) if "None" in str(f.type)}
+    assert {name for name, type_ in interface(kind.__name__).items() if "null" in type_} == ours
+
+
+@pytest.mark.parametrize("enum", [JobState, WorkloadState, Action])
+def test_the_mirror_knows_the_words_of(enum: type[StrEnum]) -> None:
+    assert words(enum.__name__) == set(enum)
+
+
+def test_the_mirror_speaks_our_number_and_modes() -> None:
+    assert f"export const PROTOCOL = {protocol.PROTOCOL};" in MIRROR
+    assert words("Mode") == set(get_args(Mode))
+
+
+def messages() -> dict[str, Any]:
+    return {
+        "hello": protocol.hello(version="0.1.0", process="p1", workloads=["d2f0"], problem=None),
+        "snapshot": protocol.snapshot(BEFORE, seq=1, now=100.0),
+        "patch": protocol.patch(BEFORE, AFTER, seq=2, now=101.0),
+        "after": protocol.snapshot(AFTER, seq=2, now=101.0),
+        "gone": protocol.gone("d2f0"),
+        "ack": protocol.ack(Outcome("c1", "failed", "409: the job is final")),
+    }
+
+
+def test_samples_are_the_ones_the_page_is_tested_with() -> None:
+    text = json.dumps(messages(), indent=1, ensure_ascii=False) + "\n"
+    if os.environ.get("QMODE_WRITE_GOLDEN"):
+        GOLDEN.write_text(text, encoding="utf8")
+    assert GOLDEN.read_text(encoding="utf8") == text, "run with QMODE_WRITE_GOLDEN=1 and read the difference"
+
+
+def test_a_patch_says_only_what_changed() -> None:
+    patch = protocol.patch(BEFORE, AFTER, seq=2, now=101.0)
+    assert patch is not None
+    assert patch["set"] == {"accepting_jobs": False}
+    assert patch["jobs"]["r:1.0"] == {"state": "failed", "reason": "transient", "reason_code": 9707, "superseded": True}
+    assert set(patch["jobs"]) == {"r:1.0", "r:1.1"}
+    assert patch["order"] == ["r:0.0", "r:1.0", "r:1.1"]
+    assert [e["id"] for e in patch["events"]] == [2]
+    assert protocol.patch(AFTER, replace(AFTER), seq=3, now=102.0) is None
+
+
+def test_what_is_not_finite_is_unknown() -> None:
+    state = replace(BEFORE, usage=Usage(estimated=float("inf")), ttl=Ttl(max_ttl=float("nan")))
+    text = json.dumps(protocol.snapshot(state, seq=1, now=1.0), allow_nan=False)
+    assert json.loads(text)["state"]["usage"]["estimated"] is None
+
+
+JOBS = st.lists(
+    st.builds(
+        JobSnapshot,
+        key=st.sampled_from("abcdef"), state=st.sampled_from(JobState), note=st.none() | st.text(max_size=3),
+        usage=st.builds(Usage, reported=st.none() | st.floats(0, 9)),
+    ),
+    max_size=6, unique_by=lambda job: job.key,
+).map(tuple)  # fmt: skip
+
+
+@given(JOBS, JOBS, st.sampled_from(WorkloadState))
+def test_a_patch_leads_from_one_state_to_the_other(old: Any, new: Any, state: WorkloadState) -> None:
+    before, after = replace(BEFORE, jobs=old), replace(BEFORE, jobs=new, state=state)
+    patch = protocol.patch(before, after, seq=2, now=1.0)
+    got, want = protocol.encode(before), protocol.encode(after)
+    if patch is not None:
+        got |= patch["set"]
+        by_key = {job["key"]: job for job in got["jobs"]}
+        merged = {key: {**by_key.get(key, {}), **change} for key, change in patch["jobs"].items()}
+        by_key |= merged
+        got["jobs"] = [by_key[key] for key in patch.get("order", [job["key"] for job in got["jobs"]])]
+    assert got == want
+
+
+def test_requests_are_read() -> None:
+    assert protocol.read({"kind": "attach"}) == "all"
+    assert protocol.read({"kind": "attach", "workload": "w"}) == "w"
+    request = {"kind": "command", "id": "1", "workload": "w", "action": "cancel", "target": "r:0.0", "new": 1}
+    assert protocol.read(request) == Command("1", "w", Action.CANCEL, "r:0.0")
+
+
+@pytest.mark.parametrize(
+    ("request_", "says"),
+    [
+        (None, "not NoneType"),
+        ({"kind": "dance"}, "unknown request 'dance'"),
+        ({"kind": "command", "id": "1", "workload": "w", "action": "explode"}, "unknown action 'explode'"),
+        ({"kind": "command", "id": 1, "workload": "w", "action": "cancel"}, "'id' must be a text"),
+        ({"kind": "command", "id": "1", "workload": "w" * 999, "action": "cancel"}, "'workload' must be"),
+        ({"kind": "command", "id": "1", "workload": "w", "action": "cancel", "target": []}, "'target' must be"),
+    ],
+)
+def test_a_bad_request_is_refused(request_: object, says: str) -> None:
+    with pytest.raises(ValueError, match=says):
+        protocol.read(request_)

@@ -1,0 +1,110 @@
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.providers.fake_provider import GenericBackendV2
+from qiskit_ibm_runtime.fake_provider import FakeFez
+
+from qmode_widgets.model.timing import NotIsaError, Timing, quick
+
+
+@pytest.fixture(scope="module")
+def timing():
+    return Timing.of(FakeFez())
+
+
+def test_what_a_backend_tells(timing):
+    assert timing.rep_delay == 250e-6
+    assert timing.rep_delay_range == (0.0, 500e-6)
+    assert timing.initialisation == pytest.approx(3 * 1584e-9)
+    assert timing.assumed == ()
+    assert timing.typical_layer() == pytest.approx((24e-9 + 24e-9 + 84e-9) / 6)
+
+
+def test_a_backend_without_rep_delay_says_what_is_assumed():
+    timing = Timing.of(GenericBackendV2(3, seed=1))
+    assert timing.rep_delay == 250e-6
+    assert "no default rep_delay" in timing.assumed[0]
+
+
+def test_static_circuits_are_timed_by_qiskit(timing):
+    circuit = QuantumCircuit(2, 1)
+    circuit.x(0)
+    circuit.cz(0, 1)
+    circuit.measure(0, 0)
+    length = timing.length(circuit)
+    assert length.seconds == pytest.approx(24e-9 + 84e-9 + 1560e-9)
+    assert length.stretched(3) == pytest.approx(3 * (24e-9 + 84e-9) + 1560e-9)
+    assert length.assumed == ()
+
+
+def test_control_flow_takes_the_longest_branch(timing):
+    circuit = QuantumCircuit(2, 1)
+    circuit.measure(0, 0)
+    with circuit.if_test((circuit.clbits[0], 1)) as otherwise:
+        circuit.x(1)
+    with otherwise:
+        circuit.x(1)
+        circuit.cz(0, 1)
+    length = timing.length(circuit)
+    assert length.seconds == pytest.approx(1560e-9 + 24e-9 + 84e-9)
+    assert "longest branch" in length.assumed[0]
+
+
+def test_loops(timing):
+    circuit = QuantumCircuit(1, 1)
+    with circuit.for_loop(range(5)):
+        circuit.x(0)
+    with circuit.while_loop((circuit.clbits[0], 1)):
+        circuit.measure(0, 0)
+    length = timing.length(circuit)
+    assert length.seconds == pytest.approx(5 * 24e-9 + 1560e-9)
+    assert "one round" in length.assumed[0]
+
+
+def test_boxes_delays_and_barriers(timing):
+    circuit = QuantumCircuit(2)
+    with circuit.box():
+        circuit.x(0)
+        circuit.delay(1, 0, "us")
+    circuit.delay(250, 1, "ns")
+    circuit.barrier()
+    circuit.delay(100, 0, "dt")
+    circuit.delay(Parameter("t"), 1)
+    length = timing.length(circuit)
+    assert length.seconds == pytest.approx(24e-9 + 1e-6 + 100 * 4e-9)
+    assert any("delay of unbound" in a for a in length.assumed)
+
+
+def test_parallel_work_is_not_added_up(timing):
+    circuit = QuantumCircuit(4, 2)
+    circuit.delay(2, 0, "us")
+    circuit.delay(3, 1, "us")
+    circuit.measure(2, 0)
+    assert timing.length(circuit).seconds == pytest.approx(3e-6)
+
+
+def test_not_isa(timing):
+    circuit = QuantumCircuit(2, 1)
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.h(0)
+    with pytest.raises(NotIsaError, match="'h' is not one of fake_fez's"):
+        timing.length(circuit)
+
+
+def test_walking_agrees_with_qiskit(timing):
+    from qmode_widgets.model.timing import _Walk
+
+    circuit = QuantumCircuit(4, 4)
+    for a, b in ((0, 1), (2, 3), (1, 2)):
+        circuit.sx(a)
+        circuit.cz(a, b)
+        circuit.rz(0.3, b)
+    circuit.barrier()
+    circuit.measure(range(4), range(4))
+    circuit.reset(2)
+    walked = _Walk(timing.target, timing.backend).block(circuit, range(4))
+    assert walked == pytest.approx(circuit.estimate_duration(timing.target))
+
+
+def test_quick_formula():
+    assert quick(1_000_000) == pytest.approx(352)

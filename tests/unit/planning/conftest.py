@@ -1,0 +1,56 @@
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_ibm_runtime.fake_provider import FakeFez
+
+
+@pytest.fixture(scope="session")
+def backend():
+    return FakeFez()
+
+
+@pytest.fixture(scope="session")
+def transpile(backend):
+    manager = generate_preset_pass_manager(1, backend, initial_layout=[0, 1], seed_transpiler=1)
+    return manager.run
+
+
+@pytest.fixture(scope="session")
+def sampled(transpile):
+    """Two qubits, one parameter, measured."""
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.rx(Parameter("x"), 0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    return transpile(circuit)
+
+
+@pytest.fixture(scope="session")
+def bell(transpile):
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    return transpile(circuit)
+
+
+@pytest.fixture(scope="session")
+def ansatz(transpile):
+    """Two qubits, two parameters, not measured."""
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.rx(Parameter("x"), 0)
+    circuit.cx(0, 1)
+    circuit.ry(Parameter("y"), 1)
+    return transpile(circuit)
+
+
+@pytest.fixture(scope="session")
+def observable(ansatz):
+    def laid_out(*labels):
+        return SparsePauliOp(list(labels)).apply_layout(ansatz.layout)
+
+    return laid_out
