@@ -122,7 +122,8 @@ def _memory(bell, total: int = 5000) -> Row:
 
         early = phase(total // 5)
         late = phase(total - total // 5)
-    return f"server memory after {total // 5} and {total} jobs, with a state file", f"{early:.0f}, {late:.0f} MB", "flat"
+    what = f"server memory after {total // 5} and {total} jobs, with a state file"
+    return what, f"{early:.0f}, {late:.0f} MB", "flat"
 
 
 def _scheduler() -> list[Row]:
