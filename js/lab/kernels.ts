@@ -1,5 +1,6 @@
 /** All running kernels, followed. One connection each, whatever the number of notebooks and consoles on it. */
 import type { KernelSpec, Session } from '@jupyterlab/services';
+import { tally } from '../core/facts';
 import type { Request, WorkloadSnapshot } from '../core/protocol';
 import { Wire } from './wire';
 
@@ -76,7 +77,7 @@ export class Kernels {
     const session = this.sessions.connectTo({ model, kernelConnectionOptions: { handleComms: false } });
     if (session.kernel === null) return session.dispose();
     const spec = this.specs.specs?.kernelspecs[session.kernel.name]?.display_name ?? session.kernel.name;
-    const wire = new Wire(session.kernel, () => this.seen(id));
+    const wire = new Wire(session.kernel, model.kernel?.execution_state === 'busy', () => this.seen(id));
     this.entries.set(id, { id, name, spec, wire, session, last: new Map() });
   }
 
@@ -101,7 +102,7 @@ export class Kernels {
 
   private orphan({ name }: Entry, states: WorkloadSnapshot[]): void {
     for (const state of states) {
-      const over = state.state === 'closed' || (state.mode === 'job' && state.jobs.every(job => job.finished !== null));
+      const over = state.state === 'closed' || (state.mode === 'job' && tally(state.jobs).finished);
       if (!over) this.orphans.set(state.id, { name, state, since: Date.now() / 1000 });
     }
   }

@@ -4,9 +4,12 @@ import { useEffect, useState } from 'preact/hooks';
 import { ago, useNow } from '../core/clock';
 import { shortId } from '../core/facts';
 import { Frame } from '../core/mount';
+import type { Workload } from '../core/store';
 import { WorkloadView } from '../core/views/workload';
 import type { Follow, Kernels, Orphan } from './kernels';
 import css from './panel.css';
+
+const PAST = 2;              // closed workloads that stay in sight; older ones fold away
 
 /** The sidebar: the workloads of all running kernels. */
 export class Panel extends Widget {
@@ -52,11 +55,16 @@ function Workloads({ kernels }: { kernels: Kernels }) {
 
 function KernelGroup({ follow: { name, spec, wire } }: { follow: Follow }) {
   const { store } = wire;
+  const all = [...store.workloads];
+  const open = all.filter(([, { state }]) => state.state !== 'closed');
+  const past = all.filter(([, { state }]) => state.state === 'closed').reverse();
+  const card = ([id, workload]: [string, Workload]) => <WorkloadView key={id} store={store} workload={workload} card />;
   return (
     <section aria-label={name}>
       <h3 class="qm-kernel" title={name}>{name.split('/').at(-1)} · {spec}{wire.busy && <span class="qm-dim"> (busy)</span>}</h3>
       {store.problem !== null && <div class="qm-card" role="alert">{store.problem}</div>}
-      {[...store.workloads].map(([id, workload]) => <WorkloadView key={id} store={store} workload={workload} card />)}
+      {[...open, ...past.slice(0, PAST)].map(card)}
+      {past.length > PAST && <details><summary class="qm-kernel">{past.length - PAST} more closed</summary>{past.slice(PAST).map(card)}</details>}
     </section>
   );
 }

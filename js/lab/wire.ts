@@ -12,18 +12,16 @@ const REQUEST = 'qmode_request';
 
 export class Wire {
   readonly store: Store;
-  /** The kernel runs a cell. */
-  busy = false;
   private found = false;
   private process = '';
 
-  constructor(private readonly kernel: Kernel.IKernelConnection, private readonly changed: () => void) {
+  /** `busy`: whether the kernel runs a cell, kept up to date. */
+  constructor(private readonly kernel: Kernel.IKernelConnection, public busy: boolean, private readonly changed: () => void) {
     this.store = new Store(request => this.send(request));
     this.store.subscribe(changed);
     kernel.iopubMessage.connect(this.onIopub);
     kernel.statusChanged.connect(this.onStatus);
     kernel.connectionStatusChanged.connect(this.onConnection);
-    this.busy = kernel.status === 'busy';
     void this.discover();
   }
 
@@ -75,7 +73,10 @@ export class Wire {
       }
       this.process = session;
     }
-    if (type === 'status') this.onState((message.content as { execution_state?: string }).execution_state);
+    // Only a cell makes a kernel busy to a user; our own requests have states too.
+    if (type === 'status' && message.parent_header.msg_type === 'execute_request') {
+      this.setBusy((message.content as { execution_state?: string }).execution_state === 'busy');
+    }
     if (type !== 'comm_msg') return;
     const { comm_id: id, data } = message.content as { comm_id?: string; data?: unknown };
     if (id !== BEACON) return;
@@ -84,20 +85,19 @@ export class Wire {
   };
 
   private readonly onStatus = (_: unknown, status: Kernel.Status): void => {
-    if (status === 'restarting' || status === 'autorestarting' || status === 'dead') this.forget();
-    this.onState(status);
+    if (status !== 'restarting' && status !== 'autorestarting' && status !== 'dead') return;
+    this.forget();
+    this.setBusy(false);
   };
 
   private readonly onConnection = (_: unknown, status: Kernel.ConnectionStatus): void => {
     if (this.found) this.store.connected(status === 'connected');
   };
 
-  private onState(state: string | undefined): void {
-    if (state !== 'busy' && state !== 'idle') return;
-    if (this.busy !== (state === 'busy')) {
-      this.busy = state === 'busy';
-      this.changed();
-    }
+  private setBusy(busy: boolean): void {
+    if (this.busy === busy) return;
+    this.busy = busy;
+    this.changed();
   }
 
   private forget(): void {

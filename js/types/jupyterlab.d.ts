@@ -64,6 +64,7 @@ declare module '@jupyterlab/services' {
     interface IMessage {
       readonly content: unknown;
       readonly header: { readonly msg_type: string; readonly session: string };
+      readonly parent_header: { readonly msg_type?: string };
     }
     function createMessage(options: {
       msgType: string; channel: 'control'; username: string; session: string; content: object;
@@ -99,7 +100,7 @@ declare module '@jupyterlab/services' {
       readonly path: string;
       readonly name: string;
       readonly type: string;
-      readonly kernel: { readonly id: string; readonly name: string } | null;
+      readonly kernel: { readonly id: string; readonly name: string; readonly execution_state?: string } | null;
     }
     interface ISessionConnection {
       readonly kernel: Kernel.IKernelConnection | null;

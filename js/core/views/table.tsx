@@ -21,7 +21,10 @@ interface Props {
   marked: string | null;
 }
 
-/** A row per partition; scrolls by itself, virtually when there are many. */
+/**
+ * A row per partition; scrolls by itself, virtually when there are many. Roles are spelt out: the sidebar lays rows out as a grid,
+ * and a table that is displayed otherwise loses its meaning to screen readers.
+ */
 export function JobTable({ jobs, offset, marked }: Props) {
   const box = useRef<HTMLDivElement>(null);
   const [view, setView] = useState({ top: 0, height: 480, row: 30 });
@@ -47,12 +50,12 @@ export function JobTable({ jobs, offset, marked }: Props) {
   const runs = runsOf(jobs);
   return (
     <div class="qm-scroll" ref={box} onScroll={virtual ? measure : undefined} tabIndex={0} role="region" aria-label="Jobs, scrollable">
-      <table class="qm-table" aria-rowcount={jobs.length + 1}>
+      <table class="qm-table" role="table" aria-rowcount={jobs.length + 1}>
         <thead>
-          <tr aria-rowindex={1}>
-            <th class="qm-c-n" scope="col">#</th><th class="qm-c-pubs" scope="col">PUBs</th><th class="qm-c-state" scope="col">State</th>
-            <th class="qm-c-job" scope="col">Job</th><th class="qm-c-usage qm-r" scope="col">Usage</th>
-            <th class="qm-c-time qm-r" scope="col">Time</th><th class="qm-c-act" scope="col"><span class="qm-hidden">Action</span></th>
+          <tr role="row" aria-rowindex={1}>
+            <th role="columnheader" class="qm-c-n" scope="col">#</th><th role="columnheader" class="qm-c-pubs" scope="col">PUBs</th><th role="columnheader" class="qm-c-state" scope="col">State</th>
+            <th role="columnheader" class="qm-c-job" scope="col">Job</th><th role="columnheader" class="qm-c-usage qm-r" scope="col">Usage</th>
+            <th role="columnheader" class="qm-c-time qm-r" scope="col">Time</th><th role="columnheader" class="qm-c-act" scope="col"><span class="qm-hidden">Action</span></th>
           </tr>
         </thead>
         <tbody>
@@ -73,17 +76,17 @@ function Row({ job, offset, runs, index, marked }: { job: JobSnapshot; offset: n
   const button = action === null ? undefined : ACTIONS[action];
   const said = job.service_status === null ? '' : `The service says: ${job.service_status}`;
   return (
-    <tr data-key={job.key} data-state={job.state} aria-rowindex={index} class={marked ? 'qm-marked' : undefined}>
-      <td class="qm-c-n qm-num">{jobNumber(job, runs)}</td>
-      <td class="qm-c-pubs qm-num" title={[job.pubs, job.group, job.program, ...job.tags].filter(Boolean).join(' · ')}>
+    <tr role="row" data-key={job.key} data-state={job.state} aria-rowindex={index} class={marked ? 'qm-marked' : undefined}>
+      <td role="cell" class="qm-c-n qm-num">{jobNumber(job, runs)}</td>
+      <td role="cell" class="qm-c-pubs qm-num" title={[job.pubs, job.group, job.program, ...job.tags].filter(Boolean).join(' · ')}>
         {job.pubs !== null && <span class="qm-pubs-word">PUBs </span>}{job.pubs ?? (job.group === null ? '–' : <span class="qm-dim">{job.group}</span>)}</td>
-      <td class="qm-c-state" title={[said, reason].filter(Boolean).join('\n')}>
+      <td role="cell" class="qm-c-state" title={[said, reason].filter(Boolean).join('\n')}>
         <span class={`qm-tone-${tone}`}><span class="qm-shape" aria-hidden="true">{shape}</span> {word}</span>
         {reason !== '' && <span class="qm-reason"> {reason}</span>}</td>
-      <td class="qm-c-job">{job.job_id === null ? <span class="qm-dim">–</span> : <code title={job.job_id}>{shortId(job.job_id)}</code>}</td>
-      <td class="qm-c-usage qm-r qm-num"><RowUsage job={job} /></td>
-      <td class="qm-c-time qm-r qm-num"><Elapsed job={job} offset={offset} /></td>
-      <td class="qm-c-act qm-r">{action !== null && button !== undefined && (
+      <td role="cell" class="qm-c-job">{job.job_id === null ? <span class="qm-dim">–</span> : <code title={job.job_id}>{shortId(job.job_id)}</code>}</td>
+      <td role="cell" class="qm-c-usage qm-r qm-num"><RowUsage job={job} /></td>
+      <td role="cell" class="qm-c-time qm-r qm-num"><Elapsed job={job} offset={offset} /></td>
+      <td role="cell" class="qm-c-act qm-r">{action !== null && button !== undefined && (
         <ActionButton key={action} action={action} target={job.key} kind={button.kind} name={`${button.label} ${jobName(job, runs)}`}>{button.label}</ActionButton>)}
         {job.job_id !== null && action === null && <Copy text={job.job_id} />}</td>
     </tr>
