@@ -15,9 +15,12 @@ if TYPE_CHECKING:
 
 # Okabe and Ito's colours: told apart on light and dark ground, and by colour-blind eyes; each phase has its own row
 # height and hatching besides.
-_COLOURS = {"waiting": "#999999", "preparing": "#56B4E9", "on the QPU": "#0072B2", "failed": "#D55E00"}
-_HATCH = {"waiting": "", "preparing": "/", "on the QPU": "", "failed": "x"}
-_WIDTH = {"waiting": 0.15, "preparing": 0.5, "on the QPU": 0.8, "failed": 0.5}
+_COLOURS = {
+    "waiting": "#999999", "idle, billed": "#E69F00", "preparing": "#56B4E9", "on the QPU": "#0072B2",
+    "failed": "#D55E00",
+}  # fmt: skip
+_HATCH = {"waiting": "", "idle, billed": "\\", "preparing": "/", "on the QPU": "", "failed": "x"}
+_WIDTH = {"waiting": 0.15, "idle, billed": 0.5, "preparing": 0.5, "on the QPU": 0.8, "failed": 0.5}
 
 
 def lend() -> None:
@@ -44,23 +47,27 @@ def plan_figure(plan: Plan) -> go.Figure:
     from plotly.subplots import make_subplots
 
     lines = timelines(plan)
-    titles = [f"{t.mode.capitalize()}{' ✓ advised' if t.advised else ''}: {t.caption}" for t in lines]
+    titles = [f"{t.mode.capitalize()}{' ✓ advised' * t.advised}" for t in lines]
     figure = make_subplots(rows=len(lines), shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.09)
     end = max((t.end for t in lines), default=0.0)
+    named: set[str] = set()                                  # phases that have their entry in the legend
+    lanes = plan.conditions.lanes
     for row, line in enumerate(lines, start=1):
-        _draw(figure, line, row, first=row == 1)
-        if not line.complete:
-            figure.add_annotation(
-                text="the first jobs only", x=1, y=0, xref="x domain", yref="y domain", showarrow=False, row=row, col=1
-            )
-    figure.update_xaxes(range=[0, end * 1.02 or 1])
+        _draw(figure, line, row, named)
+        text = line.caption.replace(", ", "<br>") + ("" if line.complete else "<br>(the first jobs only)")
+        figure.add_annotation(
+            text=text, x=line.end, y=(lanes + 1) / 2, xanchor="left", xshift=8, align="left", showarrow=False, row=row,
+            col=1,
+        )  # fmt: skip
+    figure.update_xaxes(range=[0, end * 1.3 or 1])           # room for the numbers at the end
     figure.update_xaxes(title="seconds from submission", row=len(lines))
-    figure.update_yaxes(title="lane", dtick=1, range=[plan.conditions.lanes + 0.6, -0.6])
+    names = ["queue", *map(str, range(1, lanes + 1))]
+    figure.update_yaxes(title="lane", tickvals=list(range(lanes + 1)), ticktext=names, range=[lanes + 0.6, -0.6])
     _layout(figure, barmode="overlay", height=170 * len(lines) + 90, legend={"orientation": "h", "y": -0.12})
     return figure
 
 
-def _draw(figure: go.Figure, line: Timeline, row: int, *, first: bool) -> None:
+def _draw(figure: go.Figure, line: Timeline, row: int, named: set[str]) -> None:
     import plotly.graph_objects as go
 
     for phase, colour in _COLOURS.items():
@@ -74,14 +81,16 @@ def _draw(figure: go.Figure, line: Timeline, row: int, *, first: bool) -> None:
                 width=_WIDTH[phase],
                 name=phase,
                 legendgroup=phase,
-                showlegend=first and any(s.phase == phase for s in line.stretches),
-                marker={"color": colour, "pattern": {"shape": _HATCH[phase]}},
+                showlegend=bool(found) and phase not in named,
+                marker={"color": colour, "pattern": {"shape": _HATCH[phase]}, "line": {"width": 0}},
                 hovertext=[f"job {s.job}, iteration {s.iteration}: {phase} for {s.length:,.1f} s" for s in found],
                 hoverinfo="text",
             ),
             row=row,
             col=1,
         )
+        if found:
+            named.add(phase)
 
 
 def comparison_figure(results: Mapping[str, Any]) -> go.Figure:

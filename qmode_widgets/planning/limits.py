@@ -88,8 +88,8 @@ def check_limits(
 
 
 def is_open_plan(plan: str | None) -> bool:
-    """Whether a plan's name means the Open Plan."""
-    return plan is not None and plan.strip().lower().removesuffix("plan").strip() == "open"
+    """Whether a plan's name means the Open Plan: "open", "Open Plan"."""
+    return plan is not None and plan.strip().lower().removesuffix("plan").rstrip(" -_") == "open"
 
 
 def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) -> Iterable[Finding]:

@@ -8,6 +8,7 @@ from typing import Any, Literal
 
 from ..model.partition import Partition, check
 from ..model.snapshot import Mode
+from .account import Account, account
 from .advice import Advice, Facts, Reason, advise
 from .forecast import Conditions, Forecast, compare_modes, conditions
 from .limits import Finding, check_limits, is_open_plan
@@ -169,24 +170,25 @@ def plan(
     price_per_minute: float | None = None,
     **given: Any,
 ) -> Plan:
-    """Plan a workload: usage, partitions, the three modes forecast, advice, limits. Sends nothing.
+    """Plan a workload: usage, partitions, the three modes forecast, advice, limits. Submits nothing.
 
     Args:
         pubs: as the primitive takes them; of one iteration, if there are several.
-        backend: the one the circuits were transpiled for. An `IBMBackend` is asked once for its pending jobs.
+        backend: the one the circuits were transpiled for. An `IBMBackend` is asked for its pending jobs, its instance
+            for the usage it has left; nothing else is sent.
         primitive: a name or the user's primitive object.
         options: options object or dict; the primitive's own if left out.
         shots: for PUBs that name none.
         iterative: each step needs the results of the last; a number says how many steps.
         inputs_ready: all inputs are known at the outset.
         exclusive: nobody else may use the QPU in between.
-        instance_plan: the plan's name, such as "open" or "pay-as-you-go".
+        instance_plan: the plan's name, such as "open" or "pay-as-you-go", instead of the account's own.
         precision: for estimator PUBs that name none.
         partitions: "auto", a number of jobs, or partitions.
         classical: seconds of the user's own work between iterations.
         noise_model: how PEA and PEC get theirs; read from the options if left out.
         queue_wait: seconds in the queue, instead of the backend's pending jobs.
-        usage_left: seconds the instance may still use.
+        usage_left: seconds the instance may still use, instead of what it says.
         price_per_minute: of QPU usage; without it nothing is said about money.
         given: other `Conditions`: lanes, preparation, max_ttl, interactive_ttl, per_minute, ….
 
@@ -196,6 +198,9 @@ def plan(
     listed = tuple(pubs) if not hasattr(pubs, "shots") else (pubs,)
     work = analyse(listed, backend, settings(primitive, options), shots, precision)
     cuts = _partitions(work, partitions, given.get("lanes", Conditions().lanes))
+    own = account(backend) if instance_plan is None or usage_left is None else Account()
+    instance_plan = own.plan if instance_plan is None else instance_plan
+    usage_left = own.left if usage_left is None else usage_left
     iterations = _iterations(iterative)
     between = (EXAMPLE_CLASSICAL if classical is None else classical) if iterations > 1 else 0.0
     jobs = [job_usage(work, shares(work, p)) for p in cuts]

@@ -11,8 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.partition import Partition, Piece
+from .account import Account, account
 from .advice import Facts
 from .forecast import conditions
+from .limits import is_open_plan
 from .plan import Plan, assemble, open_mode
 from .settings import settings
 from .usage import job_usage
@@ -150,11 +152,14 @@ def compare(
     primitives = {label: _configured(primitive, backend, options) for label, options in grid.items()}
     works = [analyse(pubs, backend, settings(p)) for p in primitives.values()]
     merged = _merged(works)
+    own = account(backend) if instance_plan is None or usage_left is None else Account()
+    instance_plan = own.plan if instance_plan is None else instance_plan
+    usage_left = own.left if usage_left is None else usage_left
     size = len(works[0].items)
     cuts = [Partition(tuple(Piece(n * size + i) for i in range(size))) for n in range(len(works))]
     jobs = [job_usage(w, [(item, 1.0) for item in w.items]) for w in works]
     facts = Facts(tuple(u.expected for u in jobs), pubs=size, comparison=True, divisible=False,
-                  open_plan=(instance_plan or "").lower().startswith("open"))  # fmt: skip
+                  open_plan=is_open_plan(instance_plan))  # fmt: skip
     plan = assemble(
         merged, cuts, jobs, facts, conditions(backend, queue_wait), instance_plan=instance_plan,
         usage_left=usage_left, price_per_minute=price_per_minute, labels=tuple(grid), pubs=tuple(pubs),

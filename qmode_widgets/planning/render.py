@@ -30,6 +30,7 @@ font-variant-numeric:tabular-nums;max-width:1200px;container-type:inline-size}
 .qmode-plan .mode{border:1px solid var(--q-line);border-radius:4px;padding:8px 10px}
 .qmode-plan .mode.advised{border:2px solid var(--q-brand);padding:7px 9px}
 .qmode-plan .mode b{font-size:1.1em}.qmode-plan .mode .mark{color:var(--q-brand);float:right}
+.qmode-plan .mode .mark.dim{color:var(--q-dim)}
 .qmode-plan dl{display:grid;grid-template-columns:auto 1fr;gap:0 10px;margin:6px 0 0}
 .qmode-plan dt{color:var(--q-dim)}.qmode-plan dd{margin:0;text-align:right}
 .qmode-plan .strip{display:flex;gap:2px;height:16px;margin:4px 0}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -11,12 +12,12 @@ from .forecast import MODES, Bar
 if TYPE_CHECKING:
     from .plan import Plan
 
-Phase = Literal["waiting", "preparing", "on the QPU", "failed"]
+Phase = Literal["waiting", "preparing", "on the QPU", "failed", "idle, billed"]
 
 
 @dataclass(frozen=True, slots=True)
 class Stretch:
-    """One phase of one job: from `start` for `length` seconds, in a lane (from 1) of a mode's time line."""
+    """One phase of one job: from `start` for `length` seconds, in a lane (from 1; 0 is the queue) of a time line."""
 
     job: int
     iteration: int
@@ -44,6 +45,8 @@ def timelines(plan: Plan) -> list[Timeline]:
     for mode in MODES:
         course = plan.forecasts[mode]
         stretches = tuple(s for bar in course.bars for s in _stretches(bar))
+        if mode == "session":
+            stretches += tuple(_idle(course.bars, plan.conditions.interactive_ttl))
         end = max((s.start + s.length for s in stretches), default=0.0)
         caption = f"≈ {course.usage:,.0f} s of usage"
         if course.idle:
@@ -69,3 +72,17 @@ def _stretches(bar: Bar) -> list[Stretch]:
         for phase, a, b in marks
         if a is not None and b is not None and b > a
     ]
+
+
+def _idle(bars: Sequence[Bar], ttl: float) -> list[Stretch]:
+    """Where a session waits for its next job, as long as its interactive TTL allows: it is billed for that."""
+    out: list[Stretch] = []
+    busy_until: float | None = None
+    for bar in sorted(bars, key=lambda b: b.submitted):
+        if bar.ended is None:
+            continue
+        if busy_until is not None and bar.submitted > busy_until:
+            length = min(bar.submitted - busy_until, ttl)
+            out.append(Stretch(bar.job, bar.iteration, 0, "idle, billed", busy_until, length))
+        busy_until = max(bar.ended, busy_until or 0.0)
+    return out

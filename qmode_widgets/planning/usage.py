@@ -133,9 +133,11 @@ def fraction(item: PubWork, piece: Piece) -> float:
 
 def pub_usage(work: Work, item: PubWork, part: float = 1.0) -> PubUsage:
     """One PUB's share, or a part of it."""
+    if part == 1.0 and (known := work.usage.get(item.index)) is not None:
+        return known
     count = item.executions * part
     expected = (work.per_execution + item.length) * count.expected
-    return PubUsage(
+    usage = PubUsage(
         item.index,
         (work.rep_delay + item.length) * count.low,
         expected,
@@ -144,6 +146,9 @@ def pub_usage(work: Work, item: PubWork, part: float = 1.0) -> PubUsage:
         count.expected,
         item.length,
     )
+    if part == 1.0:
+        work.usage[item.index] = usage
+    return usage
 
 
 def high_execution(work: Work, length: float) -> float:

@@ -9,12 +9,15 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from ..model.merge import parameter_shape
 from ..model.timing import Length, NotIsaError, Timing
 from .grouping import Bases
 from .settings import DEFAULT_PRECISION, DEFAULT_SHOTS, LEARN_BASES, TREX_RANDOMIZATIONS, TREX_SHOTS, Settings
+
+if TYPE_CHECKING:
+    from .usage import PubUsage
 
 CONTROL_INSTRUCTIONS = {                           # weights of the validation service [guide: job limits]
     "rz": 1, "delay": 1, "sx": 2, "x": 2, "cx": 5, "cz": 5, "ecr": 5, "measure": 10, "reset": 17,
@@ -75,6 +78,11 @@ class PubWork:
     payload: float = 0.0                           # bytes of parameter values
     overhead: float = 1.0                          # sampling overhead (PEC) that `executions` holds
 
+    def at(self, index: int) -> PubWork:
+        """The same work as another PUB of the list."""
+        return PubWork(index, self.facts, self.configurations, self.shots, self.executions, self.length, self.shape,
+                       self.sets, self.payload, self.overhead)  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Learning:
@@ -97,6 +105,7 @@ class Work:
     rep_delay: float
     assumed: tuple[str, ...]
     circuits: dict[int, CircuitFacts] = field(default_factory=dict)
+    usage: dict[int, PubUsage] = field(default_factory=dict)      # of whole PUBs, worked out once
 
     @property
     def per_execution(self) -> float:
@@ -189,6 +198,7 @@ class _Reader:
         self.precision = precision
         self.bases = Bases()
         self.assumed: list[str] = []
+        self.bare: dict[tuple[int, Any], tuple[Any, PubWork]] = {}     # circuits without parameters, by their shots
         kind = work.settings.kind
         self._read = {"sampler": self._sampler, "estimator": self._estimator, "executor": self._program,
                       "noise-learner": self._layer}[kind]  # fmt: skip
@@ -212,6 +222,9 @@ class _Reader:
     def _sampler(self, index: int, pub: Any) -> tuple[Any, PubWork]:
         from qiskit.primitives.containers.sampler_pub import SamplerPub
 
+        key = _bare(pub)
+        if key is not None and (known := self.bare.get(key)) is not None:
+            return known[0], known[1].at(index)
         coerced = SamplerPub.coerce(pub, self.shots)
         settings = self.work.settings
         shots = coerced.shots or settings.shots or DEFAULT_SHOTS
@@ -221,7 +234,7 @@ class _Reader:
             raise PubError(index, "the circuit measures nothing: add measurements, a sampler returns only those")
         size = coerced.size
         values = coerced.parameter_values
-        return coerced, PubWork(
+        item = PubWork(
             index,
             (facts,),
             size,
@@ -232,6 +245,9 @@ class _Reader:
             size,
             8.0 * size * values.num_parameters,
         )
+        if key is not None:
+            self.bare[key] = coerced, item
+        return coerced, item
 
     def _estimator(self, index: int, pub: Any) -> tuple[Any, PubWork]:
         from qiskit.primitives.containers.estimator_pub import EstimatorPub
@@ -312,3 +328,13 @@ class _Reader:
             one = each * s.learn_shots
             counts = Executions(min(1, most) * one, min(TYPICAL_LAYERS, most) * one, most * one)
         return layer, PubWork(index, (), each, float(s.learn_shots), counts, self.work.layer_length())
+
+
+def _bare(pub: Any) -> tuple[int, Any] | None:
+    """What tells a sampler PUB without parameter values from others: its circuit, by identity, and its shots."""
+    if not isinstance(pub, tuple):
+        return (id(pub), None) if hasattr(pub, "count_ops") else None
+    if len(pub) == 1 or (1 < len(pub) < 4 and pub[1] is None):
+        shots = pub[2] if len(pub) == 3 else None
+        return (id(pub[0]), shots) if shots is None or type(shots) is int else None
+    return None

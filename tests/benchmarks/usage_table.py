@@ -1,4 +1,4 @@
-"""Ours beside what was billed: rebuilds the published rows from their own fields and makes the README's table.
+"""Ours beside what was billed: rebuilds the published rows from their own fields and makes the README's tables.
 
     python tests/benchmarks/usage_table.py            # print the table
     python tests/benchmarks/usage_table.py --write    # put it into qmode_widgets/planning/README.md
@@ -23,11 +23,13 @@ ROOT = Path(__file__).parents[2]
 DATA = ROOT / "tests" / "data" / "usage_published.json"
 README = ROOT / "qmode_widgets" / "planning" / "README.md"
 BEGIN, END = "<!-- usage table: begin -->", "<!-- usage table: end -->"
+OTHERS_BEGIN, OTHERS_END = "<!-- other rows: begin -->", "<!-- other rows: end -->"
 
 # The durations of the same QPU where the client ships them, else of the nearest of its family.
 FAMILY = {"torino": FakeTorino, "fez": FakeFez, "marrakesh": FakeMarrakesh, "brisbane": FakeBrisbane,
           "kingston": FakeMarrakesh, "aachen": FakeMarrakesh, "heron": FakeMarrakesh,
-          "eagle": FakeBrisbane}  # fmt: skip
+          "phoenix": FakeMarrakesh, "nighthawk": FakeMarrakesh, "eagle": FakeBrisbane}  # fmt: skip
+REP_DELAYS = {"phoenix": 1e-6}                     # of backends whose default is not 250 µs, as the rows themselves say
 
 WHY = {                                            # misses, by the source's last words: what the row does not say
     "fit, E=34": "a regression's line at E = 34, billed 171 µs an execution, under the rep_delay: its executions must "
@@ -68,20 +70,21 @@ def backend(name: str) -> Any:
 
 def family(row: dict[str, Any]) -> str | None:
     text = (row["backend"] or "").lower()
-    if "heron" not in text and "eagle" not in text:
-        return None
-    return next(name for name in FAMILY if name in text)
+    return next((name for name in FAMILY if name in text), None)
 
 
 def rebuildable(row: dict[str, Any]) -> bool:
     """Measured usage of jobs on a Heron or Eagle, with a number of executions. A session is billed by the clock."""
+    return row["kind"] == "measured" and countable(row) and family(row) not in (None, "phoenix", "nighthawk")
+
+
+def countable(row: dict[str, Any]) -> bool:
+    """It says how many executions were billed how many seconds, of jobs."""
     return (
-        row["kind"] == "measured"
-        and row["row_type"] == "workload"
-        and row["mode"] != "session"
+        row["row_type"] == "workload"
+        and row["mode"] in ("job", "batch")
         and row["executions"] is not None
         and row["usage_seconds"] is not None
-        and family(row) is not None
     )
 
 
@@ -93,10 +96,11 @@ def numbers(text: str, pattern: str) -> float | None:
     return sum(found) / len(found)
 
 
-def rebuild(row: dict[str, Any], on: str | None = None) -> Row:
+def rebuild(row: dict[str, Any]) -> Row:
     """Ours, from the row's executions, learning, jobs, and the depth, delays and rep_delay that it states."""
     text = f"{row['workload']} | {row['note']}"
-    device = backend(on or family(row) or "heron")
+    name = family(row) or "heron"
+    device = backend(name)
     depth = numbers(text, r"depth ~?([\d,]+)(?:-([\d,]+))?")
     delay = numbers(text, r"(\d+)(?:-(\d+))? us delays") or 0.0
     rep_delay = numbers(row["options"] or "", r"rep_delay (\d+) us")
@@ -107,7 +111,7 @@ def rebuild(row: dict[str, Any], on: str | None = None) -> Row:
         learning_executions=row["learning_executions"] or 0,
         jobs=row["jobs"] or 1,
         length=(depth or 0) * timing.typical_layer() + timing.measure + delay * 1e-6,
-        rep_delay=None if rep_delay is None else rep_delay * 1e-6,
+        rep_delay=REP_DELAYS.get(name) if rep_delay is None else rep_delay * 1e-6,
         primitive="estimator" if "Estimator" in (row["primitive"] or "") else "sampler",
     )
     billed = row["usage_seconds"]
@@ -119,6 +123,12 @@ def rows() -> list[Row]:
     return [rebuild(row) for row in json.loads(DATA.read_text()) if rebuildable(row)]
 
 
+def others() -> list[Row]:
+    """What is stated rounded in tutorials, or comes from other processors: shown, not counted."""
+    found = json.loads(DATA.read_text())
+    return [rebuild(row) for row in found if countable(row) and not rebuildable(row)]
+
+
 def why(row: Row) -> str:
     text = f"{row.data['source']} | {row.data['note']}"
     if (row.close and row.inside) or row.ratio == 1:
@@ -126,20 +136,29 @@ def why(row: Row) -> str:
     return next((reason for key, reason in WHY.items() if key in text), "not explained")
 
 
+HEAD = [
+    "| workload | QPU | executions + learning | jobs | billed s | ours s (low–high) | ratio | |",
+    "|---|---|---:|---:|---:|---:|---:|---|",
+]
+
+
+def line(r: Row, remark: str) -> str:
+    billed = "–".join(f"{b:g}" for b in dict.fromkeys(r.billed))
+    learned = f" + {r.data['learning_executions']:,}" if r.data["learning_executions"] else ""
+    name = f"{r.data['workload']} ({r.data['options'] or 'defaults'})".replace("|", "/")
+    device = (r.data["backend"] or "not said").replace("ibm_", "")
+    return (
+        f"| {name} | {device} | {r.data['executions']:,}{learned} | {r.data['jobs']} | {billed} | "
+        f"{r.ours.expected:.1f} ({r.ours.low:.0f}–{r.ours.high:.0f}) | {r.ratio:.2f} | {remark} |"
+    )
+
+
 def table(found: list[Row]) -> str:
-    lines = ["| workload | QPU | executions + learning | jobs | billed s | ours s (low–high) | ratio | |",
-             "|---|---|---:|---:|---:|---:|---:|---|"]  # fmt: skip
+    """The rows that count, and how many are close and inside."""
+    lines = [*HEAD]
     for r in found:
-        billed = "–".join(f"{b:g}" for b in dict.fromkeys(r.billed))
         mark = "" if r.close and r.inside else "✗ " + ("" if r.inside else "outside; ")
-        learned = f" + {r.data['learning_executions']:,}" if r.data["learning_executions"] else ""
-        name = r.data["workload"].replace("|", "/")
-        device = (r.data["backend"] or "").replace("ibm_", "")
-        lines.append(
-            f"| {name} ({r.data['options'] or 'defaults'}) | {device} | {r.data['executions']:,}{learned} | "
-            f"{r.data['jobs']} | {billed} | {r.ours.expected:.1f} ({r.ours.low:.0f}–{r.ours.high:.0f}) | "
-            f"{r.ratio:.2f} | {mark}{why(r)} |"
-        )
+        lines.append(line(r, mark + why(r)))
     near, held = sum(r.close for r in found), sum(r.inside for r in found)
     lines.append("")
     lines.append(
@@ -149,14 +168,24 @@ def table(found: list[Row]) -> str:
     return "\n".join(lines)
 
 
+def other_table(found: list[Row]) -> str:
+    """The rows that do not count."""
+    return "\n".join([*HEAD, *(line(r, "" if r.close else "✗") for r in found)])
+
+
+def put(text: str, begin: str, end: str, content: str) -> str:
+    before, rest = text.split(begin)
+    _, after = rest.split(end)
+    return f"{before}{begin}\n{content}\n{end}{after}"
+
+
 def main() -> None:
-    text = table(rows())
+    counted, shown = table(rows()), other_table(others())
     if "--write" not in sys.argv:
-        print(text)
+        print(counted, shown, sep="\n\n")
         return
-    before, rest = README.read_text().split(BEGIN)
-    _, after = rest.split(END)
-    README.write_text(f"{before}{BEGIN}\n{text}\n{END}{after}")
+    text = put(README.read_text(), BEGIN, END, counted)
+    README.write_text(put(text, OTHERS_BEGIN, OTHERS_END, shown))
 
 
 if __name__ == "__main__":

@@ -174,11 +174,18 @@ def test_to_dict_is_json(backend, sweep):
 def test_figure_has_one_time_line_a_mode_on_a_common_axis(backend, sweep):
     figure = plan(sweep, backend, queue_wait=100).figure()
     captions = [a.text for a in figure.layout.annotations]
-    assert [c.split(":")[0] for c in captions] == ["Job", "Batch ✓ advised", "Session"]
-    assert all("s of usage" in c for c in captions)
+    assert captions[:3] == ["Job", "Batch ✓ advised", "Session"]
+    assert all("s of usage" in c for c in captions[3:])
     on_qpu = [t for t in figure.data if t.name == "on the QPU"]
     assert [len(t.x) for t in on_qpu] == [5, 5, 5]
     assert figure.layout.xaxis.range == figure.layout.xaxis3.range
+
+
+def test_idle_time_that_is_billed_is_drawn(backend, sampled):
+    found = plan([(sampled, [0.1])], backend, iterative=5, classical=20)
+    idle = [t for t in found.figure().data if t.name == "idle, billed"]
+    assert [len(t.x) for t in idle] == [0, 0, 4]
+    assert sum(idle[2].x) == pytest.approx(found.forecasts["session"].idle)
 
 
 def test_bad_input_leaves_nothing_half_made(backend, bell):
@@ -193,3 +200,26 @@ def test_bad_input_leaves_nothing_half_made(backend, bell):
             plan([(bell, None, 100)] * 2, backend, "executor_sampler", **bad)
     with pytest.raises(ValueError, match="pass the primitive"):
         plan([bell], backend).run()
+
+
+@pytest.mark.parametrize(
+    ("usage", "left"),
+    [
+        ({}, None),
+        ({"usage_consumed_seconds": 100, "usage_limit_seconds": 600}, 500),
+        ({"usage_consumed_seconds": 100, "usage_allocation_seconds": 90}, 0),
+        ({"usage_consumed_seconds": 10, "usage_limit_reached": True}, 0),
+    ],
+)
+def test_what_the_instance_has_left(usage, left):
+    from qmode_widgets.planning.account import usage_left
+
+    assert usage_left(usage) == left
+
+
+@pytest.mark.parametrize(("name", "is_open"), [("open", True), ("Open Plan", True), ("open-plan", True), (None, False),
+                                               ("pay-as-you-go", False), ("opencompany", False)])  # fmt: skip
+def test_the_open_plan_by_its_names(name, is_open):
+    from qmode_widgets.planning.limits import is_open_plan
+
+    assert is_open_plan(name) is is_open

@@ -1,0 +1,41 @@
+"""What a plan reads of the account: the instance's plan and the usage it has left. One request, and none for a fake."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from ..control.errors import QmodeError
+
+
+@dataclass(frozen=True, slots=True)
+class Account:
+    """The plan's name and the seconds that may still be used; None where the service does not tell."""
+
+    plan: str | None = None
+    left: float | None = None
+
+
+def account(backend: Any) -> Account:
+    """Read the instance a backend came from. What cannot be read is unknown: a plan must not fail for it."""
+    if getattr(backend, "service", None) is None:
+        return Account()
+    from ..control.runtime import runtime
+    from ..control.service import instance_of, is_local
+
+    instance = instance_of(backend)
+    if is_local(backend) or instance is None:
+        return Account()
+    try:
+        link = runtime(backend.service, str(instance)).link
+        return Account(link.plan, usage_left(link.instance_usage()))
+    except QmodeError:
+        return Account()
+
+
+def usage_left(usage: dict[str, Any]) -> float | None:
+    """Seconds left of `GET /instances/usage`: the limit, else the allocation, minus what was consumed."""
+    if usage.get("usage_limit_reached"):
+        return 0.0
+    limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
+    return None if limit is None else max(0.0, float(limit) - float(usage.get("usage_consumed_seconds") or 0.0))

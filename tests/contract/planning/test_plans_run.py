@@ -1,0 +1,157 @@
+"""Plans and the guide's examples, from the estimate to the merged result, through the real client."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.quantum_info import SparsePauliOp
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_ibm_runtime.executor_estimator import Estimator
+from qiskit_ibm_runtime.executor_sampler import Sampler
+
+from qmode_widgets.control.batch import BatchController
+from qmode_widgets.control.job import JobController
+from qmode_widgets.control.session import SessionController
+from qmode_widgets.frontend import figures
+from qmode_widgets.model.snapshot import JobState
+from qmode_widgets.planning.account import account
+from qmode_widgets.planning.limits import is_open_plan
+from qmode_widgets.planning.plan import plan
+from qmode_widgets.planning.presets import compare, variational_loop
+
+figures.lend()
+TIMEOUT = 120
+
+
+@pytest.fixture(scope="module")
+def turned(backend):
+    """One qubit turned by θ, not measured: ⟨Z⟩ = cos θ."""
+    circuit = QuantumCircuit(1)
+    circuit.ry(Parameter("θ"), 0)
+    return generate_preset_pass_manager(1, backend, seed_transpiler=1).run(circuit)
+
+
+@pytest.fixture(scope="module")
+def measured(backend):
+    circuit = QuantumCircuit(1)
+    circuit.ry(Parameter("θ"), 0)
+    circuit.measure_all()
+    return generate_preset_pass_manager(1, backend, seed_transpiler=1).run(circuit)
+
+
+@pytest.fixture(scope="module")
+def z(turned):
+    return SparsePauliOp("Z").apply_layout(turned.layout)
+
+
+def test_a_plan_runs_as_a_batch_and_merges_one_split_pub(emulator, backend, measured):
+    angles = np.linspace(0, np.pi, 20).reshape(4, 5, 1)
+    sampler = Sampler(mode=backend)
+    sampler.options.default_shots = 400
+    planned = plan([(measured, angles)], backend, sampler, partitions=3, queue_wait=0)
+    assert planned.mode == "batch"
+    assert planned.errors == ()
+    controller = planned.run()
+    assert isinstance(controller, BatchController)
+    result = controller.result(timeout=TIMEOUT)
+    assert len(controller.jobs) == 3
+    assert len(result) == 1
+    assert result[0].data.shape == (4, 5)
+    ones = np.array([[result[0].data.meas[i, j].get_counts().get("1", 0) / 400 for j in range(5)] for i in range(4)])
+    np.testing.assert_allclose(ones, np.sin(angles[..., 0] / 2) ** 2, atol=0.15)
+    controller.close()
+
+
+def test_a_small_plan_runs_in_job_mode(emulator, backend, bell):
+    sampler = Sampler(mode=backend)
+    planned = plan([(bell, None, 100)], backend, sampler)
+    assert planned.mode == "job"
+    controller = planned.run()
+    assert isinstance(controller, JobController)
+    assert set(controller.result(timeout=TIMEOUT)[0].data.meas.get_counts()) <= {"00", "11"}
+
+
+def test_the_pending_jobs_of_the_backend_are_the_wait(emulator, backend, bell):
+    planned = plan([(bell, None, 100)], backend)
+    assert "pending jobs" in planned.conditions.why_wait
+
+
+def test_the_account_tells_its_plan_and_what_is_left(emulator, backend, bell):
+    paid = account(backend)
+    assert paid.plan is not None
+    assert not is_open_plan(paid.plan)
+    free = emulator.connect("emulator-open").backend(backend.name)
+    assert is_open_plan(account(free).plan)
+    assert account(free).left is not None
+    assert account(free).left <= 600
+    planned = plan([(bell, None, 4_000_000)], free)
+    assert {"usage left"} <= {f.rule for f in planned.errors}
+    assert plan([(bell, None, 100)] * 2, free, exclusive=True).mode != "session"
+
+
+def test_estimator_split_along_its_parameters(emulator, backend, turned, z):
+    angles = np.linspace(0, np.pi, 12).reshape(12, 1)
+    estimator = Estimator(mode=backend)
+    estimator.options.resilience_level = 0
+    planned = plan([(turned, [[z], [-z]], angles)], backend, estimator, partitions=2)
+    controller = planned.run()
+    data = controller.result(timeout=TIMEOUT)[0].data
+    assert data.evs.shape == (2, 12)
+    np.testing.assert_allclose(data.evs[0], np.cos(angles[:, 0]), atol=0.12)
+    np.testing.assert_allclose(data.evs[1], -np.cos(angles[:, 0]), atol=0.12)
+    controller.close()
+
+
+def test_comparing_settings_is_one_job_each_in_a_batch(emulator, backend, turned, z):
+    grid = {"none": {"resilience_level": 0}, "readout": {"resilience_level": 1}}
+    base = Estimator(mode=backend)
+    base.options.default_precision = 0.05
+    comparison = compare(grid, [(turned, z, [0.0]), (turned, z, [np.pi])], backend, base)
+    assert comparison.plan.mode == "batch"
+    assert comparison.plan.partitions[1].expected > comparison.plan.partitions[0].expected
+    assert base.options.resilience_level == 1                        # the user's object is as it was
+    with pytest.raises(RuntimeError, match="call run"):
+        comparison.results()
+    controller = comparison.run()
+    assert isinstance(controller, BatchController)
+    results = comparison.results(timeout=TIMEOUT)
+    assert list(results) == ["none", "readout"]
+    for result in results.values():
+        assert [float(np.squeeze(pub.data.evs)) for pub in result] == pytest.approx([1, -1], abs=0.2)
+    figure = comparison.figure(results)
+    assert [t.name for t in figure.data] == ["none", "readout"]
+    assert len(figure.data[0].x) == 2
+    controller.close()
+
+
+def test_compare_refuses_what_it_cannot_tell_apart(backend, turned, z):
+    with pytest.raises(ValueError, match="no settings"):
+        compare({}, [(turned, z, [0.0])], backend, Estimator)
+    with pytest.raises(ValueError, match="two settings are the same"):
+        compare([{"resilience_level": 0}] * 2, [(turned, z, [0.0])], backend, Estimator)
+
+
+def test_a_variational_loop_in_a_session(emulator, backend, turned, z):
+    def descend(cost, start):
+        at = start
+        for _ in range(4):                                            # parameter-shift gradient descent
+            gradient = (cost(at + np.pi / 2) - cost(at - np.pi / 2)) / 2
+            at = at - 0.9 * gradient
+        return at
+
+    session = SessionController.open(backend)
+    estimator = Estimator(mode=session.mode)
+    estimator.options.resilience_level = 0
+    try:
+        best, steps = variational_loop(session, estimator, turned, z, descend, [1.0], timeout=TIMEOUT)
+    finally:
+        session.close()
+    assert np.cos(best[0]) < -0.6
+    assert len(steps) == 8
+    assert all(abs(s.value - np.cos(s.parameters[0])) < 0.2 for s in steps)
+    assert [j.group for j in session.jobs] == [f"step {i}" for i in range(8)]
+    assert all(j.state is JobState.DONE for j in session.jobs)
+    with pytest.raises(ValueError, match="3 start values for 1 parameters"):
+        variational_loop(session, estimator, turned, z, descend, [1.0, 2.0, 3.0])
