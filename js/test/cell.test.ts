@@ -10,7 +10,7 @@ function mockModel() {
     _start: { workload: 'w1', hello: hello(['w1']), snapshot: snapshot(workload({ jobs: [job(0, 'running')] })) },
   };
   return {
-    state, listeners, get: (name: string) => state[name], send: vi.fn(),
+    state, listeners, get: (name: string) => state[name], set: (name: string, value: unknown) => { state[name] = value; }, send: vi.fn(),
     on: (event: string, callback: (value: never) => void) => void listeners.set(event, callback),
     off: (event: string) => void listeners.delete(event),
     emit: (event: string, value?: unknown) => act(() => listeners.get(event)?.(value as never)),
@@ -39,6 +39,7 @@ it('shows the state that came with the widget at once, then asks for what follow
   const { el, close } = await show(model);
   expect(el.textContent).toContain('▶ Running');
   expect(model.send).toHaveBeenCalledWith({ kind: 'attach', workload: 'w1' });
+  expect(model.state).toEqual({ _start: { workload: 'w1' } });      // nothing of it would be saved with the notebook
   await model.emit('msg:custom', { kind: 'patch', workload: 'w1', seq: 2, now: 1, set: {}, jobs: { 'r:0.0': { state: 'done' } } });
   expect(el.textContent).toContain('✓ Done');
   close();
