@@ -86,6 +86,7 @@ export function workloadFace(state: WorkloadSnapshot, jobs: Tally): WorkloadFace
         return jobs.failed > 0 ? face('Ended, some failed', '!', 'fail') : face('Done', '✓', 'ok');
       }
       const busy = jobs.running + jobs.remaining > 0;
+      if (!busy && state.accepting_jobs === false) return face('Closing', '○', 'dim');
       if (!busy) return state.mode === 'session' ? face('Idle, billed', '●', 'warn') : face('Idle', '○', 'dim');
       const word = jobs.running > 0 ? 'Running' : 'Queued';
       const more = state.accepting_jobs === false ? 'closing' : state.mode === 'job' ? '' : 'accepts jobs';

@@ -61,7 +61,7 @@ function KernelGroup({ follow: { name, spec, wire } }: { follow: Follow }) {
   const card = ([id, workload]: [string, Workload]) => <WorkloadView key={id} store={store} workload={workload} card />;
   return (
     <section aria-label={name}>
-      <h3 class="qm-kernel" title={name}>{name.split('/').at(-1)} · {spec}{wire.busy && <span class="qm-dim"> (busy)</span>}</h3>
+      <h3 class="qm-kernel qm-follow" title={name}><span>{name.split('/').at(-1)}</span><span>{` · ${spec}`}</span>{wire.busy && <span>(busy)</span>}</h3>
       {store.problem !== null && <div class="qm-card" role="alert">{store.problem}</div>}
       {[...open, ...past.slice(0, PAST)].map(card)}
       {past.length > PAST && <details><summary class="qm-kernel">{past.length - PAST} more closed</summary>{past.slice(PAST).map(card)}</details>}

@@ -51,6 +51,7 @@ describe('state in words', () => {
     expect(face(workload())).toMatchObject({ word: 'Idle', tone: 'dim' });
     expect(face(workload({ jobs: [job(0, 'running')] }))).toMatchObject({ word: 'Running', more: 'accepts jobs', title: expect.stringContaining('In progress, accepting new jobs') });
     expect(face(workload({ accepting_jobs: false, jobs: [job(0, 'running')] }))).toMatchObject({ word: 'Running', more: 'closing' });
+    expect(face(workload({ mode: 'session', accepting_jobs: false })).word).toBe('Closing');
     expect(face(workload({ state: 'closed', jobs: [job(0, 'failed')] }))).toMatchObject({ word: 'Closed', tone: 'fail' });
     expect(face(workload({ mode: 'job', jobs: [job(0, 'done')] }))).toMatchObject({ word: 'Done', tone: 'ok' });
     expect(face(workload({ state: 'unknown' })).word).toBe('Not known yet');

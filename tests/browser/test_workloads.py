@@ -97,6 +97,7 @@ def test_the_sidebar_works_after_a_page_reload_while_a_cell_blocks(open_notebook
     book.save()
     book.reload()
     card = place_of(book, "sidebar")
+    expect(book.sidebar().locator(".qm-kernel")).to_contain_text("(busy)")
     click(card, "5.0")
     expect(row(card, "5.0")).to_have_attribute("data-state", "cancelled")
     book.screenshot("reloaded-while-busy")

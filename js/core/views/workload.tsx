@@ -98,7 +98,7 @@ function Foot({ state, jobs, offset, open, onToggle }: { state: WorkloadSnapshot
   const text = [
     state.group, jobs.total === 0 ? 'no job yet' : `${jobs.done} of ${jobs.total} done`, jobs.failed > 0 ? `${jobs.failed} failed` : '', left,
   ].filter(Boolean).join(' · ');
-  const idle = state.mode === 'session' && state.state === 'active' && jobs.running + jobs.remaining === 0;
+  const idle = state.mode === 'session' && state.state === 'active' && state.accepting_jobs !== false && jobs.running + jobs.remaining === 0;
   return (
     <div class="qm-foot">
       <span class="qm-note qm-num qm-grow">{open ? <code title={state.service_id ?? state.id}>{shortId(state.service_id ?? state.id)}</code> : text}</span>
