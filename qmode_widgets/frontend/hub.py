@@ -9,13 +9,13 @@ from __future__ import annotations
 
 import contextvars
 import logging
+import sys
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from typing import Protocol
 
 from ..model.command import Command, Controllable, Outcome
@@ -274,12 +274,9 @@ def _now(state: WorkloadSnapshot) -> float:
     return time.time() + state.clock_offset
 
 
-@cache
 def _version() -> str:
-    try:
-        return version("qmode_widgets")
-    except PackageNotFoundError:         # run from a source tree
-        return "source"
+    """The package's, without importing it from up here: its root knows all floors."""
+    return str(getattr(sys.modules.get("qmode_widgets"), "__version__", "?"))
 
 
 hub = Hub()

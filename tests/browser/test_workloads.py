@@ -141,6 +141,7 @@ def test_all_kernels_are_listed_by_notebook_and_an_empty_panel_says_how_to_begin
     session.get_by_role("button", name="Close").click()
     session.locator("[data-confirm=yes]").click()
     expect(session.get_by_role("status")).to_contain_text("Close: done")
+    expect(first.sidebar()).to_contain_text("Closing")                    # the other page sees it as well
     second.screenshot("two-kernels")
 
 

@@ -65,6 +65,18 @@ def test_without_a_way_to_build_says_what_to_install(
         hook.ensure(root)
 
 
+def test_a_node_too_old_for_the_build_tools_counts_as_none(
+    hook: ModuleType, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name, said in (("npm", "10"), ("node", "v18.20.4")):
+        (tmp_path / name).write_text(f"#!/bin/sh\necho {said}\n")
+        (tmp_path / name).chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    assert hook._system_npm() is None
+    (tmp_path / "node").write_text("#!/bin/sh\necho v20.19.0\n")
+    assert hook._system_npm() == str(tmp_path / "npm")
+
+
 def test_an_older_build_is_packed_with_a_warning_where_none_can_be_made(
     hook: ModuleType, tree: tuple[Path, list[Path]], monkeypatch: pytest.MonkeyPatch
 ) -> None:
