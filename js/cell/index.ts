@@ -35,12 +35,15 @@ export default function widget() {
       if (hello === undefined) return;
       made.receive(hello);
       made.receive(snapshot);
-      model.set('_start', { workload });             // only in this page: a notebook that saves widgets saves no data of ours
+      model.set('_start', { workload }); // only in this page: a notebook that saves widgets saves no data of ours
     };
     const custom = (message: unknown): void => made.receive(message);
     // ipywidgets tells of the comm's life once it is over: the kernel was restarted or shut down, or the widget closed.
-    const over = (): void => made.end('The kernel that showed this has ended. To watch the workload again: '
-      + `qmode.attach(${JSON.stringify(startOf(model).workload ?? 'its id')}, service)`);
+    const over = (): void =>
+      made.end(
+        'The kernel that showed this has ended. To watch the workload again: ' +
+          `qmode.attach(${JSON.stringify(startOf(model).workload ?? 'its id')}, service)`,
+      );
     model.on('msg:custom', custom);
     model.on('comm_live_update', over);
     model.on('change:_start', start);

@@ -31,7 +31,10 @@ export class Kernels {
   private readonly entries = new Map<string, Entry>();
   private readonly listeners = new Set<() => void>();
 
-  constructor(private readonly sessions: Session.IManager, private readonly specs: KernelSpec.IManager) {
+  constructor(
+    private readonly sessions: Session.IManager,
+    private readonly specs: KernelSpec.IManager,
+  ) {
     sessions.runningChanged.connect(() => this.sync());
     void sessions.ready.then(() => this.sync());
   }
@@ -66,7 +69,8 @@ export class Kernels {
     for (const [id, model] of models) {
       const name = model.path || model.name;
       const entry = this.entries.get(id);
-      if (entry !== undefined) entry.name = name;                    // renamed, or untitled at first
+      if (entry !== undefined)
+        entry.name = name; // renamed, or untitled at first
       else this.follow(id, name, model);
     }
     this.changed();

@@ -16,7 +16,11 @@ export class Wire {
   private process = '';
 
   /** `busy`: whether the kernel runs a cell, kept up to date. */
-  constructor(private readonly kernel: Kernel.IKernelConnection, public busy: boolean, private readonly changed: () => void) {
+  constructor(
+    private readonly kernel: Kernel.IKernelConnection,
+    public busy: boolean,
+    private readonly changed: () => void,
+  ) {
     this.store = new Store(request => this.send(request));
     this.store.subscribe(changed);
     kernel.iopubMessage.connect(this.onIopub);
@@ -26,10 +30,12 @@ export class Wire {
   }
 
   send(request: Request): boolean {
-    if (this.kernel.isDisposed || this.kernel.status === 'dead' || this.kernel.connectionStatus !== 'connected') return false;
+    if (this.kernel.isDisposed || this.kernel.status === 'dead' || this.kernel.connectionStatus !== 'connected')
+      return false;
     this.control(REQUEST, request).then(
-      reply => this.store.receive(reply),            // the reply is the greeting
-      () => undefined);                              // the kernel went away: its status says so
+      reply => this.store.receive(reply), // the reply is the greeting
+      () => undefined,
+    ); // the kernel went away: its status says so
     return true;
   }
 
@@ -46,7 +52,7 @@ export class Wire {
     try {
       content = await this.control('comm_info_request', { target_name: TARGET });
     } catch {
-      return;                                        // the kernel went away
+      return; // the kernel went away
     }
     const comms = (content as { comms?: object } | undefined)?.comms;
     if (comms !== undefined && Object.keys(comms).length > 0) this.attach();
@@ -66,7 +72,8 @@ export class Wire {
 
   private readonly onIopub = (_: unknown, message: KernelMessage.IMessage): void => {
     const { session, msg_type: type } = message.header;
-    if (session !== this.process) {                  // another start of the kernel, whoever restarted it
+    if (session !== this.process) {
+      // another start of the kernel, whoever restarted it
       if (this.process !== '') {
         this.forget();
         void this.discover();
@@ -80,7 +87,7 @@ export class Wire {
     if (type !== 'comm_msg') return;
     const { comm_id: id, data } = message.content as { comm_id?: string; data?: unknown };
     if (id !== BEACON) return;
-    if (!this.found) this.attach();                  // the package has just been imported
+    if (!this.found) this.attach(); // the package has just been imported
     this.store.receive(data);
   };
 
