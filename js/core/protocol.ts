@@ -105,6 +105,7 @@ export interface Hello {
   protocol: number;
   version: string;
   process: string;
+  busy: boolean;
   workloads: string[];
   problem: string | null;
 }

@@ -81,7 +81,7 @@ export class Kernels {
     const session = this.sessions.connectTo({ model, kernelConnectionOptions: { handleComms: false } });
     if (session.kernel === null) return session.dispose();
     const spec = this.specs.specs?.kernelspecs[session.kernel.name]?.display_name ?? session.kernel.name;
-    const wire = new Wire(session.kernel, model.kernel?.execution_state === 'busy', () => this.seen(id));
+    const wire = new Wire(session.kernel, () => this.seen(id));
     this.entries.set(id, { id, name, spec, wire, session, last: new Map() });
   }
 

@@ -12,13 +12,13 @@ const REQUEST = 'qmode_request';
 
 export class Wire {
   readonly store: Store;
+  /** The kernel runs a cell. */
+  busy = false;
   private found = false;
   private process = '';
 
-  /** `busy`: whether the kernel runs a cell, kept up to date. */
   constructor(
     private readonly kernel: Kernel.IKernelConnection,
-    public busy: boolean,
     private readonly changed: () => void,
   ) {
     this.store = new Store(request => this.send(request));
@@ -33,9 +33,12 @@ export class Wire {
     if (this.kernel.isDisposed || this.kernel.status === 'dead' || this.kernel.connectionStatus !== 'connected')
       return false;
     this.control(REQUEST, request).then(
-      reply => this.store.receive(reply), // the reply is the greeting
-      () => undefined,
-    ); // the kernel went away: its status says so
+      greeting => {
+        this.store.receive(greeting);
+        this.setBusy(this.store.hello?.busy === true);
+      },
+      () => undefined, // the kernel went away: its status says so
+    );
     return true;
   }
 

@@ -81,6 +81,7 @@ export const hello = (workloads: string[], process = 'p1'): Hello => ({
   protocol: 1,
   version: '0.1.0',
   process,
+  busy: false,
   workloads,
   problem: null,
 });

@@ -111,7 +111,7 @@ declare module '@jupyterlab/services' {
       readonly path: string;
       readonly name: string;
       readonly type: string;
-      readonly kernel: { readonly id: string; readonly name: string; readonly execution_state?: string } | null;
+      readonly kernel: { readonly id: string; readonly name: string } | null;
     }
     interface ISessionConnection {
       readonly kernel: Kernel.IKernelConnection | null;

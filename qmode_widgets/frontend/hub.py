@@ -122,8 +122,10 @@ class Hub:
         """The hello message."""
         with self._wake:
             workloads = list(self._feeds)
-        process = self._link.process if self._link else ""
-        return protocol.hello(version=_version(), process=process, workloads=workloads, problem=self.problem)
+        process, busy = (self._link.process, self._link.busy) if self._link else ("", False)
+        return protocol.hello(
+            version=_version(), process=process, busy=busy, workloads=workloads, problem=self.problem
+        )
 
     def current(self, workload: str) -> Message | None:
         """The snapshot that the next patch builds on."""
