@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from ..model.merge import parameter_shape
 from ..model.timing import Length, NotIsaError, Timing
 from .grouping import Bases
+from .prepared import pec_executions
 from .settings import DEFAULT_PRECISION, DEFAULT_SHOTS, LEARN_BASES, TREX_RANDOMIZATIONS, TREX_SHOTS, Settings
 
 if TYPE_CHECKING:
@@ -275,7 +276,10 @@ class _Reader:
             length = sum(facts.length.stretched(f) for f in factors) / len(factors) + added
         executions = Executions.exactly(base * len(factors))
         overhead = 1.0
-        if settings.pec:
+        if settings.pec and settings.client_side and settings.layer_noise_model is not None:
+            own = pec_executions([coerced], settings.raw, self.work.backend, self.precision)[0]
+            executions, overhead = Executions.exactly(own), own / base
+        elif settings.pec:
             executions, overhead = self._pec(executions, coerced.circuit)
         shape = parameter_shape(coerced)
         sets = math.prod(shape)

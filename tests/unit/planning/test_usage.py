@@ -3,6 +3,8 @@ import math
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.quantum_info import PauliLindbladMap, SparsePauliOp
+from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime import EstimatorV2, Executor, SamplerV2
 from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_estimator.prepare import prepare as prepare_estimator
@@ -136,6 +138,30 @@ def test_pec_costs_its_sampling_overhead_up_to_the_cap(backend, ansatz, observab
     assert capped.executions == plain.executions
     assert pec.pubs[0].high > 10 * pec.pubs[0].expected
     assert any("PEC" in a for a in pec.assumed)
+
+
+def test_pec_with_a_noise_model_is_counted_as_the_client_prepares_it(backend, transpile):
+    circuit = QuantumCircuit(4)
+    for _ in range(3):
+        circuit.rx(0.2, range(4))
+        circuit.cz(0, 1)
+        circuit.cz(2, 3)
+        circuit.cz(1, 2)
+    manager = generate_preset_pass_manager(1, backend, initial_layout=[0, 1, 2, 3], seed_transpiler=1)
+    isa = manager.run(circuit)
+    pubs = [(isa, SparsePauliOp("ZZZZ").apply_layout(isa.layout))] * 2
+    estimator = Estimator(backend)
+    estimator.options.resilience.pec_mitigation = True
+    layers = estimator.find_unique_layers(pubs)
+    noise = [
+        PauliLindbladMap.from_sparse_list([("XX", [0, 1], 0.002), ("Z", [0], 0.001)], num_qubits=len(layer.qubits))
+        for layer in layers
+    ]
+    estimator.options.resilience.layer_noise_model = list(zip(layers, noise, strict=True))
+    program, _ = prepare_estimator(pubs, estimator.options, backend=backend)
+    usage = estimate_usage(pubs, backend, estimator)
+    assert usage.executions + usage.learning_executions == executed(program)
+    assert usage.executions > 2 * 4096
 
 
 @pytest.mark.filterwarnings("ignore:The (SamplerV2|EstimatorV2) class is deprecated:DeprecationWarning")
