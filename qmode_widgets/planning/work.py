@@ -24,6 +24,8 @@ CONTROL_INSTRUCTIONS = {                           # weights of the validation s
     "rz": 1, "delay": 1, "sx": 2, "x": 2, "cx": 5, "cz": 5, "ecr": 5, "measure": 10, "reset": 17,
 }  # fmt: skip
 INIT_INSTRUCTIONS = 50
+OTHER_INSTRUCTION = 5                              # one the table does not name, as the dearest gate
+UNBOUNDED = 10**9
 TYPICAL_LAYERS = 2                                 # the even and the odd bonds of a brickwork circuit
 UNLIMITED_LAYERS = 8                               # high end where max_layers_to_learn is None
 
@@ -38,7 +40,7 @@ class PubError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CircuitFacts:
-    """What is known of one circuit object. `weight` bounds its control instructions on any qubit from above."""
+    """What is known of one circuit object. `weight` bounds its control instructions on any one qubit from above."""
 
     circuit: Any
     length: Length
@@ -106,6 +108,7 @@ class Work:
     rep_delay: float
     assumed: tuple[str, ...]
     circuits: dict[int, CircuitFacts] = field(default_factory=dict)
+    per_qubit: dict[int, dict[int, int]] = field(default_factory=dict)     # control instructions, where counted
     usage: dict[int, PubUsage] = field(default_factory=dict)      # of whole PUBs, worked out once
 
     @property
@@ -213,12 +216,21 @@ class _Reader:
         known = self.work.circuits.get(id(circuit))
         if known is None:
             ops = circuit.count_ops()
-            weight = sum(CONTROL_INSTRUCTIONS.get(name, 5) * n for name, n in ops.items() if name != "barrier")
-            known = CircuitFacts(
-                circuit, self.work.timing.length(circuit), circuit.num_nonlocal_gates(), weight, sum(ops.values())
-            )
+            length = self.work.timing.length(circuit)
+            weight = self._weight(circuit, ops, length)
+            known = CircuitFacts(circuit, length, circuit.num_nonlocal_gates(), weight, sum(ops.values()))
             self.work.circuits[id(circuit)] = known
         return known
+
+    def _weight(self, circuit: Any, ops: dict[str, int], length: Length) -> int:
+        """All its control instructions, or what fits on one qubit in its length: a pulse of 2 and an rz at a time."""
+        if circuit.has_control_flow_op():
+            return UNBOUNDED                       # blocks that are not run are loaded too: count them when it matters
+        all_of_them = sum(
+            CONTROL_INSTRUCTIONS.get(name, OTHER_INSTRUCTION) * n for name, n in ops.items() if name != "barrier"
+        )
+        pulses = length.seconds / self.work.timing.pulse if self.work.timing.pulse else math.inf
+        return min(all_of_them, math.ceil(3 * pulses)) if pulses < math.inf else all_of_them
 
     def _sampler(self, index: int, pub: Any) -> tuple[Any, PubWork]:
         from qiskit.primitives.containers.sampler_pub import SamplerPub
