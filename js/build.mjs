@@ -1,9 +1,19 @@
-import { mkdirSync } from 'node:fs';
-import { build } from 'esbuild';
+import { mkdirSync, readFileSync } from 'node:fs';
+import { readFile } from 'node:fs/promises';
+import { build, transform } from 'esbuild';
+
+/** Styles travel inside the bundles, as text: a cell's module may load nothing else. */
+const styles = {
+  name: 'styles',
+  setup: ({ onLoad }) => onLoad({ filter: /\.css$/ }, async ({ path }) => ({
+    contents: (await transform(await readFile(path, 'utf8'), { loader: 'css', minify: true })).code, loader: 'text',
+  })),
+};
 
 const common = {
   bundle: true, format: 'esm', minify: true, target: 'es2022', jsx: 'automatic', jsxImportSource: 'preact',
-  loader: { '.css': 'text', '.svg': 'text' }, legalComments: 'none', logLevel: 'warning', charset: 'utf8',
+  loader: { '.svg': 'text' }, plugins: [styles], legalComments: 'none', logLevel: 'warning', charset: 'utf8',
+  banner: { js: `/*! Includes Preact:\n${readFileSync('node_modules/preact/LICENSE', 'utf8').trim()}\n*/` },
 };
 
 // 1. The cell: one self-contained module for anywidget.

@@ -35,13 +35,18 @@ export default function widget() {
       made.receive(snapshot);
     };
     const custom = (message: unknown): void => made.receive(message);
+    // ipywidgets tells of the comm's life once it is over: the kernel was restarted or shut down, or the widget closed.
+    const over = (): void => made.end('The kernel that showed this has ended. To watch the workload again: '
+      + `qmode.attach(${JSON.stringify(startOf(model).workload ?? 'its id')}, service)`);
     model.on('msg:custom', custom);
+    model.on('comm_live_update', over);
     model.on('change:_start', start);
     start();
     made.attach(startOf(model).workload);
     store = made;
     return () => {
       model.off('msg:custom', custom);
+      model.off('comm_live_update', over);
       model.off('change:_start', start);
       made.dispose();
     };

@@ -24,6 +24,8 @@ export interface Workload {
   /** Service clock minus this machine's, in seconds. */
   offset: number;
   clicks: readonly Click[];
+  /** When its last message came, in messages. */
+  touched: number;
 }
 
 /** Sends a request; false if there is no way to the kernel at the moment. */
@@ -39,12 +41,16 @@ export class Store {
   hello: Hello | null = null;
   /** Why nothing can be shown or clicked. */
   problem: string | null = null;
-  /** When the way to the kernel was lost (local ms), or null while it is there. */
-  lostAt: number | null = null;
+  /** The way to the kernel is lost for the moment: what is shown grows old. */
+  lost = false;
+  /** Why it will not come back. */
+  ended: string | null = null;
 
   private readonly listeners = new Set<() => void>();
   private readonly timers = new Map<string, ReturnType<typeof setTimeout>[]>();
   private readonly asked = new Set<string>();
+  private received = 0;
+  private attachedAt = 0;
 
   constructor(private readonly send: Send, private readonly now: () => number = () => Date.now() / 1000) {}
 
@@ -56,6 +62,7 @@ export class Store {
 
   /** Ask for the greeting and the snapshots of one workload or of all. */
   attach(workload?: string): void {
+    if (workload === undefined) this.attachedAt = this.received;
     this.send(workload === undefined ? { kind: 'attach' } : { kind: 'attach', workload });
   }
 
@@ -70,6 +77,7 @@ export class Store {
       return;
     }
     if (message === null) return;
+    this.received++;
     if (this.problem !== null && message.kind !== 'hello') return;   // another protocol: nothing it says can be trusted
     switch (message.kind) {
       case 'hello': this.greet(message); break;
@@ -114,12 +122,20 @@ export class Store {
 
   /** The way to the kernel was lost, or is back: then ask for what was missed. */
   connected(there: boolean): void {
-    if (there === (this.lostAt === null)) return;
-    this.lostAt = there ? null : Date.now();
+    if (there === !this.lost) return;
+    this.lost = !there;
     if (there) {
       this.asked.clear();
       this.attach();
     }
+    this.changed();
+  }
+
+  /** The kernel's end, as far as this screen goes: what is shown stays, and nothing can be clicked. */
+  end(why: string): void {
+    this.lost = true;
+    this.ended = why;
+    this.clearTimers();
     this.changed();
   }
 
@@ -132,15 +148,16 @@ export class Store {
     if (this.hello !== null && this.hello.process !== hello.process) this.reset();
     this.hello = hello;
     this.problem = null;
+    // Gone unheard of, while there was no connection. One that came since we asked may be newer than the greeting.
     const known = new Set(hello.workloads);
-    for (const id of this.workloads.keys()) if (!known.has(id)) this.workloads.delete(id);
+    for (const [id, { touched }] of this.workloads) if (!known.has(id) && touched <= this.attachedAt) this.workloads.delete(id);
   }
 
   private replace({ workload, seq, now, state }: Snapshot): void {
     const old = this.workloads.get(workload);
     if (old !== undefined && seq < old.seq) return;                   // a late reply
     this.asked.delete(workload);
-    this.workloads.set(workload, { state, seq, offset: now - this.now(), clicks: old?.clicks ?? [] });
+    this.workloads.set(workload, { state, seq, offset: now - this.now(), clicks: old?.clicks ?? [], touched: this.received });
   }
 
   private patch(patch: Patch): void {
@@ -156,7 +173,7 @@ export class Store {
     // A message arrives late, never early: the largest offset seen is the nearest to the truth.
     const seen = patch.now - this.now();
     const offset = Math.abs(seen - old.offset) > 2 ? seen : Math.max(seen, old.offset);
-    this.workloads.set(patch.workload, { ...old, seq: patch.seq, offset, state: applied(old.state, patch) });
+    this.workloads.set(patch.workload, { ...old, seq: patch.seq, offset, touched: this.received, state: applied(old.state, patch) });
   }
 
   private answer({ id, status, message }: Ack): void {

@@ -37,11 +37,11 @@ function Workloads({ kernels }: { kernels: Kernels }) {
   const shown = kernels.all.filter(({ wire: { store } }) => store.workloads.size > 0 || store.problem !== null);
   const orphans = [...kernels.orphans.values()];
   const open = shown.flatMap(({ wire }) => [...wire.store.workloads.values()]).filter(({ state }) => state.state !== 'closed').length;
-  const sum = [`${open} open`, orphans.length > 0 ? `${orphans.length} unwatched` : ''].filter(Boolean).join(', ');
+  const sum = [open > 0 ? `${open} open` : '', orphans.length > 0 ? `${orphans.length} unwatched` : ''].filter(Boolean).join(', ');
   const empty = shown.length === 0 && orphans.length === 0;
   return (
     <>
-      <h2 class="qm-title">Quantum workloads{!empty && <span class="qm-dim"> · {sum}</span>}</h2>
+      <h2 class="qm-title">Quantum workloads{sum !== '' && <span class="qm-dim"> · {sum}</span>}</h2>
       {empty && <Empty />}
       {shown.map(follow => <KernelGroup key={follow.id} follow={follow} />)}
       {orphans.length > 0 && <section aria-label="Unwatched"><h3 class="qm-kernel">Unwatched <span class="qm-dim">· kernel gone</span></h3>
@@ -72,11 +72,11 @@ function OrphanCard({ orphan: { state, name, since }, onForget }: { orphan: Orph
       <div class="qm-head"><span class="qm-mode">{state.mode === 'session' ? 'Session' : state.mode === 'batch' ? 'Batch' : 'Jobs'}</span>
         <span>{state.backend}</span><code class="qm-dim" title={state.id}>{shortId(state.id)}</code>
         <span class="qm-state qm-dim">seen {ago(now - since)} ago</span></div>
-      <p class="qm-note">Last watched by {name}. It may still be open and cost usage. To watch it again, run in any notebook:</p>
+      <p class="qm-note">Last watched by {name.split('/').at(-1)}. It may still be open and cost usage. To watch it again, run in any notebook:</p>
       <code class="qm-code">{code}</code>
-      <div class="qm-foot qm-actions">
+      <div class="qm-foot"><span class="qm-actions">
         {copy !== null && <button type="button" class="qm-button" onClick={() => void copy()}>{copied ? 'Copied' : 'Copy code'}</button>}
-        <button type="button" class="qm-button" onClick={onForget}>Forget</button></div>
+        <button type="button" class="qm-button" onClick={onForget}>Forget</button></span></div>
     </div>
   );
 }

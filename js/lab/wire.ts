@@ -69,7 +69,10 @@ export class Wire {
   private readonly onIopub = (_: unknown, message: KernelMessage.IMessage): void => {
     const { session, msg_type: type } = message.header;
     if (session !== this.process) {                  // another start of the kernel, whoever restarted it
-      if (this.process !== '') this.forget();
+      if (this.process !== '') {
+        this.forget();
+        void this.discover();
+      }
       this.process = session;
     }
     if (type === 'status') this.onState((message.content as { execution_state?: string }).execution_state);

@@ -70,3 +70,14 @@ it('sends clicks over the comm, or over the extension\'s control channel where t
   expect(other.send).not.toHaveBeenCalled();
   second.close();
 });
+
+it('says that its kernel has ended, keeps what was last seen, and offers no click', async () => {
+  const model = mockModel();
+  const { el, close } = await show(model);
+  await model.emit('comm_live_update');
+  expect(el.textContent).toContain('qmode.attach("w1", service)');
+  expect(el.textContent).toContain('▶ Running');
+  expect(el.textContent).toContain('last seen');
+  expect(el.querySelector('[data-action]')).toBeNull();
+  close();
+});

@@ -139,3 +139,23 @@ describe('commands', () => {
     expect(vi.getTimerCount()).toBe(0);
   });
 });
+
+describe('a lost way to the kernel', () => {
+  it('asks for what was missed when it is back, and drops what went meanwhile', () => {
+    const { store, sent } = setup();
+    store.connected(false);
+    expect(store.lost).toBe(true);
+    store.connected(true);
+    expect(sent).toEqual([{ kind: 'attach' }]);
+    store.receive(hello([]));
+    expect(store.workloads.size).toBe(0);
+  });
+
+  it('does not drop what came after it asked, though the greeting is older', () => {
+    const { store } = setup();
+    store.attach();
+    store.receive({ ...snapshot(workload({ id: 'w2' })) });
+    store.receive(hello(['w1']));
+    expect([...store.workloads.keys()]).toEqual(['w1', 'w2']);
+  });
+});

@@ -104,7 +104,6 @@ class Link:
         self._proxies, self._verify = dict(origin.proxies), origin.verify
         self.clock_offset = 0.0
         self._offset_window: tuple[float, float] | None = None
-        self.requests = 0
 
     # --- one request -------------------------------------------------------------------------------------------
 
@@ -125,7 +124,7 @@ class Link:
     ) -> requests.Response:
         headers = {"Content-Type": "application/json"} if body is not None else {"Accept": "application/json"}
         before = time.time()
-        self.requests += 1
+        self._local.asked = self.asked + 1
         try:
             answer = self._session().request(
                 method,
@@ -178,6 +177,11 @@ class Link:
         if not isinstance(found, dict):
             raise UnreachableError(f"an answer of the wrong shape to {method} {path}", sent=True)
         return found
+
+    @property
+    def asked(self) -> int:
+        """How many requests this thread has made."""
+        return int(getattr(self._local, "asked", 0))
 
     def now(self) -> float:
         """The service's time."""

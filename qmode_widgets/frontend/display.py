@@ -10,7 +10,7 @@ from ..model.command import Controllable
 from ..model.snapshot import JobSnapshot, WorkloadSnapshot
 from ..model.text import SIGNS, table, usage_text, why
 from .hub import Hub, hub
-from .kernel import running_kernel
+from .kernel import has_page, running_kernel
 
 if TYPE_CHECKING:
     from .widget import WorkloadWidget
@@ -30,7 +30,8 @@ def display(controller: Controllable, hub: Hub = hub) -> dict[str, Any]:
     hub.register(controller)
     state = controller.snapshot()
     bundle: dict[str, Any] = {"text/plain": table(state), "text/html": as_html(state)}
-    if running_kernel() is not None:
+    kernel = running_kernel()
+    if kernel is not None and has_page(kernel):
         widget = _widget(state.id, hub)
         bundle["application/vnd.jupyter.widget-view+json"] = {
             "version_major": 2,

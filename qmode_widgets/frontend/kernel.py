@@ -11,6 +11,7 @@ notebook's own kernel connection ignores messages of a comm it does not know.
 
 from __future__ import annotations
 
+import re
 import sys
 import threading
 from collections.abc import Callable
@@ -93,6 +94,21 @@ def running_kernel() -> Any | None:
     if ipython is None or "ipykernel" not in sys.modules:
         return None
     return getattr(ipython.get_ipython(), "kernel", None)
+
+
+def has_page(kernel: Any) -> bool:
+    """Whether a page asked for the running cell, rather than a program that runs notebooks (nbconvert, papermill).
+
+    Such programs store the state of every widget that is opened, and nbconvert then prefers a widget that nobody can
+    click to our static table. They speak through jupyter_client, whose message ids end in process id and count, and say
+    nothing of cells; pages number their messages by UUID.
+    """
+    try:
+        parent = kernel.get_parent()
+        made_by_program = re.fullmatch(r".*_\d+_\d+", str(parent["header"]["msg_id"])) is not None
+        return not made_by_program or bool(parent.get("metadata"))
+    except (LookupError, TypeError, AttributeError):     # asked outside a cell, or of a kernel that does not tell
+        return True
 
 
 def free_of_shell(comm: Any) -> None:

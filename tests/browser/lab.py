@@ -1,7 +1,7 @@
 """A real JupyterLab on loopback, isolated from the user's configuration, driven in a real Chromium.
 
 The labextension under test is the installed one; where it is not installed, or `QMODE_LABEXTENSION` names a directory,
-that build is linked into the isolated data directory instead.
+that build is linked in front of it (JUPYTER_PATH).
 """
 
 from __future__ import annotations
@@ -86,7 +86,7 @@ def lab(
     """Start JupyterLab with `root` as its notebooks; `settings` by plugin id."""
     home = Path(tempfile.mkdtemp(prefix="qmode-lab-"))
     if (build := labextension()) is not None:
-        link = home / "data" / "labextensions" / EXTENSION
+        link = home / "path" / "labextensions" / EXTENSION
         link.parent.mkdir(parents=True)
         link.symlink_to(build.resolve(), target_is_directory=True)
     for plugin, values in {**QUIET, **(settings or {})}.items():
@@ -127,7 +127,13 @@ def lab(
             stdout=out,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={**os.environ, **{k: str(home / v) for k, v in dirs.items()}, "PYTHONPATH": path, **(env or {})},
+            env={
+                **os.environ,
+                **{k: str(home / v) for k, v in dirs.items()},
+                "PYTHONPATH": path,
+                "JUPYTER_PATH": str(home / "path"),
+                **(env or {}),
+            },
         )
         running = Lab(f"http://127.0.0.1:{port}", token, root, log)
         try:

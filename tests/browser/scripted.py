@@ -24,12 +24,13 @@ RUN = "a1b2c3d4"
 FORMULA = "for each job 2 s + 0.00025 s × 24,000 executions"
 
 
-def job(n: int, of: int, state: JobState, now: float, **more: object) -> JobSnapshot:
-    """Partition `n` of `of` in a plausible state."""
+def job(n: int, of: int, state: JobState, now: float, *, last: int | None = None, **more: object) -> JobSnapshot:
+    """Partition `n` of `of` in a plausible state; `last` is the one that started last."""
+    last = n if last is None else last
     started = state in (JobState.RUNNING, JobState.DONE, JobState.FAILED)
     ended = state in (JobState.DONE, JobState.FAILED)
     sent = state not in (JobState.WAITING, JobState.DROPPED, JobState.UNKNOWN)
-    begin = now - 70 + 8 * n
+    begin = now - 6 - 8 * (last - n)
     values: dict[str, object] = {
         "key": f"{RUN}:{n}.0",
         "state": state,
@@ -39,7 +40,7 @@ def job(n: int, of: int, state: JobState, now: float, **more: object) -> JobSnap
         "of": of,
         "pubs": f"{2 * n}–{2 * n + 1}",
         "service_status": state.value.capitalize() if sent else None,
-        "created": now - 75 if sent else None,
+        "created": min(begin, now) - 5 if sent else None,
         "running": begin if started else None,
         "finished": begin + 13 if ended else None,
         "qpu_used": state is JobState.RUNNING and n % 2 == 0,
@@ -133,10 +134,14 @@ class Scripted:
             self.change(jobs=tuple(jobs), **closed)
 
 
+D, F, R, Q, W = JobState.DONE, JobState.FAILED, JobState.RUNNING, JobState.QUEUED, JobState.WAITING
+
+
 def workload(mode: Mode, states: list[JobState], *, id: str = "d2f0b8c4k3a0008v77a1", **more: object) -> Scripted:  # noqa: A002
     """A workload with a partition in each of the given states."""
     now = time.time()
-    jobs = tuple(job(n, len(states), state, now) for n, state in enumerate(states))
+    last = max((n for n, state in enumerate(states) if state in (R, D, F)), default=0)
+    jobs = tuple(job(n, len(states), state, now, last=last) for n, state in enumerate(states))
     if jobs and any(j.state is JobState.FAILED for j in jobs):
         failed = next(i for i, j in enumerate(jobs) if j.state is JobState.FAILED)
         worse = replace(jobs[failed], reason="transient", reason_code=9707, reason_solution="retry the job")
@@ -165,9 +170,6 @@ def workload(mode: Mode, states: list[JobState], *, id: str = "d2f0b8c4k3a0008v7
     return Scripted(WorkloadSnapshot(**values))  # type: ignore[arg-type]
 
 
-D, F, R, Q, W = JobState.DONE, JobState.FAILED, JobState.RUNNING, JobState.QUEUED, JobState.WAITING
-
-
 def batch(**more: object) -> Scripted:
     """Twelve partitions, as in the design's mock."""
     return workload("batch", [D, D, D, D, F, R, R, R, Q, Q, W, W], **more)
@@ -188,7 +190,10 @@ def big(n: int = 1000) -> Scripted:
     def state(i: int) -> JobState:
         if i < n // 2:
             return D
-        return F if i % 97 == 0 else R if i < n // 2 + 5 else Q if i < n * 3 // 4 else W
+        return R if i < n // 2 + 5 else Q if i < n * 3 // 4 else W
 
     usage = Usage(4.1 * n, "running", 8.0 * n, cap=9.0 * n)
-    return workload("batch", [state(i) for i in range(n)], id="d4bigbatch00008v1000", usage=usage, events=())
+    failed = {n // 10, n // 4, n // 3}
+    return workload(
+        "batch", [F if i in failed else state(i) for i in range(n)], id="d4bigbatch00008v1000", usage=usage, events=()
+    )

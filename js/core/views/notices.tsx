@@ -1,4 +1,4 @@
-import { useEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { naming, type Question } from '../ask';
 import { clock, dateTime } from '../clock';
 import type { Action, WorkloadSnapshot } from '../protocol';
@@ -9,7 +9,7 @@ const SHOWN_EVENTS = 2;
 /** Asks once, inline. The question takes the focus, so that it is read aloud; Escape is "Not now". */
 export function Confirm({ question, onYes, onNo }: { question: Question; onYes: (action: Action) => void; onNo: () => void }) {
   const box = useRef<HTMLDivElement>(null);
-  useEffect(() => box.current?.focus(), [question.text]);
+  useLayoutEffect(() => box.current?.focus(), [question.text]);
   return (
     <div class="qm-confirm" ref={box} tabIndex={-1} role="group" aria-label={question.text}
       onKeyDown={event => { if (event.key === 'Escape') { event.stopPropagation(); onNo(); } }}>

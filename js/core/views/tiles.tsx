@@ -62,7 +62,7 @@ export function UsageTile({ usage, session }: { usage: Usage; session: boolean }
   const near = usage.cap !== null && (reported ?? 0) >= 0.8 * usage.cap;
   const notes = [
     session && idle > 0 ? `${usageSeconds(idle)} of it idle` : '',
-    expected === null ? '' : `≈ ${usageSeconds(expected)} expected`,
+    expected === null ? '' : reported === null ? 'expected' : `≈ ${usageSeconds(expected)} expected`,
     usage.cap === null ? '' : `cap ${usageSeconds(usage.cap)}`,
     usage.instance_left === null ? '' : `instance ${usageSeconds(usage.instance_left)} left`,
   ].filter(Boolean);
@@ -77,7 +77,8 @@ export function UsageTile({ usage, session }: { usage: Usage; session: boolean }
         {idle > 0 && <i class="qm-hatch" style={{ width: share(idle) }} />}
         {expected !== null && expected > (reported ?? 0) && <i class="qm-pale" style={{ width: share(expected - (reported ?? 0)) }} />}
       </div>
-      <div class="qm-note qm-num">{reported !== null && <span class="qm-used">{usageSeconds(reported)} used{notes.length > 0 && ', '}</span>}{notes.join(' · ') || (reported === null ? 'nothing reported yet' : 'reported by the service')}</div>
+      <div class="qm-note qm-num">{reported !== null && <span class="qm-used">{usageSeconds(reported)} used{notes.length > 0 && ', '}</span>}{notes.length > 0 ? notes.map((note, i) => <span key={i}>{i > 0 && ' · '}<span class="qm-nowrap">{note}</span></span>)
+          : reported === null ? 'nothing reported yet' : 'reported by the service'}</div>
     </div>
   );
 }

@@ -35,7 +35,7 @@ function Chart({ jobs, offset }: { jobs: readonly JobSnapshot[]; offset: number 
   const runs = runsOf(jobs);
   const bar = (each: Bar, y: number, h: number, kind: string) => (
     <rect key={`${each.job.key}@${each.from}`} class={kind} x={x(each.from)} y={y} width={Math.max(1.5, x(each.to) - x(each.from))} height={h} rx="2">
-      <title>{`${jobName(each.job, runs)}: ${clock(each.from, offset)} to ${clock(each.to, offset)}`}</title>
+      <title>{`${jobName(each.job, runs)}${each.job.attempt > 0 ? `, attempt ${each.job.attempt + 1}` : ''}: ${clock(each.from, offset)} to ${clock(each.to, offset)}`}</title>
     </rect>
   );
   return (

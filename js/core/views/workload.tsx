@@ -34,11 +34,10 @@ export function WorkloadView({ store, workload, card = false }: Props) {
   const origin = useRef<HTMLElement | null>(null);
   useKeptFocus(root);
 
-  const lost = store.lostAt !== null;
-  const now = useNow(state.problem !== null || lost) + offset;
+  const now = useNow(state.problem !== null || store.lost) + offset;
   const jobs = shownJobs(state);
   const sum = tally(jobs);
-  const stale = staleness(state, now, lost);
+  const stale = staleness(state, now, store.lost);
   const listed = filter === null ? jobs : jobs.filter(job => job.state === filter);
 
   const leave = (): void => {
@@ -46,7 +45,7 @@ export function WorkloadView({ store, workload, card = false }: Props) {
     (origin.current?.isConnected ? origin.current : root.current)?.focus();
   };
   const controls: Controls = {
-    off: state.read_only ?? store.hello?.problem ?? null,
+    off: store.ended ?? readOnly(state.read_only ?? store.hello?.problem ?? null),
     pending: (action, target) => clicks.find(click =>
       click.action === action && click.target === (target ?? null) && (click.status === 'sent' || click.status === 'accepted')),
     begin: (action, target) => {
@@ -68,7 +67,7 @@ export function WorkloadView({ store, workload, card = false }: Props) {
           <UsageTile usage={state.usage} session={state.mode === 'session'} />
           {(open || sum.total > 1) && <PartitionsTile jobs={jobs} filter={filter} onFilter={next => { setFilter(next); setOpen(true); }} />}
         </div>
-        {controls.off !== null && <div class="qm-off" role="note">Read only: {controls.off}</div>}
+        {controls.off !== null && <div class="qm-off" role="note">{controls.off}</div>}
         {asking !== null && (
           <Confirm question={asking} onNo={leave} onYes={action => {
             store.command(state.id, action, action === asking.action ? asking.target : null);
@@ -78,13 +77,17 @@ export function WorkloadView({ store, workload, card = false }: Props) {
         {open && jobs.length > 0 && (
           <>
             <JobTable jobs={listed} offset={offset} marked={asking?.target ?? null} />
-            <Timeline jobs={jobs} offset={offset} />
+            <Timeline jobs={state.jobs} offset={offset} />
           </>)}
         {open && <Events state={state} offset={offset} />}
         {card && <Foot state={state} jobs={sum} offset={offset} open={open} onToggle={() => setOpen(!open)} />}
       </section>
     </ControlsContext.Provider>
   );
+}
+
+function readOnly(why: string | null): string | null {
+  return why === null ? null : `Read only: ${why}`;
 }
 
 /** Of a card: what it comes to in one line, and the way in. */
@@ -99,9 +102,11 @@ function Foot({ state, jobs, offset, open, onToggle }: { state: WorkloadSnapshot
   return (
     <div class="qm-foot">
       <span class="qm-note qm-num qm-grow">{open ? <code title={state.service_id ?? state.id}>{shortId(state.service_id ?? state.id)}</code> : text}</span>
-      {!open && idle && <ActionButton action="close" kind="primary">Close</ActionButton>}
-      {!open && !idle && jobs.failed > 0 && <ActionButton action="resubmit_failed" kind="primary">Resubmit ({jobs.failed})</ActionButton>}
-      <button type="button" class="qm-button" aria-expanded={open} data-open onClick={onToggle}>{open ? 'Fold' : 'Open'}</button>
+      <span class="qm-actions">
+        {!open && idle && <ActionButton action="close" kind="primary">Close</ActionButton>}
+        {!open && !idle && jobs.failed > 0 && <ActionButton action="resubmit_failed" kind="primary">Resubmit ({jobs.failed})</ActionButton>}
+        <button type="button" class="qm-button" aria-expanded={open} data-open onClick={onToggle}>{open ? 'Fold' : 'Open'}</button>
+      </span>
     </div>
   );
 }

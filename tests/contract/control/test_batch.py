@@ -11,7 +11,7 @@ from qmode_widgets.model.snapshot import JobState, WorkloadState
 
 
 @pytest.fixture
-def batch(backend):
+def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
     controller.cancel_workload()

@@ -14,7 +14,7 @@ from qmode_widgets.model.snapshot import JobState
 
 
 @pytest.fixture
-def batch(backend):
+def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     controller._runtime.submitter.lag = 1.0            # the test's listings lag less than real ones may
     yield controller

@@ -10,7 +10,7 @@ from qmode_widgets.model.snapshot import JobState
 
 
 @pytest.fixture
-def opened(backend):
+def opened(backend, emulator):
     made = []
 
     def open_(**options):

@@ -14,7 +14,7 @@ from qmode_widgets.model.snapshot import JobState, WorkloadState
 
 
 @pytest.fixture
-def session(backend):
+def session(backend, emulator):
     controller = qmode.SessionController.open(backend)
     yield controller
     controller.cancel_workload()

@@ -11,7 +11,7 @@ from qmode_widgets.model.snapshot import JobState
 
 
 @pytest.fixture
-def batch(backend):
+def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
     controller.cancel_workload()
@@ -22,9 +22,9 @@ def test_a_refresh_costs_two_requests_and_a_finished_job_is_not_asked_again(batc
     assert batch.wait(60)
     assert batch._ledger.wait_for(lambda: batch.usage.status == "final", 30)
     batch._runtime.watcher.forget(batch._ledger)
-    before = batch._ledger.link.requests
+    before = batch._ledger.link.asked
     batch.refresh()
-    assert batch._ledger.link.requests - before == 2
+    assert batch._ledger.link.asked - before == 2
 
 
 def test_pending_jobs_cost_two_requests(batch, sampler, rotations, emulator):
@@ -33,16 +33,16 @@ def test_pending_jobs_cost_two_requests(batch, sampler, rotations, emulator):
     assert batch._ledger.wait_for(lambda: all(j.job_id for j in batch.jobs), 30)
     batch.refresh()
     batch._runtime.watcher.forget(batch._ledger)
-    before = batch._ledger.link.requests
+    before = batch._ledger.link.asked
     batch.refresh()
-    assert batch._ledger.link.requests - before == 2
+    assert batch._ledger.link.asked - before == 2
 
 
 def test_when_the_service_does_not_answer_the_view_says_so_and_recovers(batch, sampler, rotations, emulator):
     emulator.faults.pause()
     batch.submit(sampler(batch.mode), rotations(1), partitions=1)
     assert batch._ledger.wait_for(lambda: batch.jobs[0].state is JobState.RUNNING, 30)
-    emulator.faults.fail_requests(503, method="GET", path="/sessions/.*", count=3)
+    emulator.faults.fail_requests(503, method="GET", path=f"/sessions/{batch.workload_id}", count=3)
     assert batch._ledger.wait_for(lambda: batch.snapshot().problem is not None, 30)
     assert batch.jobs[0].state is JobState.RUNNING
     emulator.faults.clear()

@@ -6,13 +6,16 @@ import os
 import subprocess
 import sys
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import nbformat
 import pytest
 from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
+from nbclient import NotebookClient
 
 from qmode_widgets.frontend.kernel import BEACON, REPLY, REQUEST, TARGET
 
@@ -34,7 +37,12 @@ class Page:
         self.out = ""
 
     def run(self, code: str) -> None:
-        reply = self.client.execute_interactive(code, timeout=30, output_hook=lambda _: None)
+        """Run a cell as a page does: with an id of its own for the message."""
+        message = self.client.session.msg("execute_request", {"code": code, "silent": False, "store_history": False})
+        message["header"]["msg_id"] = message["msg_id"] = str(uuid.uuid4())
+        self.client.shell_channel.send(message)
+        while (reply := self.client.get_shell_msg(timeout=30))["parent_header"]["msg_id"] != message["msg_id"]:
+            pass
         assert reply["content"]["status"] == "ok", reply["content"]
 
     def request(self, kind: str, /, **content: Any) -> dict[str, Any]:
@@ -141,6 +149,17 @@ def test_messages_sent_from_a_thread_do_not_pin_the_widget_to_the_busy_shell(pag
     """ipykernel 7.4 routes a comm's messages to the shell that last sent on it; see `free_of_shell`."""
     page.run("w = __import__('qmode_widgets.frontend.display', fromlist=['_widgets'])._widgets['d2f0b8c4k3a0008v77a1']")
     page.run("w.send({'kind': 'gone', 'workload': 'x'}); assert not getattr(w.comm, '_reply_subshell_for', None)")
+
+
+def test_a_notebook_run_by_a_program_keeps_the_table_and_stores_no_widget(tmp_path: Path) -> None:
+    cells = [BEGIN, "from qmode_widgets.frontend.display import display; import IPython.display as d",
+             "d.display(display(batch), raw=True)"]  # fmt: skip
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    client = NotebookClient(notebook, timeout=60)
+    path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "browser")])
+    client.execute(env={**os.environ, "PYTHONPATH": path})
+    assert "widgets" not in notebook.metadata
+    assert sorted(notebook.cells[-1].outputs[0].data) == ["text/html", "text/plain"]
 
 
 def test_the_hub_imports_nothing_that_costs() -> None:

@@ -1,0 +1,41 @@
+"""What tests ask a page, in JavaScript."""
+
+from __future__ import annotations
+
+FOCUSED = "() => document.activeElement.getAttribute('aria-label') ?? document.activeElement.textContent"
+
+BUSY = "() => document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=busy]')"
+
+# The longest time between two frames, in milliseconds, over 2.5 seconds.
+WORST_FRAME = """() => new Promise(done => {
+  const begun = performance.now();
+  let worst = 0, last = begun;
+  const step = time => {
+    worst = Math.max(worst, time - last);
+    last = time;
+    if (time - begun > 2500) done(worst);
+    else requestAnimationFrame(step);
+  };
+  requestAnimationFrame(step);
+})"""
+
+# WCAG's contrast of each kind of text in the card against the card.
+CONTRAST = """card => {
+  const rgb = css => {
+    const canvas = document.createElement('canvas').getContext('2d');
+    canvas.fillStyle = css;
+    canvas.fillRect(0, 0, 1, 1);
+    return canvas.getImageData(0, 0, 1, 1).data;
+  };
+  const linear = v => v <= .04045 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4;
+  const luminance = c => [.2126, .7152, .0722].reduce((sum, part, i) => sum + part * linear(c[i] / 255), 0);
+  const ratio = (a, b) => {
+    const [light, dark] = [a, b].map(css => luminance(rgb(css))).sort((p, q) => q - p);
+    return (light + .05) / (dark + .05);
+  };
+  const ground = getComputedStyle(card).backgroundColor;
+  const texts = '.qm-mode, .qm-state, .qm-note, .qm-big, td.qm-c-state span, .qm-reason, .qm-button';
+  return Object.fromEntries([...card.querySelectorAll(texts)]
+    .filter(text => getComputedStyle(text).opacity !== '0')
+    .map(text => [`${text.className}: ${text.textContent.slice(0, 12)}`, ratio(getComputedStyle(text).color, ground)]));
+}"""

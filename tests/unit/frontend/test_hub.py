@@ -1,0 +1,178 @@
+"""The switchboard without a kernel: what each widget hears, in which order, and how often."""
+
+from __future__ import annotations
+
+import queue
+import threading
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from qmode_widgets.frontend.hub import Hub
+from qmode_widgets.frontend.protocol import Message
+from qmode_widgets.model.command import Command, Outcome
+from qmode_widgets.model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
+
+JOBS = tuple(JobSnapshot(f"r:{n}.0", JobState.QUEUED) for n in range(3))
+STATE = WorkloadSnapshot("w1", "batch", "ibm_fez", jobs=JOBS)
+
+
+class Controller:
+    """Does what it is told, and remembers it."""
+
+    def __init__(self, state: WorkloadSnapshot = STATE) -> None:
+        self.state = state
+        self.callbacks: list[Callable[[WorkloadSnapshot], None]] = []
+        self.commands: list[Command] = []
+        self.answers: list[Callable[[Outcome], None]] = []
+        self.fails: Exception | None = None
+
+    @property
+    def id(self) -> str:
+        return self.state.id
+
+    def snapshot(self) -> WorkloadSnapshot:
+        return self.state
+
+    def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
+        self.callbacks.append(callback)
+        return lambda: self.callbacks.remove(callback)
+
+    def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
+        if self.fails:
+            raise self.fails
+        self.commands.append(command)
+        self.answers.append(answer)
+
+    def job(self, n: int, state: JobState) -> None:
+        jobs = tuple(replace(job, state=state) if i == n else job for i, job in enumerate(self.state.jobs))
+        self.state = replace(self.state, jobs=jobs)
+        for callback in self.callbacks:
+            callback(self.state)
+
+
+class Screen:
+    """An outlet; `next()` waits for what it hears."""
+
+    def __init__(self, *, attached: bool = True) -> None:
+        self.attached = attached
+        self.heard: queue.Queue[Message] = queue.Queue()
+        self.broken = False
+
+    def deliver(self, message: Message) -> None:
+        if self.broken:
+            raise RuntimeError("closed")
+        self.heard.put(message)
+
+    def next(self, kind: str) -> Message:
+        while (message := self.heard.get(timeout=5))["kind"] != kind:
+            pass
+        return message
+
+
+@pytest.fixture
+def shown() -> tuple[Hub, Controller, Screen]:
+    hub, controller, screen = Hub(), Controller(), Screen()
+    hub.register(controller)
+    hub.add_outlet("w1", screen)
+    hub.receive({"kind": "command", "id": "begun"})      # refused, after all that went before
+    screen.next("ack")
+    return hub, controller, screen
+
+
+def click(id_: str = "c1", **more: Any) -> dict[str, Any]:
+    return {"kind": "command", "id": id_, "workload": "w1", "action": "cancel", "target": "r:0.0", **more}
+
+
+def test_messages_are_numbered_and_many_changes_become_one(shown: tuple[Hub, Controller, Screen]) -> None:
+    _, controller, screen = shown
+    controller.job(0, JobState.RUNNING)
+    first = screen.next("patch")
+    for state in (JobState.RUNNING, JobState.DONE):
+        for n in range(3):
+            controller.job(n, state)
+    seen: dict[str, Any] = {}
+    last = first["seq"]
+    while [seen.get(f"r:{n}.0") for n in range(3)] != ["done"] * 3:
+        patch = screen.next("patch")
+        assert patch["seq"] == last + 1
+        last = patch["seq"]
+        seen |= {key: change["state"] for key, change in patch["jobs"].items()}
+    assert last - first["seq"] <= 2, "six changes within a moment went out one by one"
+
+
+def test_nothing_is_sent_while_nothing_changes(shown: tuple[Hub, Controller, Screen]) -> None:
+    _, controller, screen = shown
+    for callback in controller.callbacks:
+        callback(replace(controller.state))
+    controller.job(0, JobState.DONE)
+    assert screen.next("patch")["jobs"] == {"r:0.0": {"state": "done"}}
+    assert screen.heard.empty()
+
+
+def test_a_command_is_answered_and_a_repeated_one_obeyed_once(shown: tuple[Hub, Controller, Screen]) -> None:
+    hub, controller, screen = shown
+    hub.receive(click())
+    hub.receive(click())                           # over the control channel and over the comm
+    hub.receive(click("c2"))
+    while len(controller.commands) < 2:
+        threading.Event().wait(0.01)
+    assert [c.id for c in controller.commands] == ["c1", "c2"]
+    controller.answers[0](Outcome("c1", "accepted"))
+    controller.answers[0](Outcome("c1", "failed", "409"))
+    assert (screen.next("ack")["status"], screen.next("ack")["message"]) == ("accepted", "409")
+
+
+def test_what_a_controller_raises_is_the_answer(shown: tuple[Hub, Controller, Screen]) -> None:
+    hub, controller, screen = shown
+    controller.fails = ValueError("there is no such job")
+    hub.receive(click())
+    ack = screen.next("ack")
+    assert (ack["id"], ack["status"], ack["message"]) == ("c1", "failed", "there is no such job")
+
+
+def test_a_screen_that_has_not_asked_yet_is_served_more_slowly(shown: tuple[Hub, Controller, Screen]) -> None:
+    hub, controller, screen = shown
+    late = Screen(attached=False)
+    hub.add_outlet("w1", late)
+    controller.job(0, JobState.DONE)
+    late.next("patch")                             # the widget makes a whole state of it
+    hub.receive({"kind": "attach", "workload": "w1"})
+    late.next("snapshot")
+    assert late.attached
+    screen.next("snapshot")
+
+
+def test_a_closed_widget_does_not_silence_the_others(shown: tuple[Hub, Controller, Screen]) -> None:
+    hub, controller, screen = shown
+    broken = Screen()
+    broken.broken = True
+    hub.add_outlet("w1", broken)
+    controller.job(0, JobState.DONE)
+    controller.job(1, JobState.DONE)
+    heard: dict[str, Any] = {}
+    while len(heard) < 2:
+        heard |= screen.next("patch")["jobs"]
+    assert set(heard) == {"r:0.0", "r:1.0"}
+
+
+def test_another_controller_of_the_same_workload_takes_over_its_screens(shown: tuple[Hub, Controller, Screen]) -> None:
+    hub, controller, screen = shown
+    other = Controller(replace(STATE, backend="ibm_torino"))
+    hub.register(other)
+    assert controller.callbacks == []
+    assert screen.next("snapshot")["state"]["backend"] == "ibm_torino"
+    hub.unregister(controller)                     # the old one: of no consequence
+    assert hub.current("w1") is not None
+    hub.unregister(other)
+    assert screen.next("gone")["workload"] == "w1"
+    assert hub.current("w1") is None
+
+
+def test_registering_twice_is_once(shown: tuple[Hub, Controller, Screen]) -> None:
+    hub, controller, _ = shown
+    hub.register(controller)
+    assert len(controller.callbacks) == 1
+    assert hub.greeting()["workloads"] == ["w1"]
