@@ -283,3 +283,23 @@ def test_a_backend_without_durations_is_refused(bell):
         estimate_usage([bell], AerSimulator())
     with pytest.raises(ValueError, match="no target"):
         estimate_usage([bell], "ibm_fez")
+
+
+def test_noise_learners(backend, bell):
+    from qiskit.circuit import CircuitInstruction
+    from qiskit.circuit.library import CZGate
+
+    layer = CircuitInstruction(CZGate(), bell.qubits[:2])
+    usage = estimate_usage([layer, layer], backend, "noise-learner")
+    assert usage.executions == 2 * 9 * 6 * 32 * 128
+    small = estimate_usage([layer], backend, "noise-learner", {"num_randomizations": 4, "shots_per_randomization": 16})
+    assert small.executions == 9 * 6 * 4 * 16
+    legacy = estimate_usage([bell], backend, "noise-learner")           # a circuit: its layers are found by the learner
+    assert legacy.low < legacy.expected < legacy.high
+
+
+def test_text_says_range_and_formula(backend, bell):
+    text = str(estimate_usage([(bell, None, 10_000)], backend))
+    assert "≈" in text
+    assert "rep_delay" in text
+    assert estimate_usage([bell], backend).cost(60.0)[1] == pytest.approx(estimate_usage([bell], backend).expected)
