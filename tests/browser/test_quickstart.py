@@ -54,6 +54,12 @@ def press(place: Locator, partition: int, name: str) -> None:
     place.locator("[data-confirm=yes]").click()
 
 
+def expect_running(book: Notebook, cell: int) -> None:
+    """Wait until the cell runs."""
+    state = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.executionState"
+    book.page.wait_for_function(f"{state} === 'running'", arg=cell)
+
+
 def on_service(emulator: Emulator) -> dict[str, list[str]]:
     """Statuses of the jobs by partition (from 1), oldest attempt first, as the service tells them."""
     found: dict[str, list[tuple[str, str]]] = {}
@@ -106,9 +112,7 @@ def test_the_quickstart(book: Notebook, emulator: Emulator) -> None:
 
     # A cell waits for results and blocks the kernel: cancel and resubmit work all the same.
     book.run(code[WAIT], wait=False)
-    book.page.wait_for_function(
-        "i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.executionState === 'running'", arg=code[WAIT]
-    )
+    expect_running(book, code[WAIT])
     press(cell, 1, "Cancel")
     expect(row(cell, 1)).to_have_attribute("data-state", "cancelled")
     press(card, 6, "Resubmit")

@@ -1,0 +1,133 @@
+"""Speed of the controllers against the client's own way, side by side in one run."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from typing import Any
+
+from qiskit import QuantumCircuit
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_ibm_runtime.executor_sampler import Sampler
+
+import qmode_widgets as qmode
+from qmode_widgets.control.service import decode
+from qmode_widgets.model.merge import merge
+
+Row = tuple[str, str, str]
+
+
+def timed(work: Callable[[], Any]) -> float:
+    """Wall seconds of one call."""
+    begun = time.perf_counter()
+    work()
+    return time.perf_counter() - begun
+
+
+def median(work: Callable[[], Any], times: int = 7) -> float:
+    """The median of a few calls, in seconds."""
+    return sorted(timed(work) for _ in range(times))[times // 2]
+
+
+def prepared(backend: Any) -> Any:
+    """An ISA circuit of one qubit."""
+    circuit = QuantumCircuit(1)
+    circuit.x(0)
+    circuit.measure_all()
+    return generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
+
+
+def refreshing(emulator: Any, jobs: int = 200) -> list[Row]:
+    """One refresh of a batch of queued jobs, beside `job.status()` of each through the client."""
+    backend = emulator.service.least_busy()
+    emulator.faults.pause(queue=True)
+    batch = qmode.BatchController.open(backend)
+    batch.submit(Sampler(mode=batch.mode), [prepared(backend)] * jobs, partitions=jobs)
+    batch._ledger.wait_for(lambda: all(j.job_id for j in batch.jobs), 300)
+    batch._runtime.watcher.forget(batch._ledger)
+    batch.refresh()
+    batch._runtime.watcher.forget(batch._ledger)
+    asked = batch._ledger.link.asked
+    batch.refresh()
+    batch._runtime.watcher.forget(batch._ledger)
+    requests = batch._ledger.link.asked - asked
+
+    def refresh() -> None:
+        batch.refresh()
+        batch._runtime.watcher.forget(batch._ledger)
+
+    ours = median(refresh)
+    listed = emulator.service.jobs(session_id=batch.workload_id, limit=None)
+    theirs = timed(lambda: [job.status() for job in listed])
+    batch.cancel_workload()
+    emulator.faults.clear()
+    return [
+        (f"refresh of a {jobs}-job batch: requests", str(requests), "≤ 2"),
+        (f"the same: wall time, client's {theirs * 1e3:.0f} ms / ours {ours * 1e3:.1f} ms", f"{theirs / ours:.0f} ×",
+         "≥ 20 ×"),
+    ]
+
+
+def idling(emulator: Any, jobs: int = 1000, seconds: float = 20.0) -> list[Row]:
+    """CPU of the whole process while a workload of many ended jobs is watched, and messages meanwhile."""
+    backend = emulator.service.least_busy()
+    batch = qmode.BatchController.open(backend)
+    batch.submit(Sampler(mode=batch.mode), [prepared(backend)] * jobs, partitions=jobs)
+    batch._ledger.wait_for(lambda: batch.usage.status == "final", 900)
+    heard: list[object] = []
+    batch.on_change(heard.append)
+    threading.Event().wait(3)                               # the last changes of the end
+    heard.clear()
+    begun = time.process_time()
+    threading.Event().wait(seconds)
+    share = (time.process_time() - begun) / seconds
+    messages = len(heard)
+    batch.cancel_workload()
+    return [
+        (f"idle watching of a {jobs}-job batch: share of a core", f"{share:.2%}", "< 1 %"),
+        ("the same: messages", str(messages), "0"),
+    ]
+
+
+def importing() -> list[Row]:
+    """`import qmode_widgets` in a fresh interpreter, which imports neither qiskit nor anywidget."""
+    code = (
+        "import sys, time; t = time.perf_counter(); import qmode_widgets; t = time.perf_counter() - t; "
+        "assert not {'qiskit', 'anywidget', 'ipywidgets'} & set(sys.modules); print(t)"
+    )
+    found = sorted(
+        float(subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True).stdout)
+        for _ in range(7)
+    )
+    return [("import qmode_widgets, without qiskit or anywidget", f"{found[3] * 1e3:.1f} ms", "< 50 ms")]
+
+
+def merging(emulator: Any, pubs: int = 1000, partitions: int = 10) -> list[Row]:
+    """Merging the results of many PUBs beside decoding them."""
+    backend = emulator.service.least_busy()
+    jobs = qmode.JobController.open(backend)
+    sampler = Sampler(mode=backend)
+    sampler.options.default_shots = 100
+    run = jobs.submit(sampler, [prepared(backend)] * pubs, partitions=partitions)
+    run.wait(900)
+    link = jobs._ledger.link
+    texts = {j.partition: (str(j.program), link.results(str(j.job_id))) for j in run.jobs if j.partition is not None}
+    parts = [jobs._ledger.records[j.key].partition for j in run.jobs]
+    decoded: dict[int, Any] = {}
+
+    def decode_all() -> None:
+        decoded.update({i: decode(program, text) for i, (program, text) in texts.items()})
+
+    decoding = median(decode_all, 3)
+    joining = median(lambda: merge([p for p in parts if p is not None], decoded), 3)
+    what = f"merging {pubs} PUB results {joining * 1e3:.0f} ms / decoding them {decoding * 1e3:.0f} ms"
+    return [(what, f"{joining / decoding:.2f} ×", "< 1 ×")]
+
+
+def run() -> list[Row]:
+    """All rows."""
+    with qmode.emulator.start(shared=False, speed=float("inf")) as emulator:
+        return [*importing(), *refreshing(emulator), *merging(emulator), *idling(emulator)]

@@ -1,0 +1,33 @@
+"""`make bench`: every benchmark's rows in one table: what, measured here and now, and the bar it is held to."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import warnings
+from pathlib import Path
+
+PARTS = ("bench_control", "bench_planning", "bench_emulator")
+
+
+def table(rows: list[tuple[str, str, str]]) -> str:
+    """Rows under a head, in columns."""
+    shown = [("what", "measured", "bar"), *rows]
+    widths = [max(len(row[i]) for row in shown) for i in range(3)]
+    return "\n".join("  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in shown)
+
+
+def main(names: list[str]) -> int:
+    """Run all parts, or those named."""
+    warnings.simplefilter("ignore", DeprecationWarning)         # the client's own, of the legacy primitives
+    sys.path.insert(0, str(Path(__file__).parent))
+    rows: list[tuple[str, str, str]] = []
+    for name in names or PARTS:
+        print(f"… {name}", file=sys.stderr, flush=True)
+        rows += importlib.import_module(name).run()
+    print(table(rows))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
