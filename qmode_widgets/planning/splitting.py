@@ -32,6 +32,7 @@ from .work import Work, analyse
 
 LEAST_SECONDS = 60.0               # jobs that use less QPU time are combined [guide: choose the right execution mode]
 LANES = 5
+MAX_JOBS = 10_000                  # a workload of more is a mistake in the shots
 
 Seconds = npt.NDArray[np.float64]
 
@@ -213,7 +214,16 @@ def _wanted(seconds: float, executions: float, rules: Rules) -> int:
         least = max(math.ceil(executions / rules.max_executions), math.ceil(seconds / (0.8 * rules.max_seconds)))
         if least > jobs:                           # beyond the lanes: whole rounds of them
             jobs = math.ceil(least / rules.lanes) * rules.lanes if least > rules.lanes else least
+    _refuse_absurd(jobs, f"{executions:,.0f} executions")
     return max(1, jobs)
+
+
+def _refuse_absurd(jobs: int, what: str) -> None:
+    if jobs > MAX_JOBS:
+        raise ValueError(
+            f"{what} would take {jobs:,} jobs, {jobs / 300:,.0f} hours to submit at 5 a minute: lower the shots, or "
+            "make the jobs larger"
+        )
 
 
 def _cut_group(sizes: Sizes, pubs: npt.NDArray[np.int64], jobs: int, rules: Rules) -> list[Partition]:
@@ -333,6 +343,7 @@ def _load(sizes: Sizes, piece: Piece, most_e: float, most_s: float) -> float:
 
 def _by_shots(pub: int, sizes: Sizes, jobs: int) -> list[Partition]:
     shots = int(sizes.shots[pub])
+    _refuse_absurd(jobs, f"PUB {pub} with {shots:,} shots")
     if jobs > shots:
         raise ValueError(f"PUB {pub}: {jobs} jobs of {shots} shots: ask for at most {shots}")
     edges = [round(k * shots / jobs) for k in range(jobs + 1)]

@@ -7,7 +7,7 @@ qubit-wise commuting terms. An execution is one shot of one configuration.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -172,9 +172,7 @@ def analyse(
         raise ValueError(
             f"rep_delay={rep_delay:g} s: {timing.backend} takes {bounds[0]:g} to {bounds[1]:g} s (it is in seconds)"
         )
-    given = list(pubs) if not hasattr(pubs, "items") or isinstance(pubs, list | tuple) else [pubs]
-    if not given:
-        raise ValueError("there are no PUBs: pass at least one")
+    given = listed(pubs)
     work = Work(settings, timing, backend, [], [], rep_delay, ())
     if precision is not None and not (0 < precision < math.inf):
         raise ValueError(f"precision={precision!r}: give a number above 0")
@@ -193,6 +191,22 @@ def analyse(
     return work
 
 
+def listed(pubs: Any) -> list[Any]:
+    """PUBs as a list; a single quantum program stands for itself.
+
+    Raises:
+        ValueError: no list, or an empty one.
+    """
+    if hasattr(pubs, "items") and hasattr(pubs, "shots"):
+        return [pubs]
+    if isinstance(pubs, str) or hasattr(pubs, "count_ops") or not isinstance(pubs, Iterable):
+        raise ValueError(f"a {type(pubs).__name__} is no list of PUBs: pass [(circuit, …), …]")
+    found = list(pubs)
+    if not found:
+        raise ValueError("there are no PUBs: pass at least one")
+    return found
+
+
 class _Reader:
     """Turns PUBs into `PubWork`, one after the other; what they share is worked out once."""
 
@@ -202,6 +216,7 @@ class _Reader:
         self.precision = precision
         self.bases = Bases()
         self.assumed: list[str] = []
+        self.observables: dict[tuple[int, int], Any] = {}             # coerced, by their circuit and themselves
         self.bare: dict[tuple[int, Any], tuple[Any, PubWork]] = {}     # circuits without parameters, by their shots
         kind = work.settings.kind
         self._read = {"sampler": self._sampler, "estimator": self._estimator, "executor": self._program,
@@ -246,6 +261,8 @@ class _Reader:
         if not coerced.circuit.num_clbits:
             raise PubError(index, "the circuit measures nothing: add measurements, a sampler returns only those")
         size = coerced.size
+        if not size:
+            raise PubError(index, f"no parameter sets (shape {coerced.shape}): give at least one")
         values = coerced.parameter_values
         item = PubWork(
             index,
@@ -263,9 +280,7 @@ class _Reader:
         return coerced, item
 
     def _estimator(self, index: int, pub: Any) -> tuple[Any, PubWork]:
-        from qiskit.primitives.containers.estimator_pub import EstimatorPub
-
-        coerced = EstimatorPub.coerce(pub, self.precision)
+        coerced = self._coerce_estimator(index, pub)
         settings = self.work.settings
         precision, shots = coerced.precision, self.shots
         if precision is None and shots is None:
@@ -295,10 +310,36 @@ class _Reader:
             executions, overhead = self._pec(executions, coerced.circuit)
         shape = parameter_shape(coerced)
         sets = math.prod(shape)
+        if not sets:
+            raise PubError(index, f"no parameter sets (shape {shape}): give at least one")
         payload = 8.0 * sets * coerced.parameter_values.num_parameters
         return coerced, PubWork(
             index, (facts,), configurations, shots, executions, length, shape, sets, payload, overhead
         )
+
+    def _coerce_estimator(self, index: int, pub: Any) -> Any:
+        """As Qiskit coerces it; observables that earlier PUBs brought for the same circuit are validated once."""
+        from qiskit.primitives.containers.bindings_array import BindingsArray
+        from qiskit.primitives.containers.estimator_pub import EstimatorPub
+
+        key = (id(pub[0]), id(pub[1])) if isinstance(pub, tuple) and 2 <= len(pub) <= 4 else None
+        if key is None or (observables := self.observables.get(key)) is None:
+            coerced = EstimatorPub.coerce(pub, self.precision)
+            if not coerced.observables.size:
+                raise PubError(index, "no observables: give at least one")
+            if key is not None:
+                self.observables[key] = coerced.observables
+            return coerced
+        values = pub[2] if len(pub) > 2 else None
+        if values is not None and not isinstance(values, BindingsArray | Mapping):
+            values = {tuple(pub[0].parameters): values}
+        bindings = BindingsArray.coerce(values)
+        if bindings.num_parameters != pub[0].num_parameters:
+            raise PubError(
+                index, f"{bindings.num_parameters} parameter values for the {pub[0].num_parameters} parameters"
+            )
+        precision = pub[3] if len(pub) > 3 and pub[3] is not None else self.precision
+        return EstimatorPub(pub[0], observables, bindings, precision, validate=False)
 
     def _pec(self, base: Executions, circuit: Any) -> tuple[Executions, float]:
         """The sampling overhead γ² = Π exp(4 × 1.25 ε) over two-qubit gates of error ε, at most `max_overhead`.

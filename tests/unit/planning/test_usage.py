@@ -303,3 +303,27 @@ def test_text_says_range_and_formula(backend, bell):
     assert "≈" in text
     assert "rep_delay" in text
     assert estimate_usage([bell], backend).cost(60.0)[1] == pytest.approx(estimate_usage([bell], backend).expected)
+
+
+@pytest.mark.parametrize("pubs", [None, 3, "abc"])
+def test_what_is_no_list_of_pubs(backend, bell, pubs):
+    with pytest.raises(ValueError, match="is no list of PUBs"):
+        estimate_usage(pubs, backend)
+    with pytest.raises(ValueError, match="is no list of PUBs"):
+        estimate_usage(bell, backend)
+
+
+def test_pubs_without_parameter_sets_or_observables(backend, sampled, ansatz):
+    with pytest.raises(PubError, match="PUB 0: no parameter sets"):
+        estimate_usage([(sampled, np.zeros((0, 1)))], backend)
+    with pytest.raises(PubError, match="PUB 0: no observables"):
+        estimate_usage([(ansatz, [], [0.1, 0.2])], backend, "estimator")
+
+
+def test_observables_that_pubs_share_are_read_once_and_parameters_still_checked(backend, ansatz, observable):
+    o = observable("ZZ", "XX")
+    usage = estimate_usage([(ansatz, o, [0.1, 0.2]), (ansatz, o, RNG.random((3, 2))), (ansatz, o, [0, 0], 0.1)],
+                           backend, "estimator", {"resilience_level": 0})  # fmt: skip
+    assert [p.executions for p in usage.pubs] == [2 * 4096, 6 * 4096, 2 * 100]
+    with pytest.raises(PubError, match="PUB 1: 3 parameter values for the 2 parameters"):
+        estimate_usage([(ansatz, o, [0.1, 0.2]), (ansatz, o, {("a", "b", "c"): [1, 2, 3]})], backend, "estimator")
