@@ -10,7 +10,7 @@ from ..model.partition import Partition, check
 from ..model.snapshot import Mode
 from .account import Account, account
 from .advice import Advice, Facts, Reason, advise
-from .forecast import Conditions, Forecast, compare_modes, conditions
+from .forecast import OPEN_PLAN_MAX_TTL, Conditions, Forecast, compare_modes, conditions
 from .limits import Finding, check_limits, is_open_plan
 from .settings import settings
 from .splitting import Rules, cut_work, priced
@@ -214,6 +214,8 @@ def plan(
         noise_model=noise_model or _noise_model(work),
         divisible=sum(i.sets for i in work.items) > len(cuts),
     )
+    if facts.open_plan:
+        given.setdefault("max_ttl", OPEN_PLAN_MAX_TTL)
     wait = conditions(backend, queue_wait, **given)
     return assemble(
         work,

@@ -103,6 +103,12 @@ def test_max_ttl_against_the_forecast(backend, sweep):
         found.run(object())
 
 
+def test_a_batch_on_the_open_plan_lives_ten_minutes(backend, sweep):
+    assert plan(sweep, backend, instance_plan="open", usage_left=1e6).conditions.max_ttl == 600
+    assert plan(sweep, backend, instance_plan="open", usage_left=1e6, max_ttl=300).conditions.max_ttl == 300
+    assert plan(sweep, backend).conditions.max_ttl == 28800
+
+
 def test_gates_and_instructions(backend, transpile):
     from qiskit import QuantumCircuit
 
