@@ -83,8 +83,8 @@ def check_limits(
                 "error",
                 "max TTL",
                 f"{expected.failed} of {expected.failed + expected.completed} jobs would still be queued when the max "
-                f"TTL of {given.max_ttl:g} s runs out: open the {mode} with a longer max_time where the plan allows it, "
-                "split the workload, or run it in job mode",
+                f"TTL of {given.max_ttl:g} s runs out: open the {mode} with a longer max_time where the plan allows "
+                "it, split the workload, or run it in job mode",
             )
         )
     return sorted(found, key=lambda f: f.level != "error")
