@@ -356,7 +356,7 @@ class _Reader:
                 exponent += 5 * (getattr(known, "error", None) or 0.0)
         cap = math.inf if self.work.settings.pec_overhead is None else self.work.settings.pec_overhead
         overhead = min(math.exp(min(exponent, 700.0)), cap)
-        high = cap if cap < math.inf else overhead**2
+        high = cap if cap < math.inf else math.exp(min(2 * exponent, 700.0))       # errors twice those reported
         self.assumed.append(
             "PEC: the sampling overhead γ² from the backend's reported gate errors; the job learns its own, "
             f"at most {cap:g}"
