@@ -1,4 +1,4 @@
-"""Whatever the client can send runs in partitions: Executor programs, noise learners, legacy primitives, split shots."""
+"""Whatever the client can send runs in partitions: Executor programs, noise learners, legacy ones, split shots."""
 
 from __future__ import annotations
 
