@@ -19,7 +19,9 @@ CLIENTS = {
     "_active", "_max_time", "_instance", "_api_client", "_account", "_client_params", "_url_resolver",
     "_create_session",
 }
-ABROAD = {"qiskit_ibm_runtime", "anywidget", "ipywidgets", "ipykernel", "IPython", "comm", "requests", "tornado", "plotly"}
+ABROAD = {
+    "qiskit_ibm_runtime", "anywidget", "ipywidgets", "ipykernel", "IPython", "comm", "requests", "tornado", "plotly"
+}
 
 
 def modules(folder: str) -> list[Path]:
