@@ -52,7 +52,8 @@ build: $(VENV)/.installed
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 lab: build
-	$(BIN)/jupyter lab $(ROOT_FLAG) --ServerApp.ip=127.0.0.1 $(LAB_FLAGS) notebooks/quickstart.ipynb
+	$(BIN)/jupyter lab $(ROOT_FLAG) --ServerApp.ip=127.0.0.1 $(LAB_FLAGS) \
+		--LabApp.default_url=/lab/tree/notebooks/quickstart.ipynb
 
 demo: build
 	@$(BIN)/python notebooks/headless.py notebooks/quickstart.ipynb
