@@ -126,6 +126,27 @@ class Settings:
         return not self.client_side and (self.pea or self.pec) and self.layer_noise_model is None
 
 
+COSTS = (
+    "twirl_gates", "twirl_measure", "randomizations", "shots_per_randomization", "trex", "trex_randomizations",
+    "noise_factors", "pea", "pec", "init_qubits", "rep_delay", "meas_type",
+)  # fmt: skip
+
+
+def differences(planned: Settings, own: Settings) -> list[str]:
+    """Which options that cost executions differ, in words; an option left out counts as its default."""
+    pairs: list[tuple[str, Any, Any]] = [
+        ("default_shots", planned.shots or DEFAULT_SHOTS, own.shots or DEFAULT_SHOTS)
+    ]
+    if own.kind == "estimator":
+        precisions = (planned.precision or DEFAULT_PRECISION, own.precision or DEFAULT_PRECISION)
+        pairs = [("default_shots", planned.shots, own.shots), ("default_precision", *precisions)]
+    if planned.kind != own.kind:
+        pairs = [("primitive", planned.kind, own.kind)]
+    else:
+        pairs += [(name, getattr(planned, name), getattr(own, name)) for name in COSTS]
+    return [f"{name} {a!r} in the plan, {b!r} now" for name, a, b in pairs if a != b]
+
+
 def settings(primitive: Any = "sampler", options: Any = None) -> Settings:
     """Resolve a primitive and its options; `options` given beside a primitive object replace the primitive's own.
 
