@@ -40,7 +40,7 @@ class PlanError(ValueError):
         super().__init__("; ".join(f.message for f in findings) + ". Pass force=True to submit all the same")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """Everything known before submitting. Shows itself in a notebook and prints as text.
 

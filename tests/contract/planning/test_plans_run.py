@@ -53,6 +53,8 @@ def test_a_plan_runs_as_a_batch_and_merges_one_split_pub(emulator, backend, meas
     planned = plan([(measured, angles)], backend, sampler, partitions=3, queue_wait=0)
     assert planned.mode == "batch"
     assert planned.errors == ()
+    assert planned.work.rep_delay == pytest.approx(250e-6)           # of the real client's backend object, in seconds
+    assert planned.work.timing.assumed == ()
     controller = planned.run()
     assert isinstance(controller, BatchController)
     result = controller.result(timeout=TIMEOUT)
