@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from qiskit_ibm_runtime import Batch, Session
 
-from ..model.snapshot import Mode
+from ..model.snapshot import Limit, Mode
 from .errors import QmodeError, ServiceError
 from .ledger import Ledger
 from .patience import patiently
@@ -76,6 +76,8 @@ class ModeController(Workload):
         self._mode_object, self._max_time = mode, max_time_of(mode)
         self._on_exit = on_exit or self._default_on_exit()
         around_close(mode, self._drain, self._note_closed)
+        if ledger.session.get("max_ttl") is not None:
+            ledger.limit(Limit("max TTL", f"{ledger.session['max_ttl']:g} s", "service"))
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)
         atexit.register(self._at_exit)
 

@@ -112,9 +112,14 @@ def _why(record: Record | None) -> str:
 
 
 def _spans(result: Any) -> tuple[tuple[float, float], ...]:
-    """When the QPU really ran, from a sampler result's execution spans."""
-    metadata = getattr(result, "metadata", None) or {}
-    spans = (metadata.get("execution") or {}).get("execution_spans") if isinstance(metadata, dict) else None
+    """When the QPU really ran: chunk timing of client-side primitives and programs, execution spans of legacy ones."""
+    metadata = getattr(result, "metadata", None)
+    if isinstance(metadata, dict):
+        spans = (metadata.get("execution") or {}).get("execution_spans") or getattr(
+            metadata.get("executor"), "chunk_timing", None
+        )
+    else:
+        spans = getattr(metadata, "chunk_timing", None)
     out = []
     for span in spans or []:
         a, b = getattr(span, "start", None), getattr(span, "stop", None)
