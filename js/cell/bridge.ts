@@ -10,7 +10,9 @@ export interface Bridge {
 }
 
 declare global {
-  interface Window { qmodeWidgetsBridge?: Bridge }
+  interface Window {
+    qmodeWidgetsBridge?: Bridge;
+  }
 }
 
 export const bridge: Bridge = {

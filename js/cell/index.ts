@@ -8,6 +8,7 @@ import { bridge } from './bridge';
 
 interface Model {
   get(name: string): unknown;
+  set(name: string, value: unknown): void;
   send(content: unknown): void;
   on(event: string, callback: (value: never) => void): void;
   off(event: string, callback: (value: never) => void): void;
@@ -30,14 +31,19 @@ export default function widget() {
       return true;
     });
     const start = (): void => {
-      const { hello, snapshot } = startOf(model);
+      const { hello, snapshot, workload } = startOf(model);
+      if (hello === undefined) return;
       made.receive(hello);
       made.receive(snapshot);
+      model.set('_start', { workload }); // only in this page: a notebook that saves widgets saves no data of ours
     };
     const custom = (message: unknown): void => made.receive(message);
     // ipywidgets tells of the comm's life once it is over: the kernel was restarted or shut down, or the widget closed.
-    const over = (): void => made.end('The kernel that showed this has ended. To watch the workload again: '
-      + `qmode.attach(${JSON.stringify(startOf(model).workload ?? 'its id')}, service)`);
+    const over = (): void =>
+      made.end(
+        'The kernel that showed this has ended. To watch the workload again: ' +
+          `qmode.attach(${JSON.stringify(startOf(model).workload ?? 'its id')}, service)`,
+      );
     model.on('msg:custom', custom);
     model.on('comm_live_update', over);
     model.on('change:_start', start);

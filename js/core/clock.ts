@@ -13,10 +13,11 @@ function schedule(): void {
   clearTimeout(timer);
   timer = undefined;
   if (watchers.size === 0 || document.hidden) return;
-  timer = setTimeout(tick, 1000 - (Date.now() % 1000));    // all numbers change together, on the second
+  timer = setTimeout(tick, 1000 - (Date.now() % 1000)); // all numbers change together, on the second
 }
 
-if (typeof document !== 'undefined') document.addEventListener('visibilitychange', () => (document.hidden ? schedule() : tick()));
+if (typeof document !== 'undefined')
+  document.addEventListener('visibilitychange', () => (document.hidden ? schedule() : tick()));
 
 /** Seconds since the epoch on this machine's clock; redraws the component each second while `running`. */
 export function useNow(running: boolean): number {

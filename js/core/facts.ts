@@ -24,11 +24,20 @@ const FACES: Record<JobState, Face> = {
 };
 
 /** The order of counts and of merged segments. */
-export const STATES: readonly JobState[] =
-  ['done', 'failed', 'refused', 'running', 'unknown', 'queued', 'waiting', 'cancelled', 'dropped'];
+export const STATES: readonly JobState[] = [
+  'done',
+  'failed',
+  'refused',
+  'running',
+  'unknown',
+  'queued',
+  'waiting',
+  'cancelled',
+  'dropped',
+];
 
 export function jobFace(state: JobState): Face {
-  return FACES[state] ?? { word: String(state), shape: '?', tone: 'dim' };   // a newer kernel may know more states
+  return FACES[state] ?? { word: String(state), shape: '?', tone: 'dim' }; // a newer kernel may know more states
 }
 
 /** The rows a reader sees: attempts that a later one replaced are left out. */
@@ -58,7 +67,11 @@ export function tally(jobs: readonly JobSnapshot[]): Tally {
   const n = (...states: JobState[]): number => states.reduce((sum, state) => sum + (by.get(state) ?? 0), 0);
   const remaining = n('queued', 'waiting', 'unknown');
   return {
-    total: jobs.length, done: n('done'), failed: n('failed', 'refused'), running: n('running'), remaining,
+    total: jobs.length,
+    done: n('done'),
+    failed: n('failed', 'refused'),
+    running: n('running'),
+    remaining,
     finished: jobs.length > 0 && remaining + n('running') === 0,
   };
 }
@@ -72,7 +85,13 @@ export interface WorkloadFace extends Face {
 /** The workload's state in words, with the service's own as `title`. */
 export function workloadFace(state: WorkloadSnapshot, jobs: Tally): WorkloadFace {
   const title = serviceWords(state);
-  const face = (word: string, shape: string, tone: Tone, more = ''): WorkloadFace => ({ word, more, shape, tone, title });
+  const face = (word: string, shape: string, tone: Tone, more = ''): WorkloadFace => ({
+    word,
+    more,
+    shape,
+    tone,
+    title,
+  });
   switch (state.state) {
     case 'closed':
       if (jobs.failed > 0) return face('Closed', '!', 'fail');
@@ -86,6 +105,7 @@ export function workloadFace(state: WorkloadSnapshot, jobs: Tally): WorkloadFace
         return jobs.failed > 0 ? face('Ended, some failed', '!', 'fail') : face('Done', '✓', 'ok');
       }
       const busy = jobs.running + jobs.remaining > 0;
+      if (!busy && state.accepting_jobs === false) return face('Closing', '○', 'dim');
       if (!busy) return state.mode === 'session' ? face('Idle, billed', '●', 'warn') : face('Idle', '○', 'dim');
       const word = jobs.running > 0 ? 'Running' : 'Queued';
       const more = state.accepting_jobs === false ? 'closing' : state.mode === 'job' ? '' : 'accepts jobs';
@@ -97,10 +117,15 @@ export function workloadFace(state: WorkloadSnapshot, jobs: Tally): WorkloadFace
 }
 
 function serviceWords(state: WorkloadSnapshot): string {
-  const words = {
-    open: 'Pending', inactive: 'Pending', closed: 'Closed', unknown: 'not answered yet',
-    active: state.accepting_jobs === false ? 'In progress, not accepting new jobs' : 'In progress, accepting new jobs',
-  }[state.state] ?? state.state;
+  const words =
+    {
+      open: 'Pending',
+      inactive: 'Pending',
+      closed: 'Closed',
+      unknown: 'not answered yet',
+      active:
+        state.accepting_jobs === false ? 'In progress, not accepting new jobs' : 'In progress, accepting new jobs',
+    }[state.state] ?? state.state;
   const own = state.mode === 'job' ? '' : `The service says: ${words} (${state.state})`;
   return [own, state.state_reason].filter(Boolean).join(' · ');
 }
@@ -125,31 +150,64 @@ export function countdown(state: WorkloadSnapshot, now: number): Countdown | nul
   if (ttl.interactive_deadline !== null) {
     const max = ttl.max_deadline === null ? '' : `max TTL ${duration(left(ttl.max_deadline))} left`;
     const tone = state.mode === 'session' || left(ttl.interactive_deadline) < 15 ? 'warn' : 'active';
-    return { label: 'Interactive TTL', deadline: ttl.interactive_deadline, total: ttl.interactive_ttl, still: '', note: max, tone };
+    return {
+      label: 'Interactive TTL',
+      deadline: ttl.interactive_deadline,
+      total: ttl.interactive_ttl,
+      still: '',
+      note: max,
+      tone,
+    };
   }
   if (ttl.max_deadline !== null) {
-    const idle = ttl.interactive_ttl === null ? '' : `interactive TTL starts when idle (${duration(ttl.interactive_ttl)})`;
+    const idle =
+      ttl.interactive_ttl === null ? '' : `interactive TTL starts when idle (${duration(ttl.interactive_ttl)})`;
     const note = state.state === 'inactive' ? 'inactive: the next job queues again' : idle;
     const short = left(ttl.max_deadline) < Math.max(60, 0.1 * (ttl.max_ttl ?? 0));
-    return { label: 'Max TTL', deadline: ttl.max_deadline, total: ttl.max_ttl, still: '', note, tone: short ? 'warn' : 'active' };
+    return {
+      label: 'Max TTL',
+      deadline: ttl.max_deadline,
+      total: ttl.max_ttl,
+      still: '',
+      note,
+      tone: short ? 'warn' : 'active',
+    };
   }
   if (ttl.empty_deadline !== null) {
-    return { label: 'Closes if left empty', deadline: ttl.empty_deadline, total: 1800, still: '', note: 'max TTL starts with the first job', tone: 'dim' };
+    return {
+      label: 'Closes if left empty',
+      deadline: ttl.empty_deadline,
+      total: 1800,
+      still: '',
+      note: 'max TTL starts with the first job',
+      tone: 'dim',
+    };
   }
   const still = ttl.max_ttl === null ? '–' : duration(ttl.max_ttl);
-  return { label: 'Max TTL', deadline: null, total: ttl.max_ttl, still, note: 'starts with the first job', tone: 'dim' };
+  return {
+    label: 'Max TTL',
+    deadline: null,
+    total: ttl.max_ttl,
+    still,
+    note: 'starts with the first job',
+    tone: 'dim',
+  };
 }
 
 /** All timers of a workload, for the tooltip of the ring. */
 export function timers(state: WorkloadSnapshot, now: number): string {
   const { ttl } = state;
   const line = (name: string, total: number | null, deadline: number | null): string =>
-    total === null && deadline === null ? '' :
-      `${name}${total === null ? '' : ` ${duration(total)}`}${deadline === null ? '' : `, ${duration(deadline - now)} left`}`;
+    total === null && deadline === null
+      ? ''
+      : `${name}${total === null ? '' : ` ${duration(total)}`}${deadline === null ? '' : `, ${duration(deadline - now)} left`}`;
   return [
-    line('Max TTL', ttl.max_ttl, ttl.max_deadline), line('Interactive TTL', ttl.interactive_ttl, ttl.interactive_deadline),
+    line('Max TTL', ttl.max_ttl, ttl.max_deadline),
+    line('Interactive TTL', ttl.interactive_ttl, ttl.interactive_deadline),
     line('Active TTL', ttl.active_ttl, ttl.active_deadline),
-  ].filter(Boolean).join('\n');
+  ]
+    .filter(Boolean)
+    .join('\n');
 }
 
 /** Which partition, as a reader counts: from 1; the run's number in front where there are several. */
@@ -175,7 +233,8 @@ export function shortId(id: string): string {
 
 /** Why the job is where it is, in one line. */
 export function jobReason(job: JobSnapshot): string {
-  const said = job.reason_solution !== null && job.reason !== null ? `${job.reason}: ${job.reason_solution}` : job.reason;
+  const said =
+    job.reason_solution !== null && job.reason !== null ? `${job.reason}: ${job.reason_solution}` : job.reason;
   const failure = [job.reason_code, said].filter(part => part !== null && part !== '').join(' ');
   const attempt = job.attempt > 0 ? `attempt ${job.attempt + 1}` : '';
   const qpu = job.state === 'running' && job.qpu_used ? 'QPU used' : '';
@@ -185,10 +244,17 @@ export function jobReason(job: JobSnapshot): string {
 /** The one action a row offers. */
 export function jobAction(job: JobSnapshot): Action | null {
   switch (job.state) {
-    case 'queued': case 'running': return 'cancel';
-    case 'waiting': return 'drop';
-    case 'failed': case 'cancelled': case 'refused': return 'resubmit';
-    default: return null;
+    case 'queued':
+    case 'running':
+      return 'cancel';
+    case 'waiting':
+      return 'drop';
+    case 'failed':
+    case 'cancelled':
+    case 'refused':
+      return 'resubmit';
+    default:
+      return null;
   }
 }
 

@@ -7,10 +7,10 @@ export const PROTOCOL = 1;
 
 export type Mode = 'job' | 'batch' | 'session';
 export type JobState =
-  | 'waiting' | 'unknown' | 'refused' | 'dropped' | 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
+  'waiting' | 'unknown' | 'refused' | 'dropped' | 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
 export type WorkloadState = 'open' | 'active' | 'inactive' | 'closed' | 'unknown';
 export type Action =
-  | 'cancel' | 'drop' | 'cancel_remaining' | 'cancel_all' | 'close' | 'resubmit' | 'resubmit_failed' | 'refresh';
+  'cancel' | 'drop' | 'cancel_remaining' | 'cancel_all' | 'close' | 'resubmit' | 'resubmit_failed' | 'refresh';
 
 /** QPU usage in seconds. */
 export interface Usage {
@@ -105,6 +105,7 @@ export interface Hello {
   protocol: number;
   version: string;
   process: string;
+  busy: boolean;
   workloads: string[];
   problem: string | null;
 }
@@ -173,12 +174,18 @@ export function decode(raw: unknown): Message | null {
       if (raw.protocol !== PROTOCOL) {
         throw new ProtocolMismatch(
           `The kernel's qmode_widgets ${text(raw.version)} speaks protocol ${text(raw.protocol)}, this screen ` +
-          `${PROTOCOL}: install the same version for JupyterLab and for the kernel, then reload the page.`);
+            `${PROTOCOL}: install the same version for JupyterLab and for the kernel, then reload the page.`,
+        );
       }
       return has(raw, { process: 'string' }) && Array.isArray(raw.workloads) ? (raw as unknown as Hello) : null;
     case 'snapshot':
-      return numbered(raw) && isFields(raw.state) && Array.isArray(raw.state.jobs) && isFields(raw.state.usage)
-        && isFields(raw.state.ttl) ? (raw as unknown as Snapshot) : null;
+      return numbered(raw) &&
+        isFields(raw.state) &&
+        Array.isArray(raw.state.jobs) &&
+        isFields(raw.state.usage) &&
+        isFields(raw.state.ttl)
+        ? (raw as unknown as Snapshot)
+        : null;
     case 'patch':
       return numbered(raw) && isFields(raw.set) && isFields(raw.jobs) ? (raw as unknown as Patch) : null;
     case 'gone':

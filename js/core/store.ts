@@ -3,8 +3,17 @@
  * `receive`, requests leave through the `send` it was given.
  */
 import {
-  type Ack, type Action, decode, type Hello, type JobSnapshot, newId, type Patch, ProtocolMismatch, type Request,
-  type Snapshot, type WorkloadSnapshot,
+  type Ack,
+  type Action,
+  decode,
+  type Hello,
+  type JobSnapshot,
+  newId,
+  type Patch,
+  ProtocolMismatch,
+  type Request,
+  type Snapshot,
+  type WorkloadSnapshot,
 } from './protocol';
 
 /** A click: sent, taken by the kernel, then over. `late` says that it waits longer than a live kernel would need. */
@@ -52,7 +61,10 @@ export class Store {
   private received = 0;
   private attachedAt = 0;
 
-  constructor(private readonly send: Send, private readonly now: () => number = () => Date.now() / 1000) {}
+  constructor(
+    private readonly send: Send,
+    private readonly now: () => number = () => Date.now() / 1000,
+  ) {}
 
   /** Called after every change; returns what ends it. */
   subscribe(listener: () => void): () => void {
@@ -78,13 +90,23 @@ export class Store {
     }
     if (message === null) return;
     this.received++;
-    if (this.problem !== null && message.kind !== 'hello') return;   // another protocol: nothing it says can be trusted
+    if (this.problem !== null && message.kind !== 'hello') return; // another protocol: nothing it says can be trusted
     switch (message.kind) {
-      case 'hello': this.greet(message); break;
-      case 'snapshot': this.replace(message); break;
-      case 'patch': this.patch(message); break;
-      case 'gone': this.workloads.delete(message.workload); break;
-      case 'ack': this.answer(message); break;
+      case 'hello':
+        this.greet(message);
+        break;
+      case 'snapshot':
+        this.replace(message);
+        break;
+      case 'patch':
+        this.patch(message);
+        break;
+      case 'gone':
+        this.workloads.delete(message.workload);
+        break;
+      case 'ack':
+        this.answer(message);
+        break;
     }
     this.changed();
   }
@@ -101,9 +123,14 @@ export class Store {
     } else {
       this.timers.set(id, [
         setTimeout(() => this.update(id, { late: true }), LATE_MS),
-        setTimeout(() => this.update(id, {
-          message: 'The kernel has not answered for a minute. The click may still arrive: refresh before you repeat it.',
-        }), LOST_MS),
+        setTimeout(
+          () =>
+            this.update(id, {
+              message:
+                'The kernel has not answered for a minute. The click may still arrive: refresh before you repeat it.',
+            }),
+          LOST_MS,
+        ),
       ]);
     }
     this.changed();
@@ -150,21 +177,29 @@ export class Store {
     this.problem = null;
     // Gone unheard of, while there was no connection. One that came since we asked may be newer than the greeting.
     const known = new Set(hello.workloads);
-    for (const [id, { touched }] of this.workloads) if (!known.has(id) && touched <= this.attachedAt) this.workloads.delete(id);
+    for (const [id, { touched }] of this.workloads)
+      if (!known.has(id) && touched <= this.attachedAt) this.workloads.delete(id);
   }
 
   private replace({ workload, seq, now, state }: Snapshot): void {
     const old = this.workloads.get(workload);
-    if (old !== undefined && seq < old.seq) return;                   // a late reply
+    if (old !== undefined && seq < old.seq) return; // a late reply
     this.asked.delete(workload);
-    this.workloads.set(workload, { state, seq, offset: now - this.now(), clicks: old?.clicks ?? [], touched: this.received });
+    this.workloads.set(workload, {
+      state,
+      seq,
+      offset: now - this.now(),
+      clicks: old?.clicks ?? [],
+      touched: this.received,
+    });
   }
 
   private patch(patch: Patch): void {
     const old = this.workloads.get(patch.workload);
     if (old !== undefined && patch.seq <= old.seq) return;
     if (old === undefined || patch.seq !== old.seq + 1) {
-      if (!this.asked.has(patch.workload)) {                          // once per gap
+      if (!this.asked.has(patch.workload)) {
+        // once per gap
         this.asked.add(patch.workload);
         this.attach(patch.workload);
       }
@@ -173,7 +208,13 @@ export class Store {
     // A message arrives late, never early: the largest offset seen is the nearest to the truth.
     const seen = patch.now - this.now();
     const offset = Math.abs(seen - old.offset) > 2 ? seen : Math.max(seen, old.offset);
-    this.workloads.set(patch.workload, { ...old, seq: patch.seq, offset, touched: this.received, state: applied(old.state, patch) });
+    this.workloads.set(patch.workload, {
+      ...old,
+      seq: patch.seq,
+      offset,
+      touched: this.received,
+      state: applied(old.state, patch),
+    });
   }
 
   private answer({ id, status, message }: Ack): void {
@@ -236,5 +277,5 @@ function applied(state: WorkloadSnapshot, { set, jobs, order, events }: Patch): 
 
 function merged(job: JobSnapshot | undefined, change: Partial<JobSnapshot> | undefined): JobSnapshot | undefined {
   if (change === undefined) return job;
-  return { ...job, ...change } as JobSnapshot;      // a new job comes with all its fields
+  return { ...job, ...change } as JobSnapshot; // a new job comes with all its fields
 }

@@ -22,7 +22,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
     app.shell.add(panel, 'left', { rank: 600 });
     restorer?.add(panel, panel.id);
     app.commands.addCommand(SHOW, {
-      label: 'Show Quantum Workloads', caption: 'Sessions, batches and jobs of all running kernels', icon,
+      label: 'Show Quantum Workloads',
+      caption: 'Sessions, batches and jobs of all running kernels',
+      icon,
       execute: () => app.shell.activateById(panel.id),
     });
     palette?.addItem({ command: SHOW, category: 'Quantum' });

@@ -1,5 +1,6 @@
 /** All running kernels, followed. One connection each, whatever the number of notebooks and consoles on it. */
 import type { KernelSpec, Session } from '@jupyterlab/services';
+import { tally } from '../core/facts';
 import type { Request, WorkloadSnapshot } from '../core/protocol';
 import { Wire } from './wire';
 
@@ -30,7 +31,10 @@ export class Kernels {
   private readonly entries = new Map<string, Entry>();
   private readonly listeners = new Set<() => void>();
 
-  constructor(private readonly sessions: Session.IManager, private readonly specs: KernelSpec.IManager) {
+  constructor(
+    private readonly sessions: Session.IManager,
+    private readonly specs: KernelSpec.IManager,
+  ) {
     sessions.runningChanged.connect(() => this.sync());
     void sessions.ready.then(() => this.sync());
   }
@@ -65,7 +69,8 @@ export class Kernels {
     for (const [id, model] of models) {
       const name = model.path || model.name;
       const entry = this.entries.get(id);
-      if (entry !== undefined) entry.name = name;                    // renamed, or untitled at first
+      if (entry !== undefined)
+        entry.name = name; // renamed, or untitled at first
       else this.follow(id, name, model);
     }
     this.changed();
@@ -101,7 +106,7 @@ export class Kernels {
 
   private orphan({ name }: Entry, states: WorkloadSnapshot[]): void {
     for (const state of states) {
-      const over = state.state === 'closed' || (state.mode === 'job' && state.jobs.every(job => job.finished !== null));
+      const over = state.state === 'closed' || (state.mode === 'job' && tally(state.jobs).finished);
       if (!over) this.orphans.set(state.id, { name, state, since: Date.now() / 1000 });
     }
   }

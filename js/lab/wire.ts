@@ -17,21 +17,28 @@ export class Wire {
   private found = false;
   private process = '';
 
-  constructor(private readonly kernel: Kernel.IKernelConnection, private readonly changed: () => void) {
+  constructor(
+    private readonly kernel: Kernel.IKernelConnection,
+    private readonly changed: () => void,
+  ) {
     this.store = new Store(request => this.send(request));
     this.store.subscribe(changed);
     kernel.iopubMessage.connect(this.onIopub);
     kernel.statusChanged.connect(this.onStatus);
     kernel.connectionStatusChanged.connect(this.onConnection);
-    this.busy = kernel.status === 'busy';
     void this.discover();
   }
 
   send(request: Request): boolean {
-    if (this.kernel.isDisposed || this.kernel.status === 'dead' || this.kernel.connectionStatus !== 'connected') return false;
+    if (this.kernel.isDisposed || this.kernel.status === 'dead' || this.kernel.connectionStatus !== 'connected')
+      return false;
     this.control(REQUEST, request).then(
-      reply => this.store.receive(reply),            // the reply is the greeting
-      () => undefined);                              // the kernel went away: its status says so
+      greeting => {
+        this.store.receive(greeting);
+        this.setBusy(this.store.hello?.busy === true);
+      },
+      () => undefined, // the kernel went away: its status says so
+    );
     return true;
   }
 
@@ -48,7 +55,7 @@ export class Wire {
     try {
       content = await this.control('comm_info_request', { target_name: TARGET });
     } catch {
-      return;                                        // the kernel went away
+      return; // the kernel went away
     }
     const comms = (content as { comms?: object } | undefined)?.comms;
     if (comms !== undefined && Object.keys(comms).length > 0) this.attach();
@@ -68,36 +75,39 @@ export class Wire {
 
   private readonly onIopub = (_: unknown, message: KernelMessage.IMessage): void => {
     const { session, msg_type: type } = message.header;
-    if (session !== this.process) {                  // another start of the kernel, whoever restarted it
+    if (session !== this.process) {
+      // another start of the kernel, whoever restarted it
       if (this.process !== '') {
         this.forget();
         void this.discover();
       }
       this.process = session;
     }
-    if (type === 'status') this.onState((message.content as { execution_state?: string }).execution_state);
+    // Only a cell makes a kernel busy to a user; our own requests have states too.
+    if (type === 'status' && message.parent_header.msg_type === 'execute_request') {
+      this.setBusy((message.content as { execution_state?: string }).execution_state === 'busy');
+    }
     if (type !== 'comm_msg') return;
     const { comm_id: id, data } = message.content as { comm_id?: string; data?: unknown };
     if (id !== BEACON) return;
-    if (!this.found) this.attach();                  // the package has just been imported
+    if (!this.found) this.attach(); // the package has just been imported
     this.store.receive(data);
   };
 
   private readonly onStatus = (_: unknown, status: Kernel.Status): void => {
-    if (status === 'restarting' || status === 'autorestarting' || status === 'dead') this.forget();
-    this.onState(status);
+    if (status !== 'restarting' && status !== 'autorestarting' && status !== 'dead') return;
+    this.forget();
+    this.setBusy(false);
   };
 
   private readonly onConnection = (_: unknown, status: Kernel.ConnectionStatus): void => {
     if (this.found) this.store.connected(status === 'connected');
   };
 
-  private onState(state: string | undefined): void {
-    if (state !== 'busy' && state !== 'idle') return;
-    if (this.busy !== (state === 'busy')) {
-      this.busy = state === 'busy';
-      this.changed();
-    }
+  private setBusy(busy: boolean): void {
+    if (this.busy === busy) return;
+    this.busy = busy;
+    this.changed();
   }
 
   private forget(): void {

@@ -10,7 +10,13 @@ function mockModel() {
     _start: { workload: 'w1', hello: hello(['w1']), snapshot: snapshot(workload({ jobs: [job(0, 'running')] })) },
   };
   return {
-    state, listeners, get: (name: string) => state[name], send: vi.fn(),
+    state,
+    listeners,
+    get: (name: string) => state[name],
+    set: (name: string, value: unknown) => {
+      state[name] = value;
+    },
+    send: vi.fn(),
     on: (event: string, callback: (value: never) => void) => void listeners.set(event, callback),
     off: (event: string) => void listeners.delete(event),
     emit: (event: string, value?: unknown) => act(() => listeners.get(event)?.(value as never)),
@@ -23,8 +29,17 @@ async function show(model: ReturnType<typeof mockModel>) {
   const el = document.createElement('div');
   document.body.append(el);
   let unmount = (): void => undefined;
-  await act(() => { unmount = render({ model, el }); });
-  return { el, close: () => { unmount(); end(); el.remove(); } };
+  await act(() => {
+    unmount = render({ model, el });
+  });
+  return {
+    el,
+    close: () => {
+      unmount();
+      end();
+      el.remove();
+    },
+  };
 }
 
 const cancel = async (el: HTMLElement) => {
@@ -32,14 +47,24 @@ const cancel = async (el: HTMLElement) => {
   await act(() => el.querySelector<HTMLElement>('[data-confirm=yes]')!.click());
 };
 
-afterEach(() => { delete window.qmodeWidgetsBridge; });
+afterEach(() => {
+  delete window.qmodeWidgetsBridge;
+});
 
 it('shows the state that came with the widget at once, then asks for what follows', async () => {
   const model = mockModel();
   const { el, close } = await show(model);
   expect(el.textContent).toContain('▶ Running');
   expect(model.send).toHaveBeenCalledWith({ kind: 'attach', workload: 'w1' });
-  await model.emit('msg:custom', { kind: 'patch', workload: 'w1', seq: 2, now: 1, set: {}, jobs: { 'r:0.0': { state: 'done' } } });
+  expect(model.state).toEqual({ _start: { workload: 'w1' } }); // nothing of it would be saved with the notebook
+  await model.emit('msg:custom', {
+    kind: 'patch',
+    workload: 'w1',
+    seq: 2,
+    now: 1,
+    set: {},
+    jobs: { 'r:0.0': { state: 'done' } },
+  });
   expect(el.textContent).toContain('✓ Done');
   close();
   expect(model.listeners.size).toBe(0);
@@ -48,13 +73,17 @@ it('shows the state that came with the widget at once, then asks for what follow
 it('follows a fresh state put into the model before the kernel has heard of the page', async () => {
   const model = mockModel();
   const { el, close } = await show(model);
-  model.state._start = { workload: 'w1', hello: hello(['w1']), snapshot: snapshot(workload({ jobs: [job(0, 'failed')] }), 5) };
+  model.state._start = {
+    workload: 'w1',
+    hello: hello(['w1']),
+    snapshot: snapshot(workload({ jobs: [job(0, 'failed')] }), 5),
+  };
   await model.emit('change:_start');
   expect(el.textContent).toContain('! Failed');
   close();
 });
 
-it('sends clicks over the comm, or over the extension\'s control channel where there is one', async () => {
+it("sends clicks over the comm, or over the extension's control channel where there is one", async () => {
   const model = mockModel();
   const { el, close } = await show(model);
   await cancel(el);

@@ -8,7 +8,7 @@ it('understands every message of the kernel', () => {
   for (const message of Object.values(golden)) expect(decode(message)).toBe(message);
 });
 
-it('arrives at the kernel\'s state by snapshot and patch', () => {
+it("arrives at the kernel's state by snapshot and patch", () => {
   const store = new Store(() => true);
   store.receive(golden.hello);
   store.receive(golden.snapshot);

@@ -5,7 +5,13 @@ import { hello, job, patch, snapshot, workload } from './samples';
 
 function setup(reachable = true) {
   const sent: Request[] = [];
-  const store = new Store(request => { sent.push(request); return reachable; }, () => 1000);
+  const store = new Store(
+    request => {
+      sent.push(request);
+      return reachable;
+    },
+    () => 1000,
+  );
   store.receive(hello(['w1']));
   store.receive(snapshot(workload({ jobs: [job(0, 'done'), job(1, 'running')] })));
   return { store, sent };
@@ -51,7 +57,8 @@ describe('snapshots and patches', () => {
 
   it('appends events and keeps a bounded number of them', () => {
     const { store } = setup();
-    for (let n = 2; n < 302; n++) store.receive(patch(n, { events: [{ id: n, time: n, level: 'info', text: `e${n}`, job: null }] }));
+    for (let n = 2; n < 302; n++)
+      store.receive(patch(n, { events: [{ id: n, time: n, level: 'info', text: `e${n}`, job: null }] }));
     expect(state(store).events).toHaveLength(200);
     expect(state(store).events.at(-1)!.text).toBe('e301');
   });
@@ -84,7 +91,17 @@ describe('snapshots and patches', () => {
 
   it('ignores what is no message of ours', () => {
     const { store } = setup();
-    for (const raw of [null, 7, 'x', [], {}, { kind: 'news' }, { kind: 'patch' }, { kind: 'snapshot', workload: 'w1', seq: 9, now: 1, state: 3 }]) store.receive(raw);
+    for (const raw of [
+      null,
+      7,
+      'x',
+      [],
+      {},
+      { kind: 'news' },
+      { kind: 'patch' },
+      { kind: 'snapshot', workload: 'w1', seq: 9, now: 1, state: 3 },
+    ])
+      store.receive(raw);
     expect(state(store).state).toBe('active');
   });
 });
@@ -106,7 +123,7 @@ describe('commands', () => {
     expect(clicks(store)).toEqual([]);
   });
 
-  it('keeps the service\'s error until it is dismissed', () => {
+  it("keeps the service's error until it is dismissed", () => {
     const { store } = setup();
     const id = store.command('w1', 'cancel', 'r:1.0');
     store.receive({ kind: 'ack', id, status: 'failed', message: '409: job is final' });

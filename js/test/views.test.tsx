@@ -24,10 +24,15 @@ afterEach(() => {
 
 async function mount(state: WorkloadSnapshot): Promise<void> {
   sent = [];
-  store = new Store(request => { sent.push(request); return true; });
+  store = new Store(request => {
+    sent.push(request);
+    return true;
+  });
   store.receive(hello(['w1']));
   store.receive(snapshot(state, 1, NOW));
-  await act(() => { unmount = mountCell(box, store, 'w1'); });
+  await act(() => {
+    unmount = mountCell(box, store, 'w1');
+  });
 }
 
 const all = (selector: string): HTMLElement[] => [...box.querySelectorAll<HTMLElement>(selector)];
@@ -42,7 +47,14 @@ const receive = (message: unknown): Promise<void> => act(() => store.receive(mes
 
 describe('a workload', () => {
   it('shows a row for each partition and changes it with a patch', async () => {
-    await mount(workload({ jobs: [job(0, 'done', { usage: usage({ reported: 8.2, status: 'final' }) }), job(1, 'queued', { usage: usage({ estimated: 8 }) })] }));
+    await mount(
+      workload({
+        jobs: [
+          job(0, 'done', { usage: usage({ reported: 8.2, status: 'final' }) }),
+          job(1, 'queued', { usage: usage({ estimated: 8 }) }),
+        ],
+      }),
+    );
     expect(row('r:0.0').textContent).toContain('✓ Done');
     expect(row('r:0.0').textContent).toContain('8.2 s');
     expect(row('r:1.0').textContent).toContain('· Queued');
@@ -60,9 +72,13 @@ describe('a workload', () => {
   it('counts down by itself: no message, no request', async () => {
     await mount(workload({ ttl: ttl({ max_ttl: 100, max_deadline: NOW + 90 }) }));
     expect(one('[role=timer]').textContent).toBe('1:30');
-    await act(() => { vi.advanceTimersByTime(30_000); });
+    await act(() => {
+      vi.advanceTimersByTime(30_000);
+    });
     expect(one('[role=timer]').textContent).toBe('1:00');
-    await act(() => { vi.advanceTimersByTime(90_000); });
+    await act(() => {
+      vi.advanceTimersByTime(90_000);
+    });
     expect(one('[role=timer]').textContent).toBe('0:00');
     expect(one('.qm-time').textContent).toContain('has run out');
     expect(sent).toEqual([]);
@@ -75,11 +91,26 @@ describe('a workload', () => {
 
   it('treats text from the service as text', async () => {
     const evil = '<img src=x onerror="window.pwned=1"><b>x</b>';
-    await mount(workload({ id: evil, backend: evil, jobs: [job(0, 'failed', { reason: evil, pubs: evil, note: evil })], events: [{ id: 1, time: 1, level: 'error', text: evil, job: null }] }));
+    await mount(
+      workload({
+        id: evil,
+        backend: evil,
+        jobs: [job(0, 'failed', { reason: evil, pubs: evil, note: evil })],
+        events: [{ id: 1, time: 1, level: 'error', text: evil, job: null }],
+      }),
+    );
     unmount();
     store.receive(hello([evil]));
-    store.receive({ ...snapshot(workload({ id: evil, backend: evil, jobs: [job(0, 'failed', { reason: evil, pubs: evil })] }), 1, NOW) });
-    await act(() => { unmount = mountCell(box, store, evil); });
+    store.receive({
+      ...snapshot(
+        workload({ id: evil, backend: evil, jobs: [job(0, 'failed', { reason: evil, pubs: evil })] }),
+        1,
+        NOW,
+      ),
+    });
+    await act(() => {
+      unmount = mountCell(box, store, evil);
+    });
     expect(box.querySelector('img')).toBeNull();
     expect(row('r:0.0').textContent).toContain('<img src=x');
   });
@@ -88,21 +119,28 @@ describe('a workload', () => {
     await mount(workload({ seen_at: NOW - 12, problem: '503 from the service', jobs: [job(0, 'running')] }));
     expect(one('.qm-card').className).toContain('qm-stale');
     expect(one('.qm-head').textContent).toContain('last seen 12 s ago');
-    await act(() => { vi.advanceTimersByTime(5000); });
+    await act(() => {
+      vi.advanceTimersByTime(5000);
+    });
     expect(one('.qm-head').textContent).toContain('last seen 17 s ago');
   });
 
   it('draws the timeline only from what is known', async () => {
     await mount(workload({ jobs: [job(0, 'queued')] }));
     expect(box.querySelector('.qm-timeline')).toBeNull();
-    await receive(patch(2, { jobs: { 'r:0.0': { state: 'done', running: NOW - 20, finished: NOW, spans: [[NOW - 12, NOW - 5]] } } }));
+    await receive(
+      patch(2, {
+        jobs: { 'r:0.0': { state: 'done', running: NOW - 20, finished: NOW, spans: [[NOW - 12, NOW - 5]] } },
+      }),
+    );
     expect(all('.qm-work')).toHaveLength(1);
     expect(all('.qm-qpu')).toHaveLength(1);
   });
 });
 
 describe('clicks', () => {
-  const two = () => workload({ jobs: [job(0, 'failed', { usage: usage({ estimated: 8 }) }), job(1, 'running'), job(2, 'queued')] });
+  const two = () =>
+    workload({ jobs: [job(0, 'failed', { usage: usage({ estimated: 8 }) }), job(1, 'running'), job(2, 'queued')] });
 
   it('asks once, says the cost, and sends the command only then', async () => {
     await mount(two());
@@ -118,7 +156,10 @@ describe('clicks', () => {
   it('"Not now" and Escape send nothing and give the focus back', async () => {
     await mount(two());
     const button = row('r:1.0').querySelector('button')!;
-    for (const leave of [() => one('[data-confirm=no]').click(), () => one('.qm-confirm').dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true }))]) {
+    for (const leave of [
+      () => one('[data-confirm=no]').click(),
+      () => one('.qm-confirm').dispatchEvent(new KeyboardEvent('keydown', { key: 'Escape', bubbles: true })),
+    ]) {
       button.focus();
       await click(button);
       await act(leave);
@@ -144,9 +185,13 @@ describe('clicks', () => {
     expect(one('[role=status]').textContent).toBe('');
   });
 
-  it('offers the header\'s actions with the number they touch', async () => {
+  it("offers the header's actions with the number they touch", async () => {
     await mount(two());
-    expect(all('.qm-head .qm-button').map(each => each.textContent)).toEqual(['Resubmit failed (1)', 'Cancel remaining (1)', 'Close']);
+    expect(all('.qm-head .qm-button').map(each => each.textContent)).toEqual([
+      'Resubmit failed (1)',
+      'Cancel remaining (1)',
+      'Close',
+    ]);
     await click(one('[data-action=cancel_remaining]'));
     await click(one('[data-confirm=also]'));
     expect(sent).toMatchObject([{ action: 'cancel_all', target: null }]);

@@ -38,7 +38,10 @@ declare module '@jupyterlab/application' {
       activateById(id: string): void;
     };
     readonly commands: {
-      addCommand(id: string, options: { label: string; caption?: string; icon?: unknown; execute: (args: object) => unknown }): unknown;
+      addCommand(
+        id: string,
+        options: { label: string; caption?: string; icon?: unknown; execute: (args: object) => unknown },
+      ): unknown;
       execute(id: string, args?: object): Promise<unknown>;
     };
   }
@@ -64,9 +67,14 @@ declare module '@jupyterlab/services' {
     interface IMessage {
       readonly content: unknown;
       readonly header: { readonly msg_type: string; readonly session: string };
+      readonly parent_header: { readonly msg_type?: string };
     }
     function createMessage(options: {
-      msgType: string; channel: 'control'; username: string; session: string; content: object;
+      msgType: string;
+      channel: 'control';
+      username: string;
+      session: string;
+      content: object;
     }): IMessage;
   }
   export namespace Kernel {
@@ -83,7 +91,11 @@ declare module '@jupyterlab/services' {
       readonly statusChanged: ISignal<IKernelConnection, Status>;
       readonly connectionStatusChanged: ISignal<IKernelConnection, ConnectionStatus>;
       readonly iopubMessage: ISignal<IKernelConnection, KernelMessage.IMessage>;
-      sendControlMessage(message: KernelMessage.IMessage, expectReply?: boolean, disposeOnDone?: boolean): {
+      sendControlMessage(
+        message: KernelMessage.IMessage,
+        expectReply?: boolean,
+        disposeOnDone?: boolean,
+      ): {
         readonly done: Promise<KernelMessage.IMessage | undefined>;
       };
     }

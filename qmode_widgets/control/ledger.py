@@ -41,6 +41,8 @@ class Ledger:
         self.limits: dict[str, Limit] = {}
         self.cap: float | None = None
         self.instance_left: float | None = None
+        self.instance_asked = float("-inf")                 # when, on the monotonic clock
+        self.instance_old = True                            # a job ended since
         self.group: str | None = None
         self.runs: list[str] = []                           # in order of submission
         self.duplicates: list[Record] = []                  # found on the service, to be cancelled and reported

@@ -9,9 +9,10 @@ from typing import Any, ClassVar, Literal, Self
 
 from qiskit_ibm_runtime import Batch, Session
 
-from ..model.snapshot import Mode
+from ..model.snapshot import Limit, Mode
 from .errors import QmodeError, ServiceError
 from .ledger import Ledger
+from .patience import patiently
 from .runtime import runtime
 from .service import (
     around_close,
@@ -68,13 +69,15 @@ class ModeController(Workload):
         link = runtime(mode.service, str(instance_of(backend))).link
         ledger = Ledger(link, str(mode.session_id), self._mode, str(backend.name))
         try:
-            ledger.read_session(link.workload(ledger.id))
+            ledger.read_session(patiently(link.workload, ledger.id))
         except ServiceError as error:
             raise QmodeError(f"the service does not know the {self._mode} {ledger.id}: {error}") from error
         ledger.seen()
         self._mode_object, self._max_time = mode, max_time_of(mode)
         self._on_exit = on_exit or self._default_on_exit()
         around_close(mode, self._drain, self._note_closed)
+        if ledger.session.get("max_ttl") is not None:
+            ledger.limit(Limit("max TTL", f"{ledger.session['max_ttl']:g} s", "service"))
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)
         atexit.register(self._at_exit)
 
@@ -149,7 +152,7 @@ class ModeController(Workload):
         self._check_writable()
         ledger = self._ledger
         try:
-            ledger.link.close(ledger.service_id)
+            patiently(ledger.link.close, ledger.service_id)
         except ServiceError as error:
             if error.status != 404 and error.code != 1217:
                 raise
@@ -165,7 +168,7 @@ class ModeController(Workload):
         self._check_writable()
         self._cancel([r for r in self._ledger.records.values() if r.job_id is None and not r.state.final])
         try:
-            self._ledger.link.cancel_workload(self._ledger.service_id)
+            patiently(self._ledger.link.cancel_workload, self._ledger.service_id)
         except ServiceError as error:
             if error.status != 404 and error.code != 1217:
                 raise

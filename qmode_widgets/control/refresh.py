@@ -7,6 +7,7 @@ asked again. The client's own way is one GET a job and status.
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 from ..model import tags
@@ -17,6 +18,7 @@ from .record import Record
 from .service import PAGE, Json, Link
 
 METRICS_AT_ONCE = 20                # requests for metrics in one refresh: a burst of ended jobs is spread
+INSTANCE_EVERY = 30.0               # seconds
 
 
 def refresh(ledger: Ledger) -> None:
@@ -33,6 +35,7 @@ def refresh(ledger: Ledger) -> None:
     for record in [r for r in ledger.singles() if not r.state.final]:
         _merge(ledger, [link.job(str(record.job_id))])
     _read_metrics(ledger, link)
+    _read_instance(ledger, link)
     ledger.seen()
 
 
@@ -162,6 +165,16 @@ def _read_metrics(ledger: Ledger, link: Link) -> None:
             if found != record.metrics:
                 record.metrics = found
                 record.touch()
+                ledger.instance_old = True
+
+
+def _read_instance(ledger: Ledger, link: Link) -> None:
+    """What the instance may still use: asked when jobs have ended, at most every half minute."""
+    if not ledger.instance_old or time.monotonic() - ledger.instance_asked < INSTANCE_EVERY:
+        return
+    left = link.usage_left()
+    with ledger.lock:
+        ledger.instance_left, ledger.instance_old, ledger.instance_asked = left, False, time.monotonic()
 
 
 def _tell(ledger: Ledger, record: Record) -> None:

@@ -10,6 +10,7 @@ from ..model.partition import Partition
 from ..model.snapshot import JobState
 from .errors import IncompleteResultError, QmodeError
 from .ledger import Ledger
+from .patience import patiently
 from .record import Record
 from .service import decode
 
@@ -30,7 +31,7 @@ class Results:
         if record.row not in self._decoded:
             if record.state is not JobState.DONE or record.job_id is None:
                 raise QmodeError(f"row {record.row} is {record.state}: it has no result")
-            text = self._ledger.link.results(record.job_id)
+            text = patiently(self._ledger.link.results, record.job_id)
             if not text:
                 raise QmodeError(f"the service has no result for job {record.job_id}: a private one can be read once")
             program = (record.data.get("program") or {}).get("id") or "sampler"
@@ -111,9 +112,14 @@ def _why(record: Record | None) -> str:
 
 
 def _spans(result: Any) -> tuple[tuple[float, float], ...]:
-    """When the QPU really ran, from a sampler result's execution spans."""
-    metadata = getattr(result, "metadata", None) or {}
-    spans = (metadata.get("execution") or {}).get("execution_spans") if isinstance(metadata, dict) else None
+    """When the QPU really ran: chunk timing of client-side primitives and programs, execution spans of legacy ones."""
+    metadata = getattr(result, "metadata", None)
+    if isinstance(metadata, dict):
+        spans = (metadata.get("execution") or {}).get("execution_spans") or getattr(
+            metadata.get("executor"), "chunk_timing", None
+        )
+    else:
+        spans = getattr(metadata, "chunk_timing", None)
     out = []
     for span in spans or []:
         a, b = getattr(span, "start", None), getattr(span, "stop", None)

@@ -14,7 +14,7 @@ from ..model.partition import Partition, check, even
 from ..model.snapshot import JobState
 from .errors import SubmissionError
 from .record import Record
-from .service import backend_of, capture, instance_of, mode_of
+from .service import backend_of, capture, instance_of, mode_of, with_own_seed
 
 log = logging.getLogger(__name__)
 
@@ -156,6 +156,8 @@ def prepare(
                     raise SubmissionError(f"{where}: an Executor job carries one QuantumProgram, not {len(items)}")
                 items = items[0]
             captured = capture(primitive, items, run_options, max_execution_time=max_execution_time)
+            if any(p.shots is not None for p in partition.pieces):
+                captured = with_own_seed(captured, i)
             key = tags.AttemptKey(run, i, len(partitions))
             tags.write(key, captured.tags, partition, group)        # too many? now, not after the first job
         except SubmissionError:

@@ -18,7 +18,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from email.utils import parsedate_to_datetime
 from functools import cache, reduce
 from typing import Any
@@ -260,6 +260,14 @@ class Link:
         """What the instance used and may use, in seconds."""
         return self._json("GET", "/instances/usage")
 
+    def usage_left(self) -> float | None:
+        """Seconds the instance may still use; None where no limit is told."""
+        usage = self.instance_usage()
+        if usage.get("usage_limit_reached"):
+            return 0.0
+        limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
+        return None if limit is None else max(0.0, float(limit) - float(usage.get("usage_consumed_seconds") or 0.0))
+
     def calibrated_at(self, backend: str) -> str | None:
         """When the backend was last calibrated, as the service writes it."""
         found = self._json("GET", f"/backends/{backend}/properties").get("last_update_date")
@@ -392,6 +400,16 @@ def capture(primitive: Any, items: Any, run_options: Json, *, max_execution_time
         private=bool(options.get("private")),
         payload=payload,
     )
+
+
+def with_own_seed(captured: Captured, part: int) -> Captured:
+    """Parts of one PUB's shots must not repeat each other's: a fixed simulator seed becomes one for each part."""
+    params = copy.deepcopy(captured.payload["params"])
+    simulator = (params.get("options") or {}).get("simulator") or {}
+    if simulator.get("seed_simulator") is None:
+        return captured
+    simulator["seed_simulator"] += part
+    return replace(captured, payload=captured.payload | {"params": params})
 
 
 def replay(raw: Json) -> Captured:

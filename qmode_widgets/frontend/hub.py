@@ -1,20 +1,21 @@
 """The kernel's side of every screen: which controllers there are, what was sent of each, and where requests go.
 
 One worker thread sends everything, so the messages of a workload leave in the order of their numbers, and nothing is
-sent from a handler. It works on snapshots only; a controller is asked for its latest, never for a request.
+sent from a handler. It works on snapshots only; a controller is asked for its latest, never for a request, and never
+while our lock is held: its own may be held while it calls back.
 """
 
 from __future__ import annotations
 
 import contextvars
 import logging
+import sys
 import threading
 import time
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, version
+from functools import partial
 from typing import Protocol
 
 from ..model.command import Command, Controllable, Outcome
@@ -48,6 +49,14 @@ class _Feed:
     dirty: bool = False
     last: float = float("-inf")          # when it last sent, on the monotonic clock
     end: Callable[[], None] = lambda: None
+
+    def catch_up(self, latest: WorkloadSnapshot) -> None:
+        """Make what counts as sent the latest; whoever followed gets it whole, under a number of its own."""
+        if latest != self.sent:
+            self.sent, self.seq = latest, self.seq + 1
+
+    def whole(self) -> Message:
+        return protocol.snapshot(self.sent, seq=self.seq, now=_now(self.sent))
 
     def due(self) -> float:
         return self.last + (_PACE if all(o.attached for o in self.outlets) else _SLOW_PACE)
@@ -94,7 +103,8 @@ class Hub:
         if old is not None:
             old.end()
         feed.end = controller.on_change(lambda _: self._mark(feed))
-        self._post(lambda: self._send_whole(feed))
+        if self._heard(feed):
+            self._post(lambda: self._send_whole(feed))
 
     def unregister(self, controller: Controllable) -> None:
         """Take a controller off every screen."""
@@ -112,14 +122,21 @@ class Hub:
         """The hello message."""
         with self._wake:
             workloads = list(self._feeds)
-        process = self._link.process if self._link else ""
-        return protocol.hello(version=_version(), process=process, workloads=workloads, problem=self.problem)
+        process, busy = (self._link.process, self._link.busy) if self._link else ("", False)
+        return protocol.hello(
+            version=_version(), process=process, busy=busy, workloads=workloads, problem=self.problem
+        )
 
     def current(self, workload: str) -> Message | None:
         """The snapshot that the next patch builds on."""
         with self._wake:
             feed = self._feeds.get(workload)
-            return None if feed is None else _whole(feed)
+        if feed is None:
+            return None
+        latest = feed.sent if self._heard(feed) else feed.controller.snapshot()
+        with self._wake:
+            feed.catch_up(latest)
+            return feed.whole()
 
     def add_outlet(self, workload: str, outlet: Outlet) -> None:
         """Send the workload's messages to a widget too.
@@ -174,8 +191,10 @@ class Hub:
             self._send(feed, protocol.ack(Outcome(command.id, "failed", str(error) or type(error).__name__)))
 
     def _send_whole(self, feed: _Feed) -> None:
+        latest = feed.controller.snapshot()
         with self._wake:
-            message = _whole(feed)
+            feed.catch_up(latest)
+            message = feed.whole()
         self._send(feed, message)
 
     def _flush(self, feed: _Feed) -> None:
@@ -210,7 +229,13 @@ class Hub:
 
     # -- the worker thread itself
 
+    def _heard(self, feed: _Feed) -> bool:
+        """Whether anybody follows: in a plain script nobody does, and a change costs nothing."""
+        return bool(feed.outlets) or (self._link is not None and self._link.listening)
+
     def _mark(self, feed: _Feed) -> None:
+        if not self._heard(feed):
+            return
         with self._wake:
             feed.dirty = True
             self._work()
@@ -247,20 +272,13 @@ class Hub:
                     _log.debug("a message to the screens failed", exc_info=True)
 
 
-def _whole(feed: _Feed) -> Message:
-    return protocol.snapshot(feed.sent, seq=feed.seq, now=_now(feed.sent))
-
-
 def _now(state: WorkloadSnapshot) -> float:
     return time.time() + state.clock_offset
 
 
-@cache
 def _version() -> str:
-    try:
-        return version("qmode_widgets")
-    except PackageNotFoundError:         # run from a source tree
-        return "source"
+    """The package's, without importing it from up here: its root knows all floors."""
+    return str(getattr(sys.modules.get("qmode_widgets"), "__version__", "?"))
 
 
 hub = Hub()

@@ -56,6 +56,8 @@ class KernelLink:
             )
             self.listening = True        # nobody can ask
         self._light_beacon()
+        self.busy = False
+        self._follow_cells()
 
     @property
     def process(self) -> str:
@@ -81,6 +83,22 @@ class KernelLink:
 
         beacon = create_comm(target_name=TARGET, comm_id=BEACON, primary=False)
         self._kernel.comm_manager.register_comm(beacon)
+
+    def _follow_cells(self) -> None:
+        """Know whether a cell runs: what the server tells a page just opened may be the state of our own requests."""
+        events = getattr(getattr(self._kernel, "shell", None), "events", None)
+        if events is None:
+            return
+        self.busy = True                 # we are imported by a cell
+
+        def begun(*_: object) -> None:
+            self.busy = True
+
+        def ended(*_: object) -> None:
+            self.busy = False
+
+        events.register("pre_run_cell", begun)
+        events.register("post_run_cell", ended)
 
     def _on_request(self, stream: Any, ident: Any, msg: dict[str, Any]) -> None:
         self.listening = True

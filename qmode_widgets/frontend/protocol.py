@@ -2,7 +2,7 @@
 
 Kernel to screen (`Message`, JSON objects with a `kind`):
 
-    hello     protocol, version, process, workloads, problem
+    hello     protocol, version, process, busy, workloads, problem
     snapshot  workload, seq, now, state                                  the whole WorkloadSnapshot
     patch     workload, seq, now, set, jobs, order?, events?             what changed since the message numbered seq - 1
     gone      workload                                                   no longer watched in this kernel
@@ -51,13 +51,17 @@ def encode(value: object) -> Json:
     return value
 
 
-def hello(*, version: str, process: str, workloads: Iterable[str], problem: str | None) -> Message:
-    """The greeting. `process` is new with every start of the kernel; `problem` says why buttons are off."""
+def hello(*, version: str, process: str, busy: bool, workloads: Iterable[str], problem: str | None) -> Message:
+    """The greeting.
+
+    `process` is new with every start of the kernel; `busy`: it runs a cell; `problem` says why buttons are off.
+    """
     return {
         "kind": "hello",
         "protocol": PROTOCOL,
         "version": version,
         "process": process,
+        "busy": busy,
         "workloads": list(workloads),
         "problem": problem,
     }

@@ -97,6 +97,7 @@ def test_the_sidebar_works_after_a_page_reload_while_a_cell_blocks(open_notebook
     book.save()
     book.reload()
     card = place_of(book, "sidebar")
+    expect(book.sidebar().locator(".qm-kernel")).to_contain_text("(busy)")
     click(card, "5.0")
     expect(row(card, "5.0")).to_have_attribute("data-state", "cancelled")
     book.screenshot("reloaded-while-busy")
@@ -140,6 +141,7 @@ def test_all_kernels_are_listed_by_notebook_and_an_empty_panel_says_how_to_begin
     session.get_by_role("button", name="Close").click()
     session.locator("[data-confirm=yes]").click()
     expect(session.get_by_role("status")).to_contain_text("Close: done")
+    expect(first.sidebar()).to_contain_text("Closing")                    # the other page sees it as well
     second.screenshot("two-kernels")
 
 

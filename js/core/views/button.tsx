@@ -18,10 +18,16 @@ export function ActionButton({ action, target, kind = 'plain', name, children }:
   const click = pending(action, target);
   return (
     <button
-      type="button" class={`qm-button qm-${kind}`} data-action={action} aria-disabled={click !== undefined}
-      aria-label={name} aria-busy={click !== undefined}
+      type="button"
+      class={`qm-button qm-${kind}`}
+      data-action={action}
+      aria-disabled={click !== undefined}
+      aria-label={name}
+      aria-busy={click !== undefined}
       title={click?.late ? 'The kernel has not taken this click yet; it may wait for the running cell.' : undefined}
-      onClick={() => { if (click === undefined) begin(action, target); }}
+      onClick={() => {
+        if (click === undefined) begin(action, target);
+      }}
     >
       {click === undefined ? children : <span class="qm-wait">{children}</span>}
     </button>

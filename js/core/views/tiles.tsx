@@ -2,13 +2,14 @@ import { clock, duration, usageSeconds, useNow } from '../clock';
 import { countdown, counts, jobFace, jobName, runsOf, STATES, type Tally, timers } from '../facts';
 import type { JobSnapshot, JobState, Usage, WorkloadSnapshot } from '../protocol';
 
-const CELLS = 60;             // partitions up to here get a cell each
+const CELLS = 60; // partitions up to here get a cell each
 const RING = 2 * Math.PI * 15;
 
 /** What matters now, largest: the running countdown. Ticks by itself from an absolute deadline. */
 export function TimeTile({ state, offset, jobs }: { state: WorkloadSnapshot; offset: number; jobs: Tally }) {
   const { ttl } = state;
-  const runs = state.state !== 'closed' && (ttl.interactive_deadline ?? ttl.max_deadline ?? ttl.empty_deadline) !== null;
+  const runs =
+    state.state !== 'closed' && (ttl.interactive_deadline ?? ttl.max_deadline ?? ttl.empty_deadline) !== null;
   const now = useNow(runs) + offset;
   const shown = countdown(state, now);
   if (shown === null) return <ProgressTile state={state} offset={offset} jobs={jobs} />;
@@ -20,7 +21,9 @@ export function TimeTile({ state, offset, jobs }: { state: WorkloadSnapshot; off
       <Ring part={part} tone={shown.tone} />
       <div>
         <h4>{shown.label}</h4>
-        <div class="qm-big qm-num" role="timer">{left === null ? shown.still : duration(left)}</div>
+        <div class="qm-big qm-num" role="timer">
+          {left === null ? shown.still : duration(left)}
+        </div>
         <div class="qm-note qm-num">{left === 0 ? 'has run out' : shown.note}</div>
       </div>
     </div>
@@ -75,32 +78,73 @@ export function UsageTile({ usage, session }: { usage: Usage; session: boolean }
       <div class={`qm-bar ${near ? 'qm-tone-warn' : 'qm-tone-active'}`} aria-hidden="true">
         <i class="qm-solid" style={{ width: share((reported ?? 0) - idle) }} />
         {idle > 0 && <i class="qm-hatch" style={{ width: share(idle) }} />}
-        {expected !== null && expected > (reported ?? 0) && <i class="qm-pale" style={{ width: share(expected - (reported ?? 0)) }} />}
+        {expected !== null && expected > (reported ?? 0) && (
+          <i class="qm-pale" style={{ width: share(expected - (reported ?? 0)) }} />
+        )}
       </div>
-      <div class="qm-note qm-num">{reported !== null && <span class="qm-used">{usageSeconds(reported)} used{notes.length > 0 && ', '}</span>}{notes.length > 0 ? notes.map((note, i) => <span key={i}>{i > 0 && ' · '}<span class="qm-nowrap">{note}</span></span>)
-          : reported === null ? 'nothing reported yet' : 'reported by the service'}</div>
+      <div class="qm-note qm-num">
+        {reported !== null && <span class="qm-used">{usageSeconds(reported)} used, </span>}
+        {notes.length > 0
+          ? notes.map((note, i) => (
+              <span key={i}>
+                {i > 0 && ' · '}
+                <span class="qm-nowrap">{note}</span>
+              </span>
+            ))
+          : reported === null
+            ? 'nothing reported yet'
+            : 'reported by the service'}
+      </div>
     </div>
   );
 }
 
 /** A cell for each partition, or proportional segments beyond sixty; under it counts that filter the table. */
-export function PartitionsTile({ jobs, filter, onFilter }: { jobs: readonly JobSnapshot[]; filter: JobState | null; onFilter: (state: JobState | null) => void }) {
+export function PartitionsTile({
+  jobs,
+  filter,
+  onFilter,
+}: {
+  jobs: readonly JobSnapshot[];
+  filter: JobState | null;
+  onFilter: (state: JobState | null) => void;
+}) {
   const by = [...counts(jobs)];
   return (
     <div class="qm-tile qm-parts">
       <h4>{jobs.every(job => job.partition !== null) ? 'Partitions' : 'Jobs'}</h4>
-      <div class={`qm-strip ${jobs.length > 14 ? 'qm-dense' : ''}`} role="img" aria-label={by.map(([state, n]) => `${n} ${jobFace(state).word}`).join(', ') || 'none yet'}>
-        {jobs.length <= CELLS ? <Cells jobs={jobs} /> : by.map(([state, n]) => (
-          <b key={state} class={`qm-cell qm-job-${state}`} style={{ flexGrow: n }} title={`${n} ${jobFace(state).word}`} />))}
+      <div
+        class={`qm-strip ${jobs.length > 14 ? 'qm-dense' : ''}`}
+        role="img"
+        aria-label={by.map(([state, n]) => `${n} ${jobFace(state).word}`).join(', ') || 'none yet'}
+      >
+        {jobs.length <= CELLS ? (
+          <Cells jobs={jobs} />
+        ) : (
+          by.map(([state, n]) => (
+            <b
+              key={state}
+              class={`qm-cell qm-job-${state}`}
+              style={{ flexGrow: n }}
+              title={`${n} ${jobFace(state).word}`}
+            />
+          ))
+        )}
       </div>
       <div class="qm-counts qm-num">
         {by.length === 0 && <span class="qm-note">none yet</span>}
         {by.map(([state, n]) => (
           <button
-            type="button" key={state} class="qm-count" aria-pressed={filter === state}
+            type="button"
+            key={state}
+            class="qm-count"
+            aria-pressed={filter === state}
             title={filter === state ? 'Show all' : `Show only: ${jobFace(state).word}`}
             onClick={() => onFilter(filter === state ? null : state)}
-          >{n.toLocaleString('en')} {jobFace(state).word.toLowerCase()}</button>))}
+          >
+            {n.toLocaleString('en')} {jobFace(state).word.toLowerCase()}
+          </button>
+        ))}
       </div>
     </div>
   );
@@ -108,12 +152,16 @@ export function PartitionsTile({ jobs, filter, onFilter }: { jobs: readonly JobS
 
 function Cells({ jobs }: { jobs: readonly JobSnapshot[] }) {
   const runs = runsOf(jobs);
-  const room = jobs.length <= 24;                  // shapes need width; colour is not alone: the counts stand below
+  const room = jobs.length <= 24; // shapes need width; colour is not alone: the counts stand below
   return (
     <>
       {jobs.map(job => {
         const { word, shape } = jobFace(job.state);
-        return <b key={job.key} class={`qm-cell qm-job-${job.state}`} title={`${jobName(job, runs)}: ${word}`}>{room && STATES.indexOf(job.state) < 4 ? shape : ''}</b>;
+        return (
+          <b key={job.key} class={`qm-cell qm-job-${job.state}`} title={`${jobName(job, runs)}: ${word}`}>
+            {room && STATES.indexOf(job.state) < 4 ? shape : ''}
+          </b>
+        );
       })}
     </>
   );

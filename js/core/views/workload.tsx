@@ -46,8 +46,13 @@ export function WorkloadView({ store, workload, card = false }: Props) {
   };
   const controls: Controls = {
     off: store.ended ?? readOnly(state.read_only ?? store.hello?.problem ?? null),
-    pending: (action, target) => clicks.find(click =>
-      click.action === action && click.target === (target ?? null) && (click.status === 'sent' || click.status === 'accepted')),
+    pending: (action, target) =>
+      clicks.find(
+        click =>
+          click.action === action &&
+          click.target === (target ?? null) &&
+          (click.status === 'sent' || click.status === 'accepted'),
+      ),
     begin: (action, target) => {
       origin.current = document.activeElement instanceof HTMLElement ? document.activeElement : null;
       const asked = question(state, action, target ?? null);
@@ -58,27 +63,50 @@ export function WorkloadView({ store, workload, card = false }: Props) {
   return (
     <ControlsContext.Provider value={controls}>
       <section
-        class={`qm-card ${open ? 'qm-open' : 'qm-closed'} ${stale === null ? '' : 'qm-stale'}`} ref={root} tabIndex={-1}
-        data-workload={state.id} data-state={state.state} aria-label={`${state.mode} ${state.id} on ${state.backend}`}
+        class={`qm-card ${open ? 'qm-open' : 'qm-closed'} ${stale === null ? '' : 'qm-stale'}`}
+        ref={root}
+        tabIndex={-1}
+        data-workload={state.id}
+        data-state={state.state}
+        aria-label={`${state.mode} ${state.id} on ${state.backend}`}
       >
         <Header state={state} jobs={sum} stale={stale} actions={open} />
         <div class="qm-tiles">
           <TimeTile state={state} offset={offset} jobs={sum} />
           <UsageTile usage={state.usage} session={state.mode === 'session'} />
-          {(open || sum.total > 1) && <PartitionsTile jobs={jobs} filter={filter} onFilter={next => { setFilter(next); setOpen(true); }} />}
+          {(open || sum.total > 1) && (
+            <PartitionsTile
+              jobs={jobs}
+              filter={filter}
+              onFilter={next => {
+                setFilter(next);
+                setOpen(true);
+              }}
+            />
+          )}
         </div>
-        {controls.off !== null && <div class="qm-off" role="note">{controls.off}</div>}
+        {controls.off !== null && (
+          <div class="qm-off" role="note">
+            {controls.off}
+          </div>
+        )}
         {asking !== null && (
-          <Confirm question={asking} onNo={leave} onYes={action => {
-            store.command(state.id, action, action === asking.action ? asking.target : null);
-            leave();
-          }} />)}
+          <Confirm
+            question={asking}
+            onNo={leave}
+            onYes={action => {
+              store.command(state.id, action, action === asking.action ? asking.target : null);
+              leave();
+            }}
+          />
+        )}
         <Outcomes state={state} clicks={clicks} onDismiss={id => store.forget(id)} />
         {open && jobs.length > 0 && (
           <>
             <JobTable jobs={listed} offset={offset} marked={asking?.target ?? null} />
             <Timeline jobs={state.jobs} offset={offset} />
-          </>)}
+          </>
+        )}
         {open && <Events state={state} offset={offset} />}
         {card && <Foot state={state} jobs={sum} offset={offset} open={open} onToggle={() => setOpen(!open)} />}
       </section>
@@ -91,21 +119,55 @@ function readOnly(why: string | null): string | null {
 }
 
 /** Of a card: what it comes to in one line, and the way in. */
-function Foot({ state, jobs, offset, open, onToggle }: { state: WorkloadSnapshot; jobs: Tally; offset: number; open: boolean; onToggle: () => void }) {
+function Foot({
+  state,
+  jobs,
+  offset,
+  open,
+  onToggle,
+}: {
+  state: WorkloadSnapshot;
+  jobs: Tally;
+  offset: number;
+  open: boolean;
+  onToggle: () => void;
+}) {
   const { ttl } = state;
   const now = useNow(!open && ttl.interactive_deadline !== null && ttl.max_deadline !== null) + offset;
-  const left = ttl.interactive_deadline !== null && ttl.max_deadline !== null ? `${duration(ttl.max_deadline - now)} left` : '';
+  const left =
+    ttl.interactive_deadline !== null && ttl.max_deadline !== null ? `${duration(ttl.max_deadline - now)} left` : '';
   const text = [
-    state.group, jobs.total === 0 ? 'no job yet' : `${jobs.done} of ${jobs.total} done`, jobs.failed > 0 ? `${jobs.failed} failed` : '', left,
-  ].filter(Boolean).join(' · ');
-  const idle = state.mode === 'session' && state.state === 'active' && jobs.running + jobs.remaining === 0;
+    state.group,
+    jobs.total === 0 ? 'no job yet' : `${jobs.done} of ${jobs.total} done`,
+    jobs.failed > 0 ? `${jobs.failed} failed` : '',
+    left,
+  ]
+    .filter(Boolean)
+    .join(' · ');
+  const idle =
+    state.mode === 'session' &&
+    state.state === 'active' &&
+    state.accepting_jobs !== false &&
+    jobs.running + jobs.remaining === 0;
   return (
     <div class="qm-foot">
-      <span class="qm-note qm-num qm-grow">{open ? <code title={state.service_id ?? state.id}>{shortId(state.service_id ?? state.id)}</code> : text}</span>
+      <span class="qm-note qm-num qm-grow">
+        {open ? <code title={state.service_id ?? state.id}>{shortId(state.service_id ?? state.id)}</code> : text}
+      </span>
       <span class="qm-actions">
-        {!open && idle && <ActionButton action="close" kind="primary">Close</ActionButton>}
-        {!open && !idle && jobs.failed > 0 && <ActionButton action="resubmit_failed" kind="primary">Resubmit ({jobs.failed})</ActionButton>}
-        <button type="button" class="qm-button" aria-expanded={open} data-open onClick={onToggle}>{open ? 'Fold' : 'Open'}</button>
+        {!open && idle && (
+          <ActionButton action="close" kind="primary">
+            Close
+          </ActionButton>
+        )}
+        {!open && !idle && jobs.failed > 0 && (
+          <ActionButton action="resubmit_failed" kind="primary">
+            Resubmit ({jobs.failed})
+          </ActionButton>
+        )}
+        <button type="button" class="qm-button" aria-expanded={open} data-open onClick={onToggle}>
+          {open ? 'Fold' : 'Open'}
+        </button>
       </span>
     </div>
   );
@@ -117,12 +179,16 @@ function useKeptFocus(root: { current: HTMLElement | null }): void {
   useLayoutEffect(() => {
     const element = root.current;
     if (element === null) return;
-    const into = (): void => { within.current = true; };
+    const into = (): void => {
+      within.current = true;
+    };
     const out = (event: FocusEvent): void => {
       // Chromium tells of a removed element with no new target while it is still the active one, or not at all.
       if (event.relatedTarget !== null && !element.contains(event.relatedTarget as Node)) within.current = false;
     };
-    const away = (event: Event): void => { if (!element.contains(event.target as Node)) within.current = false; };
+    const away = (event: Event): void => {
+      if (!element.contains(event.target as Node)) within.current = false;
+    };
     element.addEventListener('focusin', into);
     element.addEventListener('focusout', out);
     document.addEventListener('pointerdown', away, true);
@@ -136,4 +202,3 @@ function useKeptFocus(root: { current: HTMLElement | null }): void {
     if (within.current && document.activeElement === document.body) root.current?.focus({ preventScroll: true });
   });
 }
-

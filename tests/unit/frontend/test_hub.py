@@ -171,6 +171,19 @@ def test_another_controller_of_the_same_workload_takes_over_its_screens(shown: t
     assert hub.current("w1") is None
 
 
+def test_who_comes_late_sees_the_latest_though_nobody_followed() -> None:
+    hub, controller, screen = Hub(), Controller(), Screen()
+    hub.register(controller)
+    controller.job(0, JobState.DONE)
+    current = hub.current("w1")
+    assert current is not None
+    assert current["state"]["jobs"][0]["state"] == "done"
+    assert not [t for t in threading.enumerate() if t.name == "qmode-hub" and t is hub._worker], "work for nobody"
+    hub.add_outlet("w1", screen)
+    controller.job(1, JobState.DONE)
+    assert screen.next("patch")["seq"] == current["seq"] + 1
+
+
 def test_registering_twice_is_once(shown: tuple[Hub, Controller, Screen]) -> None:
     hub, controller, _ = shown
     hub.register(controller)

@@ -103,6 +103,7 @@ def test_a_kernel_is_found_followed_and_obeyed_while_a_cell_blocks(page: Page) -
 
     assert list(page.request("comm_info_request", target_name=TARGET)["comms"]) == [BEACON]
     hello = page.request(REQUEST, kind="attach")
+    assert hello["busy"]
     assert (hello["protocol"], hello["workloads"], hello["problem"]) == (1, ["d2f0b8c4k3a0008v77a1"], None)
     snapshot = page.hear(lambda m: m["kind"] == "snapshot")
     key = snapshot["state"]["jobs"][5]["key"]
@@ -133,7 +134,8 @@ def test_a_bad_request_is_answered_and_harms_nothing(page: Page) -> None:
     refused = page.hear(lambda m: m["kind"] == "ack" and m["id"] == "c3")
     assert "nowhere is not watched in this kernel" in refused["message"]
     page.request(REQUEST, nonsense=True)
-    assert page.request(REQUEST, kind="attach")["kind"] == "hello"
+    hello = page.request(REQUEST, kind="attach")
+    assert (hello["kind"], hello["busy"]) == ("hello", False)
 
 
 def test_a_displayed_controller_is_a_widget_with_a_table_for_other_places(page: Page) -> None:

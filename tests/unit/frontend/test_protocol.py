@@ -89,7 +89,7 @@ def test_the_mirror_speaks_our_number_and_modes() -> None:
 
 def messages() -> dict[str, Any]:
     return {
-        "hello": protocol.hello(version="0.1.0", process="p1", workloads=["d2f0"], problem=None),
+        "hello": protocol.hello(version="0.1.0", process="p1", busy=False, workloads=["d2f0"], problem=None),
         "snapshot": protocol.snapshot(BEFORE, seq=1, now=100.0),
         "patch": protocol.patch(BEFORE, AFTER, seq=2, now=101.0),
         "after": protocol.snapshot(AFTER, seq=2, now=101.0),
