@@ -25,7 +25,7 @@ class Device:
     @cached_property
     def configuration(self) -> dict[str, Any]:
         """As `GET /backends/{name}/configuration` sends it."""
-        conf = _read(self.source, "conf")
+        conf = _with_fractional_gates(_read(self.source, "conf"), self.properties)
         return conf | {"backend_name": self.name, "simulator": False, "local": False, "n_registers": 1}
 
     @cached_property
@@ -64,6 +64,20 @@ class Device:
             "length_queue": queue_length,
             "backend_version": self.version,
         }
+
+
+def _with_fractional_gates(conf: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
+    """The data files calibrate `rx` and `rzz` without listing them; the client leaves them out unless it is asked."""
+    places: dict[str, list[list[int]]] = {}
+    for gate in properties["gates"]:
+        if gate["gate"] in ("rx", "rzz") and gate["gate"] not in conf["basis_gates"]:
+            places.setdefault(gate["gate"], []).append(gate["qubits"])
+    gates = [
+        {"name": name, "parameters": ["theta"], "qasm_def": f"gate {name}(theta) {{}}", "coupling_map": where}
+        for name, where in places.items()
+    ]
+    listed = {name: [*conf[name], *places] for name in ("basis_gates", "supported_instructions") if name in conf}
+    return conf | listed | {"gates": [*conf["gates"], *gates]}
 
 
 def _folder() -> Path:

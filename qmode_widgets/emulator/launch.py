@@ -74,6 +74,10 @@ class Emulator:
         Args:
             instance: a name ("emulator-open", "emulator-payg", "emulator-premium") or CRN; None for all of them. A
                 client of one instance stays with it: for another one it would ask IBM's real IAM for a token.
+
+        Raises:
+            ValueError: no such instance.
+            RuntimeError: a proxy stands between the client and loopback.
         """
         from qiskit_ibm_runtime import QiskitRuntimeService
 
@@ -81,6 +85,10 @@ class Emulator:
         crn = by_name.get(instance, instance) if instance is not None else None
         if crn is not None and crn not in INSTANCES:
             raise ValueError(f"no instance {instance!r}: there are {', '.join(by_name)}")
+        if requests.utils.get_environ_proxies(self.url):
+            raise RuntimeError(
+                f"requests to {self.url} would go through the proxy of your environment: add 127.0.0.1 to NO_PROXY"
+            )
         with _variables({**self.environment, "QISKIT_IBM_INSTANCE": crn, "QISKIT_FUNCTIONS_EXPERIMENTAL": None}):
             return QiskitRuntimeService()
 

@@ -15,7 +15,6 @@ from .. import emulator as package
 from . import shapes
 from .account import INSTANCES, Instance
 from .errors import ServiceError, bad_request
-from .store import Row
 from .workloads import page_of_workloads
 
 if TYPE_CHECKING:
@@ -243,7 +242,7 @@ def _jobs(app: App, instance: Instance, request: Request, _: str) -> Answer:
         raise bad_request(f"sort must be ASC or DESC, not {order[:60]!r}")
     tags = request.query.get("tags", ())
     rows, count = app.service.store.jobs(where, tags, limit=limit, offset=offset, newest_first=order == "DESC")
-    shown = [_shown(app, row) for row in rows]
+    shown = [shapes.job(app.service.with_usage(row), clock) for row in rows]
     if request.flag("exclude_params") is False:
         for entry, row in zip(shown, rows, strict=True):
             if not row["private"]:
@@ -251,13 +250,9 @@ def _jobs(app: App, instance: Instance, request: Request, _: str) -> Answer:
     return Answer({"jobs": shown, "count": count, "limit": limit, "offset": offset})
 
 
-def _shown(app: App, row: Row) -> dict[str, Any]:
-    return shapes.job(row, app.service.clock)
-
-
 def _job(app: App, instance: Instance, request: Request, id_: str) -> Answer:
     row = app.service.job(instance, id_)
-    shown = json.dumps(_shown(app, row)).encode()
+    shown = json.dumps(shapes.job(row, app.service.clock)).encode()
     if not request.flag("exclude_params") and not row["private"]:
         shown = shown[:-1] + b', "params": ' + app.service.store.blob(id_, "params") + b"}"
     return Answer(None, raw=shown)

@@ -208,7 +208,11 @@ class Service:
         row = self.store.job(id)
         if row is None or row["instance"] != instance.crn:
             raise not_found("Job", id)
-        if row["pending"] and (live := self.schedulers[row["backend"]].jobs.get(id)) is not None:
+        return self.with_usage(row)
+
+    def with_usage(self, row: Row) -> Row:
+        """A job's usage runs on while it is on the QPU, without any event."""
+        if row["pending"] and (live := self.schedulers[row["backend"]].jobs.get(row["id"])) is not None:
             row["usage"] = math.floor(live.usage(self.clock.now()))
         return row
 

@@ -62,6 +62,22 @@ def test_a_shared_service_is_found_again_and_survives_its_starter(runtime):
     assert again.pid != found.pid
 
 
+def test_kernels_that_start_together_share_one(runtime):
+    code = "from qmode_widgets import emulator; print(emulator.start().url)"
+    started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    assert len({process.communicate(timeout=60)[0] for process in started}) == 1
+
+
+def test_a_proxy_in_between_is_said(emulator, monkeypatch):
+    monkeypatch.setenv("http_proxy", "http://proxy.example:3128")
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    with pytest.raises(RuntimeError, match=r"add 127\.0\.0\.1 to NO_PROXY"):
+        emulator.connect("emulator-payg")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert emulator.connect("emulator-payg").jobs() is not None
+
+
 @pytest.mark.parametrize(
     "text",
     [

@@ -196,6 +196,20 @@ def test_executor_programs(emulator, backend, measured, bell):
     assert [part.idx_item for span in (first, second) for part in span.parts] == [0, 1]
 
 
+def test_fractional_gates(emulator, service):
+    backend = service.backend("emu_fez", use_fractional_gates=True)
+    circuit = QuantumCircuit(2)
+    circuit.rx(0.7, 0)
+    circuit.rzz(0.4, 0, 1)
+    circuit.rx(1.1, 1)
+    circuit.measure_all()
+    isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
+    assert {"rx", "rzz"} <= set(isa.count_ops())
+    bits = Sampler(mode=backend).run([isa], shots=4000).result()[0].data.meas.to_bool_array(order="little")
+    assert np.allclose(bits.mean(axis=0), np.sin(np.array([0.7, 1.1]) / 2) ** 2, atol=5 * 0.5 / 4000**0.5)
+    assert not {"rx", "rzz"} & set(service.backend("emu_fez").target.operation_names)
+
+
 def test_dynamic_circuits(emulator, backend, pm):
     circuit = QuantumCircuit(2, 2)
     circuit.h(0)

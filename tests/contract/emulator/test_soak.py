@@ -26,7 +26,7 @@ def tried(emulator, method, path, **kwargs):
         return None
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1])
 def test_soak(bell, seed):
     options = {"interactive_ttl": 0.2, "max_ttl": 4.0, "empty_close": 2.0, "queue_wait": 0.05, "lanes": 3}
     busy = {"other_users": 0.3, "calibration_every": 0.7, "calibration_seconds": 0.05, "jitter": 0.3}
@@ -75,9 +75,8 @@ def test_soak(bell, seed):
             assert times == sorted(times)
             assert metrics["usage"]["status"] == "complete"
             assert shown["state"]["status"] == shown["status"]
-            ended_well = shown["status"] in ("Completed", "Cancelled")
-            assert ended_well or "reason" in shown["state"]
-            assert shown["status"] != "Completed" or "reason" not in shown["state"]
+            assert shown["status"] != "Failed" or shown["state"]["reason_code"]
+            assert shown["status"] != "Completed" or set(shown["state"]) == {"status"}
             if session := shown.get("session_id"):
                 by_session[session] = by_session.get(session, 0) + metrics["usage"]["qpu_charge_time_seconds"]
         workloads = []
@@ -96,7 +95,7 @@ def test_soak(bell, seed):
             (datetime.fromisoformat(a["timestamp"]), datetime.fromisoformat(b["timestamp"]))
             for shown in workloads
             if shown["mode"] == "dedicated"
-            for a, b in zip(shown["timestamps"], shown["timestamps"][1:], strict=False)
+            for a, b in pairwise(shown["timestamps"])
             if a["status"] == "active"
         )
         assert all(end <= begin for (_, end), (begin, _) in pairwise(active))

@@ -152,8 +152,11 @@ def test_jitter_is_seeded(bell):
 def test_memory_keeps_the_newest_jobs(bell):
     with start(shared=False, speed=INF, keep=100) as emulator:
         backend = emulator.service.backend("emu_fez")
-        jobs = [Sampler(mode=backend).run([bell], shots=1) for _ in range(105)]
-        emulator.faults.wait_for(jobs[-1].job_id(), "Completed")
-        listed = [job.job_id() for job in emulator.service.jobs(limit=None)]
-        assert len(listed) <= 101
-        assert listed[0] == jobs[-1].job_id()
+        first = Sampler(mode=backend).run([bell], shots=1).job_id()
+        params = ask(emulator, "GET", f"/jobs/{first}").json()["params"]
+        body = {"program_id": "executor", "backend": "emu_fez", "params": params}
+        jobs = [ask(emulator, "POST", "/jobs", json=body).json()["id"] for _ in range(104)]
+        emulator.faults.wait_for(jobs[-1], "Completed")
+        listed = [job["id"] for job in ask(emulator, "GET", "/jobs?limit=200").json()["jobs"]]
+        assert listed == jobs[:-101:-1]
+        assert emulator.service.usage()["usage_consumed_seconds"] == 2 * 105

@@ -1,0 +1,36 @@
+"""The README's tables say everything there is."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import fields
+from pathlib import Path
+
+from qmode_widgets import emulator
+from qmode_widgets.emulator.control import Faults
+from qmode_widgets.emulator.options import Options
+from qmode_widgets.emulator.routes import ROUTES
+
+README = (Path(emulator.__file__).parent / "README.md").read_text()
+
+
+def test_every_endpoint_has_its_fidelity():
+    written = README.replace("`, `/", "` `GET /").replace("/backends/{name}/configuration` `GET /properties", "")
+    written += "GET /backends/{name}/configuration GET /backends/{name}/properties"
+    for method, pattern, _, _ in ROUTES:
+        if not pattern.startswith("/control"):
+            path = re.sub(r"\([^)]*\)", "{}", pattern)
+            assert f"{method} {path}" in re.sub(r"{\w+}", "{}", written), f"{method} {path}"
+
+
+def test_every_option_is_explained():
+    table = README.split("## Options")[1].split("## Faults")[0]
+    for field in fields(Options):
+        assert f"`{field.name}`" in table, field.name
+        assert field.metadata["help"]
+
+
+def test_every_fault_is_explained():
+    for name in vars(Faults):
+        if not name.startswith("_"):
+            assert f"`{name}(" in README, name
