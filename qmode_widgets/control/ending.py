@@ -9,6 +9,7 @@ from ..model import tags
 from ..model.snapshot import JobState
 from .errors import QmodeError, ServiceError, UnreachableError
 from .ledger import Ledger
+from .patience import patiently
 from .record import Record, seconds
 from .service import Captured, replay
 
@@ -37,7 +38,7 @@ def cancel(ledger: Ledger, records: Iterable[Record]) -> dict[str, str]:
 def _cancel_one(ledger: Ledger, record: Record) -> str:
     with ledger.lock:
         if record.state is JobState.WAITING:
-            record.state, record.captured = JobState.DROPPED, None
+            record.state = JobState.DROPPED
             record.touch()
             return "dropped before it was sent"
         if record.state is JobState.UNKNOWN:
@@ -51,7 +52,7 @@ def _cancel_one(ledger: Ledger, record: Record) -> str:
             return "already asked for"
         job_id = str(record.job_id)
     try:
-        ledger.link.cancel_job(job_id)
+        patiently(ledger.link.cancel_job, job_id)
     except ServiceError as error:
         if error.status == 409:
             return "had already ended"
@@ -68,39 +69,33 @@ def payload_of(ledger: Ledger, record: Record) -> Captured:
     """What to post to run this attempt's work again: still in hand, or the service's stored raw inputs.
 
     Raises:
-        QmodeError: a private job, or one whose inputs the service no longer has.
-    """
-    if record.captured is not None:
-        return record.captured
-    if record.job_id is None:
-        raise QmodeError(f"partition {record.row} was dropped and its inputs are gone: submit its PUBs again")
-    if record.snapshot().private:
-        raise QmodeError(
-            f"job {record.job_id} is private: the service never returns its inputs, so it cannot be resubmitted from "
-            "here; submit its PUBs again"
-        )
-    raw = ledger.link.job(record.job_id, params=True)
-    if not raw.get("params"):
-        raise QmodeError(f"the service no longer has the inputs of job {record.job_id}: submit its PUBs again")
-    return replay(raw)
-
-
-def next_attempt(ledger: Ledger, record: Record) -> Record:
-    """The record of a resubmission, in the ledger, superseding `record`; not sent yet.
-
-    Raises:
-        QmodeError: the attempt has not ended, was already resubmitted, or its inputs cannot be had.
+        QmodeError: the attempt has not ended, was resubmitted already, is private, or its inputs are gone.
     """
     if not record.state.final:
         raise QmodeError(f"{name(record)} is {record.state}: cancel it before you resubmit it")
     if record.superseded:
         raise QmodeError(f"{name(record)} was resubmitted already: resubmit its last attempt")
-    captured = payload_of(ledger, record)
+    if record.captured is not None:
+        return record.captured
+    if record.job_id is None:
+        raise QmodeError(f"{name(record)} was never sent and its inputs are gone: submit its PUBs again")
+    if record.snapshot().private:
+        raise QmodeError(
+            f"job {record.job_id} is private: the service never returns its inputs, so it cannot be resubmitted from "
+            "here; submit its PUBs again"
+        )
+    raw = patiently(ledger.link.job, record.job_id, params=True)
+    if not raw.get("params"):
+        raise QmodeError(f"the service no longer has the inputs of job {record.job_id}: submit its PUBs again")
+    return replay(raw)
+
+
+def next_attempt(ledger: Ledger, record: Record, captured: Captured) -> Record:
+    """The record of a resubmission, in the ledger, superseding `record`; not sent yet."""
     # Somebody's direct job becomes a run of one.
     key = record.key.next() if record.key else tags.AttemptKey(tags.new_run(), 0, 1)
     fresh = Record(JobState.WAITING, key=key, partition=record.partition, captured=captured, group=record.group)
     fresh.own_tags = record.own_tags
-    tags.write(key, fresh.own_tags, record.partition, fresh.group)
     with ledger.lock:
         ledger.add([fresh])
         if key.run not in ledger.runs:

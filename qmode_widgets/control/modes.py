@@ -12,6 +12,7 @@ from qiskit_ibm_runtime import Batch, Session
 from ..model.snapshot import Mode
 from .errors import QmodeError, ServiceError
 from .ledger import Ledger
+from .patience import patiently
 from .runtime import runtime
 from .service import (
     around_close,
@@ -68,7 +69,7 @@ class ModeController(Workload):
         link = runtime(mode.service, str(instance_of(backend))).link
         ledger = Ledger(link, str(mode.session_id), self._mode, str(backend.name))
         try:
-            ledger.read_session(link.workload(ledger.id))
+            ledger.read_session(patiently(link.workload, ledger.id))
         except ServiceError as error:
             raise QmodeError(f"the service does not know the {self._mode} {ledger.id}: {error}") from error
         ledger.seen()
@@ -149,7 +150,7 @@ class ModeController(Workload):
         self._check_writable()
         ledger = self._ledger
         try:
-            ledger.link.close(ledger.service_id)
+            patiently(ledger.link.close, ledger.service_id)
         except ServiceError as error:
             if error.status != 404 and error.code != 1217:
                 raise
@@ -165,7 +166,7 @@ class ModeController(Workload):
         self._check_writable()
         self._cancel([r for r in self._ledger.records.values() if r.job_id is None and not r.state.final])
         try:
-            self._ledger.link.cancel_workload(self._ledger.service_id)
+            patiently(self._ledger.link.cancel_workload, self._ledger.service_id)
         except ServiceError as error:
             if error.status != 404 and error.code != 1217:
                 raise

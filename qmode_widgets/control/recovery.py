@@ -14,6 +14,7 @@ from ..model.snapshot import Mode
 from .batch import BatchController
 from .errors import QmodeError, ServiceError, UnreachableError
 from .job import JobController
+from .patience import patiently
 from .record import seconds
 from .results import latest
 from .runtime import runtime
@@ -112,7 +113,7 @@ def _attach_mode(link: Link, session: Json) -> Workload:
 
 def _ask(method: Any, id_: str) -> Json | None:
     try:
-        found: Json = method(id_)
+        found: Json = patiently(method, id_)
     except ServiceError as error:
         if error.status in _GONE:
             return None

@@ -10,6 +10,7 @@ from ..model.partition import Partition
 from ..model.snapshot import JobState
 from .errors import IncompleteResultError, QmodeError
 from .ledger import Ledger
+from .patience import patiently
 from .record import Record
 from .service import decode
 
@@ -30,7 +31,7 @@ class Results:
         if record.row not in self._decoded:
             if record.state is not JobState.DONE or record.job_id is None:
                 raise QmodeError(f"row {record.row} is {record.state}: it has no result")
-            text = self._ledger.link.results(record.job_id)
+            text = patiently(self._ledger.link.results, record.job_id)
             if not text:
                 raise QmodeError(f"the service has no result for job {record.job_id}: a private one can be read once")
             program = (record.data.get("program") or {}).get("id") or "sampler"

@@ -251,7 +251,7 @@ class Workload:
         def wanted() -> bool:
             with ledger.lock:
                 if record.state is JobState.UNKNOWN and record.cancel_when_found:
-                    record.state, record.captured, record.note = JobState.DROPPED, None, "never reached the service"
+                    record.state, record.note = JobState.DROPPED, "never reached the service"
                     record.touch()
                 return record.state in (JobState.WAITING, JobState.UNKNOWN)
 
@@ -369,9 +369,10 @@ class Workload:
         if self._guards.stopped:
             raise QmodeError(f"nothing is resubmitted: {self._guards.stopped}")
         ending.mention_calibration(self._ledger, chosen)
-        fresh = [ending.next_attempt(self._ledger, r) for r in chosen]
+        payloads = [(r, ending.payload_of(self._ledger, r)) for r in chosen]     # all of them, or none is sent
         if self._ledger.closed:
             self._continue()
+        fresh = [ending.next_attempt(self._ledger, r, captured) for r, captured in payloads]
         self._send(fresh)
         assert fresh[-1].key is not None  # noqa: S101
         return Run(self, fresh[-1].key.run)

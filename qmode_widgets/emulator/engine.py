@@ -17,6 +17,8 @@ from .worker import LENGTHS, pack
 
 log = logging.getLogger(__name__)
 
+_GRACE = 1.0
+_READING = 120.0
 DIED = {
     "failed": {
         "code": 9998,
@@ -132,11 +134,17 @@ class Pool:
             return
         task.answer.cancel()
         if task.worker and task.worker.task is task:
-            with contextlib.suppress(ProcessLookupError):
-                task.worker.process.kill()
+            # A new process takes seconds to start: one that is done in a moment may go on.
+            asyncio.get_running_loop().call_later(_GRACE, self._end, task.worker, task)
         else:
             with contextlib.suppress(ValueError):
                 self.queue.remove(task)
+
+    @staticmethod
+    def _end(worker: Worker, task: Task) -> None:
+        if worker.task is task:
+            with contextlib.suppress(ProcessLookupError):
+                worker.process.kill()
 
     def _next(self) -> None:
         for worker in self.workers:
@@ -177,7 +185,12 @@ class Engine:
 
     async def read(self, program: str, device: str, params: bytes) -> dict[str, Any]:
         """What a job's params say: their durations, or why they cannot be read (`invalid`, `failed`)."""
-        answer, _ = await self._intake.submit({"task": "intake", "program": program, "device": device}, params).answer
+        task = self._intake.submit({"task": "intake", "program": program, "device": device}, params)
+        try:
+            answer, _ = await asyncio.wait_for(asyncio.shield(task.answer), _READING)
+        except TimeoutError:
+            self._intake.cancel(task)
+            return {"invalid": f"params took more than {_READING:g} s to read"}
         return answer
 
     def run(self, program: str, device: str, params: bytes) -> Task:

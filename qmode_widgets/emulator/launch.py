@@ -72,7 +72,8 @@ class Emulator:
         """A new client.
 
         Args:
-            instance: a name ("emulator-open", "emulator-payg", "emulator-premium") or CRN; None for all of them.
+            instance: a name ("emulator-open", "emulator-payg", "emulator-premium") or CRN; None for all of them. A
+                client of one instance stays with it: for another one it would ask IBM's real IAM for a token.
         """
         from qiskit_ibm_runtime import QiskitRuntimeService
 
@@ -81,11 +82,7 @@ class Emulator:
         if crn is not None and crn not in INSTANCES:
             raise ValueError(f"no instance {instance!r}: there are {', '.join(by_name)}")
         with _variables({**self.environment, "QISKIT_IBM_INSTANCE": crn, "QISKIT_FUNCTIONS_EXPERIMENTAL": None}):
-            service = QiskitRuntimeService()
-            # A client of another instance reads the environment when it is made: make them all while it is ours.
-            for known in INSTANCES if crn is None else ():
-                service._get_or_create_cloud_client(known)
-        return service
+            return QiskitRuntimeService()
 
     @property
     def log(self) -> str:

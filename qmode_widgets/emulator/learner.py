@@ -15,6 +15,7 @@ import numpy as np
 from ibm_quantum_schemas.common import F64TensorModel
 from ibm_quantum_schemas.noise_learner_v3.version_0_3 import ParamsModel
 from qiskit import QuantumCircuit
+from qiskit.circuit import Qubit
 
 from .backends import Device
 from .payload import check_qpy
@@ -31,7 +32,7 @@ class NoiseLearnerProgram:
     def __init__(self, params: dict[str, Any], device: Device) -> None:
         if (version := params.get("schema_version")) != VERSION:
             raise InvalidInputError(f"schema_version {version!r} is not supported: this emulator speaks {VERSION}")
-        check_qpy(params["instructions"].get("b64_data"), compressed=False)
+        check_qpy(params["instructions"].get("circuit_b64"), compressed=False)
         self._model = ParamsModel.model_validate({k: v for k, v in params.items() if k != "version"})
         self._circuit = self._model.instructions.to_quantum_circuit()
         self._device = device
@@ -45,7 +46,7 @@ class NoiseLearnerProgram:
         """The experiments each box needs, as lengths of the box."""
         options, loads = self._model.options, []
         for box, qubits in self._boxes():
-            circuit = QuantumCircuit(self._circuit.num_qubits, box.num_clbits)
+            circuit = QuantumCircuit(self._device.qubits, box.num_clbits)
             circuit.compose(box, qubits, range(box.num_clbits), inplace=True)
             trex = _measures(box)
             sets = options.num_randomizations * (1 if trex else _BASES * len(options.layer_pair_depths))
@@ -53,8 +54,14 @@ class NoiseLearnerProgram:
         return loads
 
     def _boxes(self) -> list[tuple[QuantumCircuit, list[int]]]:
-        circuit = self._circuit
-        return [(inst.operation.blocks[0], [circuit.find_bit(q).index for q in inst.qubits]) for inst in circuit.data]
+        return [(inst.operation.blocks[0], [self._physical(q) for q in inst.qubits]) for inst in self._circuit.data]
+
+    def _physical(self, qubit: Qubit) -> int:
+        """The client sends the boxes' qubits in any order; each knows its place in the backend's register."""
+        index = qubit._index if qubit._register is not None else self._circuit.find_bit(qubit).index
+        if not 0 <= index < self._device.qubits:
+            raise InvalidInputError(f"a box is on qubit {index}, but {self._device.name} has {self._device.qubits}")
+        return int(index)
 
     def run(self, simulator: Simulator) -> str:
         """A `NoiseLearnerV3ResultsModel` as JSON."""

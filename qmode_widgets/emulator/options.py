@@ -27,6 +27,7 @@ class Options:
     lanes: int = _option(5, "execution lanes of each QPU")
     other_users: float = _option(0.0, "share of the QPU that other users' jobs keep busy, 0 to 0.9")
     calibration_every: float = _option(0.0, "seconds between calibrations of a QPU; 0: never")
+    calibration_seconds: float = _option(10.0, "how long a calibration takes")
     noise: bool = _option(False, "simulate with the noise of the fake backend's calibration")
     jitter: float = _option(0.0, "relative spread of the durations, 0 to 1, seeded")
     seed: int = _option(0, "seed of jitter, other users and soak faults; simulations draw their own")
@@ -51,7 +52,7 @@ class Options:
         check("speed", self.speed > 0, "give a number above 0, or inf")
         for name in ("max_ttl", "active_ttl", "empty_close"):
             check(name, 0 < getattr(self, name) < math.inf, "give seconds above 0")
-        for name in ("interactive_ttl", "queue_wait", "calibration_every", "idle_exit"):
+        for name in ("interactive_ttl", "queue_wait", "calibration_every", "calibration_seconds", "idle_exit"):
             check(name, 0 <= getattr(self, name) < math.inf, "give seconds, 0 or more")
         check("lanes", 1 <= self.lanes <= 100, "between 1 and 100")
         check("other_users", 0 <= self.other_users <= 0.9, "a share between 0 and 0.9")

@@ -56,6 +56,7 @@ def scheduling(options: Options, number: int) -> Rules:
         active_ttl=options.active_ttl,
         empty_close=options.empty_close,
         calibration_every=options.calibration_every or None,
+        calibration_seconds=options.calibration_seconds,
         other_users=load,
     )
 

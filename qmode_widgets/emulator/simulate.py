@@ -19,8 +19,6 @@ from .backends import Device
 
 # Aer returns one string per shot: this many at a time keep a worker's memory bounded.
 _SHOTS_AT_ONCE = 500_000
-# Parts of so many qubits in all are simulated together.
-_TOGETHER = 10
 
 
 class Simulator:
@@ -78,7 +76,7 @@ class Simulator:
         flat = _snap(values.reshape(math.prod(shape), values.shape[-1]))
         out = {reg.name: np.zeros((len(flat), shots, len(reg)), dtype=np.bool_) for reg in circuit.cregs if len(reg)}
         if out and len(flat):
-            for part, physical in parts(circuit, keep_delays=self.noisy):
+            for part, physical in parts(circuit, keep_delays=self.noisy, together=min(10, self._max_qubits)):
                 kept = np.array([column[p] for p in part.parameters], dtype=np.intp)
                 self._sample_part(part, physical, flat[:, kept], shots, seed, out)
         return {name: bits.reshape(*shape, *bits.shape[1:]) for name, bits in out.items()}
@@ -137,11 +135,14 @@ def _instructions(device: Device) -> tuple[frozenset[str], frozenset[tuple[int, 
     return frozenset(names), frozenset((a, b) for a, b in config["coupling_map"])
 
 
-def parts(circuit: QuantumCircuit, *, keep_delays: bool = False) -> list[tuple[QuantumCircuit, tuple[int, ...]]]:
+def parts(
+    circuit: QuantumCircuit, *, keep_delays: bool = False, together: int = 10
+) -> list[tuple[QuantumCircuit, tuple[int, ...]]]:
     """The circuit cut into what can be simulated by itself, each part with the qubits it holds.
 
     Only qubits that are measured, or entangled with some that are, matter. Parts share no gate and no classical bit;
-    small ones are put together, since each is a run of its own. Barriers go, and delays unless they matter.
+    small ones are put together, up to `together` qubits, since each is a run of its own. Barriers go, and delays unless
+    they matter.
     """
     circuit = _unbox(circuit)
     skipped = ("barrier",) if keep_delays else ("barrier", "delay")
@@ -154,7 +155,7 @@ def parts(circuit: QuantumCircuit, *, keep_delays: bool = False) -> list[tuple[Q
             members.setdefault(groups[qubit], []).append(i)
     packs: list[list[int]] = []
     for qubits in sorted(members.values(), key=len):
-        if packs and len(packs[-1]) + len(qubits) <= _TOGETHER:
+        if packs and len(packs[-1]) + len(qubits) <= together:
             packs[-1].extend(qubits)
         else:
             packs.append(list(qubits))
@@ -224,7 +225,11 @@ def _noise_model(device: Device, physical: tuple[int, ...]) -> Any:
 
     place = {q: i for i, q in enumerate(physical)}
     properties = dict(device.properties)
-    properties["qubits"] = [properties["qubits"][q] for q in physical]
+    # Only at a temperature above 0, which is not asked for, does the frequency matter; newer backends give none.
+    frequency = {"date": properties["last_update_date"], "name": "frequency", "unit": "GHz", "value": 5.0}
+    properties["qubits"] = [
+        [p for p in properties["qubits"][q] if p["name"] != "frequency"] + [frequency] for q in physical
+    ]
     properties["gates"] = [
         {**gate, "qubits": [place[q] for q in gate["qubits"]]}
         for gate in properties["gates"]

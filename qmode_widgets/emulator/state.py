@@ -60,6 +60,7 @@ class Service:
         self._live: dict[str, Live] = {}
         self._submissions: deque[float] = deque()
         self._wake: asyncio.TimerHandle | None = None
+        self._due = 0.0
         now = clock.now()
         self.schedulers = {
             name: Scheduler(rules.scheduling(options, number), now) for number, name in enumerate(devices)
@@ -131,12 +132,12 @@ class Service:
     async def submit(self, instance: Instance, asked: dict[str, Any], params: bytes) -> Row:
         """Create a job from a submission; `params` is its params' JSON as it came."""
         program, backend = rules.program(asked.get("program_id")), asked.get("backend")
-        session_id = asked.get("session_id")
+        session_id, row = asked.get("session_id"), None
         if session_id is not None:
             row = self._accepting(instance, session_id)
             backend = row["backend"] if backend is None else backend
         device = self.device(backend)
-        if session_id is not None and device.name != row["backend"] and not device.mock:
+        if row is not None and device.name != row["backend"] and not device.mock:
             raise bad_request(f"the session runs on {row['backend']}, not on {device.name}")
         tags, cost = rules.tags(asked.get("tags")), rules.cost(asked.get("cost"))
         self._pace()
@@ -151,7 +152,7 @@ class Service:
         if session_id is not None:
             self._accepting(instance, session_id)  # it may have closed meanwhile
         fault = self.faults.next_job(tags)
-        return self._add_job(instance, asked, params, device, tags, read, fault, session_id, cost)
+        return self._add_job(instance, asked, params, device, tags, read, fault, row, cost)
 
     def _accepting(self, instance: Instance, session_id: Any) -> Row:
         if not isinstance(session_id, str):
@@ -163,8 +164,9 @@ class Service:
 
     def _add_job(
         self, instance: Instance, asked: dict[str, Any], params: bytes, device: Device, tags: list[str],
-        read: dict[str, Any], fault: JobFault | None, session_id: str | None, cost: int | None,
+        read: dict[str, Any], fault: JobFault | None, session: Row | None, cost: int | None,
     ) -> Row:  # fmt: skip
+        session_id = None if session is None else session["id"]
         now, id_ = self.clock.now(), "d" + "".join(secrets.choice(_ALPHABET) for _ in range(19))
         qpu, prep = self._jittered(read["qpu"]), self._jittered(read["prep"])
         self.store.add(
@@ -172,6 +174,7 @@ class Service:
             {
                 "id": id_, "instance": instance.crn, "backend": device.name, "mock": int(device.mock),
                 "program": asked["program_id"], "session_id": session_id, "created": now, "status": "Queued",
+                "counts": int(not device.mock and (session is None or session["mode"] == "batch")),
                 "pending": 1, "tags": tags, "private": int(bool(asked.get("private"))), "cost": cost,
                 "estimate": read["estimate"], "usage": 0.0, "qpu": qpu, "prep": prep, "bill": float(max(1, round(qpu))),
                 "execution": max(0.0, qpu - 2.0), "params": params, "read": 0,
@@ -289,14 +292,21 @@ class Service:
         self._arm()
 
     def _arm(self) -> None:
+        due = [t for s in self.schedulers.values() if (t := s.next_event_time()) is not None]
+        if self._wake and due and self._due == min(due):
+            return
         if self._wake:
             self._wake.cancel()
             self._wake = None
-        due = [t for s in self.schedulers.values() if (t := s.next_event_time()) is not None]
         if due:
+            self._due = min(due)
             loop = asyncio.get_running_loop()
             # A timer that fires a hair early finds nothing due: 1 ms later it does.
-            self._wake = loop.call_later(max(0.0, min(due) - self.clock.now()) + 0.001, self.tick)
+            self._wake = loop.call_later(max(0.0, min(due) - self.clock.now()) + 0.001, self._woken)
+
+    def _woken(self) -> None:
+        self._wake = None
+        self.tick()
 
     @staticmethod
     def _at(scheduler: Scheduler, now: float) -> float:

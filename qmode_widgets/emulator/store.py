@@ -19,8 +19,9 @@ CREATE TABLE IF NOT EXISTS workloads (
 CREATE TABLE IF NOT EXISTS jobs (
     seq INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT UNIQUE, instance TEXT, backend TEXT, mock INTEGER, program TEXT,
     session_id TEXT, created REAL, status TEXT, pending INTEGER, reason TEXT, reason_code INTEGER, reason_solution TEXT,
-    tags TEXT, private INTEGER, cost INTEGER, estimate REAL, running REAL, finished REAL, usage REAL,
+    tags TEXT, private INTEGER, counts INTEGER, cost INTEGER, estimate REAL, running REAL, finished REAL, usage REAL,
     qpu REAL, prep REAL, bill REAL, execution REAL, params BLOB, result BLOB, logs TEXT, read INTEGER);
+CREATE TABLE IF NOT EXISTS bills (instance TEXT, day INTEGER, seconds REAL, PRIMARY KEY (instance, day));
 CREATE INDEX IF NOT EXISTS jobs_by_instance ON jobs (instance, seq);
 CREATE INDEX IF NOT EXISTS jobs_by_session ON jobs (session_id, seq);
 CREATE INDEX IF NOT EXISTS jobs_by_pending ON jobs (pending, seq);
@@ -44,7 +45,7 @@ FROM jobs WHERE session_id IS NULL
 _BLOBS = {"params", "result", "logs"}
 _JOB = (
     "seq id instance backend mock program session_id created status pending reason reason_code reason_solution tags "
-    "private cost estimate running finished usage qpu prep bill execution read"
+    "private counts cost estimate running finished usage qpu prep bill execution read"
 )
 _COLUMNS = ", ".join(_JOB.split())
 
@@ -101,8 +102,18 @@ class Store:
         return _up(self._db.execute("SELECT * FROM workloads WHERE id = ?", (id,)).fetchone())
 
     def delete_job(self, id: str) -> None:  # noqa: A002
-        """Forget a job."""
-        self._db.execute("DELETE FROM jobs WHERE id = ?", (id,))
+        """Forget a job; its usage still counts."""
+        self._drop("jobs", "counts", "id = ?", id)
+
+    def _drop(self, table: str, counts: str, where: str, *values: Any) -> int:
+        """Delete rows, and keep what they used."""
+        self._db.execute(
+            f"INSERT INTO bills SELECT instance, CAST(created / 86400 AS INTEGER) AS day, total(usage) FROM {table} "  # noqa: S608
+            f"WHERE ({counts}) AND ({where}) GROUP BY instance, day "
+            "ON CONFLICT DO UPDATE SET seconds = seconds + excluded.seconds",
+            values,
+        )
+        return self._db.execute(f"DELETE FROM {table} WHERE {where}", values).rowcount  # noqa: S608
 
     def jobs(
         self, where: list[tuple[str, Any]], tags: Iterable[str] = (), *, limit: int, offset: int, newest_first: bool
@@ -151,23 +162,32 @@ class Store:
 
     def used(self, instance: str, since: float) -> float:
         """Usage of an instance's ended jobs and sessions since a moment, in seconds."""
-        (jobs,) = self._db.execute(
-            "SELECT total(usage) FROM jobs WHERE instance = ? AND created >= ? AND mock = 0 AND (session_id IS NULL OR "
-            "session_id NOT IN (SELECT id FROM workloads WHERE mode = 'dedicated'))",
+        (seconds,) = self._db.execute(
+            "SELECT (SELECT total(usage) FROM jobs WHERE counts AND instance = ?1 AND created >= ?2) "
+            "+ (SELECT total(usage) FROM workloads WHERE mode = 'dedicated' AND instance = ?1 AND created >= ?2) "
+            "+ (SELECT total(seconds) FROM bills WHERE instance = ?1 AND day >= CAST(?2 / 86400 AS INTEGER))",
             (instance, since),
         ).fetchone()
-        (sessions,) = self._db.execute(
-            "SELECT total(usage) FROM workloads WHERE instance = ? AND created >= ? AND mode = 'dedicated'",
-            (instance, since),
-        ).fetchone()
-        return float(jobs) + float(sessions)
+        return float(seconds)
 
-    def prune(self, keep: int) -> None:
-        """Drop the oldest ended jobs beyond `keep`."""
-        self._db.execute(
-            "DELETE FROM jobs WHERE pending = 0 AND seq <= (SELECT seq FROM jobs ORDER BY seq DESC LIMIT 1 OFFSET ?)",
-            (keep,),
-        )
+    def prune(self, keep: int, most_bytes: int = 2**30) -> None:
+        """Drop the oldest ended jobs and closed workloads beyond `keep`, and ended jobs until all fit `most_bytes`."""
+        old = "seq <= (SELECT seq FROM jobs ORDER BY seq DESC LIMIT 1 OFFSET ?)"
+        self._drop("jobs", "counts", f"pending = 0 AND {old}", keep)
+        old = "created <= (SELECT created FROM workloads ORDER BY created DESC LIMIT 1 OFFSET ?)"
+        self._drop("workloads", "mode = 'dedicated'", f"state = 'closed' AND {old}", keep)
+        while self.bytes > most_bytes:
+            oldest = "seq IN (SELECT seq FROM jobs WHERE pending = 0 ORDER BY seq LIMIT 20)"
+            if self._drop("jobs", "counts", oldest) == 0:
+                return
+
+    @property
+    def bytes(self) -> int:
+        """What the rows take."""
+        (pages,) = self._db.execute("PRAGMA page_count").fetchone()
+        (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
+        (size,) = self._db.execute("PRAGMA page_size").fetchone()
+        return int(pages - free) * int(size)
 
 
 def _down(value: Any) -> Any:

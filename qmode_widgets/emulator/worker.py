@@ -32,6 +32,19 @@ def _read(source: BinaryIO, tasks: queue.SimpleQueue[tuple[dict[str, Any], bytes
     os._exit(0)                                    # the server is gone; whatever runs has nobody left to answer to
 
 
+def _bound_memory() -> None:
+    """What a hostile or huge job allocates fails that job with a MemoryError, before the machine runs out (Linux)."""
+    if sys.platform != "linux":
+        return
+    import resource
+
+    physical = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    # Libraries reserve address space for their threads that they never use: 4 GiB on top are for these.
+    limit = physical * 3 // 4 + 4 * 2**30
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))
+
+
 def main() -> None:
     """Serve until the input ends."""
     # The libraries may print: what is left at descriptor 1 goes to the error stream, the answers have their own.
@@ -39,6 +52,7 @@ def main() -> None:
     os.dup2(2, 1)
     with contextlib.suppress(OSError, AttributeError):
         os.nice(10)                                # the server answers first, however heavy a circuit is
+    _bound_memory()
     tasks: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, tasks), daemon=True).start()
 

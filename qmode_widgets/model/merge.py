@@ -8,7 +8,7 @@ Qiskit is imported when it is needed, so that importing the package stays cheap;
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, is_dataclass, replace
 from itertools import groupby
 from math import prod
 from typing import Any
@@ -16,7 +16,7 @@ from typing import Any
 import numpy as np
 
 from .partition import Partition, Piece
-from .spans import Place, rebase
+from .spans import Place, rebase, rebase_chunks
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,7 +116,7 @@ def merge(partitions: Sequence[Partition], results: Mapping[int, Any] | Sequence
 
     `results[i]` is what the job of `partitions[i]` returned. Primitive results give a `PrimitiveResult`; anything else
     (Executor, NoiseLearner) the list of what the parts returned. The metadata hold what all parts agree on, the
-    execution spans of the whole (`execution`), and each part's own (`partitions`).
+    execution spans or chunk timing of the whole (`execution`, `executor`), and each part's own (`partitions`).
 
     Raises:
         MissingResultsError: not every partition has a result.
@@ -297,8 +297,24 @@ def _metadata(
                 taken[piece.pub, piece.start] = before + (piece.shots or 0)
             placed += rebase(of_part, places)
         whole["execution"] = {"execution_spans": type(spans[0])(sorted(placed))}
+    if (executor := _executor(partitions, [part.get("executor") for part in parts])) is not None:
+        whole["executor"] = executor
     whole["partitions"] = list(parts)
     return whole
+
+
+def _executor(partitions: Sequence[Partition], parts: Sequence[Any]) -> Any:
+    """What a client-side primitive says of its execution: when which PUB was on the QPU, over all jobs."""
+    if not all(is_dataclass(p) and hasattr(p, "chunk_timing") for p in parts):
+        return None
+    chunks: list[Any] = []
+    for partition, part in zip(partitions, parts, strict=True):
+        placed = rebase_chunks(part.chunk_timing, [piece.pub for piece in partition.pieces])
+        if placed is None:
+            return None
+        chunks += placed
+    first: Any = parts[0]
+    return replace(first, chunk_timing=sorted(chunks, key=lambda c: (c.start, c.stop)))
 
 
 def _shots(result: Any) -> int | None:

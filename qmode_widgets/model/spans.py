@@ -8,7 +8,7 @@ contiguous in the whole becomes several spans of the same moments.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from math import prod
 from typing import Any
 
@@ -40,6 +40,17 @@ def rebase(spans: Iterable[Any], places: Mapping[int, Place]) -> list[Any]:
             slices = {pub: entries[n] for pub, entries in of_pub.items() if n < len(entries)}
             out.append(type(span)(span.start, span.stop, slices))
     return out
+
+
+def rebase_chunks(chunks: Iterable[Any], pubs: list[int]) -> list[Any] | None:
+    """The chunk timing of one job of a client-side primitive, its items named by the PUBs of the whole.
+
+    None where the job's items are not its PUBs one to one (measurement learning and noise factors add items).
+    """
+    found = list(chunks)
+    if any(part.idx_item >= len(pubs) for chunk in found for part in chunk.parts):
+        return None
+    return [replace(c, parts=[replace(p, idx_item=pubs[p.idx_item]) for p in c.parts]) for c in found]
 
 
 def _entries(span: Any) -> dict[int, tuple[Any, ...]]:

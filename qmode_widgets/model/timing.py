@@ -57,6 +57,7 @@ class Timing:
     rep_delay_range: tuple[float, float] | None
     reset: float
     measure: float
+    pulse: float                                   # the shortest instruction that takes time
     assumed: tuple[str, ...] = ()
     _lengths: dict[int, tuple[Any, Length]] = field(default_factory=dict)   # keeps the circuit: ids are reused
 
@@ -88,7 +89,8 @@ class Timing:
             assumed.append(f"{name} names no reset: taken as long as a measurement")
         allowed = getattr(backend, "rep_delay_range", None)
         bounds = (float(allowed[0]), float(allowed[1])) if allowed else None
-        return cls(name, target, float(rep_delay), bounds, float(reset), float(measure), tuple(assumed))
+        pulse = min(d for d in known.values() if d)
+        return cls(name, target, float(rep_delay), bounds, float(reset), float(measure), float(pulse), tuple(assumed))
 
     @property
     def initialisation(self) -> float:

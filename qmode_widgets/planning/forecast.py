@@ -17,6 +17,7 @@ from ..model.snapshot import Mode
 PREPARATION = 4.0                  # seconds of classical work a job (compile, load): an assumption
 PER_MINUTE = 5                     # submissions a user may make [SERVICE: POST /jobs]
 SECONDS_PER_PENDING_JOB = 30.0     # what another user's job takes on average, for a queue known by its length only
+OPEN_PLAN_MAX_TTL = 600.0          # seconds a batch lives on the Open Plan, as seen there
 LANES_NOTE = "A forecast knows neither other users' jobs nor calibrations in between."
 MODES: tuple[Mode, ...] = ("job", "batch", "session")
 

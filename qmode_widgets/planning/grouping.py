@@ -18,15 +18,15 @@ class Bases:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], int] = {}
+        self._terms_of: dict[int, tuple[Any, list[tuple[str, ...]]]] = {}     # keeps the array: ids are reused
 
     def configurations(self, pub: Any) -> int:
         """Circuits after broadcasting of a coerced `EstimatorPub`."""
         shape = pub.shape
         params = (1,) * (len(shape) - len(pub.parameter_values.shape)) + tuple(pub.parameter_values.shape)
-        observables = pub.observables.ravel()
-        terms = [self._terms(observables[i]) for i in range(observables.size)]
+        terms = self._all_terms(pub.observables)
         own = pub.observables.shape
-        index: np.ndarray[Any, Any] = np.arange(observables.size).reshape((1,) * (len(shape) - len(own)) + tuple(own))
+        index: np.ndarray[Any, Any] = np.arange(len(terms)).reshape((1,) * (len(shape) - len(own)) + tuple(own))
         varying = [i for i, n in enumerate(params) if n != 1]
         free = [i for i, n in enumerate(params) if n == 1]
         sets = int(np.prod(params))
@@ -35,6 +35,13 @@ class Bases:
         index = np.broadcast_to(index, shape).transpose([*free, *varying]).reshape(-1, sets)
         met, times = np.unique(index, axis=1, return_counts=True)
         return sum(self.count(terms[i] for i in met[:, k]) * int(times[k]) for k in range(len(times)))
+
+    def _all_terms(self, observables: Any) -> list[tuple[str, ...]]:
+        if (known := self._terms_of.get(id(observables))) is None:
+            flat = observables.ravel()
+            known = observables, [self._terms(flat[i]) for i in range(flat.size)]
+            self._terms_of[id(observables)] = known
+        return known[1]
 
     @staticmethod
     def _terms(observable: Any) -> tuple[str, ...]:

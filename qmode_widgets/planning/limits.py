@@ -5,24 +5,26 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Literal
 
 from ..model.partition import Partition, Piece
 from ..model.snapshot import Mode
+from .bounds import (
+    EXECUTIONS,
+    EXECUTIONS_OLDER,
+    INSTRUCTIONS,
+    JOB_SECONDS,
+    OPEN_PLAN_SECONDS,
+    PAYLOAD,
+    PAYLOAD_OLDER,
+    TWO_QUBIT_GATES,
+    folds,
+    payload_bytes,
+    too_many_instructions,
+)
 from .forecast import Conditions, Forecast
 from .usage import UsageEstimate, fraction
-from .work import CONTROL_INSTRUCTIONS, INIT_INSTRUCTIONS, Work
-
-EXECUTIONS = 10_000_000            # sampler jobs; estimator jobs are split into sub-jobs [guide: job limits]
-EXECUTIONS_OLDER = 5_000_000       # what another page of the same guide says
-INSTRUCTIONS = 26_800_000          # control instructions a qubit and job [job limits; 32 million on an older page]
-TWO_QUBIT_GATES = 10_000           # below this a job always passes; the limit above depends on the options [job limits]
-PAYLOAD = 300e6                    # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
-PAYLOAD_OLDER = 50e6
-INSTRUCTION_BYTES = 5.0            # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
-VALUE_BYTES = 4 / 3                # base64 of a parameter value's byte; random values do not compress
-JOB_SECONDS = 3 * 3600.0           # QPU usage at which the service ends a job [guide: maximum execution time]
-OPEN_PLAN_SECONDS = 600.0          # a rolling 28 days
+from .work import Work
 
 Level = Literal["error", "warning"]
 
@@ -81,7 +83,8 @@ def check_limits(
                 "error",
                 "max TTL",
                 f"{expected.failed} of {expected.failed + expected.completed} jobs would still be queued when the max "
-                f"TTL of {given.max_ttl:g} s runs out: open the {mode} with a longer max_time or split the workload",
+                f"TTL of {given.max_ttl:g} s runs out: open the {mode} with a longer max_time where the plan allows "
+                "it, split the workload, or run it in job mode",
             )
         )
     return sorted(found, key=lambda f: f.level != "error")
@@ -131,20 +134,12 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
 
 
 def _circuits(work: Work, number: int, partition: Partition) -> Iterable[Finding]:
-    folds = sum(work.settings.noise_factors) if work.settings.noise_factors and not work.settings.pea else 1.0
     gates: dict[int, float] = {}
-    weight = 0.0
     payload = 0.0
-    circuits: set[int] = set()
     for piece in partition.pieces:
         item = work.items[piece.pub]
-        gates[piece.pub] = sum(f.two_qubit for f in item.facts) * folds
-        weight += sum(f.weight + INIT_INSTRUCTIONS for f in item.facts) * folds
-        payload += item.payload * VALUE_BYTES * fraction(item, piece)
-        for f in item.facts:
-            if id(f.circuit) not in circuits:
-                circuits.add(id(f.circuit))
-                payload += f.size * INSTRUCTION_BYTES
+        gates[piece.pub] = sum(f.two_qubit for f in item.facts) * folds(work)
+        payload += payload_bytes(item, fraction(item, piece))
     if (total := sum(gates.values())) >= TWO_QUBIT_GATES:
         pub = max(gates, key=lambda p: gates[p])
         yield Finding(
@@ -154,14 +149,13 @@ def _circuits(work: Work, number: int, partition: Partition) -> Iterable[Finding
             "run(..., dry_run=True)",
             number, pub,
         )
-    if weight > INSTRUCTIONS:                      # an upper bound: only then count qubit by qubit
-        most, pub = _control_instructions(work, partition.pieces, folds)
-        if most > INSTRUCTIONS:
-            yield Finding(
-                "error", "control instructions",
-                f"{most:,.0f} control instructions on one qubit, most of them PUB {pub}'s; the service takes "
-                f"{INSTRUCTIONS:,}: put fewer PUBs into a job, or shorten the circuits", number, pub,
-            )
+    if (over := too_many_instructions(work, partition)) is not None:
+        most, pub = over
+        yield Finding(
+            "error", "control instructions",
+            f"{most:,.0f} control instructions on one qubit, most of them PUB {pub}'s; the service takes "
+            f"{INSTRUCTIONS:,}: put fewer PUBs into a job, or shorten the circuits", number, pub,
+        )
     if payload > PAYLOAD_OLDER:
         level: Level = "error" if payload > PAYLOAD else "warning"
         limit = PAYLOAD if payload > PAYLOAD else PAYLOAD_OLDER
@@ -171,36 +165,6 @@ def _circuits(work: Work, number: int, partition: Partition) -> Iterable[Finding
             f"about {payload / 1e6:,.0f} MB of inputs (PUB {pub} has the most parameter values), over "
             f"{limit / 1e6:,.0f} MB: put fewer parameter sets or circuits into a job", number, pub,
         )
-
-
-def _control_instructions(work: Work, pieces: Sequence[Piece], folds: float) -> tuple[float, int]:
-    """Control instructions of a job on its busiest qubit, and the PUB that brings most.
-
-    A PUB's circuit is loaded once, its parameter values at run time; gate folding repeats it.
-    """
-    per_circuit: dict[int, dict[int, int]] = {}
-    qubits: dict[int, float] = {}
-    largest = (0.0, pieces[0].pub)
-    for piece in pieces:
-        for facts in work.items[piece.pub].facts:
-            key = id(facts.circuit)
-            if key not in per_circuit:
-                per_circuit[key] = _per_qubit(facts.circuit)
-            for qubit, n in per_circuit[key].items():
-                qubits[qubit] = qubits.get(qubit, 0.0) + n * folds
-            largest = max(largest, (max(per_circuit[key].values(), default=0) * folds, piece.pub))
-    return max(qubits.values(), default=0.0), largest[1]
-
-
-def _per_qubit(circuit: Any) -> dict[int, int]:
-    index = {q: i for i, q in enumerate(circuit.qubits)}
-    counts = dict.fromkeys(range(circuit.num_qubits), INIT_INSTRUCTIONS)
-    for instruction in circuit.data:
-        name = instruction.operation.name
-        weight = CONTROL_INSTRUCTIONS.get(name, 0 if name == "barrier" else 5)
-        for qubit in instruction.qubits:
-            counts[index[qubit]] += weight
-    return counts
 
 
 def _primitive(work: Work) -> Iterable[Finding]:

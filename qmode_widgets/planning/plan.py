@@ -10,12 +10,12 @@ from ..model.partition import Partition, check
 from ..model.snapshot import Mode
 from .account import Account, account
 from .advice import Advice, Facts, Reason, advise
-from .forecast import Conditions, Forecast, compare_modes, conditions
+from .forecast import OPEN_PLAN_MAX_TTL, Conditions, Forecast, compare_modes, conditions
 from .limits import Finding, check_limits, is_open_plan
 from .settings import settings
 from .splitting import Rules, cut_work, priced
 from .usage import UsageEstimate, job_usage, shares, total
-from .work import Work, analyse
+from .work import Work, analyse, listed
 
 EXAMPLE_ITERATIONS = 10            # of a workload said to be iterative without saying how often
 EXAMPLE_CLASSICAL = 10.0           # seconds of an optimizer's step, where not given
@@ -195,8 +195,8 @@ def plan(
     Raises:
         ValueError: what is wrong with which PUB, option or backend.
     """
-    listed = tuple(pubs) if not hasattr(pubs, "shots") else (pubs,)
-    work = analyse(listed, backend, settings(primitive, options), shots, precision)
+    own_pubs = tuple(listed(pubs))
+    work = analyse(own_pubs, backend, settings(primitive, options), shots, precision)
     cuts = _partitions(work, partitions, given.get("lanes", Conditions().lanes))
     own = account(backend) if instance_plan is None or usage_left is None else Account()
     instance_plan = own.plan if instance_plan is None else instance_plan
@@ -206,7 +206,7 @@ def plan(
     jobs = [job_usage(work, shares(work, p)) for p in cuts]
     facts = Facts(
         tuple(u.expected for u in jobs),
-        pubs=len(listed),
+        pubs=len(own_pubs),
         inputs_ready=inputs_ready,
         iterative=iterations > 1,
         exclusive=exclusive,
@@ -214,6 +214,8 @@ def plan(
         noise_model=noise_model or _noise_model(work),
         divisible=sum(i.sets for i in work.items) > len(cuts),
     )
+    if facts.open_plan:
+        given.setdefault("max_ttl", OPEN_PLAN_MAX_TTL)
     wait = conditions(backend, queue_wait, **given)
     return assemble(
         work,
@@ -227,7 +229,7 @@ def plan(
         classical=between,
         price_per_minute=price_per_minute,
         primitive=None if isinstance(primitive, str) else primitive,
-        pubs=listed,
+        pubs=own_pubs,
         run_options={k: v for k, v in (("shots", shots), ("precision", precision)) if v is not None},
     )
 
@@ -291,11 +293,13 @@ def _partitions(work: Work, given: Sequence[Partition] | int | str, lanes: int) 
         if given != "auto":
             raise ValueError(f'partitions={given!r}: "auto", a number of jobs, or partitions')
         return cut_work(work, Rules(lanes=lanes))
+    if isinstance(given, bool):
+        raise ValueError(f'partitions={given!r}: "auto", a number of jobs, or partitions')
     if isinstance(given, int):
         return cut_work(work, Rules(jobs=given, lanes=lanes))
-    listed = list(given)
-    check(listed, len(work.items))
-    return listed
+    own = list(given)
+    check(own, len(work.items))
+    return own
 
 
 def _iterations(iterative: bool | int) -> int:

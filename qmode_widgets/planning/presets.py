@@ -18,7 +18,7 @@ from .limits import is_open_plan
 from .plan import Plan, assemble, open_mode
 from .settings import settings
 from .usage import job_usage
-from .work import PubWork, Work, analyse
+from .work import PubWork, Work, analyse, listed
 
 Vector = npt.NDArray[np.float64]
 
@@ -149,6 +149,7 @@ def compare(
         ValueError: no settings, two of the same label, or what is wrong with which PUB or option.
     """
     grid = _labelled(options_grid)
+    pubs = listed(pubs)
     primitives = {label: _configured(primitive, backend, options) for label, options in grid.items()}
     works = [analyse(pubs, backend, settings(p)) for p in primitives.values()]
     merged = _merged(works)

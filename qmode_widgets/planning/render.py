@@ -19,8 +19,8 @@ CELLS = 60                         # partitions drawn one by one; beyond, neighb
 _STYLE = """
 .qmode-plan{--q-fg:var(--jp-ui-font-color1,CanvasText);--q-dim:var(--jp-ui-font-color2,GrayText);
 --q-line:var(--jp-border-color2,color-mix(in srgb,currentColor 25%,transparent));
---q-brand:var(--jp-brand-color1,#1976d2);
---q-warn:var(--jp-warn-color1,#b26a00);--q-error:var(--jp-error-color1,#c62828);
+--q-brand:var(--jp-brand-color1,light-dark(#1976d2,#64b5f6));
+--q-warn:var(--jp-warn-color1,light-dark(#b26a00,#ffb74d));--q-error:var(--jp-error-color1,light-dark(#c62828,#ef9a9a));
 font:var(--jp-ui-font-size1,13px)/1.45 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--q-fg);
 font-variant-numeric:tabular-nums;max-width:1200px;container-type:inline-size}
 .qmode-plan h3{font-size:1.25em;margin:0 0 2px;font-weight:600}

@@ -17,14 +17,22 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.partition import Partition, Piece, check
+from .bounds import (
+    EXECUTIONS_OLDER,
+    INSTRUCTIONS,
+    JOB_SECONDS,
+    PAYLOAD,
+    busiest_qubit,
+    payload_bytes,
+    too_many_instructions,
+)
 from .settings import settings
 from .usage import UsageEstimate, job_usage, pub_usage, shares
 from .work import Work, analyse
 
 LEAST_SECONDS = 60.0               # jobs that use less QPU time are combined [guide: choose the right execution mode]
 LANES = 5
-MAX_EXECUTIONS = 5_000_000         # the stricter of the two figures IBM gives; 10 million on a newer page [job limits]
-MAX_SECONDS = 3 * 3600.0           # the service ends a job after three hours of QPU usage
+MAX_JOBS = 10_000                  # a workload of more is a mistake in the shots
 
 Seconds = npt.NDArray[np.float64]
 
@@ -40,6 +48,8 @@ class Sizes:
     shots: Sequence[float]
     groups: Sequence[Any]                          # PUBs of different groups may not share a job
     shots_split: npt.NDArray[np.bool_]             # a PUB without units that may be cut by shots
+    payload: Seconds | None = None                 # fraction of what a job may carry in bytes, all units together
+    loaded: Seconds | None = None                  # fraction of the control memory that its circuit takes, however cut
 
     @classmethod
     def of(cls, work: Work, *, split_pubs: bool = True) -> Sizes:
@@ -56,6 +66,7 @@ class Sizes:
             [item.shots for item in work.items],
             [item.shots if s.same_shots else None for item in work.items],
             np.array([by_shots] * len(usage)),
+            np.array([payload_bytes(item) / PAYLOAD for item in work.items]),
         )
 
 
@@ -68,8 +79,8 @@ class Rules:
     executions: float | None = None                # at most so many executions each
     lanes: int = LANES
     per_job: float = 2.0                           # seconds every job costs besides its PUBs
-    max_executions: float = MAX_EXECUTIONS
-    max_seconds: float = MAX_SECONDS
+    max_executions: float = EXECUTIONS_OLDER       # the stricter of the two figures IBM gives
+    max_seconds: float = JOB_SECONDS
 
     def __post_init__(self) -> None:
         given = {n: v for n in ("jobs", "seconds", "executions") if (v := getattr(self, n)) is not None}
@@ -129,7 +140,12 @@ def partition_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list
 def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
     """Divide analysed PUBs into jobs."""
     per_job = job_usage(work, [(work.items[0], 0.0)]).expected        # overhead and learning, whatever the PUBs
-    partitions = cut_sizes(Sizes.of(work, split_pubs=split_pubs), replace(rules, per_job=per_job))
+    sizes = Sizes.of(work, split_pubs=split_pubs)
+    rules = replace(rules, per_job=per_job)
+    partitions = cut_sizes(sizes, rules)
+    if rules.jobs is None and any(too_many_instructions(work, p) for p in partitions):
+        loaded = [busiest_qubit(work, [Piece(item.index)])[0] / INSTRUCTIONS for item in work.items]
+        partitions = cut_sizes(replace(sizes, loaded=np.array(loaded)), rules)
     check(partitions, len(work.items))
     return partitions
 
@@ -198,7 +214,16 @@ def _wanted(seconds: float, executions: float, rules: Rules) -> int:
         least = max(math.ceil(executions / rules.max_executions), math.ceil(seconds / (0.8 * rules.max_seconds)))
         if least > jobs:                           # beyond the lanes: whole rounds of them
             jobs = math.ceil(least / rules.lanes) * rules.lanes if least > rules.lanes else least
+    _refuse_absurd(jobs, f"{executions:,.0f} executions")
     return max(1, jobs)
+
+
+def _refuse_absurd(jobs: int, what: str) -> None:
+    if jobs > MAX_JOBS:
+        raise ValueError(
+            f"{what} would take {jobs:,} jobs, {jobs / 300:,.0f} hours to submit at 5 a minute: lower the shots, or "
+            "make the jobs larger"
+        )
 
 
 def _cut_group(sizes: Sizes, pubs: npt.NDArray[np.int64], jobs: int, rules: Rules) -> list[Partition]:
@@ -308,12 +333,17 @@ def _smaller(sizes: Sizes, piece: Piece, over: float) -> list[Piece]:
 
 def _load(sizes: Sizes, piece: Piece, most_e: float, most_s: float) -> float:
     """How much of what a job may hold a piece takes; 1 is all."""
-    part = 1.0 if piece.sets is None else piece.sets / int(sizes.units[piece.pub])
-    return part * max(float(sizes.executions[piece.pub]) / most_e, float(sizes.seconds[piece.pub]) / most_s)
+    pub = piece.pub
+    part = 1.0 if piece.sets is None else piece.sets / int(sizes.units[pub])
+    load = part * max(float(sizes.executions[pub]) / most_e, float(sizes.seconds[pub]) / most_s)
+    if sizes.payload is not None:
+        load = max(load, part * float(sizes.payload[pub]))
+    return load if sizes.loaded is None else max(load, float(sizes.loaded[pub]))
 
 
 def _by_shots(pub: int, sizes: Sizes, jobs: int) -> list[Partition]:
     shots = int(sizes.shots[pub])
+    _refuse_absurd(jobs, f"PUB {pub} with {shots:,} shots")
     if jobs > shots:
         raise ValueError(f"PUB {pub}: {jobs} jobs of {shots} shots: ask for at most {shots}")
     edges = [round(k * shots / jobs) for k in range(jobs + 1)]

@@ -7,13 +7,14 @@ qubit-wise commuting terms. An execution is one shot of one configuration.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from ..model.merge import parameter_shape
 from ..model.timing import Length, NotIsaError, Timing
 from .grouping import Bases
+from .prepared import pec_executions
 from .settings import DEFAULT_PRECISION, DEFAULT_SHOTS, LEARN_BASES, TREX_RANDOMIZATIONS, TREX_SHOTS, Settings
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ CONTROL_INSTRUCTIONS = {                           # weights of the validation s
     "rz": 1, "delay": 1, "sx": 2, "x": 2, "cx": 5, "cz": 5, "ecr": 5, "measure": 10, "reset": 17,
 }  # fmt: skip
 INIT_INSTRUCTIONS = 50
+OTHER_INSTRUCTION = 5                              # one the table does not name, as the dearest gate
+UNBOUNDED = 10**9
 TYPICAL_LAYERS = 2                                 # the even and the odd bonds of a brickwork circuit
 UNLIMITED_LAYERS = 8                               # high end where max_layers_to_learn is None
 
@@ -37,7 +40,7 @@ class PubError(ValueError):
 
 @dataclass(frozen=True, slots=True)
 class CircuitFacts:
-    """What is known of one circuit object. `weight` bounds its control instructions on any qubit from above."""
+    """What is known of one circuit object. `weight` bounds its control instructions on any one qubit from above."""
 
     circuit: Any
     length: Length
@@ -105,6 +108,7 @@ class Work:
     rep_delay: float
     assumed: tuple[str, ...]
     circuits: dict[int, CircuitFacts] = field(default_factory=dict)
+    per_qubit: dict[int, dict[int, int]] = field(default_factory=dict)     # control instructions, where counted
     usage: dict[int, PubUsage] = field(default_factory=dict)      # of whole PUBs, worked out once
 
     @property
@@ -168,9 +172,7 @@ def analyse(
         raise ValueError(
             f"rep_delay={rep_delay:g} s: {timing.backend} takes {bounds[0]:g} to {bounds[1]:g} s (it is in seconds)"
         )
-    given = list(pubs) if not hasattr(pubs, "items") or isinstance(pubs, list | tuple) else [pubs]
-    if not given:
-        raise ValueError("there are no PUBs: pass at least one")
+    given = listed(pubs)
     work = Work(settings, timing, backend, [], [], rep_delay, ())
     if precision is not None and not (0 < precision < math.inf):
         raise ValueError(f"precision={precision!r}: give a number above 0")
@@ -189,6 +191,22 @@ def analyse(
     return work
 
 
+def listed(pubs: Any) -> list[Any]:
+    """PUBs as a list; a single quantum program stands for itself.
+
+    Raises:
+        ValueError: no list, or an empty one.
+    """
+    if hasattr(pubs, "items") and hasattr(pubs, "shots"):
+        return [pubs]
+    if isinstance(pubs, str) or hasattr(pubs, "count_ops") or not isinstance(pubs, Iterable):
+        raise ValueError(f"a {type(pubs).__name__} is no list of PUBs: pass [(circuit, …), …]")
+    found = list(pubs)
+    if not found:
+        raise ValueError("there are no PUBs: pass at least one")
+    return found
+
+
 class _Reader:
     """Turns PUBs into `PubWork`, one after the other; what they share is worked out once."""
 
@@ -198,6 +216,7 @@ class _Reader:
         self.precision = precision
         self.bases = Bases()
         self.assumed: list[str] = []
+        self.observables: dict[tuple[int, int], Any] = {}             # coerced, by their circuit and themselves
         self.bare: dict[tuple[int, Any], tuple[Any, PubWork]] = {}     # circuits without parameters, by their shots
         kind = work.settings.kind
         self._read = {"sampler": self._sampler, "estimator": self._estimator, "executor": self._program,
@@ -212,12 +231,21 @@ class _Reader:
         known = self.work.circuits.get(id(circuit))
         if known is None:
             ops = circuit.count_ops()
-            weight = sum(CONTROL_INSTRUCTIONS.get(name, 5) * n for name, n in ops.items() if name != "barrier")
-            known = CircuitFacts(
-                circuit, self.work.timing.length(circuit), circuit.num_nonlocal_gates(), weight, sum(ops.values())
-            )
+            length = self.work.timing.length(circuit)
+            weight = self._weight(circuit, ops, length)
+            known = CircuitFacts(circuit, length, circuit.num_nonlocal_gates(), weight, sum(ops.values()))
             self.work.circuits[id(circuit)] = known
         return known
+
+    def _weight(self, circuit: Any, ops: dict[str, int], length: Length) -> int:
+        """All its control instructions, or what fits on one qubit in its length: a pulse of 2 and an rz at a time."""
+        if circuit.has_control_flow_op():
+            return UNBOUNDED                       # blocks that are not run are loaded too: count them when it matters
+        all_of_them = sum(
+            CONTROL_INSTRUCTIONS.get(name, OTHER_INSTRUCTION) * n for name, n in ops.items() if name != "barrier"
+        )
+        pulses = length.seconds / self.work.timing.pulse if self.work.timing.pulse else math.inf
+        return min(all_of_them, math.ceil(3 * pulses)) if pulses < math.inf else all_of_them
 
     def _sampler(self, index: int, pub: Any) -> tuple[Any, PubWork]:
         from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -233,6 +261,8 @@ class _Reader:
         if not coerced.circuit.num_clbits:
             raise PubError(index, "the circuit measures nothing: add measurements, a sampler returns only those")
         size = coerced.size
+        if not size:
+            raise PubError(index, f"no parameter sets (shape {coerced.shape}): give at least one")
         values = coerced.parameter_values
         item = PubWork(
             index,
@@ -250,9 +280,7 @@ class _Reader:
         return coerced, item
 
     def _estimator(self, index: int, pub: Any) -> tuple[Any, PubWork]:
-        from qiskit.primitives.containers.estimator_pub import EstimatorPub
-
-        coerced = EstimatorPub.coerce(pub, self.precision)
+        coerced = self._coerce_estimator(index, pub)
         settings = self.work.settings
         precision, shots = coerced.precision, self.shots
         if precision is None and shots is None:
@@ -275,14 +303,43 @@ class _Reader:
             length = sum(facts.length.stretched(f) for f in factors) / len(factors) + added
         executions = Executions.exactly(base * len(factors))
         overhead = 1.0
-        if settings.pec:
+        if settings.pec and settings.client_side and settings.layer_noise_model is not None:
+            own = pec_executions([coerced], settings.raw, self.work.backend, self.precision)[0]
+            executions, overhead = Executions.exactly(own), own / base
+        elif settings.pec:
             executions, overhead = self._pec(executions, coerced.circuit)
         shape = parameter_shape(coerced)
         sets = math.prod(shape)
+        if not sets:
+            raise PubError(index, f"no parameter sets (shape {shape}): give at least one")
         payload = 8.0 * sets * coerced.parameter_values.num_parameters
         return coerced, PubWork(
             index, (facts,), configurations, shots, executions, length, shape, sets, payload, overhead
         )
+
+    def _coerce_estimator(self, index: int, pub: Any) -> Any:
+        """As Qiskit coerces it; observables that earlier PUBs brought for the same circuit are validated once."""
+        from qiskit.primitives.containers.bindings_array import BindingsArray
+        from qiskit.primitives.containers.estimator_pub import EstimatorPub
+
+        key = (id(pub[0]), id(pub[1])) if isinstance(pub, tuple) and 2 <= len(pub) <= 4 else None
+        if key is None or (observables := self.observables.get(key)) is None:
+            coerced = EstimatorPub.coerce(pub, self.precision)
+            if not coerced.observables.size:
+                raise PubError(index, "no observables: give at least one")
+            if key is not None:
+                self.observables[key] = coerced.observables
+            return coerced
+        values = pub[2] if len(pub) > 2 else None
+        if values is not None and not isinstance(values, BindingsArray | Mapping):
+            values = {tuple(pub[0].parameters): values}
+        bindings = BindingsArray.coerce(values)
+        if bindings.num_parameters != pub[0].num_parameters:
+            raise PubError(
+                index, f"{bindings.num_parameters} parameter values for the {pub[0].num_parameters} parameters"
+            )
+        precision = pub[3] if len(pub) > 3 and pub[3] is not None else self.precision
+        return EstimatorPub(pub[0], observables, bindings, precision, validate=False)
 
     def _pec(self, base: Executions, circuit: Any) -> tuple[Executions, float]:
         """The sampling overhead γ² = Π exp(4 × 1.25 ε) over two-qubit gates of error ε, at most `max_overhead`.
@@ -299,7 +356,7 @@ class _Reader:
                 exponent += 5 * (getattr(known, "error", None) or 0.0)
         cap = math.inf if self.work.settings.pec_overhead is None else self.work.settings.pec_overhead
         overhead = min(math.exp(min(exponent, 700.0)), cap)
-        high = cap if cap < math.inf else overhead**2
+        high = cap if cap < math.inf else math.exp(min(2 * exponent, 700.0))       # errors twice those reported
         self.assumed.append(
             "PEC: the sampling overhead γ² from the backend's reported gate errors; the job learns its own, "
             f"at most {cap:g}"

@@ -17,7 +17,7 @@ from qmode_widgets.planning.plan import plan
 from qmode_widgets.planning.splitting import Rules, Sizes, cut_sizes
 
 
-def best(work: Callable[[], Any], times: int = 3) -> float:
+def best(work: Callable[[], Any], times: int = 5) -> float:
     """The shortest of a few runs, in seconds: the machine's noise only adds."""
     found = []
     for _ in range(times):

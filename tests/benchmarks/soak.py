@@ -5,6 +5,7 @@ Passes when every PUB has its result exactly once, no duplicate job is left runn
 
 from __future__ import annotations
 
+import os
 import sys
 from collections import Counter
 from typing import Any
@@ -17,7 +18,7 @@ import qmode_widgets as qmode
 from qmode_widgets.control.errors import ServiceError, UnreachableError
 from qmode_widgets.model.snapshot import JobState
 
-PARTITIONS, PROBABILITY, SEED = 200, 0.2, 7
+PARTITIONS, PROBABILITY, SEED = int(os.environ.get("PARTITIONS", 200)), 0.2, 7
 QUBITS = 8                              # PUB i prepares the bits of i: its result says without noise which PUB it was
 
 

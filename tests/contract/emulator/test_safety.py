@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import io
 import json
 import socket
 import struct
@@ -10,7 +11,9 @@ import subprocess
 import sys
 import zlib
 
+import numpy as np
 import pytest
+import qiskit.qpy
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -122,11 +125,33 @@ def test_hostile_circuits_get_400(emulator, program, hostile):
     assert answer.json()["errors"][0]["message"]
 
 
+def test_broken_circuits_get_400(emulator, bell):
+    """Bytes of a valid circuit are changed one by one: it is read, or refused, and never takes the reader down."""
+    file = io.BytesIO()
+    qiskit.qpy.dump(bell, file, version=17)
+    whole = bytearray(file.getvalue())
+    seen = set()
+
+    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @given(st.dictionaries(st.integers(0, len(whole) - 1), st.integers(0, 255), min_size=1, max_size=4), st.booleans())
+    def check(changes, cut):
+        raw = bytearray(whole)
+        for place, value in changes.items():
+            raw[place] = value
+        if cut:
+            del raw[min(changes) :]
+        circuit = typed("QuantumCircuit", base64.b64encode(zlib.compress(bytes(raw))).decode())
+        body = {"program_id": "sampler", "backend": "emu_fez", "params": {"pubs": [[circuit, None, 1]], "version": 2}}
+        answer = ask(emulator, "POST", "/jobs", json=body)
+        seen.add(answer.status_code)
+        assert answer.status_code in (200, 400), answer.text
+
+    emulator.faults.pause(queue=True)
+    check()
+    assert 400 in seen
+
+
 def test_a_pickle_in_an_array_is_not_loaded(emulator, tmp_path, bell):
-    import io
-
-    import numpy as np
-
     class Evil:
         def __reduce__(self):
             return (open, (str(tmp_path / "written"), "w"))

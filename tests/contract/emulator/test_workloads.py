@@ -179,7 +179,7 @@ def test_workloads_are_listed_with_cursors(emulator, service, backend, bell):
         ("POST", "/jobs", {"program_id": "executor", "backend": "emu_fez"}),
         ("POST", "/jobs", {"program_id": "executor", "backend": "emu_fez", "params": {}}),
         ("POST", "/jobs", {"program_id": "sampler", "backend": "emu_fez", "params": {"pubs": [[7]]}}),
-        ("GET", "/jobs?limit=201", None),
+        ("GET", "/jobs?limit=0", None),
         ("GET", "/jobs?limit=x", None),
         ("GET", "/jobs?pending=perhaps", None),
         ("GET", "/jobs?created_after=yesterday", None),

@@ -61,6 +61,9 @@ def test_a_plan_runs_as_a_batch_and_merges_one_split_pub(emulator, backend, meas
     assert result[0].data.shape == (4, 5)
     ones = np.array([[result[0].data.meas[i, j].get_counts().get("1", 0) / 400 for j in range(5)] for i in range(4)])
     np.testing.assert_allclose(ones, np.sin(angles[..., 0] / 2) ** 2, atol=0.15)
+    ran = [part for chunk in result.metadata["executor"].chunk_timing for part in chunk.parts]
+    assert {part.idx_item for part in ran} == {0}                    # three jobs, one PUB of the whole
+    assert sum(part.size for part in ran) == 20
     controller.close()
 
 

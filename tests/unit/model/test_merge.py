@@ -16,6 +16,7 @@ from qiskit_ibm_runtime.execution_span import (
     TwirledSliceSpan,
     TwirledSliceSpanV2,
 )
+from qiskit_ibm_runtime.results.quantum_program import ChunkPart, ChunkSpan, Metadata
 
 from qmode_widgets.model.merge import MissingResultsError, cut, merge, merge_partial, parameter_shape
 from qmode_widgets.model.partition import Partition, Piece, check
@@ -253,6 +254,22 @@ def test_execution_spans_of_joined_shots(spans):
     partitions = [Partition((Piece(0, shots=n),)) for n in (4, 6)]
     merged = merge(partitions, [engine(cut([pub], p), span=spans) for p in partitions])
     np.testing.assert_array_equal(covered(merged, 0), np.ones((2, 3, 10)))
+
+
+def test_chunk_timing_of_client_side_primitives_names_the_pubs_of_the_whole():
+    pubs = [SamplerPub.coerce((CIRCUIT, 1.0, 3))] * 3
+    partitions = [Partition((Piece(0), Piece(1))), Partition((Piece(2),))]
+    parts = [engine(cut(pubs, p)) for p in partitions]
+    for n, part in enumerate(parts):
+        chunks = [ChunkSpan(*moments(5 * n + i), [ChunkPart(i, 3)]) for i in range(len(part))]
+        part.metadata["executor"] = Metadata(chunk_timing=chunks)
+    merged = merge(partitions, parts)
+    timing = merged.metadata["executor"].chunk_timing
+    assert [[p.idx_item for p in c.parts] for c in timing] == [[0], [1], [2]]
+    assert [c.start for c in timing] == [moments(n)[0] for n in (0, 1, 5)]
+    assert [p.idx_item for c in parts[1].metadata["executor"].chunk_timing for p in c.parts] == [0]
+    parts[0].metadata["executor"].chunk_timing.append(ChunkSpan(*moments(9), [ChunkPart(2, 1)]))      # a TREX item
+    assert "executor" not in merge(partitions, parts).metadata
 
 
 def test_clear_refusals():

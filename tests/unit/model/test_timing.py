@@ -108,3 +108,29 @@ def test_walking_agrees_with_qiskit(timing):
 
 def test_quick_formula():
     assert quick(1_000_000) == pytest.approx(352)
+
+
+def test_missing_durations_are_guessed_and_said():
+    from qiskit.circuit.library import SXGate, XGate
+    from qiskit.circuit.measure import Measure
+    from qiskit.transpiler import InstructionProperties, Target
+
+    class Backend:
+        name = "half told"
+        target = Target(num_qubits=2)
+
+    Backend.target.add_instruction(XGate(), {(0,): InstructionProperties(duration=5e-8), (1,): InstructionProperties()})
+    Backend.target.add_instruction(SXGate(), {(0,): InstructionProperties(), (1,): None})
+    Backend.target.add_instruction(Measure(), {(0,): InstructionProperties(duration=1e-6)})
+    timing = Timing.of(Backend())
+    assert any("no reset" in a for a in timing.assumed)
+    circuit = QuantumCircuit(2)
+    circuit.x(1)
+    circuit.sx(1)
+    length = timing.length(circuit)
+    assert length.seconds == pytest.approx(5e-8)
+    assert any("median of x" in a for a in length.assumed)
+    assert any("counted as 0" in a for a in length.assumed)
+    circuit.measure_all()
+    with pytest.raises(NotIsaError, match=r"'measure' on qubits \(1,\)"):
+        timing.length(circuit.copy())

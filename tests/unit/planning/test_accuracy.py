@@ -49,4 +49,4 @@ def test_every_miss_is_explained(rows):
 def test_the_table_in_the_docs_is_this_one(rows):
     text = usage_table.README.read_text()
     shown = text.split(usage_table.BEGIN)[1].split(usage_table.END)[0].strip()
-    assert shown == usage_table.table(rows)
+    assert shown == usage_table.table(rows), "run tests/benchmarks/usage_table.py --write and read what changed"

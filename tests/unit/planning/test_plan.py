@@ -103,6 +103,12 @@ def test_max_ttl_against_the_forecast(backend, sweep):
         found.run(object())
 
 
+def test_a_batch_on_the_open_plan_lives_ten_minutes(backend, sweep):
+    assert plan(sweep, backend, instance_plan="open", usage_left=1e6).conditions.max_ttl == 600
+    assert plan(sweep, backend, instance_plan="open", usage_left=1e6, max_ttl=300).conditions.max_ttl == 300
+    assert plan(sweep, backend).conditions.max_ttl == 28800
+
+
 def test_gates_and_instructions(backend, transpile):
     from qiskit import QuantumCircuit
 
@@ -223,3 +229,30 @@ def test_the_open_plan_by_its_names(name, is_open):
     from qmode_widgets.planning.limits import is_open_plan
 
     assert is_open_plan(name) is is_open
+
+
+def test_jobs_are_cut_where_a_limit_demands_it(backend, transpile):
+    from qiskit import QuantumCircuit
+
+    deep = QuantumCircuit(2)
+    for _ in range(12_000):
+        deep.cz(0, 1)
+    deep.measure_all()
+    parts = partition([deep] * 500, backend, shots=1)
+    assert [len(p.pieces) for p in parts] == [250, 250]
+    assert not plan([deep] * 500, backend, shots=1).errors
+
+
+def test_blocks_of_control_flow_are_loaded_whether_or_not_they_run(backend):
+    from qiskit import QuantumCircuit
+
+    from qmode_widgets.planning.bounds import count_per_qubit
+
+    circuit = QuantumCircuit(2, 1)
+    circuit.measure(0, 0)
+    with circuit.if_test((0, 1)) as otherwise:
+        circuit.x(1)
+    with otherwise:
+        circuit.cz(0, 1)
+    assert count_per_qubit(circuit) == {0: 50 + 10 + 5, 1: 50 + 2 + 5}
+    assert plan([circuit], backend).errors == ()

@@ -26,8 +26,8 @@ def sizes_of(pubs, *, groups=None, shots_split=True, shots=1000.0):
 pubs = st.lists(st.tuples(st.floats(0.001, 5000), st.integers(1, 40)), min_size=1, max_size=30)
 rules = st.one_of(
     st.just(Rules()),
-    st.builds(Rules, seconds=st.floats(3, 5000)),
-    st.builds(Rules, executions=st.floats(100, 1e7)),
+    st.builds(Rules, seconds=st.floats(20, 5000)),
+    st.builds(Rules, executions=st.floats(1e5, 1e7)),
     st.builds(Rules, lanes=st.integers(1, 20)),
 )
 
@@ -130,3 +130,10 @@ def test_more_jobs_than_parts_are_refused():
         cut_sizes(sizes_of([(1.0, 2)] * 3), Rules(jobs=7))
     with pytest.raises(ValueError, match="at least 3 jobs"):
         cut_sizes(sizes_of([(1.0, 2)] * 3, groups=[1, 2, 3]), Rules(jobs=2))
+
+
+def test_absurdly_many_jobs_are_refused():
+    with pytest.raises(ValueError, match="lower the shots"):
+        cut_sizes(sizes_of([(1e9, 1)], shots=4e12), Rules())
+    with pytest.raises(ValueError, match="to submit at 5 a minute"):
+        cut_sizes(sizes_of([(1.0, 40)] * 10_000), Rules(executions=1))

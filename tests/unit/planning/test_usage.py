@@ -3,6 +3,8 @@ import math
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
+from qiskit.quantum_info import PauliLindbladMap, SparsePauliOp
+from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime import EstimatorV2, Executor, SamplerV2
 from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_estimator.prepare import prepare as prepare_estimator
@@ -138,6 +140,30 @@ def test_pec_costs_its_sampling_overhead_up_to_the_cap(backend, ansatz, observab
     assert any("PEC" in a for a in pec.assumed)
 
 
+def test_pec_with_a_noise_model_is_counted_as_the_client_prepares_it(backend, transpile):
+    circuit = QuantumCircuit(4)
+    for _ in range(3):
+        circuit.rx(0.2, range(4))
+        circuit.cz(0, 1)
+        circuit.cz(2, 3)
+        circuit.cz(1, 2)
+    manager = generate_preset_pass_manager(1, backend, initial_layout=[0, 1, 2, 3], seed_transpiler=1)
+    isa = manager.run(circuit)
+    pubs = [(isa, SparsePauliOp("ZZZZ").apply_layout(isa.layout))] * 2
+    estimator = Estimator(backend)
+    estimator.options.resilience.pec_mitigation = True
+    layers = estimator.find_unique_layers(pubs)
+    noise = [
+        PauliLindbladMap.from_sparse_list([("XX", [0, 1], 0.002), ("Z", [0], 0.001)], num_qubits=len(layer.qubits))
+        for layer in layers
+    ]
+    estimator.options.resilience.layer_noise_model = list(zip(layers, noise, strict=True))
+    program, _ = prepare_estimator(pubs, estimator.options, backend=backend)
+    usage = estimate_usage(pubs, backend, estimator)
+    assert usage.executions + usage.learning_executions == executed(program)
+    assert usage.executions > 2 * 4096
+
+
 @pytest.mark.filterwarnings("ignore:The (SamplerV2|EstimatorV2) class is deprecated:DeprecationWarning")
 def test_primitive_objects_bring_their_options(backend, bell, ansatz, observable):
     sampler = SamplerV2(backend)
@@ -257,3 +283,47 @@ def test_a_backend_without_durations_is_refused(bell):
         estimate_usage([bell], AerSimulator())
     with pytest.raises(ValueError, match="no target"):
         estimate_usage([bell], "ibm_fez")
+
+
+def test_noise_learners(backend, bell):
+    from qiskit.circuit import CircuitInstruction
+    from qiskit.circuit.library import CZGate
+
+    layer = CircuitInstruction(CZGate(), bell.qubits[:2])
+    usage = estimate_usage([layer, layer], backend, "noise-learner")
+    assert usage.executions == 2 * 9 * 6 * 32 * 128
+    small = estimate_usage([layer], backend, "noise-learner", {"num_randomizations": 4, "shots_per_randomization": 16})
+    assert small.executions == 9 * 6 * 4 * 16
+    legacy = estimate_usage([bell], backend, "noise-learner")           # a circuit: its layers are found by the learner
+    assert legacy.low < legacy.expected < legacy.high
+
+
+def test_text_says_range_and_formula(backend, bell):
+    text = str(estimate_usage([(bell, None, 10_000)], backend))
+    assert "≈" in text
+    assert "rep_delay" in text
+    assert estimate_usage([bell], backend).cost(60.0)[1] == pytest.approx(estimate_usage([bell], backend).expected)
+
+
+@pytest.mark.parametrize("pubs", [None, 3, "abc"])
+def test_what_is_no_list_of_pubs(backend, bell, pubs):
+    with pytest.raises(ValueError, match="is no list of PUBs"):
+        estimate_usage(pubs, backend)
+    with pytest.raises(ValueError, match="is no list of PUBs"):
+        estimate_usage(bell, backend)
+
+
+def test_pubs_without_parameter_sets_or_observables(backend, sampled, ansatz):
+    with pytest.raises(PubError, match="PUB 0: no parameter sets"):
+        estimate_usage([(sampled, np.zeros((0, 1)))], backend)
+    with pytest.raises(PubError, match="PUB 0: no observables"):
+        estimate_usage([(ansatz, [], [0.1, 0.2])], backend, "estimator")
+
+
+def test_observables_that_pubs_share_are_read_once_and_parameters_still_checked(backend, ansatz, observable):
+    o = observable("ZZ", "XX")
+    usage = estimate_usage([(ansatz, o, [0.1, 0.2]), (ansatz, o, RNG.random((3, 2))), (ansatz, o, [0, 0], 0.1)],
+                           backend, "estimator", {"resilience_level": 0})  # fmt: skip
+    assert [p.executions for p in usage.pubs] == [2 * 4096, 6 * 4096, 2 * 100]
+    with pytest.raises(PubError, match="PUB 1: 3 parameter values for the 2 parameters"):
+        estimate_usage([(ansatz, o, [0.1, 0.2]), (ansatz, o, {("a", "b", "c"): [1, 2, 3]})], backend, "estimator")

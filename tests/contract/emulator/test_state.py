@@ -1,0 +1,159 @@
+"""What a state file keeps across restarts, and how durations, loads and limits are set."""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from datetime import datetime
+from itertools import pairwise
+
+import pytest
+from qiskit_ibm_runtime import Batch, QiskitRuntimeService, Session
+from qiskit_ibm_runtime.exceptions import IBMRuntimeError
+from qiskit_ibm_runtime.executor_sampler import Sampler
+
+from qmode_widgets.emulator import start
+
+from .test_workloads import ask
+
+INF = float("inf")
+
+
+def test_jobs_batches_and_results_survive_a_killed_service(tmp_path, bell):
+    state = str(tmp_path / "state.sqlite")
+    with start(shared=False, speed=INF, state=state) as emulator:
+        backend = emulator.service.backend("emu_fez")
+        batch = Batch(backend=backend, max_time=600)
+        done = Sampler(mode=batch).run([bell], shots=100)
+        counts = done.result()[0].data.meas.get_counts()
+        closed = Batch(backend=backend)
+        closed.close()
+        emulator.faults.pause()
+        waiting = [Sampler(mode=batch).run([bell], shots=10) for _ in range(7)]
+        alone = Sampler(mode=backend).run([bell], shots=10)
+        waiting[6].cancel()
+        batch.close()
+        emulator.faults.wait_for(waiting[0].job_id(), "Running")
+        details = batch.details()
+        used = emulator.service.usage()["usage_consumed_seconds"]
+        os.kill(emulator.pid, signal.SIGKILL)
+
+    with start(shared=False, speed=INF, state=state) as emulator:
+        service: QiskitRuntimeService = emulator.service
+        assert service.job(done.job_id()).result()[0].data.meas.get_counts() == counts
+        assert service.usage()["usage_consumed_seconds"] >= used
+        emulator.faults.wait_for(batch.session_id, "closed")
+        again = Batch.from_id(batch.session_id, service)
+        after = again.details()
+        assert {k: after[k] for k in ("id", "mode", "max_time", "started_at")} == {
+            k: details[k] for k in ("id", "mode", "max_time", "started_at")
+        }
+        assert [service.job(job.job_id()).status() for job in waiting] == ["DONE"] * 6 + ["CANCELLED"]
+        assert again.usage() == 7 * 2
+        emulator.faults.wait_for(alone.job_id(), "Completed")
+        assert Batch.from_id(closed.session_id, service).status() == "Closed"
+        assert len(service.jobs(limit=None)) == 9
+
+
+def test_a_max_ttl_goes_on_while_the_service_is_down(tmp_path, bell):
+    state = str(tmp_path / "state.sqlite")
+    with start(shared=False, speed=INF, state=state) as emulator:
+        backend = emulator.service.backend("emu_fez")
+        Sampler(mode=backend).run([bell], shots=10).result()
+        batch = Batch(backend=backend, max_time=1)
+        Sampler(mode=batch).run([bell], shots=10).result()
+    with start(shared=False, speed=INF, state=state) as emulator:
+        emulator.faults.wait_for(batch.session_id, "closed")
+        details = Batch.from_id(batch.session_id, emulator.service).details()
+        assert details["max_time"] == 1
+        assert len(emulator.service.jobs(limit=None)) == 2
+
+
+def test_a_backend_that_is_gone_fails_its_jobs(tmp_path, bell):
+    state = str(tmp_path / "state.sqlite")
+    with start(shared=False, speed=INF, state=state) as emulator:
+        emulator.faults.pause(queue=True)
+        backend = emulator.service.backend("emu_fez")
+        job = Sampler(mode=backend).run([bell], shots=10)
+        Batch(backend=backend)
+    with start(shared=False, speed=INF, state=state, backends="emu_torino") as emulator:
+        assert emulator.faults.wait_for(job.job_id(), "Failed")
+        assert emulator.control.get("ping")["busy"] is False
+
+
+def test_durations_follow_the_model_divided_by_the_speed(bell):
+    with start(shared=False, speed=10.0, queue_wait=0.2) as emulator:
+        backend = emulator.service.backend("emu_fez")
+        Sampler(mode=backend).run([bell], shots=1).result()                # the workers are up
+        job = Sampler(mode=backend).run([bell], shots=8000)                # 2 s + 8000 × 252 µs
+        emulator.faults.wait_for(job.job_id(), "Completed")
+        times = {k: datetime.fromisoformat(v) for k, v in job.metrics()["timestamps"].items()}
+        assert (times["running"] - times["created"]).total_seconds() == pytest.approx(0.2, abs=0.05)
+        prep, qpu = 1 + 0.01 + 8000 * 2e-6, 2 + 8000 * 252e-6
+        assert (times["finished"] - times["running"]).total_seconds() == pytest.approx((prep + qpu) / 10, abs=0.1)
+        (span,) = job.result().metadata["executor"].chunk_timing
+        assert (span.stop - span.start).total_seconds() == pytest.approx(qpu / 10, abs=0.001)
+        assert job.usage() == 4
+
+
+def test_partial_usage_counts_up_on_the_qpu(bell):
+    with start(shared=False, speed=1.0, rate_limit=False) as emulator:
+        backend = emulator.service.backend("emu_fez")
+        job = Sampler(mode=backend).run([bell], shots=40_000)              # 12 s on the QPU
+        emulator.faults.wait_for(job.job_id(), "Running")
+        until = time.monotonic() + 20
+        while job.usage(partial=True) < 1 and time.monotonic() < until:
+            time.sleep(0.1)
+        assert job.usage() == 0
+        job.cancel()
+        assert 1 <= emulator.service.job(job.job_id()).usage() < 10
+
+
+def test_the_rate_limit_is_five_a_minute_of_the_emulators_own(bell):
+    with start(shared=False, speed=2.0, rate_limit=True) as emulator:
+        backend = emulator.service.backend("emu_fez")
+        emulator.faults.pause(queue=True)
+        for _ in range(5):
+            Sampler(mode=backend).run([bell], shots=10)
+        with pytest.raises(IBMRuntimeError, match="1202"):
+            Sampler(mode=backend).run([bell], shots=10)
+        body = {"program_id": "executor", "backend": "emu_fez", "params": {}}
+        refused = ask(emulator, "POST", "/jobs", json=body)
+        assert refused.status_code == 429
+        assert 1 <= int(refused.headers["Retry-After"]) <= 30              # a minute at speed 2
+
+
+def test_a_session_runs_among_other_users_and_calibrations(bell):
+    busy = {"other_users": 0.5, "calibration_every": 1.0, "calibration_seconds": 0.2, "lanes": 2}
+    with start(shared=False, speed=50.0, **busy) as emulator:
+        backend = emulator.service.backend("emu_fez")
+        with Session(backend=backend) as session:
+            jobs = [Sampler(mode=session).run([bell], shots=10) for _ in range(4)]
+            spans = [job.result().metadata["executor"].chunk_timing[0] for job in jobs]
+        assert all(a.stop <= b.start for a, b in pairwise(spans))
+        emulator.faults.wait_for(session.session_id, "closed")
+
+
+def test_jitter_is_seeded(bell):
+    def estimates(seed):
+        with start(shared=False, speed=INF, jitter=0.3, seed=seed) as emulator:
+            backend = emulator.service.backend("emu_fez")
+            jobs = [Sampler(mode=backend).run([bell], shots=50_000) for _ in range(3)]
+            for job in jobs:
+                job.wait_for_final_state()
+            return [job.usage() for job in jobs]
+
+    first = estimates(1)
+    assert first == estimates(1) != estimates(2)
+    assert len(set(first)) > 1
+
+
+def test_memory_keeps_the_newest_jobs(bell):
+    with start(shared=False, speed=INF, keep=100) as emulator:
+        backend = emulator.service.backend("emu_fez")
+        jobs = [Sampler(mode=backend).run([bell], shots=1) for _ in range(105)]
+        emulator.faults.wait_for(jobs[-1].job_id(), "Completed")
+        listed = [job.job_id() for job in emulator.service.jobs(limit=None)]
+        assert len(listed) <= 101
+        assert listed[0] == jobs[-1].job_id()

@@ -1,0 +1,165 @@
+"""What happens in a worker: durations, cutting circuits, reading params."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+
+from qmode_widgets.emulator.backends import available, devices
+from qmode_widgets.emulator.payload import inflate, read
+from qmode_widgets.emulator.programs import InvalidInputError, JobError, Load
+from qmode_widgets.emulator.simulate import Simulator, parts
+from qmode_widgets.emulator.timing import Timing
+
+
+@pytest.fixture(scope="module")
+def device():
+    return devices(["emu_fez"])["emu_fez"]
+
+
+@pytest.fixture(scope="module")
+def simulator(device):
+    return Simulator(device, noise=False, max_qubits=10, threads=1)
+
+
+def edge(device):
+    return tuple(device.configuration["coupling_map"][0])
+
+
+def test_the_length_of_a_circuit_is_its_critical_path(device):
+    timing = Timing(device)
+    a, b = edge(device)
+    circuit = QuantumCircuit(device.qubits, 2)
+    circuit.sx(a)
+    circuit.cz(a, b)
+    circuit.rz(0.3, b)
+    circuit.measure([a, b], [0, 1])
+    gates = timing._gates
+    readout = max(gates["measure", (a,)], gates["measure", (b,)])
+    assert timing.length(circuit) == pytest.approx(gates["sx", (a,)] + gates["cz", (a, b)] + readout)
+    assert 0.5e-6 < timing.length(circuit) < 10e-6
+
+
+def test_blocks_count_at_their_longest_branch_and_loops_as_often_as_they_run(device):
+    timing = Timing(device)
+    circuit = QuantumCircuit(device.qubits, 1)
+    with circuit.if_test((0, 1)) as otherwise:
+        circuit.delay(1, 0, "us")
+    with otherwise:
+        circuit.delay(3, 0, "us")
+    with circuit.for_loop(range(4)):
+        circuit.delay(10, 0, "us")
+    assert timing.length(circuit) == pytest.approx(43e-6)
+
+
+def test_the_time_model(device):
+    circuit = QuantumCircuit(device.qubits)
+    circuit.delay(50, 0, "us")
+    said = Timing(device).of([Load(circuit, sets=10, shots=1000, learning=500)], rep_delay=None)
+    assert said["qpu"] == pytest.approx(2 + 10_500 * 300e-6)
+    assert said["estimate"] == pytest.approx(1.25 * said["qpu"])
+    assert Timing(device).of([Load(circuit, 1, 1000)], rep_delay=1e-6)["qpu"] == pytest.approx(2 + 1000 * 51e-6)
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_a_circuit_cut_into_parts_gives_the_same_bits(device, simulator, data):
+    """A random permutation of basis states over 12 qubits, most of them untouched or unmeasured: one outcome only."""
+    circuit = QuantumCircuit(12, 12)
+    value = [0] * 12
+    measured = {}
+    for _ in range(data.draw(st.integers(0, 25))):
+        kind, a = data.draw(st.sampled_from(["x", "cx", "measure", "barrier", "reset"])), data.draw(st.integers(0, 11))
+        b = data.draw(st.integers(0, 11).filter(lambda q, a=a: q != a))
+        if kind == "x":
+            circuit.x(a)
+            value[a] ^= 1
+        elif kind == "cx":
+            circuit.cx(a, b)
+            value[b] ^= value[a]
+        elif kind == "reset":
+            circuit.reset(a)
+            value[a] = 0
+        elif kind == "measure":
+            circuit.measure(a, b)
+            measured[b] = value[a]
+        else:
+            circuit.barrier()
+    bits = simulator.sample(circuit, np.zeros((0,)), 3)["c"]
+    assert bits.shape == (3, 12)
+    assert np.array_equal(bits, [[bool(measured.get(i, 0)) for i in range(12)]] * 3)
+    for part, physical in parts(circuit):
+        assert part.num_qubits == len(physical)
+
+
+def test_parameters_keep_their_order_in_the_parts(simulator):
+    circuit, angles = QuantumCircuit(30), [Parameter(f"t{i}") for i in range(30)]
+    for i, angle in enumerate(angles):
+        circuit.rx(angle, i)
+    circuit.measure_all()
+    values = np.zeros((5, 30))
+    column = {p: i for i, p in enumerate(circuit.parameters)}
+    for row in range(5):
+        for i in range(30):
+            values[row, column[angles[i]]] = np.pi * ((i * (row + 1)) % 3 == 0)
+    bits = simulator.sample(circuit, values, 4)["meas"]
+    assert bits.shape == (5, 4, 30)
+    for row in range(5):
+        assert np.array_equal(bits[row, 0], [(i * (row + 1)) % 3 == 0 for i in range(30)])
+
+
+def test_what_the_backend_cannot_run_fails_with_1517(device, simulator):
+    circuit = QuantumCircuit(device.qubits)
+    circuit.h(0)
+    with pytest.raises(JobError, match="instruction h is not supported") as caught:
+        simulator.check(circuit)
+    assert caught.value.code == 1517
+    circuit = QuantumCircuit(device.qubits)
+    circuit.cz(0, 155)
+    with pytest.raises(JobError, match=r"cz on qubits \(0, 155\)"):
+        simulator.check(circuit)
+
+
+def test_backends_carry_their_own_name_over_the_fake_ones_data():
+    found = devices(["ibm_fez", "emu_torino"])
+    assert list(found) == ["ibm_fez", "emu_torino", *sorted(n for n in found if n.startswith("mock_"))]
+    assert found["ibm_fez"].configuration["backend_name"] == "ibm_fez"
+    assert found["ibm_fez"].configuration["simulator"] is False
+    assert found["mock_fez"].mock
+    for name in ("fez", "emu_nowhere", "mock_fez", "EMU_fez", "emu_../secret"):
+        with pytest.raises(ValueError, match="no backend"):
+            devices([name])
+    assert "torino" in available()
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.text(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab", max_size=3), inner, max_size=3),
+        max_leaves=8,
+    )
+)
+def test_plain_json_is_read_as_it_is(value):
+    assert read(value) == value
+
+
+@pytest.mark.parametrize(
+    "value", [{"__type__": "settings"}, {"__type__": None}, {"__type__": "ndarray", "__value__": {}}]
+)
+def test_what_no_program_takes_is_refused(value):
+    with pytest.raises(InvalidInputError, match=r".+"):
+        read(value)
+
+
+def test_data_that_grows_beyond_the_bound_is_refused():
+    import base64
+    import zlib
+
+    bomb = base64.b64encode(zlib.compress(b"0" * 10_000)).decode()
+    assert len(inflate(bomb, limit=10_000)) == 10_000
+    with pytest.raises(InvalidInputError, match="grows beyond 9999"):
+        inflate(bomb, limit=9999)
