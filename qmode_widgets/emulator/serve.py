@@ -103,6 +103,13 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
 
 def alive(pid: int) -> bool:
     """Whether a process exists."""
+    if sys.platform == "win32":                    # there, os.kill(pid, 0) would send Ctrl-C
+        import ctypes
+
+        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)
+        if handle:
+            ctypes.windll.kernel32.CloseHandle(handle)
+        return bool(handle)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:
