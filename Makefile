@@ -11,7 +11,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_fund := false
 export npm_config_audit := false
 
-.PHONY: help lab demo test lint python-tests frontend-tests browser-tests bench soak build wheel clean
+.PHONY: pictures help lab demo test lint python-tests frontend-tests browser-tests bench soak build wheel clean
 
 help:
 	@echo "make lab    set everything up and open JupyterLab on the quickstart"
@@ -52,7 +52,8 @@ build: $(VENV)/.installed
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
 lab: build
-	$(BIN)/jupyter lab $(ROOT_FLAG) --ServerApp.ip=127.0.0.1 $(LAB_FLAGS) notebooks/quickstart.ipynb
+	$(BIN)/jupyter lab $(ROOT_FLAG) --ServerApp.ip=127.0.0.1 $(LAB_FLAGS) \
+		--LabApp.default_url=/lab/tree/notebooks/quickstart.ipynb
 
 demo: build
 	@$(BIN)/python notebooks/headless.py notebooks/quickstart.ipynb
@@ -75,6 +76,9 @@ frontend-tests: js/node_modules/.installed
 browser-tests: build
 	@$(BIN)/python tests/browser/chromium.py
 	$(BIN)/pytest tests/browser
+
+pictures: build
+	$(BIN)/python -m tests.browser.pictures
 
 bench: build
 	@$(BIN)/python tests/benchmarks/run.py

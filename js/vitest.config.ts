@@ -1,6 +1,9 @@
+import { fileURLToPath } from 'node:url';
 import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
+  // JupyterLab brings it at run time; it is not installed.
+  resolve: { alias: { '@jupyterlab/services': fileURLToPath(new URL('test/services.ts', import.meta.url)) } },
   test: { environment: 'happy-dom', include: ['test/**/*.test.{ts,tsx}'], unstubGlobals: true },
 });

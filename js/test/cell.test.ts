@@ -70,6 +70,18 @@ it('shows the state that came with the widget at once, then asks for what follow
   expect(model.listeners.size).toBe(0);
 });
 
+it('works where the sidebar cannot: its clicks need no control channel', async () => {
+  const model = mockModel();
+  model.state._start = {
+    ...(model.state._start as object),
+    hello: { ...hello(['w1']), problem: 'no control channel' },
+  };
+  const { el, close } = await show(model);
+  await cancel(el);
+  expect(model.send).toHaveBeenLastCalledWith(expect.objectContaining({ action: 'cancel' }));
+  close();
+});
+
 it('follows a fresh state put into the model before the kernel has heard of the page', async () => {
   const model = mockModel();
   const { el, close } = await show(model);

@@ -6,6 +6,7 @@ time, and `limits` of the snapshot says which bound lives where and when it acte
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,6 +17,8 @@ from .ending import retryable
 from .ledger import Ledger
 from .record import Record
 from .results import Results
+
+log = logging.getLogger(__name__)
 
 WARN_AT = 0.8                       # of the usage cap
 WARN_BEFORE_MAX, WARN_BEFORE_IDLE = 300.0, 15.0             # seconds before max TTL, interactive TTL run out
@@ -98,7 +101,14 @@ class Guards:
                 shot = record.snapshot()
                 if shot.private:                    # it can be read once, by its owner
                     continue
-                if predicate(results.of(record), shot):
+                try:
+                    met = predicate(results.of(record), shot)
+                except Exception as error:
+                    log.exception("the stop condition failed")
+                    self._ledger.event("error", f"the stop condition failed and is off: {error!r}", record.row)
+                    self._predicates = []
+                    return
+                if met:
                     self._acted("stop condition")
                     text = f"the stop condition was met by {record.row}: the remaining jobs are cancelled"
                     self._ledger.event("warning", text, record.row)

@@ -151,6 +151,8 @@ class ModeController(Workload):
     def _close(self) -> str:
         self._check_writable()
         ledger = self._ledger
+        if ledger.closed:
+            return "was closed already"
         try:
             patiently(ledger.link.close, ledger.service_id)
         except ServiceError as error:

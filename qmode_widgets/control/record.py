@@ -53,6 +53,7 @@ class Record:
     group: str | None = None
     learns: bool = False                           # a noise learner's: its result is a noise model
     spans: tuple[tuple[float, float], ...] = ()
+    seen_running: float | None = None              # when we first saw it run: until its metrics tell, that is known
     asked_metrics: int = 0
     _snapshot: JobSnapshot | None = None
 
@@ -149,7 +150,7 @@ class Record:
                 reason_code=self.reason_code,
                 reason_solution=state.get("reason_solution") or state.get("reasonSolution"),
                 created=seconds(self.data.get("created")),
-                running=seconds(times.get("running")),
+                running=seconds(times.get("running")) or self.seen_running,
                 finished=seconds(times.get("finished")) or seconds(self.data.get("ended")),
                 usage=usage,
                 qpu_used=bool(usage.reported),

@@ -18,7 +18,7 @@ from .patience import patiently
 from .record import seconds
 from .results import latest
 from .runtime import runtime
-from .service import Json, Link, backend_named, instances_of
+from .service import Json, Link, backend_named, instances_of, job_object
 from .session import SessionController
 from .workload import Workload, registry
 
@@ -98,7 +98,7 @@ def _attach_in(link: Link, id_: str) -> Workload | None:
     if key is not None:
         controller = registry.find(key.run) or JobController._of_run(backend, key.run, fresh=False)
     else:
-        controller = JobController(link.service.job(str(job["id"])))
+        controller = JobController(job_object(link.service, str(job["id"])))
     controller.refresh()
     return controller
 

@@ -94,6 +94,7 @@ def _ended(link: Link, wanted: set[str], *, everything: bool, **scope: Any) -> l
 def _merge(ledger: Ledger, listed: list[Json]) -> set[str]:
     """Take over listings: known jobs by id, lost answers by key, the rest as jobs somebody submitted directly."""
     seen: set[str] = set()
+    link_now = ledger.link.now()
     with ledger.lock:
         by_id = {r.job_id: r for r in ledger.records.values() if r.job_id}
         for data in sorted(listed, key=lambda j: str(j.get("created") or "")):
@@ -104,6 +105,9 @@ def _merge(ledger: Ledger, listed: list[Json]) -> set[str]:
                 record = by_id[job_id] = _new(ledger, job_id, data)
             before = record.state
             if record.read(data) and record.state is not before:
+                if record.state is JobState.RUNNING:
+                    record.seen_running = link_now
+                    record.touch()
                 _tell(ledger, record)
     return seen
 

@@ -526,6 +526,15 @@ def backend_named(service: QiskitRuntimeService, name: str, instance: str) -> An
         service._active_api_client = active
 
 
+def job_object(service: QiskitRuntimeService, id_: str) -> Any:
+    """The client's job object; the user's active instance stays what it was."""
+    active = service._active_api_client
+    try:
+        return service.job(id_)
+    finally:
+        service._active_api_client = active
+
+
 def instances_of(service: QiskitRuntimeService) -> list[str]:
     """The CRNs this service object has clients for."""
     return [crn for crn in service._get_api_clients() if crn]

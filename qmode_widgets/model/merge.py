@@ -276,7 +276,10 @@ def _same(a: Any, b: Any) -> bool:
         return True
     if isinstance(a, np.ndarray) or isinstance(b, np.ndarray):
         return bool(np.array_equal(a, b))
-    return bool(type(a) is type(b) and a == b)
+    try:
+        return bool(type(a) is type(b) and a == b)
+    except ValueError:                                # lists that hold arrays: not told apart, so kept per part
+        return False
 
 
 def _metadata(

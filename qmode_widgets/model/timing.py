@@ -14,7 +14,7 @@ here, block by block, on the longest branch; what had to be assumed is said.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
@@ -97,8 +97,12 @@ class Timing:
         """Seconds to set all qubits to the ground state before a shot."""
         return INIT_RESETS * self.reset
 
-    def length(self, circuit: Any) -> Length:
+    def length(self, circuit: Any, ops: Mapping[str, int] | None = None) -> Length:
         """The length of one shot of an ISA circuit; the same circuit object is timed once.
+
+        Args:
+            circuit: transpiled for this backend.
+            ops: its `count_ops()`, where the caller has them already.
 
         Raises:
             NotIsaError: an instruction that the backend does not have.
@@ -109,7 +113,7 @@ class Timing:
             raise NotIsaError(f"{circuit.num_qubits} qubits; {self.backend} has {self.target.num_qubits}")
         from qiskit.exceptions import QiskitError
 
-        measure = self.measure if "measure" in circuit.count_ops() else 0.0
+        measure = self.measure if "measure" in (circuit.count_ops() if ops is None else ops) else 0.0
         try:
             length = Length(float(circuit.estimate_duration(self.target)), measure)
         except QiskitError:                          # control flow, boxes, delays in other units; or not ISA at all

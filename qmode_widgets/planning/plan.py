@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
@@ -12,7 +13,7 @@ from .account import Account, account
 from .advice import Advice, Facts, Reason, advise
 from .forecast import OPEN_PLAN_MAX_TTL, Conditions, Forecast, compare_modes, conditions
 from .limits import Finding, check_limits, is_open_plan
-from .settings import settings
+from .settings import differences, settings
 from .splitting import Rules, cut_work, priced
 from .usage import UsageEstimate, job_usage, shares, total
 from .work import Work, analyse, listed
@@ -39,7 +40,7 @@ class PlanError(ValueError):
         super().__init__("; ".join(f.message for f in findings) + ". Pass force=True to submit all the same")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Plan:
     """Everything known before submitting. Shows itself in a notebook and prints as text.
 
@@ -105,6 +106,12 @@ class Plan:
             )
         if self.errors and not force:
             raise PlanError(self.errors)
+        if changed := differences(self.work.settings, settings(primitive)):
+            warnings.warn(
+                f"the plan was made for other options, so it will cost something else: {'; '.join(changed)}",
+                UserWarning,
+                stacklevel=2,
+            )
         controller = open_mode(self.mode, self.work.backend, **open_options)
         controller.submit(primitive, list(self.pubs), partitions=list(self.partitions), **self.run_options)
         return controller

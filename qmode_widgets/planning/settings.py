@@ -126,6 +126,27 @@ class Settings:
         return not self.client_side and (self.pea or self.pec) and self.layer_noise_model is None
 
 
+COSTS = (
+    "twirl_gates", "twirl_measure", "randomizations", "shots_per_randomization", "trex", "trex_randomizations",
+    "noise_factors", "pea", "pec", "init_qubits", "rep_delay", "meas_type",
+)  # fmt: skip
+
+
+def differences(planned: Settings, own: Settings) -> list[str]:
+    """Which options that cost executions differ, in words; an option left out counts as its default."""
+    pairs: list[tuple[str, Any, Any]] = [
+        ("default_shots", planned.shots or DEFAULT_SHOTS, own.shots or DEFAULT_SHOTS)
+    ]
+    if own.kind == "estimator":
+        precisions = (planned.precision or DEFAULT_PRECISION, own.precision or DEFAULT_PRECISION)
+        pairs = [("default_shots", planned.shots, own.shots), ("default_precision", *precisions)]
+    if planned.kind != own.kind:
+        pairs = [("primitive", planned.kind, own.kind)]
+    else:
+        pairs += [(name, getattr(planned, name), getattr(own, name)) for name in COSTS]
+    return [f"{name} {a!r} in the plan, {b!r} now" for name, a, b in pairs if a != b]
+
+
 def settings(primitive: Any = "sampler", options: Any = None) -> Settings:
     """Resolve a primitive and its options; `options` given beside a primitive object replace the primitive's own.
 
@@ -202,8 +223,9 @@ def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> S
     res, twirl, run = group["resilience"], group["twirling"], group["execution"]
     zne, pec = dict(res.get("zne") or {}), dict(res.get("pec") or {})
     trex, learn = dict(res.get("measure_noise_learning") or {}), dict(res.get("layer_noise_learning") or {})
+    layers: tuple[str, ...] = ("resilience", "layer_noise_learning")
     if kind == "noise-learner":
-        learn = tree
+        learn, layers = tree, ()
     level = tree.get("resilience_level", 1)
     if kind == "estimator" and level not in _LEVELS:
         raise ValueError(f"resilience_level={level!r}: 0, 1 or 2")
@@ -240,8 +262,7 @@ def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> S
             None if _explicitly_none(raw, "resilience", "pec", "max_overhead") else PEC_OVERHEAD),
         layer_noise_model=res.get("layer_noise_model"),
         learn_layers=_count(learn, "max_layers_to_learn", least=0) if "max_layers_to_learn" in learn else (
-            None if _explicitly_none(raw, "resilience", "layer_noise_learning", "max_layers_to_learn")
-            else LEARN_LAYERS),
+            None if _explicitly_none(raw, *layers, "max_layers_to_learn") else LEARN_LAYERS),
         learn_randomizations=_count(learn, "num_randomizations") or LEARN_RANDOMIZATIONS,
         learn_shots=_count(learn, "shots_per_randomization") or LEARN_SHOTS,
         learn_depths=tuple(learn.get("layer_pair_depths") or LEARN_DEPTHS),

@@ -161,10 +161,13 @@ def cut_sizes(sizes: Sizes, rules: Rules) -> list[Partition]:
     Raises:
         ValueError: more jobs asked for than there are parts to make them of.
     """
-    groups: dict[Any, list[int]] = {}
-    for pub, group in enumerate(sizes.groups):
-        groups.setdefault(group, []).append(pub)
-    members = [np.array(pubs, dtype=np.int64) for pubs in groups.values()]
+    if len(set(sizes.groups)) == 1:
+        members = [np.arange(len(sizes.groups))]
+    else:
+        groups: dict[Any, list[int]] = {}
+        for pub, group in enumerate(sizes.groups):
+            groups.setdefault(group, []).append(pub)
+        members = [np.array(pubs, dtype=np.int64) for pubs in groups.values()]
     shares_ = _jobs_per_group([float(sizes.seconds[m].sum()) for m in members], rules, sizes, members)
     found: list[Partition] = []
     for pubs, jobs in zip(members, shares_, strict=True):
@@ -235,10 +238,34 @@ def _cut_group(sizes: Sizes, pubs: npt.NDArray[np.int64], jobs: int, rules: Rule
     most_s = min(rules.max_seconds, rules.seconds - rules.per_job if rules.seconds else math.inf)
     if rules.jobs is not None:
         return [Partition(tuple(p)) for p in parts if p]
+    loads = _Loads.of(sizes, most_e, max(most_s, 1e-9))
     out: list[Partition] = []
     for pieces in parts:
-        out += _within(sizes, pieces, most_e, max(most_s, 1e-9), hard=rules.max_executions)
+        out += _within(sizes, loads, pieces, hard=rules.max_executions)
     return out
+
+
+@dataclass(frozen=True, slots=True)
+class _Loads:
+    """How much of what a job may hold each PUB takes: 1 is all. `fixed` is taken by any part of a PUB."""
+
+    whole: list[float]
+    fixed: list[float] | None
+    units: list[int]
+
+    @classmethod
+    def of(cls, sizes: Sizes, most_e: float, most_s: float) -> _Loads:
+        whole = np.maximum(sizes.executions / most_e, sizes.seconds / most_s)
+        if sizes.payload is not None:
+            whole = np.maximum(whole, sizes.payload)
+        return cls(whole.tolist(), None if sizes.loaded is None else sizes.loaded.tolist(), sizes.units.tolist())
+
+    def piece(self, piece: Piece) -> float:
+        pub = piece.pub
+        load = self.whole[pub]
+        if piece.start is not None and piece.stop is not None:
+            load *= (piece.stop - piece.start) / self.units[pub]
+        return load if self.fixed is None else max(load, self.fixed[pub])
 
 
 def _bounds(sizes: Sizes, pubs: npt.NDArray[np.int64], jobs: int, *, exact: bool) -> list[tuple[int, int]]:
@@ -277,26 +304,26 @@ def _spread(cuts: list[tuple[int, int]], sizes: Sizes, pubs: npt.NDArray[np.int6
 
 def _pieces(sizes: Sizes, pubs: npt.NDArray[np.int64], bounds: Sequence[tuple[int, int]]) -> list[list[Piece]]:
     """The pieces of each job between two bounds."""
-    order = pubs.tolist()
+    order, units = pubs.tolist(), sizes.units[pubs].tolist()
     out: list[list[Piece]] = []
     i, start = 0, 0
     for end, unit in bounds:
         pieces: list[Piece] = []
         while (i, start) < (end, unit):
             pub = order[i]
-            stop = int(sizes.units[pub]) if i < end else unit
-            if start == 0 and stop == sizes.units[pub]:
+            stop = units[i] if i < end else unit
+            if start == 0 and stop == units[i]:
                 pieces.append(Piece(pub))
             else:
                 pieces.append(Piece(pub, start, stop, shape=sizes.shapes[pub]))
-            i, start = (i + 1, 0) if stop == sizes.units[pub] else (i, stop)
+            i, start = (i + 1, 0) if stop == units[i] else (i, stop)
         out.append(pieces)
     return out
 
 
-def _within(sizes: Sizes, pieces: list[Piece], most_e: float, most_s: float, *, hard: float) -> list[Partition]:
+def _within(sizes: Sizes, loads: _Loads, pieces: list[Piece], *, hard: float) -> list[Partition]:
     """A job, cut further until it keeps the bounds or cannot be cut."""
-    load = [_load(sizes, p, most_e, most_s) for p in pieces]
+    load = [loads.piece(p) for p in pieces]
     if sum(load) <= 1 + 1e-9:
         return [Partition(tuple(pieces))] if pieces else []
     share = sum(load) / math.ceil(sum(load))
@@ -304,7 +331,7 @@ def _within(sizes: Sizes, pieces: list[Piece], most_e: float, most_s: float, *, 
     current: list[Piece] = []
     run = 0.0
     for piece in (part for p, over in zip(pieces, load, strict=True) for part in _smaller(sizes, p, over)):
-        over = _load(sizes, piece, most_e, most_s)
+        over = loads.piece(piece)
         by_shots = over > 1 and piece.whole and sizes.shots_split[piece.pub] and sizes.executions[piece.pub] > hard
         if current and (by_shots or run + over > 1 + 1e-9 or run + over / 2 > share):
             out.append(Partition(tuple(current)))
@@ -329,16 +356,6 @@ def _smaller(sizes: Sizes, piece: Piece, over: float) -> list[Piece]:
     start = piece.start or 0
     edges = [start + round(k * units / n) for k in range(n + 1)]
     return [Piece(piece.pub, a, b, shape=sizes.shapes[piece.pub]) for a, b in pairwise(edges)]
-
-
-def _load(sizes: Sizes, piece: Piece, most_e: float, most_s: float) -> float:
-    """How much of what a job may hold a piece takes; 1 is all."""
-    pub = piece.pub
-    part = 1.0 if piece.sets is None else piece.sets / int(sizes.units[pub])
-    load = part * max(float(sizes.executions[pub]) / most_e, float(sizes.seconds[pub]) / most_s)
-    if sizes.payload is not None:
-        load = max(load, part * float(sizes.payload[pub]))
-    return load if sizes.loaded is None else max(load, float(sizes.loaded[pub]))
 
 
 def _by_shots(pub: int, sizes: Sizes, jobs: int) -> list[Partition]:

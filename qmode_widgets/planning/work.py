@@ -231,7 +231,7 @@ class _Reader:
         known = self.work.circuits.get(id(circuit))
         if known is None:
             ops = circuit.count_ops()
-            length = self.work.timing.length(circuit)
+            length = self.work.timing.length(circuit, ops)
             weight = self._weight(circuit, ops, length)
             known = CircuitFacts(circuit, length, circuit.num_nonlocal_gates(), weight, sum(ops.values()))
             self.work.circuits[id(circuit)] = known
@@ -297,7 +297,7 @@ class _Reader:
         randomizations, per = settings.split(shots)
         base = configurations * randomizations * per
         factors = settings.noise_factors or (1.0,)
-        length = facts.length.seconds + (0.0 if "measure" in coerced.circuit.count_ops() else self.work.timing.measure)
+        length = facts.length.seconds + (0.0 if facts.length.measure else self.work.timing.measure)
         if settings.noise_factors and not settings.pea:
             added = length - facts.length.seconds
             length = sum(facts.length.stretched(f) for f in factors) / len(factors) + added

@@ -11,6 +11,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -147,6 +148,7 @@ def lab(
                 server.wait(20)
             except subprocess.TimeoutExpired:
                 server.kill()
+            _stop_service(home / "runtime" / "qmode-emulator.json")
             shutil.rmtree(home, ignore_errors=True)
 
 
@@ -158,6 +160,13 @@ def _await(running: Lab, server: subprocess.Popen[bytes]) -> None:
             return
         time.sleep(0.1)  # a server that does not listen yet has nothing to await
     raise RuntimeError(f"JupyterLab did not start:\n{running.log.read_text()[-3000:]}")
+
+
+def _stop_service(runtime: Path) -> None:
+    """End the embedded service that a notebook started; it would outlive its server by an hour."""
+    if runtime.exists():
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(json.loads(runtime.read_text())["pid"], signal.SIGTERM)
 
 
 @contextlib.contextmanager

@@ -115,7 +115,8 @@ def test_a_closed_batch_refuses_and_resubmission_continues_in_a_new_one(
 ):
     emulator.faults.fail_jobs(1)
     run = batch.submit(sampler(batch.mode), rotations(4), partitions=2)
-    batch.close()
+    assert batch.close() == "closed"
+    assert batch.close() == "was closed already"
     assert batch.wait(60)
     first = batch.workload_id
     with pytest.raises(SubmissionError, match="never reopens"):

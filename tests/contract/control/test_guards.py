@@ -70,6 +70,19 @@ def test_a_stop_condition_cancels_what_remains(opened, sampler, rotations, emula
     assert limits(batch)["stop condition"].acted is not None
 
 
+def test_a_stop_condition_that_fails_says_so_and_is_off(opened, sampler, rotations):
+    batch = opened()
+
+    def broken(result, job):
+        raise KeyError("no such register")
+
+    batch.stop_when(broken)
+    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    assert run.wait(60)
+    assert batch._ledger.wait_for(lambda: any("no such register" in e.text for e in batch.events), 30)
+    assert [j.state for j in run.jobs] == [JobState.DONE] * 2
+
+
 def test_a_transient_failure_is_run_again_by_itself(opened, sampler, rotations, in_pub_order, emulator):
     batch = opened(retries=2)
     emulator.faults.fail_jobs(2, code=9707)

@@ -53,6 +53,8 @@ def test_a_plan_runs_as_a_batch_and_merges_one_split_pub(emulator, backend, meas
     planned = plan([(measured, angles)], backend, sampler, partitions=3, queue_wait=0)
     assert planned.mode == "batch"
     assert planned.errors == ()
+    assert planned.work.rep_delay == pytest.approx(250e-6)           # of the real client's backend object, in seconds
+    assert planned.work.timing.assumed == ()
     controller = planned.run()
     assert isinstance(controller, BatchController)
     result = controller.result(timeout=TIMEOUT)
@@ -74,6 +76,15 @@ def test_a_small_plan_runs_in_job_mode(emulator, backend, bell):
     controller = planned.run()
     assert isinstance(controller, JobController)
     assert set(controller.result(timeout=TIMEOUT)[0].data.meas.get_counts()) <= {"00", "11"}
+
+
+def test_running_a_plan_with_other_options_is_said(emulator, backend, bell):
+    planned = plan([(bell, None, 100)], backend, "executor_sampler")
+    twirled = Sampler(mode=backend)
+    twirled.options.twirling.enable_measure = True
+    with pytest.warns(UserWarning, match="twirl_measure False in the plan, True now"):
+        controller = planned.run(twirled)
+    assert controller.wait(timeout=TIMEOUT)
 
 
 def test_the_pending_jobs_of_the_backend_are_the_wait(emulator, backend, bell):

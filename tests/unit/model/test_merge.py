@@ -166,6 +166,23 @@ def test_other_programs_results_are_a_list_of_what_the_parts_return():
     assert merge([Partition((Piece(0),)), Partition((Piece(1),))], {0: "a", 1: ["b"]}) == ["a", ["b"]]
 
 
+def test_kerneled_samplers_and_metadata_that_hold_arrays():
+    shape = (2, 3)
+    whole = np.arange(2 * 3 * 4 * 2).reshape(2, 3, 4, 2) * (1 + 1j)
+    partitions = [Partition((Piece(0, a, b, shape=shape),)) for a, b in ((0, 1), (1, 4), (4, 6))]
+    flat = whole.reshape(6, 4, 2)
+    parts = []
+    for p in partitions:
+        piece = p.pieces[0]
+        data = DataBin(c=flat[piece.start : piece.stop], shape=(piece.sets,))
+        metadata = {"kernels": [np.zeros(2)], "name": "boxcar"}
+        parts.append(PrimitiveResult([SamplerPubResult(data, metadata)], {"version": 2}))
+    merged = merge(partitions, parts)
+    np.testing.assert_array_equal(merged[0].data.c, whole)
+    assert merged[0].metadata["name"] == "boxcar"
+    assert len(merged[0].metadata["pieces"]) == 3
+
+
 def test_metadata_that_differ_are_kept_per_piece():
     pub = SamplerPub.coerce((CIRCUIT, {"x": [1.0, 2.0]}, 4))
     partitions = [Partition((Piece(0, i, i + 1, shape=(2,)),)) for i in range(2)]

@@ -327,3 +327,15 @@ def test_observables_that_pubs_share_are_read_once_and_parameters_still_checked(
     assert [p.executions for p in usage.pubs] == [2 * 4096, 6 * 4096, 2 * 100]
     with pytest.raises(PubError, match="PUB 1: 3 parameter values for the 2 parameters"):
         estimate_usage([(ansatz, o, [0.1, 0.2]), (ansatz, o, {("a", "b", "c"): [1, 2, 3]})], backend, "estimator")
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_layers_without_a_limit(backend, bell):
+    from qiskit_ibm_runtime.options import NoiseLearnerOptions
+
+    four = estimate_usage([bell], backend, "noise-learner", NoiseLearnerOptions())
+    unlimited = estimate_usage([bell], backend, "noise-learner", NoiseLearnerOptions(max_layers_to_learn=None))
+    assert four.expected == unlimited.expected
+    assert unlimited.high > 1.5 * four.high
+    one = estimate_usage([bell], backend, "noise-learner", {"max_layers_to_learn": 1})
+    assert one.high < four.high
