@@ -31,7 +31,7 @@ class NoiseLearnerProgram:
 
     def __init__(self, params: dict[str, Any], device: Device) -> None:
         if "schema_version" not in params:
-            raise InvalidInputError("this is a job of NoiseLearner (version 2), which is not emulated: use NoiseLearnerV3")
+            raise InvalidInputError("NoiseLearner (version 2) is not emulated: use NoiseLearnerV3")
         if (version := params["schema_version"]) != VERSION:
             raise InvalidInputError(f"schema_version {version!r} is not supported: this emulator speaks {VERSION}")
         check_qpy(params["instructions"].get("circuit_b64"), compressed=False)
