@@ -90,6 +90,7 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 1.0)
+            service.tick()                         # if the machine slept, timers are late but the clock is not
             if parent is not None and not alive(parent):
                 break
             idle = time.monotonic() - app.seen
