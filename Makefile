@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_fund := false
 export npm_config_audit := false
 
-.PHONY: pictures help lab demo test lint python-tests frontend-tests browser-tests bench soak build wheel clean
+.PHONY: pictures help lab demo test test-lowest lint python-tests frontend-tests browser-tests bench soak build wheel clean
 
 help:
 	@echo "make lab    set everything up and open JupyterLab on the quickstart"
@@ -86,6 +86,13 @@ bench: build
 
 soak: build
 	@$(BIN)/python tests/benchmarks/soak.py
+
+test-lowest: build
+	$(PYTHON) -m venv .venv-lowest
+	$(BIN)/python tests/lowest.py > .venv-lowest/requirements.txt
+	.venv-lowest/bin/pip install --quiet --upgrade "pip>=25.1"
+	.venv-lowest/bin/pip install --quiet --requirement .venv-lowest/requirements.txt --group test
+	PYTHONPATH=$(CURDIR) .venv-lowest/bin/pytest tests/unit tests/contract
 
 wheel: $(VENV)/.installed
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
