@@ -139,7 +139,7 @@ class Link:
         except (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError) as error:
             raise UnreachableError(_why(error), sent=False) from error
         except requests.ConnectionError as error:
-            raise UnreachableError(_why(error), sent="NewConnectionError" not in repr(error)) from error
+            raise UnreachableError(_why(error), sent=not _not_sent(error)) from error
         except requests.RequestException as error:
             raise UnreachableError(_why(error), sent=True) from error
         self._note_clock(answer, before, time.time())
@@ -266,7 +266,10 @@ class Link:
         if usage.get("usage_limit_reached"):
             return 0.0
         limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
-        return None if limit is None else max(0.0, float(limit) - float(usage.get("usage_consumed_seconds") or 0.0))
+        try:
+            return None if limit is None else max(0.0, float(limit) - float(usage.get("usage_consumed_seconds") or 0.0))
+        except (TypeError, ValueError):
+            return None
 
     def calibrated_at(self, backend: str) -> str | None:
         """When the backend was last calibrated, as the service writes it."""
@@ -289,12 +292,18 @@ class Link:
         return self._about("plan")
 
 
+def _not_sent(error: Exception) -> bool:
+    """No connection was made: no route, refused, or the name not resolved."""
+    return any(kind in repr(error) for kind in ("NewConnectionError", "NameResolutionError"))
+
+
 def _why(error: Exception) -> str:
     """The kind of a network failure in a few words: requests' own text repeats the URL and the pool."""
     kinds = {
         "ConnectTimeout": "no connection to the service within 5 s",
         "ReadTimeout": "the service did not answer in time",
         "NewConnectionError": "the service cannot be reached",
+        "NameResolutionError": "the service cannot be reached: its name is not resolved",
         "ChunkedEncodingError": "the answer was cut short",
     }
     text = repr(error)
@@ -357,6 +366,14 @@ class Captured:
         return json.dumps(full, cls=RuntimeEncoder)
 
 
+    def limited(self, seconds: int | None) -> Captured:
+        """With this limit on its execution time, where its own is not lower."""
+        own = self.payload.get("cost")
+        if seconds is None or (own is not None and own <= seconds):
+            return self
+        return replace(self, payload=self.payload | {"cost": seconds})
+
+
 class _CapturingMode(Session):
     """A mode that keeps the arguments of a submission instead of posting them (`create_new=False`: no request)."""
 
@@ -415,6 +432,8 @@ def with_own_seed(captured: Captured, part: int) -> Captured:
 def replay(raw: Json) -> Captured:
     """The payload of a job that exists, from its raw JSON with params: posted again as it is, never decoded."""
     payload: Json = {"program_id": raw["program"]["id"], "params": raw["params"], "backend": raw["backend"]}
+    if not raw["params"]:
+        raise KeyError("params")
     optional = {"runtime": raw.get("runtime"), "log_level": raw.get("log_level"), "cost": raw.get("cost"),
                 "calibration_id": raw.get("calibration_id")}
     payload |= {k: v for k, v in optional.items() if v not in (None, "")}
