@@ -83,8 +83,10 @@ class Guards:
             for check in (self._check_cap, self._check_predicates, self._check_ttls, self._check_idle, self._retry):
                 try:
                     check()
-                except QmodeError as error:
-                    text = f"{check.__name__.strip('_').replace('_', ' ')}: {error}; it is tried again"
+                except Exception as error:
+                    if not isinstance(error, QmodeError):
+                        log.exception("%s of workload %s failed inside", check.__name__, self._ledger.id)
+                    text = f"{check.__name__.strip('_').replace('_', ' ')}: {error or repr(error)}; it is tried again"
                     if self._once(text):
                         self._ledger.event("error", text)
         finally:

@@ -416,17 +416,23 @@ class Workload:
     def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
         """Enqueue a screen's command; `answer` hears `accepted`, then the outcome, from the command thread."""
 
+        def say(status: str, message: str = "") -> None:
+            try:
+                answer(Outcome(command.id, status, message))
+            except Exception as error:  # noqa: BLE001 - the screen is gone; what it asked for is carried out all the same
+                log.info("nobody hears what came of %s: %r", command.action, error)
+
         def work() -> None:
-            answer(Outcome(command.id, "accepted"))
+            say("accepted")
             try:
                 message = self._carry_out(command)
             except (QmodeError, ValueError) as error:
-                answer(Outcome(command.id, "failed", str(error)))
+                say("failed", str(error))
             except Exception as error:
                 log.exception("command %s failed inside", command.action)
-                answer(Outcome(command.id, "failed", f"an error of qmode_widgets itself: {error}"))
+                say("failed", f"an error of qmode_widgets itself: {error}")
             else:
-                answer(Outcome(command.id, "done", message))
+                say("done", message)
 
         if command.action is Action.CLOSE:              # it may wait for partitions to be sent: not in the others' way
             threading.Thread(target=work, name="qmode-close", daemon=True).start()
