@@ -86,7 +86,7 @@ class Guards:
                 except Exception as error:
                     if not isinstance(error, QmodeError):
                         log.exception("%s of workload %s failed inside", check.__name__, self._ledger.id)
-                    text = f"{check.__name__.strip('_').replace('_', ' ')}: {error or repr(error)}; it is tried again"
+                    text = f"{check.__name__.strip('_').replace('_', ' ')}: {str(error) or repr(error)}; it is tried again"
                     if self._once(text):
                         self._ledger.event("error", text)
         finally:
@@ -161,8 +161,9 @@ class Guards:
     def _check_ttls(self) -> None:
         ledger = self._ledger
         ttl, now = ledger.snapshot().ttl, ledger.link.now()
-        if ttl.max_deadline is not None and 0 < ttl.max_deadline - now < WARN_BEFORE_MAX and self._once("max"):
-            ledger.event("warning", f"max TTL runs out in {ttl.max_deadline - now:.0f} s: queued jobs will fail then")
+        left = None if ttl.max_deadline is None else ttl.max_deadline - now
+        if left is not None and 0 < left < WARN_BEFORE_MAX and self._once(f"max{ttl.max_deadline}"):
+            ledger.event("warning", f"max TTL runs out in {left:.0f} s: queued jobs will fail then")
         idle = ttl.interactive_deadline
         left = None if idle is None or ledger.mode != "session" else idle - now
         if left is not None and 0 < left < WARN_BEFORE_IDLE and self._once(f"i{idle}"):

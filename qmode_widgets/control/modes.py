@@ -206,7 +206,9 @@ class ModeController(Workload):
     def _continue(self) -> None:
         """The old one is closed for good: go on in a new one of the same mode, on the same backend."""
         ledger, old = self._ledger, self._mode_object
-        fresh = open_mode(self._kind, backend_of(old), self._max_time)
+        max_ttl = ledger.session.get("max_ttl")                 # of an attached one, the service's bound is its own
+        max_time = self._max_time if self._max_time is not None or max_ttl is None else int(max_ttl)
+        fresh = open_mode(self._kind, backend_of(old), max_time)
         self._hook(fresh)
         self._mode_object = fresh
         ledger.move(str(fresh.session_id))

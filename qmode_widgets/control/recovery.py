@@ -108,7 +108,7 @@ def _attach_in(link: Link, id_: str) -> Workload | None:
         controller = registry.find(key.run) or JobController._of_run(backend, key.run, fresh=False)
     else:
         controller = JobController(job_object(link.service, str(job["id"])))
-    controller.refresh()
+    patiently(controller.refresh)
     return controller
 
 
@@ -125,7 +125,7 @@ def _attach_mode(link: Link, session: Json) -> Workload:
     with ledger.lock:
         ledger.lineage, ledger.past = tuple(family[:-1]), {id_: {} for id_ in family[:-1]}
     merge(ledger, jobs)
-    controller.refresh()
+    patiently(controller.refresh)
     return controller
 
 
@@ -138,11 +138,12 @@ def _family(link: Link, id_: str) -> tuple[list[str], list[Json]]:
     jobs: dict[str, Json] = {}
     found, asked = [id_], set[str]()
     for home in found:                                          # it grows while it is read
-        for job in [*pages(link, session_id=home, pending=True), *pages(link, session_id=home, pending=False)]:
-            jobs[str(job["id"])] = job
+        for pending in (True, False):
+            for job in patiently(pages, link, session_id=home, pending=pending):
+                jobs[str(job["id"])] = job
         for run in _unfinished_runs([j for j in jobs.values() if j.get("session_id", home) == home]) - asked:
             asked.add(run)
-            for job in pages(link, tags=[tags.run_tag(run)]):
+            for job in patiently(pages, link, tags=[tags.run_tag(run)]):
                 jobs[str(job["id"])] = job
                 other = job.get("session_id")
                 if isinstance(other, str) and other not in found:

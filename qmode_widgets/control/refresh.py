@@ -74,8 +74,10 @@ def _scopes(ledger: Ledger) -> list[_Scope]:
         for id_ in [*ledger.past, ledger.service_id]:
             session = ledger.session if id_ == ledger.service_id else ledger.past[id_]
             ids = frozenset(str(r.job_id) for r in live if (r.workload or ledger.service_id) == id_)
-            if ids or id_ not in ledger.listed or session.get("state") != "closed":
-                found.append(_Scope(id_, {"session_id": id_}, ids, session.get("last_job_completed")))
+            mark = session.get("last_job_completed")
+            seen_all = session.get("state") == "closed" and id_ in ledger.listed and ledger.listed[id_] == mark
+            if ids or not seen_all:
+                found.append(_Scope(id_, {"session_id": id_}, ids, mark))
     return found
 
 

@@ -12,7 +12,7 @@ from ..model.snapshot import JobState
 from .errors import IncompleteResultError, QmodeError
 from .ledger import Ledger
 from .patience import patiently
-from .record import Record
+from .record import Record, as_dict
 from .service import decode
 
 
@@ -41,7 +41,7 @@ class Results:
         text = patiently(self.ledger.link.results, record.job_id)
         if not text:
             raise QmodeError(f"the service has no result for job {record.job_id}: a private one can be read once")
-        program = (record.data.get("program") or {}).get("id") or "sampler"
+        program = as_dict(record.data.get("program")).get("id") or "sampler"
         try:
             found = decode(str(program), text)
         except Exception as error:

@@ -134,6 +134,7 @@ class Link:
                 headers=headers,
                 auth=self._auth,
                 timeout=POST_TIMEOUT if method == "POST" and path == "/jobs" else TIMEOUT,
+                allow_redirects=False,                      # a submission goes where it was sent, and so does the token
             )
             answer.content                                  # read here: a body cut short is "no answer"  # noqa: B018
         except (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError) as error:
@@ -146,7 +147,7 @@ class Link:
         if answer.status_code == 401 and not renewed:       # an expired token; the request was not carried out
             self._auth.renew()
             return self._request(method, path, params=params, body=body, renewed=True)
-        if answer.status_code >= 400:
+        if answer.status_code >= 300:
             raise _error(answer)
         return answer
 

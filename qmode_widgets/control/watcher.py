@@ -56,6 +56,11 @@ class Watcher:
             self._wake.notify_all()
 
     @property
+    def here(self) -> bool:
+        """The caller runs on the thread that polls."""
+        return threading.current_thread() is self._thread
+
+    @property
     def alive(self) -> bool:
         """A thread is polling."""
         return self._thread is not None and self._thread.is_alive()

@@ -358,6 +358,11 @@ class Workload:
         def ended() -> bool:
             return all(r.state.final and not self._guards.will_retry(r) for r in chosen())
 
+        if self._runtime.watcher.here and not ended():
+            raise QmodeError(
+                "a callback or a stop condition runs on the thread that watches the jobs, so it cannot wait for them: "
+                "take what it is given, or wait in another thread"
+            )
         self._wake()
         if not progress:
             return ledger.wait_for(ended, timeout)

@@ -146,3 +146,32 @@ def test_a_name_that_is_not_resolved_means_nothing_was_sent():
     with pytest.raises(requests.ConnectionError) as caught:
         requests.get("http://nowhere.invalid", timeout=5)
     assert _not_sent(caught.value)
+
+
+def test_a_callback_that_waits_for_its_own_thread_is_told_so(batch, sampler, rotations):
+    said = []
+
+    def impatient(result, job):
+        try:
+            batch.wait()
+        except qmode.QmodeError as error:
+            said.append(str(error))
+        return False
+
+    batch.stop_when(impatient)
+    run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+    assert run.wait(60)
+    assert all("another thread" in text for text in said)
+
+
+def test_the_token_is_in_no_log_and_no_event(batch, sampler, rotations, emulator, caplog):
+    caplog.set_level("DEBUG")
+    tokens = {batch._ledger.link._auth._auth.tm.get_token(), emulator.token}
+    emulator.faults.expire_token()
+    emulator.faults.fail_requests(503, method="GET", path="/jobs")
+    emulator.faults.fail_requests(400, method="POST", path="/jobs")
+    batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    assert batch.wait(60)
+    tokens.add(batch._ledger.link._auth._auth.tm.get_token())
+    told = caplog.text + repr(batch.snapshot()) + str(batch)
+    assert not [t for t in tokens if t in told]
