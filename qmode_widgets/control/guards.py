@@ -80,13 +80,17 @@ class Guards:
             return
         self._looking = True
         try:
-            for check in (self._check_cap, self._check_predicates, self._check_ttls, self._check_idle, self._retry):
+            checks = {
+                "the usage cap": self._check_cap, "the stop condition": self._check_predicates,
+                "a TTL": self._check_ttls, "closing when idle": self._check_idle, "running again": self._retry,
+            }
+            for what, check in checks.items():
                 try:
                     check()
                 except Exception as error:
                     if not isinstance(error, QmodeError):
-                        log.exception("%s of workload %s failed inside", check.__name__, self._ledger.id)
-                    text = f"{check.__name__.strip('_').replace('_', ' ')}: {str(error) or repr(error)}; it is tried again"
+                        log.exception("%s of workload %s failed inside", what, self._ledger.id)
+                    text = f"{what}: {str(error) or repr(error)}; it is tried again"
                     if self._once(text):
                         self._ledger.event("error", text)
         finally:
