@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 from ..model import tags
@@ -37,15 +37,14 @@ def cancel(ledger: Ledger, records: Iterable[Record]) -> dict[str, str]:
 
 def _cancel_one(ledger: Ledger, record: Record) -> str:
     with ledger.lock:
-        if record.state is JobState.WAITING:
-            record.state = JobState.DROPPED
-            record.touch()
+        if record.state is JobState.WAITING and not record.sending:
+            record.settle(JobState.DROPPED, None)
             return "dropped before it was sent"
-        if record.state is JobState.UNKNOWN:
+        if record.state in (JobState.WAITING, JobState.UNKNOWN):
             record.cancel_when_found = True
-            record.note = "to be cancelled as soon as it is found on the service"
-            record.touch()
-            return record.note
+            what = "answered" if record.sending else "found on the service"
+            record.settle(record.state, f"to be cancelled as soon as it is {what}")
+            return str(record.note)
         if record.state.final:
             return f"already {record.state}"
         if record.cancelling:
@@ -71,6 +70,8 @@ def payload_of(ledger: Ledger, record: Record) -> Captured:
     Raises:
         QmodeError: the attempt has not ended, was resubmitted already, is private, or its inputs are gone.
     """
+    if record.state is JobState.UNKNOWN:
+        raise QmodeError(f"it is not known yet whether {name(record)} reached the service: wait until it is")
     if not record.state.final:
         raise QmodeError(f"{name(record)} is {record.state}: cancel it before you resubmit it")
     if record.superseded:
@@ -85,27 +86,55 @@ def payload_of(ledger: Ledger, record: Record) -> Captured:
             "here; submit its PUBs again"
         )
     raw = patiently(ledger.link.job, record.job_id, params=True)
-    if not raw.get("params"):
-        raise QmodeError(f"the service no longer has the inputs of job {record.job_id}: submit its PUBs again")
-    return replay(raw)
+    try:
+        return replay(raw)
+    except (KeyError, TypeError):
+        raise QmodeError(
+            f"the service no longer has the inputs of job {record.job_id}: submit its PUBs again"
+        ) from None
 
 
-def next_attempt(ledger: Ledger, record: Record, captured: Captured) -> Record:
-    """The record of a resubmission, in the ledger, superseding `record`; not sent yet."""
-    # Somebody's direct job becomes a run of one.
-    key = record.key.next() if record.key else tags.AttemptKey(tags.new_run(), 0, 1)
-    fresh = Record(JobState.WAITING, key=key, partition=record.partition, captured=captured, group=record.group)
-    fresh.own_tags = record.own_tags
+def payloads(ledger: Ledger, records: Sequence[Record], *, limit: int | None) -> list[Captured]:
+    """What to post to run these attempts again: all of them, or none is sent. `limit`: what a usage cap leaves, in s.
+
+    Raises:
+        QmodeError: one of them cannot be run again; it says which and why.
+    """
+    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="qmode-inputs") as pool:
+        found = list(pool.map(lambda r: payload_of(ledger, r), records))
+    for record in records:
+        try:
+            tags.write(_next_key(record), record.own_tags, record.partition, record.group)
+        except ValueError as error:
+            raise QmodeError(f"{name(record)} cannot be resubmitted with its tags: {error}; submit its PUBs") from error
+    return [captured.limited(limit) for captured in found]
+
+
+def next_attempts(ledger: Ledger, records: Sequence[Record], captured: Sequence[Captured]) -> list[Record]:
+    """The records of a resubmission, in the ledger, superseding `records`; not sent yet."""
+    made: list[Record] = []
     with ledger.lock:
-        ledger.add([fresh])
-        if key.run not in ledger.runs:
-            ledger.runs.append(key.run)
-        record.superseded = True
-        record.touch()
-    expected = fresh.usage().estimated
-    cost = "expected usage unknown" if expected is None else f"expected usage ≈ {expected:.1f} s"
-    ledger.event("info", f"{name(record)} is resubmitted (attempt {key.attempt + 1}), {cost}", key.row)
-    return fresh
+        for record, payload in zip(records, captured, strict=True):
+            key = _next_key(record)
+            fresh = Record(JobState.WAITING, key=key, partition=record.partition, captured=payload, group=record.group)
+            fresh.own_tags, fresh.learns = record.own_tags, record.learns
+            ledger.add([fresh])
+            if key.run not in ledger.runs:
+                ledger.runs.append(key.run)
+            record.superseded, record.captured = True, None
+            record.touch()
+            made.append(fresh)
+            expected = fresh.usage().estimated
+            if expected is None:
+                expected = record.usage().estimated
+            cost = "expected usage unknown" if expected is None else f"expected usage ≈ {expected:.1f} s"
+            ledger.event("info", f"{name(record)} is resubmitted (attempt {key.attempt + 1}), {cost}", key.row)
+    return made
+
+
+def _next_key(record: Record) -> tags.AttemptKey:
+    """Somebody's direct job becomes a run of one."""
+    return record.key.next() if record.key else tags.AttemptKey(tags.new_run(), 0, 1)
 
 
 def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
@@ -124,6 +153,11 @@ def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
 def name(record: Record) -> str:
     """How a message calls it."""
     return f"partition {record.key.partition + 1}" if record.key else f"job {record.job_id}"
+
+
+def unsent(ledger: Ledger) -> list[Record]:
+    """Not on the service, as far as we know: not sent, or in doubt."""
+    return _where(ledger, lambda r: r.state in (JobState.WAITING, JobState.UNKNOWN))
 
 
 def remaining(ledger: Ledger) -> list[Record]:

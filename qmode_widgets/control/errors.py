@@ -30,6 +30,12 @@ class ServiceError(QmodeError):
         return self.status >= 500 or self.status == 408
 
 
+    @property
+    def passing(self) -> bool:
+        """Asking again later may help: too many requests, or the service stumbled."""
+        return self.outcome_unknown or self.status == 429
+
+
 class UnreachableError(QmodeError):
     """No answer. `sent` is False when the request certainly did not reach the service."""
 

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import logging
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
 from ..model.snapshot import JobSnapshot, JobState, Limit, WorkloadState
-from .ending import retryable
+from .ending import remaining, retryable
+from .errors import QmodeError, ServiceError, UnreachableError
 from .ledger import Ledger
 from .record import Record
 from .results import Results
@@ -29,18 +30,27 @@ class Guards:
 
     def __init__(self, ledger: Ledger, act: Callable[[str], None], *, retries: int) -> None:
         self._ledger, self._act, self._retries = ledger, act, retries
-        self._predicates: list[tuple[Callable[[Any, JobSnapshot], bool], Results, set[str]]] = []
+        self._predicates: list[_Predicate] = []
         self._idle_close: float | None = None
         self._warned: set[str] = set()
+        self._gave_up: set[str] = set()             # rows the retry policy leaves alone
+        self._to_cancel: set[str] = set()           # rows a stop condition cancels, until the service took it
+        self._looking = False
         self.stopped: str | None = None             # why no further job is sent
         if retries:
-            ledger.limit(Limit("retries", f"{retries} a partition, transient and system errors only", "kernel"))
+            self.retry(retries)
+
+    def retry(self, times: int) -> None:
+        """Run a partition again up to so many times."""
+        self._retries = times
+        self._ledger.limit(Limit("retries", f"{times} a partition, transient and system errors only", "kernel"))
 
     def cap(self, seconds: float) -> None:
         """A cap on the usage in QPU seconds."""
         if not seconds > 0 or not math.isfinite(seconds):
             raise ValueError(f"usage_cap={seconds!r}: pass a positive number of seconds")
-        self._ledger.cap = float(seconds)
+        self._ledger.cap, self.stopped = float(seconds), None           # a higher cap: the next look compares anew
+        self._warned.discard("cap")
         self._ledger.limit(Limit("usage cap", f"{seconds:g} s", "kernel"))
         self._ledger.limit(Limit("usage cap of each job", f"{math.ceil(seconds)} s max_execution_time", "service"))
 
@@ -48,8 +58,7 @@ class Guards:
         """What the service enforces for each job: no single one may use more than the whole cap leaves."""
         if self._ledger.cap is None:
             return None
-        used = self._ledger.snapshot().usage.reported or 0.0
-        return max(1, math.ceil(self._ledger.cap - used))
+        return max(1, math.ceil(self._ledger.cap - (self._ledger.used() or 0.0)))
 
     def close_when_idle(self, seconds: float) -> None:
         """Close after so many seconds without a queued or running job."""
@@ -60,94 +69,143 @@ class Guards:
 
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool], results: Results) -> None:
         """Cancel what remains once `predicate(result, job)` is true."""
-        self._predicates.append((predicate, results, set()))
+        self._predicates.append(_Predicate(predicate, results))
         self._ledger.limit(Limit("stop condition", getattr(predicate, "__name__", "given"), "kernel"))
 
-    @property
-    def idle_deadline(self) -> float | None:
-        """When `close_when_idle` will act, on the service's clock."""
-        since = self._idle_since()
-        return None if since is None or self._idle_close is None else since + self._idle_close
-
     def look(self) -> None:
-        """Compare the state with every bound; what acts says so in the events."""
-        self._check_cap()
-        self._check_predicates()
-        self._check_ttls()
-        self._check_idle()
-        if self._retries and self.stopped is None and self.to_retry():
-            self._act("retry")
+        """Compare the state with every bound; what acts says so in the events. One that fails keeps none of the others
+        from acting, and what the service did not take is asked for again at the next look.
+        """
+        if self._looking:                           # a predicate that refreshes comes back here
+            return
+        self._looking = True
+        try:
+            checks = {
+                "the usage cap": self._check_cap, "the stop condition": self._check_predicates,
+                "a TTL": self._check_ttls, "closing when idle": self._check_idle, "running again": self._retry,
+            }
+            for what, check in checks.items():
+                try:
+                    check()
+                except Exception as error:
+                    if not isinstance(error, QmodeError):
+                        log.exception("%s of workload %s failed inside", what, self._ledger.id)
+                    text = f"{what}: {str(error) or repr(error)}; it is tried again"
+                    if self._once(text):
+                        self._ledger.event("error", text)
+        finally:
+            self._looking = False
+
+    @property
+    def alarm(self) -> float | None:
+        """When the next look is due even if nothing else happens, on the service's clock."""
+        ledger, times = self._ledger, []
+        if (idle := self._idle_deadline()) is not None:
+            times.append(idle)
+        used = ledger.used()
+        by_the_clock = ledger.mode == "session" and ledger.state is WorkloadState.ACTIVE    # billed even while idle
+        if by_the_clock and ledger.cap is not None and used is not None and ledger.seen_at is not None:
+            times.append(ledger.seen_at + max(0.0, ledger.cap - used))
+        return None if ledger.closed else min(times, default=None)
 
     def _check_cap(self) -> None:
-        ledger, cap = self._ledger, self._ledger.cap
-        used = ledger.snapshot().usage.reported
+        ledger, cap, used = self._ledger, self._ledger.cap, self._ledger.used()
         if cap is None or used is None:
             return
         if used >= cap and self.stopped is None:
             self.stopped = f"the usage cap of {cap:g} s is reached ({used:.1f} s)"
             self._acted("usage cap")
             ledger.event("error", f"{self.stopped}: the queue is cancelled and the workload closed")
-            self._act("cancel_remaining")
-            self._act("close")
-        elif used >= WARN_AT * cap and self._once("cap"):
+        elif used >= WARN_AT * cap and self.stopped is None and self._once("cap"):
             ledger.event("warning", f"{used:.1f} s of the usage cap of {cap:g} s are used")
+        if self.stopped is not None:                # again at each look, until the service took all of it
+            if remaining(ledger):
+                self._act("cancel_remaining")
+            if ledger.mode != "job" and not ledger.closed:
+                self._act("close")
 
     def _check_predicates(self) -> None:
-        for predicate, results, seen in self._predicates:
-            with self._ledger.lock:
-                done = [r for r in self._ledger.records.values() if r.state is JobState.DONE and r.row not in seen]
-            for record in done:
-                seen.add(record.row)
-                shot = record.snapshot()
-                if shot.private:                    # it can be read once, by its owner
-                    continue
+        if self._to_cancel:
+            self._cancel_rest()
+        for given in list(self._predicates):
+            for record in given.unseen(self._ledger):
                 try:
-                    met = predicate(results.of(record), shot)
+                    met = given.judge(record)
                 except Exception as error:
                     log.exception("the stop condition failed")
                     self._ledger.event("error", f"the stop condition failed and is off: {error!r}", record.row)
-                    self._predicates = []
-                    return
+                    self._predicates.remove(given)
+                    break
                 if met:
                     self._acted("stop condition")
                     text = f"the stop condition was met by {record.row}: the remaining jobs are cancelled"
                     self._ledger.event("warning", text, record.row)
-                    self._act("cancel_all")
                     self._predicates = []
+                    with self._ledger.lock:
+                        self._to_cancel = {r.row for r in self._ledger.records.values() if not r.state.final}
+                        self._gave_up.update(self._ledger.records)      # nor is what failed run again
+                    self._cancel_rest()
                     return
+
+    def _cancel_rest(self) -> None:
+        rows = self._to_cancel
+        self._act("cancel_stopped")
+        with self._ledger.lock:
+            left = [self._ledger.records.get(row) for row in rows]
+            self._to_cancel = {
+                r.row for r in left
+                if r is not None and not (r.state.final or r.cancelling or r.cancel_when_found)
+            }
+
+    def to_cancel(self) -> list[Record]:
+        """What a stop condition cancels."""
+        with self._ledger.lock:
+            return [r for row in self._to_cancel if (r := self._ledger.records.get(row)) and not r.state.final]
 
     def _check_ttls(self) -> None:
         ledger = self._ledger
         ttl, now = ledger.snapshot().ttl, ledger.link.now()
-        if ttl.max_deadline is not None and 0 < ttl.max_deadline - now < WARN_BEFORE_MAX and self._once("max"):
-            ledger.event("warning", f"max TTL runs out in {ttl.max_deadline - now:.0f} s: queued jobs will fail then")
+        left = None if ttl.max_deadline is None else ttl.max_deadline - now
+        if left is not None and 0 < left < WARN_BEFORE_MAX and self._once(f"max{ttl.max_deadline}"):
+            ledger.event("warning", f"max TTL runs out in {left:.0f} s: queued jobs will fail then")
         idle = ttl.interactive_deadline
         left = None if idle is None or ledger.mode != "session" else idle - now
         if left is not None and 0 < left < WARN_BEFORE_IDLE and self._once(f"i{idle}"):
             ledger.event("warning", f"interactive TTL runs out in {left:.0f} s: the session then loses the QPU")
 
     def _check_idle(self) -> None:
-        deadline = self.idle_deadline
-        if deadline is not None and self._ledger.link.now() >= deadline and self._once(f"idle{deadline}"):
-            self._acted("idle close")
-            self._ledger.event("info", f"idle for {self._idle_close:g} s: closed")
-            self._act("close")
+        deadline = self._idle_deadline()
+        if deadline is None or self._ledger.link.now() < deadline or self._ledger.closed:
+            return
+        self._act("close")                          # first: if the service does not take it, the next look tries again
+        self._acted("idle close")
+        self._ledger.event("info", f"idle for {self._idle_close:g} s: closed")
 
-    def _idle_since(self) -> float | None:
-        shot = self._ledger.snapshot()
-        if shot.state is not WorkloadState.ACTIVE or shot.ttl.interactive_deadline is None:
-            return None
-        return shot.ttl.interactive_deadline - (shot.ttl.interactive_ttl or 0.0)
+    def _idle_deadline(self) -> float | None:
+        """When `close_when_idle` will act, on the service's clock; None before the first job and while one is there."""
+        since = self._ledger.idle_since() if self._idle_close is not None else None
+        return None if since is None or self._idle_close is None else since + self._idle_close
+
+    def _retry(self) -> None:
+        if self.to_retry():
+            self._act("retry")
 
     def to_retry(self) -> list[Record]:
-        """Failed attempts that the policy runs again: by reason, never an error of the user's."""
+        """Failed attempts that the policy runs again."""
         with self._ledger.lock:
-            return [
-                r for r in self._ledger.records.values()
-                if r.state is JobState.FAILED and not r.superseded and r.key is not None
-                and r.key.attempt < self._retries
-                and retryable(r.reason_code, r.snapshot().reason_solution)
-            ]
+            return [r for r in self._ledger.records.values() if self.will_retry(r)]
+
+    def will_retry(self, record: Record) -> bool:
+        """By reason, never an error of the user's, and not once a cap or a stop condition has acted."""
+        return (
+            record.state is JobState.FAILED and not record.superseded and record.key is not None
+            and record.key.attempt < self._retries and self.stopped is None and not self._ledger.read_only
+            and record.row not in self._gave_up and retryable(record.reason_code, record.snapshot().reason_solution)
+        )
+
+    def give_up(self, records: Iterable[Record]) -> None:
+        """Leave these to the user."""
+        self._gave_up.update(r.row for r in records)
 
     def _acted(self, name: str) -> None:
         if name in self._ledger.limits:
@@ -158,3 +216,33 @@ class Guards:
             return False
         self._warned.add(what)
         return True
+
+
+class _Predicate:
+    """A user's stop condition and the jobs it has judged."""
+
+    def __init__(self, predicate: Callable[[Any, JobSnapshot], bool], results: Results) -> None:
+        self._predicate, self._results, self._seen = predicate, results, set[str]()
+
+    def unseen(self, ledger: Ledger) -> list[Record]:
+        """Finished, and not judged yet. Private results can be read once, by their owner: never by us."""
+        with ledger.lock:
+            return [
+                r for r in ledger.records.values()
+                if r.state is JobState.DONE and r.row not in self._seen and not r.snapshot().private
+            ]
+
+    def judge(self, record: Record) -> bool:
+        """Whether the condition is met. A result that cannot be had now is judged at a later look."""
+        try:
+            result = self._results.of(record)
+        except UnreachableError:
+            return False
+        except QmodeError as error:
+            if not (isinstance(error, ServiceError) and error.passing):
+                self._seen.add(record.row)
+                text = f"the stop condition cannot judge {record.row}: {error}"
+                self._results.ledger.event("warning", text, record.row)
+            return False
+        self._seen.add(record.row)
+        return bool(self._predicate(result, record.snapshot()))

@@ -38,9 +38,15 @@ class JobController(Workload):
         refuse_local(backends[0])
         if len({b.name for b in backends}) > 1:
             raise QmodeError(f"the jobs ran on different backends ({', '.join(sorted({b.name for b in backends}))})")
+        for job in jobs:
+            if getattr(job, "session_id", None):
+                raise QmodeError(
+                    f"the job {job.job_id()} belongs to the workload {job.session_id}: control that one with "
+                    f"attach({job.session_id!r}, service)"
+                )
         self._backend = backends[0]
         ledger = self._make_ledger(backends[0], jobs[0].job_id())
-        for job in jobs:
+        for job in {j.job_id(): j for j in jobs}.values():
             said = tags.read(job.tags or [])
             record = Record(JobState.QUEUED, key=said.key, partition=said.partition, job_id=job.job_id())
             record.own_tags, record.group = said.own, said.group

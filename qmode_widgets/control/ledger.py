@@ -12,13 +12,15 @@ from dataclasses import replace
 from typing import Literal
 
 from ..model.snapshot import Event, JobState, Limit, Mode, Ttl, Usage, WorkloadSnapshot, WorkloadState
-from .record import Record, seconds
+from .record import Record, as_dict, seconds
 from .service import Json, Link
+from .sessions import active_stretches, covered, session_json
 
 log = logging.getLogger(__name__)
 Observer = Callable[[WorkloadSnapshot], None]
 
 EVENTS_KEPT = 200
+CLOSED_TRIES = 20
 EMPTY_CLOSE = 1800.0                # a session without any job closes after 30 minutes (guide)
 _STATES = {"pending_inactive": WorkloadState.ACTIVE, "pending_closed": WorkloadState.ACTIVE}
 
@@ -31,6 +33,7 @@ class Ledger:
         self.service_id = id_                               # moves on when failed work is resubmitted into a new one
         self.lock = threading.RLock()
         self.news = threading.Condition(self.lock)          # wait() and result() sleep on it
+        self.looking = threading.RLock()                    # one refresh at a time: an older answer never comes last
         self.records: dict[str, Record] = {}
         self.session: Json = {}
         self.created = link.now()
@@ -46,13 +49,16 @@ class Ledger:
         self.group: str | None = None
         self.runs: list[str] = []                           # in order of submission
         self.duplicates: list[Record] = []                  # found on the service, to be cancelled and reported
-        self.listed_once = False                            # ended jobs were listed: none is missed
-        self.past_usage = 0.0                               # of the sessions this one continues
+        self.listed: dict[str, object] = {}                 # scope -> last_job_completed when ended jobs were listed
+        self.past: dict[str, Json] = {}                     # session objects of the workloads this one continues
+        self.asked_closed: dict[str, int] = {}              # how often a closed workload was asked for its final usage
+        self.alarm: float | None = None                     # when a guard wants the next look, on the service's clock
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._event_ids = itertools.count(1)
         self._observers: list[Observer] = []
         self._last: WorkloadSnapshot | None = None
-        self._deliver = threading.RLock()                   # observers see snapshots in order
+        self._undelivered: WorkloadSnapshot | None = None
+        self._delivering = False
 
     # --- writing -----------------------------------------------------------------------------------------------
 
@@ -70,8 +76,15 @@ class Ledger:
             self._events.append(Event(next(self._event_ids), self.link.now(), level, text, job))
 
     def read_session(self, data: Json) -> None:
-        """Take over the service's session object."""
+        """Take over the service's session object, of this workload or of one it continues."""
+        data = session_json(data)
         with self.lock:
+            id_ = data.get("id")
+            if id_ in self.past:
+                self.past[str(id_)] = data
+                return
+            if id_ not in (None, self.service_id):
+                return                                      # an answer that overtook the move to another workload
             before = self.session.get("state")
             if self.session.get("accepting_jobs") is False:
                 data = data | {"accepting_jobs": False}     # an answer that overtook the closing: it never reopens
@@ -80,6 +93,25 @@ class Ledger:
             if before is not None and now != before:
                 why = str(data.get("state_reason") or "").replace("_", " ")
                 self.event("info", f"{before} → {now}" + (f": {why}" if why else ""))
+
+    def move(self, fresh: str) -> None:
+        """Go on in a new workload; this one's jobs and usage still count."""
+        with self.lock:
+            self.lineage = (*self.lineage, self.service_id)
+            self.past[self.service_id] = self.session
+            self.service_id, self.session = fresh, {}
+
+    def unsettled(self) -> list[str]:
+        """The workloads whose session object may still change: the present one, and those it continues."""
+        with self.lock:
+            known = {**self.past, self.service_id: self.session}
+            return [id_ for id_, session in known.items() if not self._settled(id_, session)]
+
+    def _settled(self, id_: str, session: Json) -> bool:
+        """Closed, and its final usage is known, or was asked for often enough (a workload without usage has none)."""
+        if session.get("state") != "closed":
+            return False
+        return session.get("elapsed_time") is not None or self.asked_closed.get(id_, 0) >= CLOSED_TRIES
 
     def seen(self) -> None:
         """The service answered just now."""
@@ -124,11 +156,6 @@ class Ledger:
             self.state is WorkloadState.CLOSED or self.session.get("accepting_jobs") is False
         )
 
-    @property
-    def quiet(self) -> bool:
-        """Nothing new can appear in its listings."""
-        return self.listed_once and self.state is WorkloadState.CLOSED
-
     def singles(self) -> list[Record]:
         """Jobs in job mode that no run tag ties together: each is asked for by its id."""
         if self.mode != "job":
@@ -140,8 +167,28 @@ class Ledger:
         """The next moment at which a timer of the service runs out, on its clock."""
         ttl = self.snapshot().ttl
         now = self.link.now()
-        ends = (ttl.max_deadline, ttl.interactive_deadline, ttl.active_deadline, ttl.empty_deadline)
+        ends = (ttl.max_deadline, ttl.interactive_deadline, ttl.active_deadline, ttl.empty_deadline, self.alarm)
         return min((t for t in ends if t is not None and t > now), default=None)
+
+    def idle_since(self) -> float | None:
+        """Since when no job is there, on the service's clock; None before the first one and while there is one."""
+        with self.lock:
+            if self.state not in (WorkloadState.ACTIVE, WorkloadState.INACTIVE):
+                return None
+            if any(not r.state.final for r in self.records.values()):
+                return None
+            times = [seconds(self.session.get(name)) for name in ("last_job_completed", "activated_at")]
+            return max((t for t in times if t is not None), default=None)
+
+    def used(self) -> float | None:
+        """What a cap is compared with: the reported usage.
+
+        Of a session not less than its active time by the clock, since `elapsed_time` may be null while it runs.
+        """
+        with self.lock:
+            told = self.snapshot().usage.reported
+            clock = self._active_time() if self.mode == "session" else None
+        return max((t for t in (told, clock) if t is not None), default=None)
 
     def current(self) -> list[Record]:
         """The records that no later attempt superseded."""
@@ -211,21 +258,21 @@ class Ledger:
         told = [u.reported for u in rows if u.reported is not None]
         total = sum(told) if told else None
         sent = [r for r in self.records.values() if r.job_id is not None]
-        expected = [
-            u.reported if u.status == "final" else u.estimated
+        ended = (JobState.REFUSED, JobState.DROPPED, JobState.FAILED, JobState.CANCELLED)
+        expected = [                                # what ended badly costs what it is reported to have cost, no more
+            u.reported if u.status == "final" or r.state in ended else u.estimated
             for r, u in zip(self.records.values(), rows, strict=True)
-            if r.state not in (JobState.REFUSED, JobState.DROPPED)
         ]
         estimate = sum(e for e in expected if e is not None) if any(e is not None for e in expected) else None
         final = all(r.usage_final for r in sent) and all(r.state.final for r in self.records.values())
         formula = "the sum of the jobs: reported where the service reported, expected otherwise"
         idle = None
         if self.mode == "session":
-            elapsed = self.session.get("elapsed_time")
-            final = state is WorkloadState.CLOSED
-            total = None if elapsed is None else float(elapsed)
-            if total is not None:
-                total += self.past_usage
+            elapsed = [session.get("elapsed_time") for session in (*self.past.values(), self.session)]
+            over = [session.get("state") == "closed" for session in self.past.values()]
+            final = state is WorkloadState.CLOSED and all(over) and None not in elapsed
+            known = [float(e) for e in elapsed if e is not None]
+            total = sum(known) if known else None
             idle = self._idle()
             formula = "a session's usage is the wall-clock time it is active, idle included"
         elif state is WorkloadState.CLOSED and self.session.get("elapsed_time") is not None and not told:
@@ -243,22 +290,42 @@ class Ledger:
             instance_left=self.instance_left,
         )
 
+    def _stretches(self) -> list[tuple[float, float]] | None:
+        """When the sessions were active; None where the service does not tell."""
+        found: list[tuple[float, float]] = []
+        for session in (*self.past.values(), self.session):
+            end = seconds(session.get("closed_at")) or self.seen_at or self.link.now()
+            stretches = active_stretches(session, end)
+            if stretches is None:
+                return None
+            found += stretches
+        return found
+
+    def _active_time(self) -> float | None:
+        stretches = self._stretches()
+        return None if not stretches else sum(b - a for a, b in stretches)
+
     def _idle(self) -> float | None:
-        """Seconds of the session's active time in which none of its jobs was running: billed all the same."""
-        started = seconds(self.session.get("started_at"))
-        if started is None:
+        """Seconds of the session's active time in which none of its jobs was running: billed all the same.
+
+        None while the times of a job that ended are not known.
+        """
+        stretches = self._stretches()
+        if not stretches:
             return None
-        end = seconds(self.session.get("closed_at")) or self.seen_at or self.link.now()
-        stretches = _active_stretches(self.session, started, end)
         busy = []
         for r in self.records.values():
-            times = r.metrics.get("timestamps") or {}
+            if r.job_id is None or r.state is JobState.QUEUED:
+                continue
+            times = as_dict(r.metrics.get("timestamps"))
             a, b = seconds(times.get("running")), seconds(times.get("finished"))
-            if a is None and r.state is JobState.RUNNING:
-                a = seconds(self.session.get("last_job_started"))
+            if r.state is JobState.RUNNING:
+                a, b = a or r.seen_running, stretches[-1][1]
+            elif not r.metrics:
+                return None
             if a is not None:
-                busy.append((a, b if b is not None else end))
-        return max(0.0, sum(b - a for a, b in stretches) - _covered(busy, stretches))
+                busy.append((a, b if b is not None else stretches[-1][1]))
+        return max(0.0, sum(b - a for a, b in stretches) - covered(busy, stretches))
 
     # --- observers ---------------------------------------------------------------------------------------------
 
@@ -275,20 +342,38 @@ class Ledger:
         return stop
 
     def changed(self) -> None:
-        """Tell waiters and observers, if there is anything new to see."""
-        with self._deliver:
-            with self.news:
-                snapshot = self.snapshot()
-                if self._last is not None and _same(self._last, snapshot):
-                    return
-                self._last = snapshot
-                observers = list(self._observers)
-                self.news.notify_all()
-            for tell in observers:
-                try:
-                    tell(snapshot)
-                except Exception:
-                    log.exception("an observer of workload %s failed", self.id)
+        """Tell waiters and observers, if there is anything new to see.
+
+        Observers hear of one snapshot after the other, newest last: while one thread tells them, another only leaves
+        its news there. So an observer that is slow, or that changes the workload itself, holds nobody up.
+        """
+        with self.news:
+            snapshot = self.snapshot()
+            if self._last is not None and _same(self._last, snapshot):
+                return
+            self._last = self._undelivered = snapshot
+            self.news.notify_all()
+            if self._delivering:
+                return
+            self._delivering = True
+        try:
+            while (news := self._take()) is not None:
+                for tell in news[1]:
+                    try:
+                        tell(news[0])
+                    except Exception:
+                        log.exception("an observer of workload %s failed", self.id)
+        finally:
+            with self.lock:
+                self._delivering = False
+
+    def _take(self) -> tuple[WorkloadSnapshot, list[Observer]] | None:
+        with self.lock:
+            snapshot, self._undelivered = self._undelivered, None
+            if snapshot is None:
+                self._delivering = False            # here, under the lock: what comes next is told by who brings it
+                return None
+            return snapshot, list(self._observers)
 
     def wait_for(self, ready: Callable[[], bool], timeout: float | None) -> bool:
         """Sleep until `ready()`; False when the time ran out first. Interruptible on every platform."""
@@ -309,34 +394,5 @@ def _same(a: WorkloadSnapshot, b: WorkloadSnapshot) -> bool:
     )
 
 
-def _first(timestamps: object) -> float | None:
-    if isinstance(timestamps, list) and timestamps and isinstance(timestamps[0], dict):
-        return seconds(timestamps[0].get("timestamp"))
-    return None
-
-
-def _active_stretches(session: Json, started: float, end: float) -> list[tuple[float, float]]:
-    """When the session was active, from its list of transitions."""
-    out: list[tuple[float, float]] = []
-    since: float | None = None
-    for entry in session.get("timestamps") or []:
-        at = seconds(entry.get("timestamp")) if isinstance(entry, dict) else None
-        if at is None:
-            continue
-        if entry.get("status") == "active" and since is None:
-            since = at
-        elif entry.get("status") in ("inactive", "closed") and since is not None:
-            out.append((since, at))
-            since = None
-    if since is not None:
-        out.append((since, end))
-    return out or [(started, end)]
-
-
-def _covered(busy: list[tuple[float, float]], stretches: list[tuple[float, float]]) -> float:
-    """How much of the stretches the union of the busy intervals covers."""
-    total, reach = 0.0, float("-inf")
-    for a, b in sorted(busy):
-        a, reach = max(a, reach), max(b, reach)
-        total += sum(max(0.0, min(b, y) - max(a, x)) for x, y in stretches)
-    return total
+def _first(timestamps: list[Json] | None) -> float | None:
+    return seconds(timestamps[0].get("timestamp")) if timestamps else None

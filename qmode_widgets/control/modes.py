@@ -10,6 +10,7 @@ from typing import Any, ClassVar, Literal, Self
 from qiskit_ibm_runtime import Batch, Session
 
 from ..model.snapshot import Limit, Mode
+from . import ending
 from .errors import QmodeError, ServiceError
 from .ledger import Ledger
 from .patience import patiently
@@ -61,8 +62,7 @@ class ModeController(Workload):
         self, mode: Any, *, usage_cap: float | None = None, retries: int = 0, on_exit: OnExit | None = None
     ) -> None:
         if getattr(self, "_mode_object", None) is not None:         # the one that was there
-            if usage_cap is not None:
-                self._guards.cap(usage_cap)
+            self._given_again(mode, usage_cap, retries, on_exit)
             return
         self._check_kind(mode)
         backend = backend_of(mode)
@@ -75,11 +75,25 @@ class ModeController(Workload):
         ledger.seen()
         self._mode_object, self._max_time = mode, max_time_of(mode)
         self._on_exit = on_exit or self._default_on_exit()
-        around_close(mode, self._drain, self._note_closed)
+        self._hook(mode)
         if ledger.session.get("max_ttl") is not None:
             ledger.limit(Limit("max TTL", f"{ledger.session['max_ttl']:g} s", "service"))
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)
         atexit.register(self._at_exit)
+
+    def _given_again(self, mode: Any, usage_cap: float | None, retries: int, on_exit: OnExit | None) -> None:
+        """The cell runs again: what it says now counts."""
+        if mode is not self._mode_object and mode.session_id == self.workload_id:
+            self._hook(mode)                        # another object of the same workload: leaving its block drains too
+        if usage_cap is not None:
+            self._guards.cap(usage_cap)
+        if retries:
+            self._guards.retry(retries)
+        self._on_exit = on_exit or self._on_exit
+
+    def _hook(self, mode: Any) -> None:
+        id_ = str(mode.session_id)
+        around_close(mode, self._drain, lambda: self._note_closed(id_))
 
     @classmethod
     def _check_kind(cls, mode: Any) -> None:
@@ -158,6 +172,7 @@ class ModeController(Workload):
         except ServiceError as error:
             if error.status != 404 and error.code != 1217:
                 raise
+            self._note_closed()
             return "was closed already"
         self._note_closed()
         ledger.event("info", "closed to further jobs; queued ones still run")
@@ -168,34 +183,35 @@ class ModeController(Workload):
     def cancel_workload(self) -> str:
         """Cancel the queued jobs and close, in one request; running jobs continue."""
         self._check_writable()
-        self._cancel([r for r in self._ledger.records.values() if r.job_id is None and not r.state.final])
+        self._cancel(ending.unsent(self._ledger))
         try:
             patiently(self._ledger.link.cancel_workload, self._ledger.service_id)
         except ServiceError as error:
             if error.status != 404 and error.code != 1217:
                 raise
+            self._note_closed()
             return "was closed already"
         self._note_closed()
         self._wake()
         return "cancelled"
 
-    def _note_closed(self) -> None:
+    def _note_closed(self, id_: str | None = None) -> None:
         """The service took it: do not wait for the next look to refuse submissions."""
-        note_closed(self._mode_object)
         with self._ledger.lock:
+            if id_ not in (None, self._ledger.service_id):          # the block of a workload that was continued
+                return
+            note_closed(self._mode_object)
             self._ledger.session = self._ledger.session | {"accepting_jobs": False}
 
     def _continue(self) -> None:
         """The old one is closed for good: go on in a new one of the same mode, on the same backend."""
         ledger, old = self._ledger, self._mode_object
-        fresh = open_mode(self._kind, backend_of(old), self._max_time)
-        around_close(fresh, self._drain, self._note_closed)
-        elapsed = ledger.session.get("elapsed_time")
-        with ledger.lock:
-            ledger.lineage = (*ledger.lineage, ledger.service_id)
-            ledger.past_usage += float(elapsed or 0.0)
-            ledger.service_id, ledger.session, ledger.listed_once = str(fresh.session_id), {}, False
+        max_ttl = ledger.session.get("max_ttl")                 # of an attached one, the service's bound is its own
+        max_time = self._max_time if self._max_time is not None or max_ttl is None else int(max_ttl)
+        fresh = open_mode(self._kind, backend_of(old), max_time)
+        self._hook(fresh)
         self._mode_object = fresh
+        ledger.move(str(fresh.session_id))
         ledger.event("info", f"{ledger.lineage[-1]} is closed: continued in the new {self._mode} {ledger.service_id}")
 
     def _at_exit(self) -> None:
@@ -203,7 +219,7 @@ class ModeController(Workload):
         if self._on_exit == "close" and not self._ledger.closed:
             try:
                 self._ledger.link.close(self._ledger.service_id)
-            except (ServiceError, QmodeError) as error:
+            except Exception as error:  # noqa: BLE001 - the interpreter is going down: anything may be gone
                 warnings.warn(f"the {self._mode} {self.workload_id} could not be closed: {error}", stacklevel=1)
 
     def __enter__(self) -> Self:

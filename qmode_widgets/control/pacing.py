@@ -39,8 +39,8 @@ class Pacer:
         last_minute = sum(1 for t in self._sent if now - t < 60.0)
         guess = max(last_minute / 60.0, DOCUMENTED)
         self.rate = guess if self.rate is None else max(DOCUMENTED, self.rate / 2)
-        wait = retry_after if retry_after is not None else self._pause
-        if retry_after is None:
+        wait = retry_after or self._pause           # a `Retry-After` of 0 says nothing
+        if not retry_after:
             self._pause = min(LONGEST_PAUSE, self._pause * 2)
         self._not_before = now + wait
         return wait

@@ -30,7 +30,7 @@ def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
         except UnreachableError:
             wait = pause
         except ServiceError as error:
-            if not (error.outcome_unknown or error.status == 429):
+            if not error.passing:
                 raise
             wait = max(pause, error.retry_after or 0.0)
             if wait > LONGEST:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
+import time
 from dataclasses import dataclass, field
-from datetime import datetime
-from typing import Any
+from datetime import UTC, datetime
 
 from ..model.partition import Partition
 from ..model.snapshot import JobSnapshot, JobState, Usage
@@ -19,7 +20,9 @@ _STATES = {
     "CANCELLED": JobState.CANCELLED,
 }
 RAN_TOO_LONG = 1305
-METRICS_TRIES = 40                  # a job whose usage never becomes complete is left at its last figure
+METRICS_TRIES = 40                  # after half an hour a usage that is not complete is left at its last figure
+DOUBT = 120.0                       # seconds for which a duplicate of a submission whose answer was lost may turn up
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
 def seconds(stamp: object) -> float | None:
@@ -27,12 +30,28 @@ def seconds(stamp: object) -> float | None:
     if not isinstance(stamp, str):
         return None
     try:
-        return datetime.fromisoformat(stamp).timestamp()
-    except ValueError:
+        found = datetime.fromisoformat(stamp)
+        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
+    except (ValueError, OverflowError):
         return None
 
 
-@dataclass
+def number(value: object) -> float | int | None:
+    """A finite number as it is; None for anything else."""
+    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+    return value if good else None  # type: ignore[return-value]
+
+
+def as_dict(value: object) -> Json:
+    """A JSON object as it is; an empty one for anything else: the service may leave it out."""
+    return value if isinstance(value, dict) else {}
+
+
+def _text(value: object) -> str | None:
+    return None if value is None else str(value)
+
+
+@dataclass(eq=False)
 class Record:
     """Mutable, guarded by its ledger's lock. `snapshot()` is what leaves."""
 
@@ -46,8 +65,10 @@ class Record:
     metrics: Json = field(default_factory=dict)
     note: str | None = None
     superseded: bool = False
-    doubted: bool = False                          # the answer to its submission was lost once
-    cancel_when_found: bool = False                # cancelled while in doubt
+    sending: bool = False                          # its POST is under way
+    doubted: float | None = None                   # when (monotonic) the answer to its submission was last lost
+    cancel_when_found: bool = False                # taken back while nobody knew whether it exists
+    told: str | None = None                        # the last event about cancelling it as a duplicate or a late find
     cancelling: bool = False                       # the service took our cancellation
     own_tags: tuple[str, ...] = ()
     group: str | None = None
@@ -55,6 +76,7 @@ class Record:
     spans: tuple[tuple[float, float], ...] = ()
     seen_running: float | None = None              # when we first saw it run: until its metrics tell, that is known
     asked_metrics: int = 0
+    metrics_due: float = 0.0                       # when (monotonic) to ask next
     _snapshot: JobSnapshot | None = None
 
     @property
@@ -68,13 +90,18 @@ class Record:
         """Something changed: the next `snapshot()` is made anew."""
         self._snapshot = None
 
+    def settle(self, state: JobState, note: str | None) -> None:
+        """A new state of our own finding, and why."""
+        self.state, self.note = state, note
+        self.touch()
+
     def read(self, data: Json) -> bool:
         """Take over a listing of the job; True where something a user sees changed."""
         if data == self.data:
             return False
         old = self.snapshot()
         self.data = data
-        said = str((data.get("state") or {}).get("status") or data.get("status") or "").upper()
+        said = str(as_dict(data.get("state")).get("status") or data.get("status") or "").partition(" ")[0].upper()
         before, state = self.state, _STATES.get(said, self.state)
         if state is JobState.CANCELLED and self.reason_code == RAN_TOO_LONG:
             state = JobState.FAILED                # the client reads it so too: it ran over its cost limit
@@ -86,9 +113,15 @@ class Record:
         return old != self.snapshot()
 
     @property
+    def in_doubt(self) -> bool:
+        """A job of this attempt may turn up that nobody has an id for."""
+        recent = self.doubted is not None and time.monotonic() - self.doubted < DOUBT
+        return recent or self.state is JobState.UNKNOWN
+
+    @property
     def reason_code(self) -> int | None:
         """The service's failure code; the client accepts both spellings, so do we."""
-        state = self.data.get("state") or {}
+        state = as_dict(self.data.get("state"))
         code = state.get("reason_code", state.get("reasonCode"))
         try:
             return None if code is None else int(code)
@@ -106,13 +139,23 @@ class Record:
         ended = self.state.final and self.job_id is not None and self.asked_metrics < METRICS_TRIES
         return ended and not (self.usage_final and self.metrics)
 
+    def read_metrics(self, found: Json) -> bool:
+        """Take over the metrics, and ask again ever later while the usage is not complete; True where they are new."""
+        pause = min(LONGEST_PAUSE, FIRST_PAUSE * 1.4**self.asked_metrics)
+        self.asked_metrics, self.metrics_due = self.asked_metrics + 1, time.monotonic() + pause
+        new = bool(found) and found != self.metrics
+        if new:
+            self.metrics = found
+            self.touch()
+        return new
+
     def _reported(self) -> tuple[float | None, str]:
         for source in (self.metrics, self.data):
-            usage = source.get("usage") or {}
+            usage = as_dict(source.get("usage"))
             if usage.get("status") == "complete":
-                return _number(usage.get("qpu_charge_time_seconds")), "final"
+                return number(usage.get("qpu_charge_time_seconds")), "final"
         for source in (self.metrics, self.data):
-            used = _number((source.get("usage") or {}).get("qpu_charge_time_seconds"))
+            used = number(as_dict(source.get("usage")).get("qpu_charge_time_seconds"))
             if used:                               # 0 while pending says nothing
                 return used, "running"
         return None, "none"
@@ -120,7 +163,7 @@ class Record:
     def usage(self) -> Usage:
         """What the job used, or is expected to use."""
         reported, status = self._reported()
-        served = _number(self.data.get("estimated_running_time_seconds"))
+        served = number(self.data.get("estimated_running_time_seconds"))
         expected, formula = None, None
         if self.partition is not None and self.partition.expected is not None:
             expected, formula = self.partition.expected, self.partition.formula
@@ -131,8 +174,8 @@ class Record:
     def snapshot(self) -> JobSnapshot:
         """The frozen view; the same object as long as nothing changed."""
         if self._snapshot is None:
-            state = self.data.get("state") or {}
-            times: dict[str, Any] = self.metrics.get("timestamps") or {}
+            state = as_dict(self.data.get("state"))
+            times = as_dict(self.metrics.get("timestamps"))
             usage = self.usage()
             self._snapshot = JobSnapshot(
                 key=self.row,
@@ -144,11 +187,11 @@ class Record:
                 attempt=self.key.attempt if self.key else 0,
                 superseded=self.superseded,
                 pubs=self.partition.label if self.partition else None,
-                service_status=state.get("status") or self.data.get("status"),
+                service_status=_text(state.get("status") or self.data.get("status")),
                 note=self.note,
-                reason=state.get("reason"),
+                reason=_text(state.get("reason")),
                 reason_code=self.reason_code,
-                reason_solution=state.get("reason_solution") or state.get("reasonSolution"),
+                reason_solution=_text(state.get("reason_solution") or state.get("reasonSolution")),
                 created=seconds(self.data.get("created")),
                 running=seconds(times.get("running")) or self.seen_running,
                 finished=seconds(times.get("finished")) or seconds(self.data.get("ended")),
@@ -156,13 +199,10 @@ class Record:
                 qpu_used=bool(usage.reported),
                 private=bool(self.data.get("private")) or bool(self.captured and self.captured.private),
                 tags=self.own_tags,
-                program=(self.data.get("program") or {}).get("id")
+                program=_text(as_dict(self.data.get("program")).get("id"))
                 or (self.captured.program_id if self.captured else None),
                 group=self.group,
                 spans=self.spans,
             )
         return self._snapshot
 
-
-def _number(value: object) -> float | None:
-    return float(value) if isinstance(value, int | float) and not isinstance(value, bool) else None

@@ -7,15 +7,20 @@ asked again. The client's own way is one GET a job and status.
 
 from __future__ import annotations
 
+import logging
 import time
+from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Any
 
 from ..model import tags
 from ..model.snapshot import JobState
 from .errors import ServiceError
 from .ledger import Ledger
-from .record import Record
+from .record import Record, as_dict
 from .service import PAGE, Json, Link
+
+log = logging.getLogger(__name__)
 
 METRICS_AT_ONCE = 20                # requests for metrics in one refresh: a burst of ended jobs is spread
 INSTANCE_EVERY = 30.0               # seconds
@@ -28,81 +33,114 @@ def refresh(ledger: Ledger) -> None:
         ServiceError, UnreachableError: the service did not answer; what was merged so far stays.
     """
     link = ledger.link
-    if ledger.mode != "job" and not _settled(ledger):
-        ledger.read_session(link.workload(ledger.service_id))
-    if ledger.mode != "job" or ledger.runs:
-        _read_listings(ledger, link)
-    for record in [r for r in ledger.singles() if not r.state.final]:
-        _merge(ledger, [link.job(str(record.job_id))])
-    _read_metrics(ledger, link)
-    _read_instance(ledger, link)
-    ledger.seen()
+    with ledger.looking:
+        if ledger.mode != "job":
+            for id_ in ledger.unsettled():
+                session = link.workload(id_)
+                ledger.read_session(session | {"id": session.get("id") or id_})
+                if session.get("state") == "closed":
+                    ledger.asked_closed[id_] = ledger.asked_closed.get(id_, 0) + 1
+        for scope in _scopes(ledger):
+            _read_listing(ledger, link, scope)
+        for record in [r for r in ledger.singles() if not r.state.final]:
+            merge(ledger, [link.job(str(record.job_id))])
+        ledger.seen()
+        _read_metrics(ledger, link)
+        _read_instance(ledger, link)
 
 
-def _settled(ledger: Ledger) -> bool:
-    """Closed, and its final usage is known: the session object will not change."""
-    return ledger.session.get("state") == "closed" and ledger.session.get("elapsed_time") is not None
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What narrows a listing to this workload: a session id, or in job mode the tag of a run."""
+
+    name: str
+    query: dict[str, Any]
+    watched: frozenset[str]             # ids of jobs that have not ended
+    mark: object                        # changes when a job of it ended
 
 
-def _scopes(ledger: Ledger) -> list[dict[str, Any]]:
-    """What narrows a listing to this workload: its session id, or in job mode the tag of each run."""
-    if ledger.mode != "job":
-        with ledger.lock:
-            homes = [r.workload for r in ledger.records.values() if r.state.on_service and r.workload]
-        return [{"session_id": home} for home in dict.fromkeys([*homes, ledger.service_id])]
-    return [{"tags": [tags.run_tag(run)]} for run in ledger.runs]
-
-
-def _read_listings(ledger: Ledger, link: Link) -> None:
-    for scope in _scopes(ledger):
-        with ledger.lock:
-            watched = {r.job_id for r in ledger.records.values() if r.state.on_service and r.job_id}
-        if ledger.quiet and not watched:
-            continue
-        pending = _pages(link, pending=True, oldest_first=True, **scope)
-        here = _merge(ledger, pending)
-        # A job that left the pending page has ended; a job we never saw pending may have come and gone.
-        left = watched - here
-        if left or not ledger.listed_once:
-            _merge(ledger, _ended(link, left, everything=not ledger.listed_once, **scope))
-    ledger.listed_once = True
-
-
-def _pages(link: Link, **query: Any) -> list[Json]:
-    """All pages of a listing; one request where 200 jobs or fewer match."""
-    found: list[Json] = []
-    while True:
-        page = link.jobs(offset=len(found), **query)
-        found += page["jobs"]
-        if not page["jobs"] or len(page["jobs"]) < PAGE or len(found) >= int(page.get("count", 0)):
+def _scopes(ledger: Ledger) -> list[_Scope]:
+    """The listings in which anything can be new."""
+    found: list[_Scope] = []
+    with ledger.lock:
+        live = [r for r in ledger.records.values() if r.state.on_service and r.job_id]
+        if ledger.mode == "job":
+            for run in ledger.runs:
+                ids = frozenset(str(r.job_id) for r in live if r.key and r.key.run == run)
+                doubted = any(r.key and r.key.run == run and r.in_doubt for r in ledger.records.values())
+                if ids or doubted or run not in ledger.listed:
+                    found.append(_Scope(run, {"tags": [tags.run_tag(run)]}, ids, None))
             return found
+        for id_ in [*ledger.past, ledger.service_id]:
+            session = ledger.session if id_ == ledger.service_id else ledger.past[id_]
+            ids = frozenset(str(r.job_id) for r in live if (r.workload or ledger.service_id) == id_)
+            mark = session.get("last_job_completed")
+            seen_all = session.get("state") == "closed" and id_ in ledger.listed and ledger.listed[id_] == mark
+            if ids or not seen_all:
+                found.append(_Scope(id_, {"session_id": id_}, ids, mark))
+    return found
+
+
+def _read_listing(ledger: Ledger, link: Link, scope: _Scope) -> None:
+    here = merge(ledger, pages(link, pending=True, oldest_first=True, **scope.query))
+    # A job that left the pending page has ended; one that was never seen there may have come and gone since the last
+    # look: then the session object tells that a job was completed.
+    first = scope.name not in ledger.listed
+    left = set(scope.watched - here)
+    if left or first or ledger.listed[scope.name] != scope.mark:
+        merge(ledger, _ended(link, left, everything=first, **scope.query))
+        ledger.listed[scope.name] = scope.mark
+
+
+def pages(link: Link, **query: Any) -> list[Json]:
+    """All pages of a listing; one request where 200 jobs or fewer match."""
+    return _each(link, query, lambda _: False)
 
 
 def _ended(link: Link, wanted: set[str], *, everything: bool, **scope: Any) -> list[Json]:
     """Pages of ended jobs, newest first, until all wanted ones are found."""
-    found: list[Json] = []
-    missing = set(wanted)
+
+    def enough(found: list[Json]) -> bool:
+        return not everything and wanted <= {str(j["id"]) for j in found}
+
+    return _each(link, {"pending": False} | scope, enough)
+
+
+def _each(link: Link, query: dict[str, Any], enough: Callable[[list[Json]], bool]) -> list[Json]:
+    """Jobs page by page; a job that moved between pages is there once, an entry without an id is none."""
+    found: dict[str, Json] = {}
+    offset = 0
     while True:
-        page = link.jobs(pending=False, offset=len(found), **scope)
-        found += page["jobs"]
-        missing -= {j.get("id") for j in page["jobs"]}
-        done = len(page["jobs"]) < PAGE or len(found) >= int(page.get("count", 0))
-        if done or (not missing and not everything):
-            return found
+        page = link.jobs(offset=offset, **query)
+        entries = page.get("jobs")
+        listed = [j for j in entries if isinstance(j, dict)] if isinstance(entries, list) else []
+        fresh = {str(j["id"]): j for j in listed if isinstance(j.get("id"), str) and j["id"] not in found}
+        found |= fresh
+        offset += len(listed)
+        count = page.get("count")
+        over = isinstance(count, int) and offset >= count
+        if over or len(listed) < PAGE or not fresh or enough(list(found.values())):
+            return list(found.values())
 
 
-def _merge(ledger: Ledger, listed: list[Json]) -> set[str]:
+def merge(ledger: Ledger, listed: list[Json]) -> set[str]:
     """Take over listings: known jobs by id, lost answers by key, the rest as jobs somebody submitted directly."""
     seen: set[str] = set()
     link_now = ledger.link.now()
     with ledger.lock:
         by_id = {r.job_id: r for r in ledger.records.values() if r.job_id}
-        for data in sorted(listed, key=lambda j: str(j.get("created") or "")):
-            job_id = str(data.get("id"))
+        # Known jobs first: which of two jobs of one attempt stays is told by when each was created.
+        for data in sorted(listed, key=lambda j: (j.get("id") not in by_id, str(j.get("created") or ""))):
+            job_id = data.get("id")
+            if not isinstance(job_id, str):
+                continue
             seen.add(job_id)
             record = by_id.get(job_id)
             if record is None:
-                record = by_id[job_id] = _new(ledger, job_id, data)
+                record = _new(ledger, job_id, data)
+                if record is None:
+                    continue
+                by_id[job_id] = record
             before = record.state
             if record.read(data) and record.state is not before:
                 if record.state is JobState.RUNNING:
@@ -112,31 +150,58 @@ def _merge(ledger: Ledger, listed: list[Json]) -> set[str]:
     return seen
 
 
-def _new(ledger: Ledger, job_id: str, data: Json) -> Record:
-    """A job this kernel had no id for."""
-    said = tags.read(data.get("tags") or [])
+def _new(ledger: Ledger, job_id: str, data: Json) -> Record | None:
+    """A job this kernel had no id for; None: it can only be placed at a later look."""
+    written = data.get("tags")
+    said = tags.read([t for t in written if isinstance(t, str)] if isinstance(written, list) else [])
     key = said.key
     row = ledger.records.get(key.row) if key else None
+    home = data.get("session_id") or (ledger.service_id if ledger.mode != "job" else None)
     if row is not None and row.job_id is None:                  # the answer to its submission was lost
-        row.job_id = job_id
-        row.state, row.captured, row.note = JobState.QUEUED, None, None
-        row.workload = data.get("session_id")
-        row.touch()
+        if row.superseded or row.state is JobState.DROPPED:     # given up meanwhile
+            row.cancel_when_found = True
+        row.job_id, row.captured, row.workload = job_id, None, home
+        row.settle(JobState.QUEUED, None)
         ledger.event("info", f"{_name(row)}: its submission had arrived, job {job_id}", row.row)
         return row
+    if row is not None and not row.data:
+        return None                                             # when our own was created is not known yet
     record = Record(JobState.QUEUED, key=key, partition=said.partition, job_id=job_id, group=said.group)
-    record.own_tags = said.own
-    record.workload = data.get("session_id")
+    record.own_tags, record.workload = said.own, home
     if row is not None:                                         # the same attempt stands twice on the service
-        record.key, record.superseded = None, True
-        record.note = f"a duplicate of {row.job_id}: the answer to its submission was lost"
-        ledger.duplicates.append(record)
-    elif key is not None:
+        return _twice(ledger, row, record, data)
+    if key is not None:
         _supersede(ledger, record)
+        if key.run not in ledger.runs:
+            ledger.runs.append(key.run)
     ledger.records[record.row] = record
-    if key is not None and key.run not in ledger.runs:
-        ledger.runs.append(key.run)
     return record
+
+
+def _twice(ledger: Ledger, row: Record, other: Record, data: Json) -> Record:
+    """Two jobs of one attempt: a lost answer, or two kernels that resubmitted it.
+
+    One stays, and every kernel must choose the same one: with a result, before alive, before failed; then the older.
+    """
+    other.read(data)
+    extra = row if row.state is not JobState.DONE and _rank(other) < _rank(row) else other
+    if extra is row:
+        del ledger.records[row.row]
+        other.superseded, other.cancel_when_found = row.superseded, row.cancel_when_found
+        other.partition = other.partition or row.partition
+        ledger.records[other.row] = other
+    stays = other if extra is row else row
+    extra.key, extra.superseded = None, True
+    extra.note = f"a duplicate of {stays.job_id}: the same attempt stands twice on the service"
+    extra.touch()
+    ledger.records[extra.row] = extra
+    ledger.duplicates.append(extra)
+    return other
+
+
+def _rank(record: Record) -> tuple[int, str, str]:
+    state = 0 if record.state is JobState.DONE else 2 if record.state.final else 1
+    return state, str(record.data.get("created") or "~"), str(record.job_id)
 
 
 def _supersede(ledger: Ledger, record: Record) -> None:
@@ -155,20 +220,18 @@ def _supersede(ledger: Ledger, record: Record) -> None:
 
 
 def _read_metrics(ledger: Ledger, link: Link) -> None:
+    now = time.monotonic()
     with ledger.lock:
-        asked = [r for r in ledger.records.values() if r.needs_metrics]
+        asked = [r for r in ledger.records.values() if r.needs_metrics and r.metrics_due <= now]
     for record in asked[:METRICS_AT_ONCE]:
         try:
             found = link.metrics(str(record.job_id))
         except ServiceError as error:
-            if error.status not in (404, 403):
+            if error.status == 429:
                 raise
-            found = {}
+            found = {}                                          # one job's metrics must not keep the rest from view
         with ledger.lock:
-            record.asked_metrics += 1
-            if found != record.metrics:
-                record.metrics = found
-                record.touch()
+            if record.read_metrics(found):
                 ledger.instance_old = True
 
 
@@ -176,16 +239,22 @@ def _read_instance(ledger: Ledger, link: Link) -> None:
     """What the instance may still use: asked when jobs have ended, at most every half minute."""
     if not ledger.instance_old or time.monotonic() - ledger.instance_asked < INSTANCE_EVERY:
         return
-    left = link.usage_left()
     with ledger.lock:
-        ledger.instance_left, ledger.instance_old, ledger.instance_asked = left, False, time.monotonic()
+        ledger.instance_old, ledger.instance_asked = False, time.monotonic()
+    try:
+        left = link.usage_left()
+    except ServiceError as error:                               # not every user may ask for it
+        log.info("what the instance has left is not told: %s", error)
+        left = None
+    with ledger.lock:
+        ledger.instance_left = left
 
 
 def _tell(ledger: Ledger, record: Record) -> None:
     """The events a user wants to find later."""
     name = _name(record)
     if record.state is JobState.FAILED:
-        why = f"{record.reason_code or ''} {(record.data.get('state') or {}).get('reason') or ''}".strip()
+        why = f"{record.reason_code or ''} {as_dict(record.data.get('state')).get('reason') or ''}".strip()
         ledger.event("error", f"{name} failed: {why or 'the service gives no reason'}", record.row)
     elif record.state is JobState.CANCELLED:
         ledger.event("warning", f"{name} was cancelled", record.row)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from datetime import datetime
 from typing import Any
 
@@ -11,7 +12,7 @@ from ..model.snapshot import JobState
 from .errors import IncompleteResultError, QmodeError
 from .ledger import Ledger
 from .patience import patiently
-from .record import Record
+from .record import Record, as_dict
 from .service import decode
 
 
@@ -19,8 +20,9 @@ class Results:
     """The decoded results of one workload, by row. A private job's result can be read once, so each is kept."""
 
     def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
+        self.ledger = ledger
         self._decoded: dict[str, Any] = {}
+        self._lock = threading.RLock()              # the watcher and a cell may want the same one
 
     def of(self, record: Record) -> Any:
         """One job's result.
@@ -28,21 +30,31 @@ class Results:
         Raises:
             QmodeError: it has none: not ended well, or no longer on the service.
         """
-        if record.row not in self._decoded:
-            if record.state is not JobState.DONE or record.job_id is None:
-                raise QmodeError(f"row {record.row} is {record.state}: it has no result")
-            text = patiently(self._ledger.link.results, record.job_id)
-            if not text:
-                raise QmodeError(f"the service has no result for job {record.job_id}: a private one can be read once")
-            program = (record.data.get("program") or {}).get("id") or "sampler"
-            found = self._decoded[record.row] = decode(str(program), text)
-            spans = _spans(found)
-            if spans:
-                with self._ledger.lock:
-                    record.spans = spans
-                    record.touch()
-                self._ledger.changed()
-        return self._decoded[record.row]
+        with self._lock:
+            if record.row not in self._decoded:
+                self._decoded[record.row] = self._fetch(record)
+            return self._decoded[record.row]
+
+    def _fetch(self, record: Record) -> Any:
+        if record.state is not JobState.DONE or record.job_id is None:
+            raise QmodeError(f"row {record.row} is {record.state}: it has no result")
+        text = patiently(self.ledger.link.results, record.job_id)
+        if not text:
+            raise QmodeError(f"the service has no result for job {record.job_id}: a private one can be read once")
+        program = as_dict(record.data.get("program")).get("id") or "sampler"
+        try:
+            found = decode(str(program), text)
+        except Exception as error:
+            raise QmodeError(
+                f"the result of job {record.job_id} cannot be decoded ({error!r}): service.job({record.job_id!r}) of a "
+                "newer qiskit-ibm-runtime may read it"
+            ) from error
+        if spans := _spans(found):
+            with self.ledger.lock:
+                record.spans = spans
+                record.touch()
+            self.ledger.changed()
+        return found
 
     def run(self, run: str, *, partial: bool = False) -> Any:
         """The merged result of a run, or what there is of it.
@@ -50,7 +62,7 @@ class Results:
         Raises:
             IncompleteResultError: not all partitions are done; it says why for each.
         """
-        rows = latest(self._ledger, run)
+        rows = latest(self.ledger, run)
         of = max((r.key.of for r in rows.values() if r.key), default=0)
         done = {i: r for i, r in rows.items() if r.state is JobState.DONE}
         missing = {i: _why(rows.get(i)) for i in range(of) if i not in done}

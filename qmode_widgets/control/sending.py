@@ -87,6 +87,20 @@ def check_primitive(primitive: Any, *, id_: str, mode: str, backend: str, instan
         )
 
 
+def listed(pubs: Any) -> list[Any]:
+    """The PUBs as a list.
+
+    Raises:
+        SubmissionError: one circuit instead of a list of PUBs (a circuit iterates over its instructions), or no list.
+    """
+    if hasattr(pubs, "num_qubits") or isinstance(pubs, str):
+        raise SubmissionError(f"pass a list of PUBs, not one {type(pubs).__name__}: submit(primitive, [circuit])")
+    try:
+        return list(pubs)
+    except TypeError:
+        raise SubmissionError(f"pass a list of PUBs, not a {type(pubs).__name__}") from None
+
+
 def divide(
     kind: Kind,
     primitive: Any,

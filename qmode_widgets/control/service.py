@@ -134,19 +134,20 @@ class Link:
                 headers=headers,
                 auth=self._auth,
                 timeout=POST_TIMEOUT if method == "POST" and path == "/jobs" else TIMEOUT,
+                allow_redirects=False,                      # a submission goes where it was sent, and so does the token
             )
             answer.content                                  # read here: a body cut short is "no answer"  # noqa: B018
         except (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError) as error:
             raise UnreachableError(_why(error), sent=False) from error
         except requests.ConnectionError as error:
-            raise UnreachableError(_why(error), sent="NewConnectionError" not in repr(error)) from error
+            raise UnreachableError(_why(error), sent=not _not_sent(error)) from error
         except requests.RequestException as error:
             raise UnreachableError(_why(error), sent=True) from error
         self._note_clock(answer, before, time.time())
         if answer.status_code == 401 and not renewed:       # an expired token; the request was not carried out
             self._auth.renew()
             return self._request(method, path, params=params, body=body, renewed=True)
-        if answer.status_code >= 400:
+        if answer.status_code >= 300:
             raise _error(answer)
         return answer
 
@@ -290,7 +291,15 @@ def seconds_left(usage: Json) -> float | None:
     if usage.get("usage_limit_reached"):
         return 0.0
     limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
-    return None if limit is None else max(0.0, float(limit) - float(usage.get("usage_consumed_seconds") or 0.0))
+    try:
+        return None if limit is None else max(0.0, float(limit) - float(usage.get("usage_consumed_seconds") or 0.0))
+    except (TypeError, ValueError):
+        return None
+
+
+def _not_sent(error: Exception) -> bool:
+    """No connection was made: no route, refused, or the name not resolved."""
+    return any(kind in repr(error) for kind in ("NewConnectionError", "NameResolutionError"))
 
 
 def _why(error: Exception) -> str:
@@ -299,6 +308,7 @@ def _why(error: Exception) -> str:
         "ConnectTimeout": "no connection to the service within 5 s",
         "ReadTimeout": "the service did not answer in time",
         "NewConnectionError": "the service cannot be reached",
+        "NameResolutionError": "the service cannot be reached: its name is not resolved",
         "ChunkedEncodingError": "the answer was cut short",
     }
     text = repr(error)
@@ -361,6 +371,14 @@ class Captured:
         return json.dumps(full, cls=RuntimeEncoder)
 
 
+    def limited(self, seconds: int | None) -> Captured:
+        """With this limit on its execution time, where its own is not lower."""
+        own = self.payload.get("cost")
+        if seconds is None or (own is not None and own <= seconds):
+            return self
+        return replace(self, payload=self.payload | {"cost": seconds})
+
+
 class _CapturingMode(Session):
     """A mode that keeps the arguments of a submission instead of posting them (`create_new=False`: no request)."""
 
@@ -419,6 +437,8 @@ def with_own_seed(captured: Captured, part: int) -> Captured:
 def replay(raw: Json) -> Captured:
     """The payload of a job that exists, from its raw JSON with params: posted again as it is, never decoded."""
     payload: Json = {"program_id": raw["program"]["id"], "params": raw["params"], "backend": raw["backend"]}
+    if not raw["params"]:
+        raise KeyError("params")
     optional = {"runtime": raw.get("runtime"), "log_level": raw.get("log_level"), "cost": raw.get("cost"),
                 "calibration_id": raw.get("calibration_id")}
     payload |= {k: v for k, v in optional.items() if v not in (None, "")}

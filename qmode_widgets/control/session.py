@@ -12,7 +12,7 @@ from qiskit_ibm_runtime import Session
 from ..model.snapshot import JobState
 from .errors import QmodeError
 from .modes import ModeController, OnExit
-from .record import Record, seconds
+from .record import Record, as_dict, seconds
 from .sending import Kind
 from .service import noise_model_of
 
@@ -107,8 +107,8 @@ class SessionController(ModeController):
                 (end, str(r.job_id))
                 for r in self._ledger.records.values()
                 if r.state is JobState.DONE
-                and (r.learns or (r.data.get("program") or {}).get("id") == "noise-learner")
-                and (end := seconds((r.metrics.get("timestamps") or {}).get("finished"))) is not None
+                and (r.learns or as_dict(r.data.get("program")).get("id") == "noise-learner")
+                and (end := seconds(as_dict(r.metrics.get("timestamps")).get("finished"))) is not None
             ]
         return [NoiseModel(job_id, end, now - end) for end, job_id in sorted(learned)]
 
@@ -119,8 +119,8 @@ class SessionController(ModeController):
         with self._ledger.lock:
             for r in self._ledger.records.values():
                 if r.group is not None:
-                    times = r.metrics.get("timestamps") or {}
-                    span = (seconds(times.get("running")), seconds(times.get("finished")))
+                    told = as_dict(r.metrics.get("timestamps"))
+                    span = (seconds(told.get("running")), seconds(told.get("finished")))
                     groups.setdefault(r.group, []).append(span)
         found: list[Iteration] = []
         for label, times in groups.items():

@@ -33,12 +33,13 @@ class Attempt:
     """What the submitter needs of one attempt; the four callbacks run on its thread."""
 
     tag: str                                            # finds this attempt, and only it
-    body: Callable[[], str]
+    body: Callable[[], str | None]                      # None: dropped meanwhile, nothing is to be sent
     wanted: Callable[[], bool]                          # False: dropped meanwhile
     posted: Callable[[str], None]                       # (job id)
     refused: Callable[[ServiceError], None]
     unknown: Callable[[str], None]                      # (why): its answer was lost, it is being looked up
     waiting: Callable[[str], None]                      # (why)
+    group: str = ""                                     # its workload: workloads take turns
     tries: int = 0
     doubt_since: float | None = None
     looks: int = 0
@@ -64,6 +65,8 @@ class Submitter:
         self.pacer = Pacer()
         self._due: list[tuple[float, int, Attempt]] = []
         self._order = itertools.count()
+        self._turns = itertools.count(1)
+        self._served: dict[str, int] = {}                   # each workload's last turn
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -73,6 +76,11 @@ class Submitter:
             for a in attempts:
                 heapq.heappush(self._due, (0.0, next(self._order), a))
             self._ensure()
+
+    @property
+    def here(self) -> bool:
+        """The caller runs on the thread that sends."""
+        return threading.current_thread() is self._thread
 
     def nudge(self) -> None:
         """Look at the queue again now: something was dropped."""
@@ -95,7 +103,10 @@ class Submitter:
                 if pause > 0:
                     self._wake.wait(min(pause, 1.0))
                     continue
-            self.step()
+            try:
+                self.step()
+            except Exception:                       # a thread that dies here leaves partitions waiting for ever
+                log.exception("submitting failed inside")
 
     def _pause(self) -> float | None:
         """Seconds until something is due; None when nothing is left. Holds the lock."""
@@ -116,25 +127,38 @@ class Submitter:
             pause = self._pause()
             if pause is None or pause > 0:
                 return pause
-            now = self._clock()
-            entry = min(self._due, key=lambda e: (self._when(e, now), e[1]))
+            entry = self._next()
             self._due.remove(entry)
         _, order, attempt = entry
-        try:
-            again = self._look_up(attempt) if attempt.doubt_since is not None else self._post(attempt)
-        except Exception:
-            log.exception("submitting %s failed inside", attempt.tag)
-            attempt.refused(ServiceError("an error of qmode_widgets itself, see the log", status=0))
-            again = None
+        again = self._look_up(attempt) if attempt.doubt_since is not None else self._post(attempt)
         with self._wake:
             if again is not None:                   # keeps its place: PUB order is the order of submission
                 heapq.heappush(self._due, (again, order, attempt))
             return self._pause()
 
+    def _next(self) -> tuple[float, int, Attempt]:
+        """What is due: in a workload by PUB order, among workloads by turns, since submissions may be minutes apart and
+        an active session must not wait for another workload's hundreds. Holds the lock.
+        """
+        now = self._clock()
+        entry = min(self._due, key=lambda e: (self._when(e, now), self._served.get(e[2].group, 0), e[1]))
+        groups = {e[2].group for e in self._due}
+        self._served = {g: n for g, n in self._served.items() if g in groups}
+        self._served[entry[2].group] = next(self._turns)
+        return entry
+
     def _post(self, attempt: Attempt) -> float | None:
         """One POST. Returns when to come back, or None when the attempt is settled."""
         try:
-            job_id = self._link.post_job(attempt.body())
+            body = attempt.body()
+        except Exception as error:
+            log.exception("the body of %s cannot be made", attempt.tag)
+            attempt.refused(ServiceError(f"its body cannot be made: {error!r}", status=0))
+            return None
+        if body is None:
+            return None
+        try:
+            job_id = self._link.post_job(body)
         except ServiceError as error:
             now = self._clock()
             if error.status == 429:
@@ -152,6 +176,9 @@ class Submitter:
             attempt.tries += 1
             attempt.waiting(f"{error}: trying again in {wait:.0f} s")
             return self._clock() + wait
+        except Exception as error:                  # not foreseen: no proof that nothing was created
+            log.exception("posting %s failed inside", attempt.tag)
+            return self._doubt(attempt, f"an error of qmode_widgets itself: {error!r}")
         self.pacer.accepted(self._clock())
         attempt.posted(job_id)
         return None
@@ -165,21 +192,22 @@ class Submitter:
         """Is there a job with this attempt's key? Only a listing that answered, after the lag, counts as a no."""
         asked = self._clock()
         try:
-            found = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)["jobs"]
-        except (ServiceError, UnreachableError, KeyError) as error:
+            page = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)
+            found = [str(job["id"]) for job in page["jobs"]]
+        except Exception as error:                  # whatever it is, it is no proof that the job is not there
+            if not isinstance(error, ServiceError | UnreachableError):
+                log.exception("looking up %s failed inside", attempt.tag)
             wait = getattr(error, "retry_after", None) or LOOK_UP[-1]
             attempt.unknown(f"its answer was lost and the service cannot be asked now: {error}")
             return self._clock() + float(wait)
         if found:
             attempt.doubt_since = None
             self.pacer.accepted(self._clock())
-            attempt.posted(str(found[0]["id"]))
+            attempt.posted(found[0])
             return None
         if attempt.doubt_since is not None and asked - attempt.doubt_since >= self.lag:
             attempt.doubt_since = None
-            if not attempt.wanted():                 # cancelled while in doubt, and it does not exist
-                return None
-            attempt.waiting("not on the service: sending it again")
+            attempt.waiting("not on the service: sending it again")         # or drops it, if it was taken back
             return asked
         attempt.looks += 1
         wait = LOOK_UP[min(attempt.looks, len(LOOK_UP) - 1)]

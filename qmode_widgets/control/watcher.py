@@ -31,6 +31,7 @@ class Watcher:
         self._ledgers: dict[str, Ledger] = {}
         self._errors: dict[str, int] = {}
         self._after: dict[str, Callable[[], None]] = {}
+        self._not_before = 0.0                      # `Retry-After`: not even for a click
         self._thread: threading.Thread | None = None
 
     def watch(self, ledger: Ledger, after: Callable[[], None]) -> None:
@@ -55,6 +56,11 @@ class Watcher:
             self._wake.notify_all()
 
     @property
+    def here(self) -> bool:
+        """The caller runs on the thread that polls."""
+        return threading.current_thread() is self._thread
+
+    @property
     def alive(self) -> bool:
         """A thread is polling."""
         return self._thread is not None and self._thread.is_alive()
@@ -73,13 +79,17 @@ class Watcher:
                     self._thread = None
                     return
                 due = min(waiting, key=waiting.__getitem__)
-                left = waiting[due] - time.monotonic()
+                left = max(waiting[due], self._not_before) - time.monotonic()
                 if left > 0:
                     self._wake.wait(left)
                     continue
                 self._next[due] = float("inf")              # a wake while it is being refreshed is not lost
                 ledger, after = self._ledgers[due], self._after[due]
-            pause = self._look(ledger, after)
+            try:
+                pause = self._look(ledger, after)
+            except Exception:                               # a thread that dies here leaves everything unwatched
+                log.exception("looking at workload %s failed inside", due)
+                pause = BACK_OFF[-1]
             with self._wake:
                 if due in self._next:
                     at = float("inf") if pause is None else time.monotonic() + pause
@@ -88,42 +98,52 @@ class Watcher:
     def _look(self, ledger: Ledger, after: Callable[[], None]) -> float | None:
         """One refresh. Returns the pause until the next, None when there is nothing more to learn."""
         try:
-            refresh(ledger)
+            with ledger.looking:
+                refresh(ledger)
+                self._errors.pop(ledger.id, None)
+                try:
+                    after()
+                except Exception:
+                    log.exception("a guard of workload %s failed", ledger.id)
         except (ServiceError, UnreachableError) as error:
             n = self._errors[ledger.id] = self._errors.get(ledger.id, 0) + 1
             ledger.failed(str(error))
             ledger.changed()
-            wait = getattr(error, "retry_after", None)
-            return float(wait) if wait is not None else BACK_OFF[min(n, len(BACK_OFF)) - 1]
+            wait = BACK_OFF[min(n, len(BACK_OFF)) - 1]
+            asked = getattr(error, "retry_after", None)
+            if asked:
+                self._not_before = time.monotonic() + asked
+                return float(asked)
+            return wait
         except Exception:
             log.exception("refreshing workload %s failed inside", ledger.id)
             ledger.failed("an error of qmode_widgets itself, see the log")
             ledger.changed()
             return BACK_OFF[-1]
-        self._errors.pop(ledger.id, None)
-        try:
-            after()
-        except Exception:
-            log.exception("a guard of workload %s failed", ledger.id)
         ledger.changed()
         return pace(ledger)
 
 
 def pace(ledger: Ledger) -> float | None:
     """Seconds until the next look, by what can change."""
+    now = time.monotonic()
     with ledger.lock:
-        states = {r.state for r in ledger.records.values()}
-        ending = any(r.needs_metrics for r in ledger.records.values())
+        records = ledger.records.values()
+        states = {r.state for r in records}
+        ending = [r.metrics_due - now for r in records if r.needs_metrics]
+        doubted = any(r.in_doubt for r in records)
     if JobState.RUNNING in states:
         return RUNNING
     if states & {JobState.QUEUED, JobState.UNKNOWN, JobState.WAITING}:
         return RUNNING if ledger.state is WorkloadState.ACTIVE else QUEUED
     if ending:
-        return ENDING
+        return max(ENDING, min(ending))
+    if doubted:
+        return IDLE
     if ledger.mode == "job":
         return None if states else IDLE
     if ledger.state is WorkloadState.CLOSED:
-        return None if ledger.session.get("elapsed_time") is not None or not states else ENDING
+        return ENDING if states and ledger.unsettled() else None
     deadline = ledger.next_deadline()
     if deadline is not None:
         return min(IDLE, max(0.2, deadline - ledger.link.now() + 0.2))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
@@ -13,14 +14,15 @@ from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import table
 from . import ending, sending
-from .errors import QmodeError, ServiceError, SubmissionError
+from .errors import QmodeError, ServiceError, SubmissionError, UnreachableError
 from .guards import Guards
 from .ledger import Ledger
+from .outcomes import attempt_of, cancel_duplicates, cancel_found
 from .record import Record
+from .refresh import refresh
 from .results import Results, latest
 from .runtime import runtime
 from .service import self_test
-from .submission import Attempt
 
 log = logging.getLogger(__name__)
 
@@ -47,7 +49,8 @@ class Registry:
     def find(self, id_: str) -> Workload | None:
         """The controller of a workload, by its own id or by that of a workload it continued into."""
         with self._lock:
-            return self._all.get(id_) or next((c for c in self._all.values() if c.workload_id == id_), None)
+            there = self._all.get(id_)
+            return there or next((c for c in self._all.values() if id_ in (c.workload_id, *c._ledger.lineage)), None)
 
     def all(self) -> list[Workload]:
         """All of them, oldest first."""
@@ -106,6 +109,7 @@ class Workload:
         self._runtime = runtime(ledger.link.service, ledger.link.instance)
         self._results = Results(ledger)
         self._guards = Guards(ledger, self._act, retries=retries)
+        self._submits, self._redoing = threading.RLock(), threading.RLock()
         if usage_cap is not None:
             self._guards.cap(usage_cap)
         ledger.read_only = self_test()
@@ -163,10 +167,9 @@ class Workload:
         Raises:
             ServiceError, UnreachableError: it did not answer.
         """
-        from .refresh import refresh
-
-        refresh(self._ledger)
-        self._after_refresh()
+        with self._ledger.looking:
+            refresh(self._ledger)
+            self._after_refresh()
         self._ledger.changed()
         self._wake()
         return self.snapshot()
@@ -197,16 +200,18 @@ class Workload:
         sending.check_primitive(
             primitive, id_=ledger.service_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
         )
-        listed = list(pubs)
+        listed = sending.listed(pubs)
         parts = sending.divide(kind, primitive, listed, partitions, run_options)
-        run = self._new_run()
-        records = sending.prepare(
-            kind, primitive, listed, parts, run, run_options,
-            max_execution_time=self._guards.max_execution_time(), group=ledger.group,
-        )
-        with ledger.lock:
-            ledger.runs.append(run)
-            ledger.add(records)
+        with self._submits:                     # one at a time: the first run of a job controller has its id
+            run = self._new_run()
+            records = sending.prepare(
+                kind, primitive, listed, parts, run, run_options,
+                max_execution_time=self._guards.max_execution_time(), group=ledger.group,
+            )
+            with ledger.lock:
+                self._check_open()              # preparing may have taken a while
+                ledger.add(records)
+                ledger.runs.append(run)
         self._submitting(kind, primitive, records)
         self._send(records)
         return Run(self, run)
@@ -230,74 +235,11 @@ class Workload:
             )
 
     def _send(self, records: Iterable[Record]) -> None:
-        self._runtime.submitter.add([self._attempt(r) for r in records])
+        self._runtime.submitter.add(
+            [attempt_of(self._ledger, r, stopped=lambda: self._guards.stopped, wake=self._wake) for r in records]
+        )
         self._ledger.changed()
         self._wake()
-
-    def _attempt(self, record: Record) -> Attempt:
-        """What the submitter needs; each callback takes the ledger's lock for the change and tells observers after."""
-        ledger = self._ledger
-        assert record.key is not None  # noqa: S101
-        key = record.key
-
-        def body() -> str:
-            with ledger.lock:
-                if record.captured is None:
-                    raise RuntimeError(f"{record.row} has nothing to send")
-                record.workload = ledger.service_id if ledger.mode != "job" else None
-                captured, home = record.captured, record.workload
-            return captured.body(tags.write(key, record.own_tags, record.partition, record.group), home)
-
-        def wanted() -> bool:
-            with ledger.lock:
-                if record.state is JobState.UNKNOWN and record.cancel_when_found:
-                    record.state, record.note = JobState.DROPPED, "never reached the service"
-                    record.touch()
-                return record.state in (JobState.WAITING, JobState.UNKNOWN)
-
-        def posted(job_id: str) -> None:
-            with ledger.lock:
-                if record.job_id is None:
-                    record.job_id, record.captured = job_id, None
-                    if not record.state.on_service and not record.state.final:
-                        record.state = JobState.QUEUED
-                    record.note = None
-                cancelled = record.cancel_when_found
-                record.touch()
-            if cancelled or record.state is JobState.DROPPED:
-                ledger.event("info", f"{ending.name(record)} had arrived and is cancelled", record.row)
-                record.state = JobState.QUEUED if record.state is JobState.DROPPED else record.state
-                ending.cancel(ledger, [record])
-            ledger.changed()
-            self._wake()
-
-        def refused(error: ServiceError) -> None:
-            with ledger.lock:
-                record.state, record.note = JobState.REFUSED, str(error)
-                record.touch()
-            ledger.event("error", f"{ending.name(record)} was refused, nothing is billed: {error}", record.row)
-            ledger.changed()
-
-        def unknown(why: str) -> None:
-            with ledger.lock:
-                if record.job_id is not None:       # the watcher found it first
-                    return
-                first = record.state is not JobState.UNKNOWN
-                record.state, record.doubted = JobState.UNKNOWN, True
-                record.note = f"{why}; looking whether the job exists"
-                record.touch()
-            if first:
-                ledger.event("warning", f"{ending.name(record)}: the answer was lost ({why})", record.row)
-            ledger.changed()
-
-        def waiting(why: str) -> None:
-            with ledger.lock:
-                if record.state in (JobState.WAITING, JobState.UNKNOWN) and record.job_id is None:
-                    record.state, record.note = JobState.WAITING, why
-                    record.touch()
-            ledger.changed()
-
-        return Attempt(key.tag, body, wanted, posted, refused, unknown, waiting)
 
     # --- ending and redoing ------------------------------------------------------------------------------------
 
@@ -337,8 +279,13 @@ class Workload:
         ledger = self._ledger
 
         def unsent() -> list[Record]:
-            return [r for r in ledger.records.values() if r.state in (JobState.WAITING, JobState.UNKNOWN)]
+            return ending.unsent(ledger)
 
+        if self._runtime.submitter.here and unsent():
+            raise QmodeError(
+                f"{len(unsent())} partitions wait to be sent by the thread this callback runs on: close from another "
+                "thread, or cancel_remaining() first"
+            )
         try:
             ledger.wait_for(lambda: not unsent(), None)
         except KeyboardInterrupt:
@@ -355,27 +302,43 @@ class Workload:
         Raises:
             QmodeError: the job has not ended, is private, or its inputs are gone.
         """
-        return self._resubmit([self._find(job)])
+        self._look_around()
+        return self._resubmit(lambda: [self._find(job)])[0]
 
     def resubmit_failed(self) -> list[Run]:
         """Resubmit every failed or refused partition; an empty list when there is none."""
-        chosen = ending.failed(self._ledger)
-        if chosen:
-            self._resubmit(chosen)
-        return [Run(self, run) for run in dict.fromkeys(r.key.run for r in chosen if r.key)]
+        self._look_around()
+        return self._resubmit(lambda: ending.failed(self._ledger))
 
-    def _resubmit(self, chosen: list[Record]) -> Run:
+    def _look_around(self) -> None:
+        """Another kernel, or another user, may have resubmitted it already: see that before it costs anything."""
         self._check_writable()
-        if self._guards.stopped:
-            raise QmodeError(f"nothing is resubmitted: {self._guards.stopped}")
-        ending.mention_calibration(self._ledger, chosen)
-        payloads = [(r, ending.payload_of(self._ledger, r)) for r in chosen]     # all of them, or none is sent
-        if self._ledger.closed:
-            self._continue()
-        fresh = [ending.next_attempt(self._ledger, r, captured) for r, captured in payloads]
-        self._send(fresh)
-        assert fresh[-1].key is not None  # noqa: S101
-        return Run(self, fresh[-1].key.run)
+        with contextlib.suppress(ServiceError, UnreachableError):
+            refresh(self._ledger)
+
+    def _resubmit(self, choose: Callable[[], list[Record]], *, patient: bool = True) -> list[Run]:
+        """One at a time: a click, a cell and the retry policy never run the same work twice, nor open two workloads.
+
+        Not `patient`: an empty list when somebody else is at it (the watcher must not wait for a user's thread).
+        """
+        self._check_writable()
+        if not self._redoing.acquire(blocking=patient):
+            return []
+        try:
+            chosen = choose()
+            if not chosen:
+                return []
+            if self._guards.stopped:
+                raise QmodeError(f"nothing is resubmitted: {self._guards.stopped}")
+            payloads = ending.payloads(self._ledger, chosen, limit=self._guards.max_execution_time())
+            ending.mention_calibration(self._ledger, chosen)
+            if self._ledger.closed:
+                self._continue()
+            fresh = ending.next_attempts(self._ledger, chosen, payloads)
+            self._send(fresh)
+            return [Run(self, run) for run in dict.fromkeys(r.key.run for r in fresh if r.key)]
+        finally:
+            self._redoing.release()
 
     def _continue(self) -> None:
         """Open a new workload of the same mode that continues this one; job mode needs none."""
@@ -393,8 +356,13 @@ class Workload:
             return [r for r in ledger.current() if run is None or (r.key is not None and r.key.run == run)]
 
         def ended() -> bool:
-            return all(r.state.final for r in chosen())
+            return all(r.state.final and not self._guards.will_retry(r) for r in chosen())
 
+        if self._runtime.watcher.here and not ended():
+            raise QmodeError(
+                "a callback or a stop condition runs on the thread that watches the jobs, so it cannot wait for them: "
+                "take what it is given, or wait in another thread"
+            )
         self._wake()
         if not progress:
             return ledger.wait_for(ended, timeout)
@@ -453,17 +421,23 @@ class Workload:
     def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
         """Enqueue a screen's command; `answer` hears `accepted`, then the outcome, from the command thread."""
 
+        def say(status: str, message: str = "") -> None:
+            try:
+                answer(Outcome(command.id, status, message))
+            except Exception as error:  # noqa: BLE001 - the screen is gone; what it asked for is carried out all the same
+                log.info("nobody hears what came of %s: %r", command.action, error)
+
         def work() -> None:
-            answer(Outcome(command.id, "accepted"))
+            say("accepted")
             try:
                 message = self._carry_out(command)
             except (QmodeError, ValueError) as error:
-                answer(Outcome(command.id, "failed", str(error)))
+                say("failed", str(error))
             except Exception as error:
                 log.exception("command %s failed inside", command.action)
-                answer(Outcome(command.id, "failed", f"an error of qmode_widgets itself: {error}"))
+                say("failed", f"an error of qmode_widgets itself: {error}")
             else:
-                answer(Outcome(command.id, "done", message))
+                say("done", message)
 
         if command.action is Action.CLOSE:              # it may wait for partitions to be sent: not in the others' way
             threading.Thread(target=work, name="qmode-close", daemon=True).start()
@@ -494,22 +468,40 @@ class Workload:
 
     def _act(self, what: str) -> None:
         """What a guard does."""
-        if what in ("cancel_remaining", "cancel_all"):
-            chosen = ending.remaining if what == "cancel_remaining" else ending.unfinished
-            self._cancel(chosen(self._ledger))
+        if what == "cancel_remaining":
+            self._cancel(ending.remaining(self._ledger))
+        elif what == "cancel_stopped":
+            self._cancel(self._guards.to_cancel())
         elif what == "close":
             self._close()
         elif what == "retry":
-            self._resubmit(self._guards.to_retry())
+            self._retry()
+
+    def _retry(self) -> None:
+        """Run again what the policy says; what cannot be run again is said once and left to the user."""
+        chosen = self._guards.to_retry()
+        for group in [chosen, *([r] for r in chosen)]:
+            left = [r for r in group if not r.superseded]
+            try:
+                self._resubmit(lambda left=left: left, patient=False)  # type: ignore[misc]
+            except (ServiceError, UnreachableError) as error:
+                if isinstance(error, UnreachableError) or error.passing:
+                    return                                      # at the next look
+                self._give_up(left, error)
+            except QmodeError as error:
+                self._give_up(left, error)
+
+    def _give_up(self, group: list[Record], error: QmodeError) -> None:
+        if len(group) == 1:                                     # of several, each is tried by itself
+            self._guards.give_up(group)
+            self._ledger.event("error", f"{ending.name(group[0])} is not run again: {error}", group[0].row)
 
     def _after_refresh(self) -> None:
         """On the watcher's thread, after each look at the service."""
-        while self._ledger.duplicates:
-            extra = self._ledger.duplicates.pop()
-            what = f"job {extra.job_id} is {extra.note}"
-            answer = next(iter(ending.cancel(self._ledger, [extra]).values()))
-            self._ledger.event("warning", f"{what}: {answer}", extra.row)
+        cancel_found(self._ledger)
+        cancel_duplicates(self._ledger)
         self._guards.look()
+        self._ledger.alarm = self._guards.alarm
 
     def _wake(self) -> None:
         self._runtime.watcher.wake(self._ledger)
@@ -518,6 +510,8 @@ class Workload:
         """A record by job id, row key, job object or snapshot."""
         if hasattr(job, "job_id"):
             job = job.job_id() if callable(job.job_id) else (job.job_id or job.key)
+        if not isinstance(job, str):
+            raise QmodeError(f"{job!r} is no job: pass its id, its key, or the job object")
         with self._ledger.lock:
             for r in self._ledger.records.values():
                 if job in (r.row, r.job_id):

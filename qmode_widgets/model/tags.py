@@ -74,10 +74,13 @@ class Meaning:
 
 
 def read(tags: Sequence[str]) -> Meaning:
-    """What a job's tags say. One that only looks like ours (a partition outside its run) is left to the user."""
+    """What a job's tags say.
+
+    One that only looks like ours is left to the user: a partition outside its run, no tag of the run beside it.
+    """
     key: AttemptKey | None = None
     for tag in tags:
-        if (m := _ATTEMPT.fullmatch(tag)) and int(m[2]) < int(m[3]):
+        if (m := _ATTEMPT.fullmatch(tag)) and int(m[2]) < int(m[3]) and run_tag(m[1]) in tags:
             key = AttemptKey(m[1], int(m[2]), int(m[3]), int(m[4]))
             break
     if key is None:
@@ -114,7 +117,10 @@ def write(
 
 # --- which PUBs a job carries ------------------------------------------------------------------------------------
 
-_PIECE = re.compile(r"(\d+)(?:-(\d+))?(?:\[(\d+):(\d+)/([\dx]*)\])?(?:\*(\d+))?")
+# Numbers are bounded: tags are anybody's text, and `qmode@0-9999999999` must not become ten thousand million pieces.
+_PIECE = re.compile(
+    r"(\d{1,5})(?:-(\d{1,5}))?(?:\[(\d{1,9}):(\d{1,9})/([\dx]{0,40})\])?(?:\*(\d{1,9}))?", re.ASCII
+)
 _LONGEST = 60                      # of one layout tag; a longer layout goes on in a further tag
 
 

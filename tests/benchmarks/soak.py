@@ -75,7 +75,7 @@ def carry_out(emulator: Any, probability: float) -> tuple[list[dict[int, int]], 
         for job in jobs if job.status() in ("DONE", "QUEUED", "RUNNING")
     )
     reported = sum("duplicate" in e.text for e in batch.events)
-    doubted = sum(r.doubted for r in batch._ledger.records.values())
+    doubted = sum(r.doubted is not None for r in batch._ledger.records.values())
     batch.cancel_workload()
     seen = {
         "jobs on the service": len(jobs), "rounds of resubmission": rounds, "answers lost": doubted,

@@ -49,3 +49,8 @@ def test_a_second_429_slows_down():
     assert pacer.rate is not None
     assert fast is not None
     assert pacer.rate < fast
+
+
+def test_a_retry_after_of_nothing_is_no_leave_to_hammer():
+    pacer = Pacer()
+    assert [pacer.refused(float(t), 0.0) for t in range(3)] == [1, 2, 4]

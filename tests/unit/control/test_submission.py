@@ -154,3 +154,54 @@ def test_a_dropped_partition_is_never_posted(dropped):
     run(service, outcomes)
     assert f"t{dropped}" not in [tag for _, tag in service.jobs_made]
     assert len(service.jobs_made) == 2
+
+
+def test_an_error_nobody_foresaw_while_posting_is_no_proof_that_nothing_was_created():
+    service = Service([], lag=0.0)
+    post, failed = service.post_job, []
+
+    def odd(body):
+        job = post(body)
+        if not failed:
+            failed.append(job)
+            raise RuntimeError("cut in the middle of a header")
+        return job
+
+    service.post_job = odd
+    outcome = Outcome("t0")
+    run(service, [outcome])
+    assert outcome.error is None
+    assert outcome.job == "j0"
+    assert len(service.jobs_made) == 1
+
+
+def test_a_body_that_cannot_be_made_is_refused_and_the_others_go_on():
+    service = Service([], lag=0.0)
+    outcomes = [Outcome("t0"), Outcome("t1")]
+    attempts = [o.attempt() for o in outcomes]
+
+    def broken():
+        raise TypeError("not JSON")
+
+    attempts[0].body = broken
+    submitter = Submitter(service, clock=service.clock)
+    submitter._due = [(0.0, i, a) for i, a in enumerate(attempts)]
+    while submitter.step() is not None:
+        pass
+    assert "not JSON" in str(outcomes[0].error)
+    assert outcomes[1].job == "j0"
+
+
+def test_workloads_take_turns():
+    """An active session, billed by the clock, does not wait behind a batch's hundreds."""
+    service = Service([], lag=0.0)
+    names = [f"batch{i}" for i in range(5)] + ["session0", "session1"]
+    submitter = Submitter(service, clock=service.clock)
+    for i, name in enumerate(names):
+        attempt = Outcome(name).attempt()
+        attempt.group = name[:-1]
+        submitter._due.append((0.0, i, attempt))
+    while submitter.step() is not None:
+        pass
+    made = [tag for _, tag in service.jobs_made]
+    assert made == ["batch0", "session0", "batch1", "session1", "batch2", "batch3", "batch4"]

@@ -1,0 +1,177 @@
+"""Leaving, interrupting, mistaking: nothing waits for ever, and nothing else is hit."""
+
+from __future__ import annotations
+
+import _thread
+import threading
+
+import pytest
+
+import qmode_widgets as qmode
+from qmode_widgets.control.pacing import Pacer
+from qmode_widgets.model.command import Action, Command
+from qmode_widgets.model.snapshot import JobState
+
+
+@pytest.fixture
+def batch(backend, emulator):
+    controller = qmode.BatchController.open(backend)
+    yield controller
+    controller.cancel_workload()
+    controller._runtime.submitter.pacer = Pacer()       # shared by all workloads: its long waits end with the test
+
+
+def test_an_error_inside_the_block_passes_through_and_the_batch_is_closed(backend, sampler, rotations):
+    batch = qmode.BatchController.open(backend)
+
+    def block():
+        with batch:
+            batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+            raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        block()
+    assert all(j.job_id for j in batch.jobs)
+    assert batch.refresh().accepting_jobs is False
+
+
+def test_interrupting_the_wait_for_unsent_partitions_drops_them_and_says_so(batch, sampler, rotations, emulator):
+    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=60, count=5)
+    run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+    assert batch._ledger.wait_for(lambda: any(j.note for j in run.jobs), 30)
+    threading.Timer(0.3, _thread.interrupt_main).start()
+    with pytest.raises(KeyboardInterrupt):
+        batch.close()
+    assert {j.state for j in run.jobs} == {JobState.DROPPED}
+    assert any("3 partitions not sent" in e.text for e in batch.events)
+
+
+def test_taking_back_a_partition_whose_post_is_under_way(batch, sampler, rotations, emulator, service):
+    emulator.faults.delay(2.5, method="POST", path="/jobs")
+    emulator.faults.pause(queue=True)
+    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    record = next(iter(batch._ledger.records.values()))
+    assert batch._ledger.wait_for(lambda: record.sending, 30)
+    assert "as soon as it is answered" in batch.cancel(run.jobs[0])
+    assert run.wait(30)
+    assert [j.state for j in run.jobs] == [JobState.CANCELLED]
+    assert [j.status() for j in service.jobs(session_id=batch.workload_id, limit=5)] == ["CANCELLED"]
+
+
+def test_an_observer_that_closes_from_the_sending_thread_is_told_so_and_blocks_nothing(batch, sampler, rotations):
+    said = []
+
+    def close(_):
+        if batch._runtime.submitter.here:
+            try:
+                batch.close()
+            except qmode.QmodeError as error:
+                said.append(str(error))
+
+    stop = batch.on_change(close)
+    run = batch.submit(sampler(batch.mode), rotations(6), partitions=6)
+    assert run.wait(60)
+    stop()
+    assert all("from another thread" in text for text in said)
+
+
+@pytest.mark.parametrize("target", [None, "", 7])
+def test_a_click_on_nothing_cancels_nothing(batch, sampler, rotations, emulator, target):
+    emulator.faults.pause(queue=True)
+    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=60)
+    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    answers, done = [], threading.Event()
+
+    def hear(outcome):
+        answers.append(outcome)
+        if outcome.status != "accepted":
+            done.set()
+
+    batch.command(Command("1", batch.id, Action.CANCEL, target), hear)
+    assert done.wait(20)
+    assert answers[-1].status == "failed"
+    assert not any(j.state is JobState.DROPPED for j in run.jobs)
+    batch.cancel_all()
+
+
+def test_a_screen_that_is_gone_does_not_keep_its_command_from_being_carried_out(batch, sampler, rotations, emulator):
+    emulator.faults.pause(queue=True)
+    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    assert batch._ledger.wait_for(lambda: run.jobs[0].job_id is not None, 30)
+
+    def gone(_):
+        raise OSError("the comm is closed")
+
+    batch.command(Command("1", batch.id, Action.CANCEL_ALL), gone)
+    assert run.wait(30)
+    assert [j.state for j in run.jobs] == [JobState.CANCELLED]
+
+
+def test_a_job_of_a_batch_is_no_job_of_job_mode(batch, sampler, rotations):
+    job = sampler(batch.mode).run(rotations(1))
+    with pytest.raises(qmode.QmodeError, match=f"attach\\('{batch.workload_id}'"):
+        qmode.JobController(job)
+
+
+def test_one_job_given_twice_is_one_job(backend, sampler, rotations):
+    job = sampler(backend).run(rotations(1))
+    assert len(qmode.JobController(job, job).jobs) == 1
+
+
+@pytest.mark.parametrize("id_", ["../jobs", "a/b", "x?y=1", "é"])
+def test_an_id_that_cannot_be_one_is_never_asked_for(emulator, id_):
+    with pytest.raises(qmode.QmodeError, match="is no id"):
+        qmode.attach(id_, emulator.service)
+
+
+def test_one_circuit_is_no_list_of_pubs(batch, sampler, rotations):
+    with pytest.raises(qmode.QmodeError, match="list of PUBs"):
+        batch.submit(sampler(batch.mode), rotations(1)[0][0])
+
+
+def test_a_second_object_of_the_same_batch_drains_too_when_its_block_ends(batch, backend, sampler, rotations, service):
+    from qiskit_ibm_runtime import Batch
+
+    with Batch.from_id(batch.workload_id, service) as mode:
+        assert qmode.BatchController(mode, retries=1) is batch
+        run = batch.submit(sampler(mode), rotations(4), partitions=4)
+    assert all(j.job_id for j in run.jobs)
+
+
+def test_a_name_that_is_not_resolved_means_nothing_was_sent():
+    import requests
+
+    from qmode_widgets.control.service import _not_sent
+
+    with pytest.raises(requests.ConnectionError) as caught:
+        requests.get("http://nowhere.invalid", timeout=5)
+    assert _not_sent(caught.value)
+
+
+def test_a_callback_that_waits_for_its_own_thread_is_told_so(batch, sampler, rotations):
+    said = []
+
+    def impatient(result, job):
+        try:
+            batch.wait()
+        except qmode.QmodeError as error:
+            said.append(str(error))
+        return False
+
+    batch.stop_when(impatient)
+    run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+    assert run.wait(60)
+    assert all("another thread" in text for text in said)
+
+
+def test_the_token_is_in_no_log_and_no_event(batch, sampler, rotations, emulator, caplog):
+    caplog.set_level("DEBUG")
+    tokens = {batch._ledger.link._auth._auth.tm.get_token(), emulator.token}
+    emulator.faults.expire_token()
+    emulator.faults.fail_requests(503, method="GET", path="/jobs")
+    emulator.faults.fail_requests(400, method="POST", path="/jobs")
+    batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    assert batch.wait(60)
+    tokens.add(batch._ledger.link._auth._auth.tm.get_token())
+    told = caplog.text + repr(batch.snapshot()) + str(batch)
+    assert not [t for t in tokens if t in told]

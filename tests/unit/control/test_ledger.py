@@ -1,0 +1,151 @@
+"""Observers hear what is newest last; a session's figures are right whatever the service leaves out."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from qmode_widgets.control.ledger import Ledger
+from qmode_widgets.control.record import Record, seconds
+from qmode_widgets.control.refresh import refresh
+from qmode_widgets.model.partition import Partition, Piece
+from qmode_widgets.model.snapshot import JobState
+from tests.unit.control.account import Account, at
+
+
+@pytest.fixture
+def account():
+    return Account()
+
+
+@pytest.fixture
+def ledger(account):
+    return Ledger(account, "s", "session", "b")
+
+
+def session(account, **fields):
+    account.sessions["s"] = {"id": "s", "state": "active", "accepting_jobs": True} | fields
+
+
+def moves(*entries):
+    return [{"status": status, "timestamp": at(t)} for status, t in entries]
+
+
+def ran(account, id_, start, end):
+    account.add(id_, "Completed")
+    account.told[id_] = {
+        "timestamps": {"running": at(start), "finished": at(end)},
+        "usage": {"status": "complete", "qpu_charge_time_seconds": 1},
+    }
+
+
+def test_an_observer_that_changes_the_workload_lets_the_others_hear_the_newest_last(ledger):
+    heard = []
+
+    def meddle(_):
+        if ledger.group is None:
+            ledger.group = "inside"
+            ledger.changed()
+
+    ledger.observe(meddle)
+    ledger.observe(lambda s: heard.append(s.group))
+    ledger.changed()
+    assert heard == [None, "inside"]
+
+
+def test_a_slow_observer_holds_up_nobody_and_misses_nothing_that_stays(ledger):
+    entered, release, heard = threading.Event(), threading.Event(), []
+
+    def slow(shot):
+        heard.append(shot.group)
+        entered.set()
+        release.wait(10)
+
+    ledger.observe(slow)
+    thread = threading.Thread(target=ledger.changed)
+    thread.start()
+    assert entered.wait(10)
+    for group in ("a", "b", "c"):
+        ledger.group = group
+        ledger.changed()                            # returns at once
+    release.set()
+    thread.join(10)
+    assert heard == [None, "c"]
+
+
+def test_an_observer_that_raises_or_interrupts_does_not_silence_the_others(ledger):
+    heard = []
+
+    def broken(shot):
+        if shot.group == "interrupt":
+            raise KeyboardInterrupt
+        raise RuntimeError("mine")
+
+    ledger.observe(broken)
+    ledger.observe(lambda s: heard.append(s.group))
+    ledger.group = "interrupt"
+    with pytest.raises(KeyboardInterrupt):
+        ledger.changed()
+    ledger.group = "after"
+    ledger.changed()
+    assert heard == ["after"]
+
+
+def test_idle_time_leaves_out_inactive_stretches(account, ledger):
+    session(account, started_at=at(0), activated_at=at(100), elapsed_time=70,
+            timestamps=moves(("open", 0), ("active", 0), ("inactive", 40), ("active", 100)))
+    ran(account, "a", 0, 10)
+    ran(account, "b", 100, 105)
+    account.time = seconds(at(130))
+    refresh(ledger)
+    usage = ledger.snapshot().usage
+    assert usage.idle == pytest.approx(40 - 10 + 30 - 5)
+    assert usage.reported == 70
+
+
+def test_idle_time_is_unknown_while_an_ended_jobs_times_are(account, ledger):
+    session(account, started_at=at(0), activated_at=at(0), timestamps=moves(("active", 0)))
+    ran(account, "a", 0, 10)
+    account.time = seconds(at(30))
+    account.told["a"] = {}
+    refresh(ledger)
+    assert ledger.snapshot().usage.idle is None
+
+
+def test_without_transitions_idle_time_is_not_invented(account, ledger):
+    session(account, state="inactive", started_at=at(0), activated_at=at(50))
+    ran(account, "a", 0, 10)
+    account.time = seconds(at(500))
+    refresh(ledger)
+    assert ledger.snapshot().usage.idle is None
+
+
+def test_usage_for_the_cap_runs_by_the_clock_where_the_service_does_not_tell(account, ledger):
+    session(account, elapsed_time=None, started_at=at(0), activated_at=at(0), timestamps=moves(("active", 0)))
+    account.time = seconds(at(90))
+    refresh(ledger)
+    assert ledger.snapshot().usage.reported is None
+    assert ledger.used() == pytest.approx(90)
+
+
+def test_what_ended_badly_is_expected_to_cost_no_more(account):
+    ledger = Ledger(account, "s", "batch", "b")
+    part = Partition((Piece(0),), expected=10.0, formula="f")
+    ledger.add([
+        Record(JobState.CANCELLED, partition=part, job_id="a", data={"id": "a"}),
+        Record(JobState.QUEUED, partition=part, job_id="b", data={"id": "b"}),
+    ])
+    assert ledger.snapshot().usage.estimated == 10.0
+
+
+def test_idle_since_needs_no_interactive_ttl_and_goes_on_while_inactive(account, ledger):
+    session(account, interactive_ttl=None, activated_at=at(0), last_job_completed=at(20))
+    refresh(ledger)
+    assert ledger.idle_since() == seconds(at(20))
+    session(account, state="inactive", activated_at=at(0), last_job_completed=at(20))
+    refresh(ledger)
+    assert ledger.idle_since() == seconds(at(20))
+    account.add("j")
+    refresh(ledger)
+    assert ledger.idle_since() is None

@@ -1,0 +1,200 @@
+"""What a user took back never runs, whatever the answer to its submission was; and no duplicate runs unseen."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qmode_widgets.control import ending
+from qmode_widgets.control.errors import ServiceError
+from qmode_widgets.control.ledger import Ledger
+from qmode_widgets.control.outcomes import attempt_of, cancel_duplicates, cancel_found
+from qmode_widgets.control.record import Record
+from qmode_widgets.control.refresh import refresh
+from qmode_widgets.control.service import Captured
+from qmode_widgets.model.snapshot import JobState
+from qmode_widgets.model.tags import AttemptKey
+from tests.unit.control.account import Account, refuse
+
+
+class Desk:
+    """A ledger with one partition about to be sent."""
+
+    def __init__(self):
+        self.account = Account()
+        self.ledger = Ledger(self.account, "s", "batch", "b")
+        self.key = AttemptKey("abcdef12", 0, 1)
+        payload = Captured("sampler", "b", None, (), False, {"params": {}})
+        self.record = Record(JobState.WAITING, key=self.key, captured=payload)
+        self.ledger.add([self.record])
+        self.ledger.runs.append(self.key.run)
+        self.stopped = None
+        self.attempt = attempt_of(self.ledger, self.record, stopped=lambda: self.stopped, wake=lambda: None)
+
+    def create(self, id_="j1"):
+        return self.account.add(id_, tags=["qmode:abcdef12", self.key.tag])
+
+    def cancel(self):
+        return next(iter(ending.cancel(self.ledger, [self.record]).values()))
+
+
+@pytest.fixture
+def desk():
+    return Desk()
+
+
+def test_taken_back_before_it_is_sent_nothing_is_posted(desk):
+    assert desk.cancel() == "dropped before it was sent"
+    assert desk.attempt.body() is None
+
+
+def test_once_a_cap_has_acted_nothing_more_is_posted(desk):
+    desk.stopped = "the usage cap is reached"
+    assert desk.attempt.body() is None
+    assert desk.record.state is JobState.DROPPED
+    assert "usage cap" in desk.record.note
+
+
+def test_taken_back_while_its_post_is_under_way_it_is_cancelled_when_the_answer_comes(desk):
+    assert desk.attempt.body() is not None
+    assert "as soon as it is answered" in desk.cancel()
+    assert not desk.record.state.final
+    desk.create()
+    desk.attempt.posted("j1")
+    assert desk.account.cancelled == ["j1"]
+
+
+def test_taken_back_while_its_post_is_under_way_it_is_not_posted_again_when_the_answer_is_lost(desk):
+    desk.attempt.body()
+    desk.cancel()
+    desk.attempt.unknown("504")
+    desk.attempt.waiting("not on the service: sending it again")
+    assert desk.record.state is JobState.DROPPED
+    assert not desk.attempt.wanted()
+
+
+def test_taken_back_and_then_refused_it_is_not_offered_for_resubmission(desk):
+    desk.attempt.body()
+    desk.cancel()
+    desk.attempt.refused(ServiceError("no", status=400))
+    assert desk.record.state is JobState.DROPPED
+    assert ending.failed(desk.ledger) == []
+
+
+def test_what_the_listing_of_the_workload_shows_is_cancelled_even_if_the_look_up_never_finds_it(desk):
+    desk.attempt.body()
+    desk.attempt.unknown("504")
+    desk.cancel()
+    desk.create()
+    refresh(desk.ledger)
+    cancel_found(desk.ledger)
+    assert desk.account.cancelled == ["j1"]
+
+
+def test_what_turns_up_after_it_was_given_up_is_cancelled(desk):
+    desk.attempt.body()
+    desk.attempt.unknown("504")
+    desk.cancel()
+    desk.attempt.waiting("not on the service")
+    assert desk.record.state is JobState.DROPPED
+    desk.create()
+    refresh(desk.ledger)
+    cancel_found(desk.ledger)
+    assert desk.account.cancelled == ["j1"]
+
+
+def test_an_error_after_the_answer_does_not_make_a_job_refused(desk):
+    desk.attempt.body()
+    desk.attempt.posted("j1")
+    desk.attempt.refused(ServiceError("late", status=0))
+    assert desk.record.state is JobState.QUEUED
+
+
+def test_a_second_answer_to_one_attempt_is_a_duplicate_cancelled_at_once(desk):
+    """The watcher found the first job while the second POST was on its way."""
+    desk.attempt.body()
+    desk.attempt.unknown("504")
+    desk.create("j1")
+    refresh(desk.ledger)
+    desk.create("j2")
+    desk.attempt.posted("j2")
+    cancel_duplicates(desk.ledger)
+    assert desk.account.cancelled == ["j2"]
+    assert any("j2 is a duplicate of j1" in e.text for e in desk.ledger.snapshot().events)
+
+
+def test_a_duplicate_that_cannot_be_cancelled_now_is_cancelled_later_and_said_once(desk, monkeypatch):
+    monkeypatch.setattr("qmode_widgets.control.patience.PAUSES", ())
+    desk.attempt.body()
+    desk.create("j1")
+    desk.attempt.posted("j1")
+    refresh(desk.ledger)
+    desk.create("j2")
+    refresh(desk.ledger)
+    desk.account.spoil["cancel_job"] = refuse(503, times=2)
+    for _ in range(3):
+        cancel_duplicates(desk.ledger)
+    assert desk.account.cancelled == ["j2"]
+    assert sum("not cancelled" in e.text for e in desk.ledger.snapshot().events) == 1
+
+
+STEPS = st.lists(st.sampled_from(["cancel", "look"]), max_size=2)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.booleans(), st.booleans(), STEPS, STEPS, STEPS)
+def test_cancelled_at_any_moment_it_does_not_run_and_is_not_left_open(created, answered, before, during, after):
+    desk = Desk()
+
+    def do(steps):
+        for step in steps:
+            if step == "cancel":
+                desk.cancel()
+            else:
+                refresh(desk.ledger)
+                cancel_found(desk.ledger)
+
+    do(before)
+    if desk.attempt.body() is not None:
+        do(during)
+        if created:
+            desk.create()
+        if answered and created:
+            desk.attempt.posted("j1")
+        elif answered:
+            desk.attempt.refused(ServiceError("no", status=400))
+        else:
+            desk.attempt.unknown("504")
+            do(after)
+            if not created:
+                desk.attempt.waiting("not on the service")
+    do(["cancel", "look", "look"])
+    assert desk.record.state.final
+    assert all(j["state"]["status"] == "Cancelled" for j in desk.account.listed.values())
+
+
+STATUS = st.sampled_from(["Queued", "Running", "Completed", "Failed", "Cancelled"])
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.tuples(STATUS, STATUS), st.booleans())
+def test_two_kernels_that_resubmitted_one_job_keep_the_same_one(states, older_first):
+    """Each sees its own first: they must not cancel each other's."""
+    stays = set()
+    for own in ("j1", "j2"):
+        desk = Desk()
+        for id_, status in (("j1", states[0]), ("j2", states[1])):
+            desk.create(id_)["state"] = {"status": status}
+        desk.account.listed["j1"]["created"] = "2026-01-01T00:00:00Z" if older_first else "2026-01-01T00:00:09Z"
+        desk.account.listed["j2"]["created"] = "2026-01-01T00:00:05Z"
+        desk.attempt.body()
+        desk.attempt.posted(own)
+        refresh(desk.ledger)
+        refresh(desk.ledger)
+        cancel_duplicates(desk.ledger)
+        live = {j["id"] for j in desk.account.listed.values() if j["state"]["status"] in ("Queued", "Running")}
+        assert len(live) <= 1
+        assert desk.ledger.records[desk.key.row].job_id not in desk.account.cancelled
+        stays.add(desk.ledger.records[desk.key.row].job_id)
+    assert len(stays) == 1 or states == ("Completed", "Completed")

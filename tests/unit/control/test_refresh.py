@@ -1,0 +1,219 @@
+"""Few requests, whole listings, and no answer of the service that stops the watching."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qmode_widgets.control.ledger import Ledger
+from qmode_widgets.control.record import Record, seconds
+from qmode_widgets.control.refresh import refresh
+from qmode_widgets.control.watcher import pace
+from qmode_widgets.model.snapshot import JobState
+from qmode_widgets.model.tags import AttemptKey
+from tests.unit.control.account import Account, at, refuse
+
+
+@pytest.fixture
+def account():
+    return Account()
+
+
+@pytest.fixture
+def ledger(account):
+    return Ledger(account, "s", "batch", "b")
+
+
+def ids(ledger):
+    return {j.job_id for j in ledger.snapshot().jobs}
+
+
+def test_more_than_a_page_of_pending_and_of_ended_jobs(account, ledger):
+    for i in range(450):
+        account.add(f"p{i}")
+    for i in range(450):
+        account.add(f"e{i}", "Completed")
+    refresh(ledger)
+    assert len(ids(ledger)) == 900
+
+
+def test_many_that_end_at_once_are_all_found(account, ledger):
+    for i in range(450):
+        account.add(f"j{i}")
+    refresh(ledger)
+    for job in account.listed.values():
+        job["state"] = {"status": "Completed"}
+    refresh(ledger)
+    assert {j.state for j in ledger.snapshot().jobs} == {JobState.DONE}
+
+
+def test_a_page_without_a_count_is_no_last_page(account, ledger):
+    for i in range(250):
+        account.add(f"j{i}")
+    whole = account.jobs
+    account.jobs = lambda **query: {"jobs": whole(**query)["jobs"]}
+    refresh(ledger)
+    assert len(ids(ledger)) == 250
+
+
+def test_a_service_that_ignores_the_offset_does_not_hold_us_for_ever(account, ledger):
+    for i in range(250):
+        account.add(f"j{i}")
+    whole = account.jobs
+    account.jobs = lambda **query: whole(**query | {"offset": 0})
+    refresh(ledger)
+    assert len(ids(ledger)) == 200
+
+
+def test_jobs_that_leave_between_two_pages_are_not_lost(account, ledger):
+    for i in range(401):
+        account.add(f"j{i}")
+    refresh(ledger)
+
+    def leave(_scope, pending, offset):
+        if pending and offset == 200:
+            for i in range(50):
+                account.listed[f"j{i}"]["state"] = {"status": "Completed"}
+
+    account.spoil["jobs"] = leave
+    refresh(ledger)
+    refresh(ledger)
+    states = [j.state for j in ledger.snapshot().jobs]
+    assert len(states) == 401
+    assert states.count(JobState.DONE) == 50
+    assert states.count(JobState.QUEUED) == 351
+
+
+def test_a_job_that_came_and_went_between_two_looks_is_seen(account, ledger):
+    """Another kernel's: its usage is part of the batch's."""
+    account.sessions["s"] = {"id": "s", "state": "active", "last_job_completed": None}
+    refresh(ledger)
+    account.add("theirs", "Completed")
+    account.sessions["s"] = {"id": "s", "state": "active", "last_job_completed": at(9)}
+    refresh(ledger)
+    assert ids(ledger) == {"theirs"}
+
+
+def test_runs_in_job_mode_are_listed_each_for_its_own_jobs_and_not_when_they_ended(account):
+    ledger = Ledger(account, "aaaaaa", "job", "b")
+    for run, status in (("aaaaaa", "Completed"), ("bbbbbb", "Queued"), ("cccccc", "Queued")):
+        account.add(run, status, tags=[f"qmode:{run}", f"qmode:{run}:0.1.0"], session_id=None)
+        ledger.runs.append(run)
+    refresh(ledger)
+    refresh(ledger)
+    account.asked.clear()
+    refresh(ledger)
+    assert [a for a in account.asked if a[0] == "jobs"] == [
+        ("jobs", ("qmode:bbbbbb",), True, 0), ("jobs", ("qmode:cccccc",), True, 0),
+    ]
+
+
+@pytest.mark.parametrize(("method", "status"), [("metrics", 500), ("metrics", 400), ("usage_left", 403)])
+def test_what_is_asked_besides_does_not_keep_the_rest_from_view(account, ledger, method, status):
+    account.add("j", "Completed")
+    account.spoil[method] = refuse(status)
+    refresh(ledger)
+    assert ledger.snapshot().jobs[0].state is JobState.DONE
+    assert ledger.seen_at is not None
+
+
+def test_a_usage_that_is_late_is_asked_for_ever_later(account, ledger):
+    account.add("j", "Completed")
+    account.told["j"] = {"usage": {"status": "pending"}, "timestamps": {"finished": at(5)}}
+    for _ in range(10):
+        refresh(ledger)
+    assert sum(a[0] == "metrics" for a in account.asked) == 1
+    ledger.records["j"].metrics_due = 0.0
+    account.told["j"] = {"usage": {"status": "complete", "qpu_charge_time_seconds": 7}, "timestamps": {}}
+    refresh(ledger)
+    assert ledger.snapshot().usage.reported == 7
+
+
+def test_an_answer_of_the_workload_before_is_not_taken_for_the_present_one(account, ledger):
+    refresh(ledger)
+    ledger.move("t")
+    ledger.read_session({"id": "elsewhere", "state": "closed", "accepting_jobs": False})
+    ledger.read_session({"id": "s", "state": "closed", "accepting_jobs": False, "elapsed_time": 1})
+    assert not ledger.closed
+
+
+def test_the_workloads_it_continues_are_followed_to_their_end(account):
+    ledger = Ledger(account, "s", "session", "b")
+    account.sessions["s"] = {"id": "s", "state": "active", "accepting_jobs": False, "elapsed_time": 10}
+    refresh(ledger)
+    ledger.move("t")
+    account.sessions["t"] = {"id": "t", "state": "active", "accepting_jobs": True, "elapsed_time": None}
+    account.sessions["s"] = {"id": "s", "state": "closed", "accepting_jobs": False, "elapsed_time": 25}
+    refresh(ledger)
+    assert ledger.snapshot().usage.reported == 25
+    account.sessions["t"] = {"id": "t", "state": "closed", "accepting_jobs": False, "elapsed_time": 4}
+    refresh(ledger)
+    assert ledger.snapshot().usage.reported == 29
+    account.asked.clear()
+    refresh(ledger)
+    assert not [a for a in account.asked if a[0] == "workload"]
+
+
+def test_watching_a_closed_workload_that_never_tells_its_usage_comes_to_an_end(account, ledger):
+    account.add("j", "Cancelled")
+    account.sessions["s"] = {"id": "s", "state": "closed", "accepting_jobs": False, "elapsed_time": None}
+    looks = 0
+    while pace(ledger) is not None:
+        refresh(ledger)
+        looks += 1
+        assert looks < 100
+
+
+def test_a_job_of_a_lost_answer_may_turn_up_after_all_others_ended(account):
+    """In job mode watching ends with the last job: not while a duplicate may still appear."""
+    ledger = Ledger(account, "aaaaaa", "job", "b")
+    record = Record(JobState.REFUSED, key=AttemptKey("aaaaaa", 0, 1))
+    ledger.add([record])
+    ledger.runs.append("aaaaaa")
+    refresh(ledger)
+    assert pace(ledger) is None
+    record.doubted = 1e12
+    assert pace(ledger) is not None
+    account.add("late", tags=["qmode:aaaaaa", record.key.tag], session_id=None)
+    refresh(ledger)
+    assert record.job_id == "late"
+
+
+def test_times_without_a_zone_are_utc():
+    assert seconds("2026-01-01T00:00:00") == seconds("2026-01-01T00:00:00Z") == 1767225600.0
+
+
+JSON = st.recursive(
+    st.none() | st.booleans() | st.integers(-5, 10**12) | st.floats() | st.text(max_size=6)
+    | st.sampled_from(["Queued", "Completed", "active", "closed", at(3), "complete"]),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["status", "id", "timestamp"]), inner),
+    max_leaves=6,
+)
+SESSION = ("state", "state_reason", "accepting_jobs", "interactive_ttl", "max_ttl", "active_ttl", "started_at",
+           "activated_at", "closed_at", "last_job_started", "last_job_completed", "elapsed_time", "timestamps", "id")
+JOB = ("id", "state", "status", "created", "tags", "session_id", "program", "usage", "private", "cost", "ended",
+       "estimated_running_time_seconds")
+METRICS = ("timestamps", "usage")
+
+
+def some(names):
+    return st.dictionaries(st.sampled_from(names), JSON)
+
+
+@settings(max_examples=300, deadline=None)
+@given(some(SESSION), st.lists(some(JOB), max_size=3), some(METRICS), st.sampled_from(["batch", "session"]))
+def test_no_answer_stops_the_watching(session, jobs, metrics, mode):
+    """Fields may be null, missing, or of a kind nobody foresaw."""
+    account = Account()
+    ledger = Ledger(account, "s", mode, "b")
+    account.sessions["s"] = session
+    account.jobs = lambda **_: {"jobs": [dict(j) for j in jobs], "count": None}
+    account.metrics = lambda _: metrics
+    for _ in range(2):
+        refresh(ledger)
+        ledger.changed()
+        ledger.used()
+        ledger.idle_since()
+        pace(ledger)
+    assert all(isinstance(j.job_id, str) for j in ledger.snapshot().jobs)
