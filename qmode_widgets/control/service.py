@@ -263,14 +263,7 @@ class Link:
 
     def usage_left(self) -> float | None:
         """Seconds the instance may still use; None where no limit is told."""
-        usage = self.instance_usage()
-        if usage.get("usage_limit_reached"):
-            return 0.0
-        limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
-        try:
-            return None if limit is None else max(0.0, float(limit) - float(usage.get("usage_consumed_seconds") or 0.0))
-        except (TypeError, ValueError):
-            return None
+        return seconds_left(self.instance_usage())
 
     def calibrated_at(self, backend: str) -> str | None:
         """When the backend was last calibrated, as the service writes it."""
@@ -291,6 +284,17 @@ class Link:
     def plan(self) -> str | None:
         """The instance's plan ("open", "pay-as-you-go", …), where the account tells it."""
         return self._about("plan")
+
+
+def seconds_left(usage: Json) -> float | None:
+    """Of the answer to `GET /instances/usage`: the limit, else the allocation, minus what was consumed."""
+    if usage.get("usage_limit_reached"):
+        return 0.0
+    limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
+    try:
+        return None if limit is None else max(0.0, float(limit) - float(usage.get("usage_consumed_seconds") or 0.0))
+    except (TypeError, ValueError):
+        return None
 
 
 def _not_sent(error: Exception) -> bool:

@@ -25,9 +25,9 @@ def start(*, shared: bool = True, **options: Any) -> Emulator:
             without an open workload. False: one of our own, that ends with this process.
         **options: as on the command line, with underscores: `speed`, `max_ttl`, `interactive_ttl`, `queue_wait`,
             `lanes`, `other_users`, `noise`, `jitter`, `state`, `rate_limit` and so on. Without any, a shared service
-            is taken as it runs; a new one gets `speed=2`, so that a small job takes about a second, and no rate
-            limit. A shared service that runs with other options than those given is refused: stop it first, or ask
-            for one of your own.
+            is taken as it runs; a new one gets `speed=2`, so that a small job takes about two seconds and can be
+            watched, and no rate limit. A shared service that runs with other options than those given is refused:
+            stop it first, or ask for one of your own.
 
     Returns:
         The connection: `.service`, `.faults`, `.url`, `.stop()`.

@@ -111,6 +111,6 @@ def devices(names: list[str]) -> dict[str, Device]:
         if source not in known or not re.fullmatch(r"[a-z]{2,12}", prefix) or prefix == "mock":
             raise ValueError(f"no backend {name!r}: use <prefix>_<name> with a name among {', '.join(known)}")
         found[name] = Device(name, source)
-    for source in {device.source for device in found.values()}:
+    for source in dict.fromkeys(device.source for device in found.values()):
         found[f"mock_{source}"] = Device(f"mock_{source}", source, mock=True)
     return found

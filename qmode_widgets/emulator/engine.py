@@ -7,12 +7,11 @@ import contextlib
 import json
 import logging
 import os
-import sys
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from . import processes
 from .worker import LENGTHS, pack
 
 log = logging.getLogger(__name__)
@@ -66,17 +65,11 @@ class Pool:
             await self._spawn()
 
     async def _spawn(self) -> None:
-        # Each process finds this package where the server found it, also in a source tree that is not installed.
-        root = str(Path(__file__).parents[2])
-        path = os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))
         process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "qmode_widgets.emulator.worker",
-            *self.names,
+            *processes.command("qmode_widgets.emulator.worker", *self.names),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=os.environ | {"PYTHONPATH": path, "PYTHONWARNINGS": "ignore"},
+            env=processes.environment(PYTHONWARNINGS="ignore"),
             limit=2**20,
         )
         worker = Worker(process)

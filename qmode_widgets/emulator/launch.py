@@ -7,7 +7,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -21,7 +20,7 @@ import requests
 from filelock import FileLock
 from jupyter_core.paths import jupyter_runtime_dir
 
-from . import VERSION
+from . import VERSION, processes
 from .account import INSTANCES
 from .control import Control, Faults
 from .options import Options
@@ -202,11 +201,9 @@ def _running(runtime: Path) -> Emulator | None:
 
 def _launch(options: Options, shared: Path | None) -> Emulator:
     """Start a service and wait until it answers."""
-    root = str(Path(__file__).parents[2])
-    env = os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [root, os.environ.get("PYTHONPATH", "")]))}
     with tempfile.TemporaryDirectory(prefix="qmode-") as folder:
         runtime = shared or Path(folder) / "runtime.json"
-        command = [sys.executable, "-m", "qmode_widgets.emulator", *options.to_args(), f"--runtime-file={runtime}"]
+        command = processes.command("qmode_widgets.emulator", *options.to_args(), f"--runtime-file={runtime}")
         if shared is None:
             command.append(f"--parent={os.getpid()}")
         errors = _private(runtime.with_suffix(".log"))
@@ -217,7 +214,7 @@ def _launch(options: Options, shared: Path | None) -> Emulator:
             stdout=subprocess.DEVNULL,
             stderr=errors,
             start_new_session=True,
-            env=env,
+            env=processes.environment(),
         )
         until = time.monotonic() + _START
         while time.monotonic() < until and process.poll() is None:

@@ -30,7 +30,9 @@ class NoiseLearnerProgram:
     """A noise learner job's params: boxes of gates (Lindblad) or of measurements (TREX)."""
 
     def __init__(self, params: dict[str, Any], device: Device) -> None:
-        if (version := params.get("schema_version")) != VERSION:
+        if "schema_version" not in params:
+            raise InvalidInputError("NoiseLearner (version 2) is not emulated: use NoiseLearnerV3")
+        if (version := params["schema_version"]) != VERSION:
             raise InvalidInputError(f"schema_version {version!r} is not supported: this emulator speaks {VERSION}")
         check_qpy(params["instructions"].get("circuit_b64"), compressed=False)
         self._model = ParamsModel.model_validate({k: v for k, v in params.items() if k != "version"})

@@ -54,6 +54,7 @@ class Options:
             check(name, 0 < getattr(self, name) < math.inf, "give seconds above 0")
         for name in ("interactive_ttl", "queue_wait", "calibration_every", "calibration_seconds", "idle_exit"):
             check(name, 0 <= getattr(self, name) < math.inf, "give seconds, 0 or more")
+        check("calibration_every", not 0 < self.calibration_every < 0.1, "0 for never, or at least 0.1 s")
         check("lanes", 1 <= self.lanes <= 100, "between 1 and 100")
         check("other_users", 0 <= self.other_users <= 0.9, "a share between 0 and 0.9")
         check("jitter", 0 <= self.jitter <= 1, "between 0 and 1")

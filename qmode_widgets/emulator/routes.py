@@ -2,99 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import os
 import re
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
 
-from .. import emulator as package
+from . import control_routes as control
 from . import shapes
 from .account import INSTANCES, Instance
 from .errors import ServiceError, bad_request
+from .messages import NOTHING, Answer, Request
 from .workloads import page_of_workloads
 
 if TYPE_CHECKING:
     from .server import App
 
 MAX_PAGE = 200
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """What an endpoint may know of a request."""
-
-    method: str
-    path: str
-    query: dict[str, list[str]]
-    body: bytes
-    authorization: str
-    crn: str
-    api: bool = True                               # the path lies below the API's base
-
-    def one(self, name: str) -> str | None:
-        """A query parameter."""
-        values = self.query.get(name)
-        return values[-1] if values else None
-
-    def flag(self, name: str) -> bool | None:
-        """A query parameter that is true or false."""
-        value = self.one(name)
-        if value is None:
-            return None
-        if value.lower() not in ("true", "false"):
-            raise bad_request(f"{name} must be true or false, not {value[:60]!r}")
-        return value.lower() == "true"
-
-    def number(self, name: str, default: int, low: int, high: int) -> int:
-        """A query parameter that is a whole number."""
-        value = self.one(name)
-        try:
-            number = default if value is None else int(value)
-        except ValueError:
-            raise bad_request(f"{name} must be a number, not {str(value)[:60]!r}") from None
-        if not low <= number <= high:
-            raise bad_request(f"{name} must be between {low} and {high}, not {number}")
-        return number
-
-    def json(self) -> dict[str, Any]:
-        """The body, an object."""
-        try:
-            # A client of another language may send what Python's parser would read as a number that JSON has not.
-            value = json.loads(self.body, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise bad_request(f"The body is not JSON: {str(error)[:100]}") from None
-        if not isinstance(value, dict):
-            raise bad_request("The body must be an object.")
-        return value
-
-
-def _no_constant(name: str) -> float:
-    return float(name)
-
-
-@dataclass(frozen=True, slots=True)
-class Answer:
-    """What goes back: an object as JSON, or raw bytes."""
-
-    body: Any
-    status: int = 200
-    raw: bytes | None = None
-    type: str = "application/json"
-    headers: dict[str, str] = field(default_factory=dict)
-
-    def bytes(self) -> bytes:
-        """The body as it is sent."""
-        if self.raw is not None:
-            return self.raw
-        return b"" if self.body is None else json.dumps(self.body).encode()
-
-
 Endpoint = Callable[["App", Instance, Request, str], Answer | Awaitable[Answer]]
-_NOTHING = Answer(None, 204)
 
 
 async def route(app: App, request: Request) -> Answer:
@@ -196,12 +121,12 @@ def _patch_session(app: App, instance: Instance, request: Request, id_: str) -> 
     if asked.get("accepting_jobs") is not False:
         raise bad_request("accepting_jobs can only be set to false")
     app.service.close_session(instance, id_)
-    return _NOTHING
+    return NOTHING
 
 
 def _cancel_session(app: App, instance: Instance, request: Request, id_: str) -> Answer:
     app.service.cancel_session(instance, id_)
-    return _NOTHING
+    return NOTHING
 
 
 # -- jobs --------------------------------------------------------------------------------------------------------
@@ -260,18 +185,18 @@ def _job(app: App, instance: Instance, request: Request, id_: str) -> Answer:
 
 def _delete_job(app: App, instance: Instance, request: Request, id_: str) -> Answer:
     app.service.delete_job(instance, id_)
-    return _NOTHING
+    return NOTHING
 
 
 def _results(app: App, instance: Instance, request: Request, id_: str) -> Answer:
     result = app.service.result(instance, id_)
-    return _NOTHING if result is None else Answer(None, raw=result, type="text/plain; charset=utf-8")
+    return NOTHING if result is None else Answer(None, raw=result, type="text/plain; charset=utf-8")
 
 
 def _logs(app: App, instance: Instance, request: Request, id_: str) -> Answer:
     row = app.service.job(instance, id_)
     if row["pending"]:
-        return _NOTHING
+        return NOTHING
     return Answer(None, raw=str(app.service.store.blob(id_, "logs") or "").encode(), type="text/plain; charset=utf-8")
 
 
@@ -281,99 +206,17 @@ def _metrics(app: App, instance: Instance, request: Request, id_: str) -> Answer
 
 def _cancel(app: App, instance: Instance, request: Request, id_: str) -> Answer:
     app.service.cancel_job(instance, id_)
-    return _NOTHING
+    return NOTHING
 
 
 def _set_tags(app: App, instance: Instance, request: Request, id_: str) -> Answer:
     app.service.set_tags(instance, id_, request.json().get("tags", []))
-    return _NOTHING
+    return NOTHING
 
 
 def _workloads(app: App, instance: Instance, request: Request, _: str) -> Answer:
     app.service.tick()
     return Answer(page_of_workloads(app.service, instance, request))
-
-
-# -- control: not IBM's ------------------------------------------------------------------------------------------
-
-
-def _ping(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    options = app.service.options.to_dict()
-    return Answer({"version": package.VERSION, "pid": os.getpid(), "busy": app.service.busy, "options": options})
-
-
-def _faults(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    return Answer(app.service.faults.to_dict())
-
-
-def _change_faults(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    """`{"kind": "job" or "request", …}` adds one; the rest is set or done: see `control.Faults`."""
-    asked, service = request.json(), app.service
-    try:
-        if (kind := asked.pop("kind", None)) is not None:
-            service.faults.add(str(kind), asked)
-            return Answer(service.faults.to_dict())
-        for name in ("listing_lag", "soak", "skew"):
-            if name in asked:
-                value = float(asked[name])
-                high = 1.0 if name == "soak" else 1e6
-                if not (-high if name == "skew" else 0) <= value <= high:
-                    raise ValueError(f"{name}={value}: out of range")
-                setattr(service.clock if name == "skew" else service.faults, name, value)
-    except (TypeError, ValueError) as error:
-        raise bad_request(str(error)) from None
-    if "used" in asked:
-        crn = next((crn for crn, i in INSTANCES.items() if asked.get("instance") in (crn, i.name)), None)
-        if crn is None or type(asked["used"]) not in (int, float):
-            raise bad_request("give the name of an instance and a number of seconds")
-        service.used_elsewhere[crn] = asked["used"]
-    if asked.get("clear"):
-        service.used_elsewhere.clear()
-        service.faults.clear()
-        service.clock.skew = 0.0
-        service.resume()
-    if "pause" in asked:
-        service.pause(queue=asked["pause"] == "queue")
-    if asked.get("resume"):
-        service.resume()
-    if asked.get("expire"):
-        app.keys.expire()
-    return Answer(service.faults.to_dict())
-
-
-def _requests(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    return Answer({"requests": list(app.requests)})
-
-
-def _forget_requests(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    app.requests.clear()
-    return _NOTHING
-
-
-async def _wait(app: App, instance: Instance, request: Request, id_: str) -> Answer:
-    """Answers when a job or workload is in one of the `state`s, 408 after `timeout` seconds."""
-    wanted = {state.lower() for state in request.query.get("state", ())}
-    loop = asyncio.get_running_loop()
-    until = loop.time() + request.number("timeout", 30, 0, 600)
-    service = app.service
-    while True:
-        service.tick()
-        row = service.store.job(id_)
-        state = row["status"] if row else (service.store.workload(id_) or {}).get("state")
-        if state is None:
-            raise ServiceError(404, 1291, f"There is no job or session {id_[:60]!r}.")
-        if state.lower() in wanted:
-            return Answer({"state": state})
-        try:
-            async with asyncio.timeout_at(until), service.changed:
-                await service.changed.wait()
-        except TimeoutError:
-            raise ServiceError(408, 1200, f"{id_} is {state}, not {' or '.join(sorted(wanted))}.") from None
-
-
-def _stop(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    app.stop.set()
-    return _NOTHING
 
 
 _ID = r"([A-Za-z0-9-]{1,64})"
@@ -400,11 +243,11 @@ ROUTES: list[tuple[str, str, Endpoint, bool]] = [
     ("POST", rf"/jobs/{_ID}/cancel", _cancel, True),
     ("PUT", rf"/jobs/{_ID}/tags", _set_tags, True),
     ("GET", r"/workloads", _workloads, True),
-    ("GET", r"/control/ping", _ping, False),
-    ("GET", r"/control/faults", _faults, False),
-    ("POST", r"/control/faults", _change_faults, False),
-    ("GET", r"/control/requests", _requests, False),
-    ("DELETE", r"/control/requests", _forget_requests, False),
-    ("GET", rf"/control/wait/{_ID}", _wait, False),
-    ("POST", r"/control/stop", _stop, False),
+    ("GET", r"/control/ping", control.ping, False),
+    ("GET", r"/control/faults", control.faults, False),
+    ("POST", r"/control/faults", control.change_faults, False),
+    ("GET", r"/control/requests", control.requests, False),
+    ("DELETE", r"/control/requests", control.forget_requests, False),
+    ("GET", rf"/control/wait/{_ID}", control.wait, False),
+    ("POST", r"/control/stop", control.stop, False),
 ]

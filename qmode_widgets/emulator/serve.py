@@ -90,6 +90,7 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 1.0)
+            service.tick()                         # if the machine slept, timers are late but the clock is not
             if parent is not None and not alive(parent):
                 break
             idle = time.monotonic() - app.seen
@@ -103,6 +104,13 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
 
 def alive(pid: int) -> bool:
     """Whether a process exists."""
+    if sys.platform == "win32":                    # there, os.kill(pid, 0) would send Ctrl-C
+        import ctypes
+
+        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)
+        if handle:
+            ctypes.windll.kernel32.CloseHandle(handle)
+        return bool(handle)
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -18,7 +18,8 @@ from tornado.iostream import StreamClosedError
 from .account import Keys
 from .errors import ServiceError, bad_request
 from .faults import HttpFault
-from .routes import Answer, Request, route
+from .messages import Answer, Request
+from .routes import route
 from .state import Service
 
 log = logging.getLogger(__name__)

@@ -10,7 +10,7 @@ from .account import Instance
 from .errors import bad_request
 
 if TYPE_CHECKING:
-    from .routes import Request
+    from .messages import Request
     from .state import Service
 
 MAX_PAGE = 50

@@ -28,14 +28,6 @@ def account(backend: Any) -> Account:
         return Account()
     try:
         link = runtime(backend.service, str(instance)).link
-        return Account(link.plan, usage_left(link.instance_usage()))
+        return Account(link.plan, link.usage_left())
     except QmodeError:
         return Account()
-
-
-def usage_left(usage: dict[str, Any]) -> float | None:
-    """Seconds left of `GET /instances/usage`: the limit, else the allocation, minus what was consumed."""
-    if usage.get("usage_limit_reached"):
-        return 0.0
-    limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
-    return None if limit is None else max(0.0, float(limit) - float(usage.get("usage_consumed_seconds") or 0.0))

@@ -32,7 +32,8 @@ font-variant-numeric:tabular-nums;max-width:1200px;container-type:inline-size}
 .qmode-plan .mode b{font-size:1.1em}.qmode-plan .mode .mark{color:var(--q-brand);float:right}
 .qmode-plan .mode .mark.dim{color:var(--q-dim)}
 .qmode-plan dl{display:grid;grid-template-columns:auto 1fr;gap:0 10px;margin:6px 0 0}
-.qmode-plan dt{color:var(--q-dim)}.qmode-plan dd{margin:0;text-align:right}
+.qmode-plan dl dt{color:var(--q-dim);float:none;width:auto;display:block;font-weight:400;white-space:nowrap}
+.qmode-plan dl dd{margin:0;padding:0;width:auto;display:block;text-align:right}
 .qmode-plan .strip{display:flex;gap:2px;height:16px;margin:4px 0}
 .qmode-plan .strip span{background:var(--q-brand);opacity:.55;border-radius:2px;min-width:2px}
 .qmode-plan ul{margin:4px 0;padding-left:1.3em}.qmode-plan .warning{color:var(--q-warn)}

@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pytest
 from qiskit_ibm_runtime import Batch
+from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets import emulator as package
 from qmode_widgets.emulator.serve import alive
@@ -40,7 +41,7 @@ def gone(pid, timeout=10):
 
 
 def children(pid):
-    listed = subprocess.run(["ps", "-o", "pid=", "--ppid", str(pid)], capture_output=True, text=True, check=False)
+    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
     return [int(line) for line in listed.stdout.split()]
 
 
@@ -182,6 +183,14 @@ def test_the_command_line_prints_what_to_export(tmp_path):
         running.send_signal(signal.SIGINT)
         assert running.wait(10) == 0
         assert running.stderr.read() == ""
+
+
+def test_files_of_the_user_do_not_stand_in_for_libraries(tmp_path, monkeypatch, bell):
+    for name in ("tornado", "random", "qiskit", "qmode_widgets"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('the wrong one')")
+    monkeypatch.chdir(tmp_path)
+    with package.start(shared=False, speed=float("inf")) as emulator:
+        assert Sampler(mode=emulator.service.backend("emu_fez")).run([bell], shots=5).result()
 
 
 def test_importing_the_package_is_cheap():

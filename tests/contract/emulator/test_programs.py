@@ -282,9 +282,8 @@ def test_workers_that_die_fail_their_job_only(bell):
         assert Sampler(mode=backend).run([bell], shots=10).result()
         job = Sampler(mode=backend).run([pm.run(ghz(22, 0.3))], shots=200_000)
         emulator.faults.wait_for(job.job_id(), "Running")
-        command = ["ps", "-o", "pid=,args=", "--ppid", str(emulator.pid)]
-        listed = subprocess.run(command, capture_output=True, text=True, check=True)
-        workers = sorted(int(line.split()[0]) for line in listed.stdout.splitlines() if "worker" in line)
+        listed = subprocess.run(["pgrep", "-P", str(emulator.pid)], capture_output=True, text=True, check=True)
+        workers = sorted(map(int, listed.stdout.split()))
         os.kill(workers[-1], signal.SIGKILL)               # the first reads submissions, the last simulates
         with pytest.raises(RuntimeJobFailureError, match="ended unexpectedly"):
             job.result()

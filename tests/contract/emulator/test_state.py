@@ -130,16 +130,16 @@ def test_a_session_runs_among_other_users_and_calibrations(bell):
         backend = emulator.service.backend("emu_fez")
         with Session(backend=backend) as session:
             jobs = [Sampler(mode=session).run([bell], shots=10) for _ in range(4)]
-            spans = [job.result().metadata["executor"].chunk_timing[0] for job in jobs]
+            spans = sorted((job.result().metadata["executor"].chunk_timing[0] for job in jobs), key=lambda s: s.start)
         assert all(a.stop <= b.start for a, b in pairwise(spans))
         emulator.faults.wait_for(session.session_id, "closed")
 
 
 def test_jitter_is_seeded(bell):
     def estimates(seed):
-        with start(shared=False, speed=INF, jitter=0.3, seed=seed) as emulator:
+        with start(shared=False, speed=INF, jitter=1.0, seed=seed) as emulator:
             backend = emulator.service.backend("emu_fez")
-            jobs = [Sampler(mode=backend).run([bell], shots=50_000) for _ in range(3)]
+            jobs = [Sampler(mode=backend).run([bell], shots=1) for _ in range(6)]
             for job in jobs:
                 job.wait_for_final_state()
             return [job.usage() for job in jobs]

@@ -33,7 +33,7 @@ def test_a_command_line_gives_the_same_options_back(options):
     [
         ("port", 70000), ("speed", 0), ("speed", float("nan")), ("speed", "2"), ("lanes", 0), ("lanes", True),
         ("lanes", 2.5), ("max_ttl", float("inf")), ("interactive_ttl", -1), ("jitter", 2), ("noise", 1),
-        ("max_qubits", 40), ("backends", " , "), ("other_users", 1.0), ("keep", 1),
+        ("max_qubits", 40), ("backends", " , "), ("other_users", 1.0), ("keep", 1), ("calibration_every", 1e-6),
     ],
 )  # fmt: skip
 def test_an_option_out_of_range_is_named_with_its_value(name, value):

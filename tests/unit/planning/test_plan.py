@@ -218,9 +218,9 @@ def test_bad_input_leaves_nothing_half_made(backend, bell):
     ],
 )
 def test_what_the_instance_has_left(usage, left):
-    from qmode_widgets.planning.account import usage_left
+    from qmode_widgets.control.service import seconds_left
 
-    assert usage_left(usage) == left
+    assert seconds_left(usage) == left
 
 
 @pytest.mark.parametrize(("name", "is_open"), [("open", True), ("Open Plan", True), ("open-plan", True), (None, False),

@@ -96,6 +96,47 @@ def test_max_ttl_fails_what_is_queued_and_lets_what_runs_finish():
     assert of(happened, What.CLOSED) == [(20, "b")]
 
 
+def test_a_workload_taken_up_again_is_inactive_and_its_max_ttl_has_gone_on():
+    s = Scheduler(Rules(queue_wait=5), now=1000)
+    s.open(1000, "b", "batch", max_ttl=100, created=930, started=940, usage=7)
+    s.submit(1001, "a", "b", prep=0, qpu=10)
+    s.advance(1030)
+    w = s.workloads["b"]
+    assert (w.created, w.started, w.state) == (930, 940, WorkloadState.ACTIVE)
+    assert s.jobs["a"].prep_start == 1006
+    assert w.usage(1030) == 17
+    s.advance(1100)
+    assert (w.closed, w.why) == (1040, "max_ttl")
+
+
+def test_what_has_ended_can_be_forgotten():
+    s = Scheduler()
+    s.open(0, "b", "batch")
+    s.submit(0, "a", "b", prep=0, qpu=1)
+    s.forget("a")
+    s.forget("b")
+    assert set(s.jobs) | set(s.workloads) == {"a", "b"}
+    s.close(2, "b")
+    s.advance(3)
+    s.forget("a")
+    s.forget("b")
+    s.forget("never there")
+    assert not s.jobs
+    assert not s.workloads
+
+
+def test_drain_stops_where_it_is_told():
+    s = Scheduler(Rules(other_users=Load(every=3, qpu=1)))
+    s.pause(0)
+    s.submit(0, "a", prep=0, qpu=1)
+    s.drain(until=50)
+    assert s.jobs["a"].stage is Stage.PREPARED
+    assert s.queue_length >= 1
+    s.resume(60)
+    s.drain()
+    assert s.jobs["a"].stage is Stage.COMPLETED
+
+
 def test_max_ttl_never_pauses():
     s = Scheduler(Rules(interactive_ttl=1))
     s.open(0, "b", "batch", max_ttl=100)
