@@ -12,9 +12,10 @@ from .errors import QmodeError
 from .ledger import Ledger
 from .modes import refuse_local
 from .record import Record
+from .registry import registry
 from .runtime import runtime
 from .service import instance_of
-from .workload import Workload, registry
+from .workload import Workload
 
 
 class JobController(Workload):

@@ -14,6 +14,7 @@ from . import ending
 from .errors import QmodeError, ServiceError
 from .ledger import Ledger
 from .patience import patiently
+from .registry import registry
 from .runtime import runtime
 from .service import (
     around_close,
@@ -25,7 +26,7 @@ from .service import (
     note_closed,
     open_mode,
 )
-from .workload import Workload, registry
+from .workload import Workload
 
 OnExit = Literal["close", "leave"]
 

@@ -18,12 +18,13 @@ from .job import JobController
 from .patience import patiently
 from .record import as_dict, number, seconds
 from .refresh import merge, pages
+from .registry import registry
 from .results import latest
 from .runtime import runtime
 from .service import Json, Link, backend_named, instances_of, job_object
 from .session import SessionController
 from .sessions import session_json
-from .workload import Workload, registry
+from .workload import Workload
 
 _ID = re.compile(r"[\w.-]{1,100}", re.ASCII)      # it becomes part of a path
 _GONE = (400, 404)                  # what the service answers to an id it does not know or that is malformed
