@@ -80,6 +80,7 @@ def test_a_click_on_nothing_cancels_nothing(batch, sampler, rotations, emulator,
     emulator.faults.pause(queue=True)
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=60)
     run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    assert batch._ledger.wait_for(lambda: any(j.note for j in run.jobs), 30)
     answers, done = [], threading.Event()
 
     def hear(outcome):
