@@ -12,8 +12,8 @@ from dataclasses import replace
 from typing import Literal
 
 from ..model.snapshot import Event, JobState, Limit, Mode, Ttl, Usage, WorkloadSnapshot, WorkloadState
+from .link import Json, Link
 from .record import Record, as_dict, seconds
-from .service import Json, Link
 from .sessions import active_stretches, covered, session_json
 
 log = logging.getLogger(__name__)

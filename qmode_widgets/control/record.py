@@ -10,7 +10,8 @@ from datetime import UTC, datetime
 from ..model.partition import Partition
 from ..model.snapshot import JobSnapshot, JobState, Usage
 from ..model.tags import AttemptKey
-from .service import Captured, Json
+from .link import Json
+from .service import Captured
 
 _STATES = {
     "QUEUED": JobState.QUEUED,

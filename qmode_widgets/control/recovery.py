@@ -15,13 +15,14 @@ from ..model.snapshot import Mode
 from .batch import BatchController
 from .errors import QmodeError, ServiceError, UnreachableError
 from .job import JobController
+from .link import Json, Link
 from .patience import patiently
 from .record import as_dict, number, seconds
 from .refresh import merge, pages
 from .registry import registry
 from .results import latest
 from .runtime import runtime
-from .service import Json, Link, backend_named, instances_of, job_object
+from .service import backend_named, instances_of, job_object
 from .session import SessionController
 from .sessions import session_json
 from .workload import Workload

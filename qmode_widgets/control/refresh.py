@@ -17,8 +17,8 @@ from ..model import tags
 from ..model.snapshot import JobState
 from .errors import ServiceError
 from .ledger import Ledger
+from .link import PAGE, Json, Link
 from .record import Record, as_dict
-from .service import PAGE, Json, Link
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 
 from qiskit_ibm_runtime import QiskitRuntimeService
 
-from .service import Link
+from .link import Link
+from .service import open_link
 from .submission import Submitter
 from .watcher import Watcher
 
@@ -45,7 +46,7 @@ class Runtime:
     """Shared by all controllers of one instance."""
 
     def __init__(self, service: QiskitRuntimeService, instance: str) -> None:
-        self.link = Link(service, instance)
+        self.link: Link = open_link(service, instance)
         self.submitter = Submitter(self.link)
         self.watcher = Watcher()
         self.commands = Commands()

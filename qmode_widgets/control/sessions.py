@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from .link import Json
 from .record import number, seconds
-from .service import Json
 
 NUMBERS = ("interactive_ttl", "max_ttl", "active_ttl", "elapsed_time")
 TEXTS = ("id", "state", "state_reason")

@@ -18,8 +18,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from .errors import ServiceError, UnreachableError
+from .link import PAGE, Json
 from .pacing import Pacer
-from .service import PAGE, Json
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 import pytest
 
 from qmode_widgets.control.errors import ServiceError, UnreachableError
-from qmode_widgets.control.service import Link
+from qmode_widgets.control.service import open_link
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def server():
 def link(url, get_token):
     auth = SimpleNamespace(tm=SimpleNamespace(get_token=get_token, expire_time=0), crn="crn")
     client = SimpleNamespace(_session=SimpleNamespace(base_url=url, auth=auth, proxies={}, verify=True))
-    return Link(SimpleNamespace(_get_api_clients=lambda: {"crn": client}), "crn")
+    return open_link(SimpleNamespace(_get_api_clients=lambda: {"crn": client}, _all_instances=[]), "crn")
 
 
 def test_a_submission_is_not_sent_on_to_another_place(server):

@@ -218,7 +218,7 @@ def test_bad_input_leaves_nothing_half_made(backend, bell):
     ],
 )
 def test_what_the_instance_has_left(usage, left):
-    from qmode_widgets.control.service import seconds_left
+    from qmode_widgets.control.link import seconds_left
 
     assert seconds_left(usage) == left
 
