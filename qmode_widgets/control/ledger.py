@@ -274,7 +274,12 @@ class Ledger:
             known = [float(e) for e in elapsed if e is not None]
             total = sum(known) if known else None
             idle = self._idle()
-            formula = "a session's usage is the wall-clock time it is active, idle included"
+            coming = [
+                u.estimated for r, u in zip(self.records.values(), rows, strict=True)
+                if not r.state.final and u.estimated is not None
+            ]
+            estimate = (total or 0.0) + sum(coming) if coming else None
+            formula = "the session's time so far and the QPU time of the jobs still to run; idle time adds to it"
         elif state is WorkloadState.CLOSED and self.session.get("elapsed_time") is not None and not told:
             total = float(self.session["elapsed_time"])
         status: Literal["none", "running", "final"] = "none"

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
 from ..model import tags
-from ..model.command import Action, Command, Outcome
+from ..model.command import Command, Outcome
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import table
 from . import ending, sending
+from .commands import enqueue
 from .errors import QmodeError, ServiceError, SubmissionError, UnreachableError
 from .guards import Guards
 from .ledger import Ledger
@@ -22,40 +23,11 @@ from .record import Record
 from .refresh import refresh
 from .registry import registry as registry  # the package reaches it here
 from .results import Results, latest
+from .run import Run
 from .runtime import runtime
 from .service import self_test
 
 log = logging.getLogger(__name__)
-
-class Run:
-    """The jobs of one `submit` call."""
-
-    def __init__(self, controller: Workload, id_: str) -> None:
-        self._controller = controller
-        self.id = id_
-
-    @property
-    def jobs(self) -> tuple[JobSnapshot, ...]:
-        """The last attempt at each partition, in PUB order."""
-        rows = latest(self._controller._ledger, self.id)
-        return tuple(rows[i].snapshot() for i in sorted(rows))
-
-    def wait(self, timeout: float | None = None, *, progress: bool = False) -> bool:
-        """Until every partition has ended; False when the time (seconds) ran out first."""
-        return self._controller.wait(timeout, run=self.id, progress=progress)
-
-    def result(self, timeout: float | None = None) -> Any:
-        """The merged result in PUB order; waits for it."""
-        return self._controller.result(timeout, run=self.id)
-
-    def partial_result(self) -> Any:
-        """What there is of it, and what is missing."""
-        return self._controller.partial_result(run=self.id)
-
-    def __repr__(self) -> str:
-        done = sum(j.state is JobState.DONE for j in self.jobs)
-        return f"<Run {self.id}: {done} of {len(self.jobs)} partitions done>"
-
 
 class Workload:
     """The base of the controllers. All methods may be called from any thread."""
@@ -378,51 +350,7 @@ class Workload:
 
     def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
         """Enqueue a screen's command; `answer` hears `accepted`, then the outcome, from the command thread."""
-
-        def say(status: str, message: str = "") -> None:
-            try:
-                answer(Outcome(command.id, status, message))
-            except Exception as error:  # noqa: BLE001 - the screen is gone; what it asked for is carried out all the same
-                log.info("nobody hears what came of %s: %r", command.action, error)
-
-        def work() -> None:
-            say("accepted")
-            try:
-                message = self._carry_out(command)
-            except (QmodeError, ValueError) as error:
-                say("failed", str(error))
-            except Exception as error:
-                log.exception("command %s failed inside", command.action)
-                say("failed", f"an error of qmode_widgets itself: {error}")
-            else:
-                say("done", message)
-
-        if command.action is Action.CLOSE:              # it may wait for partitions to be sent: not in the others' way
-            threading.Thread(target=work, name="qmode-close", daemon=True).start()
-        else:
-            self._runtime.commands.put(work)
-
-    def _carry_out(self, command: Command) -> str:
-        match command.action:
-            case Action.CANCEL | Action.DROP:
-                return self.cancel(command.target)
-            case Action.CANCEL_REMAINING:
-                return _tally(self.cancel_remaining())
-            case Action.CANCEL_ALL:
-                return _tally(self.cancel_all())
-            case Action.CLOSE:
-                self.close()
-                return "closed: queued jobs still run"
-            case Action.RESUBMIT:
-                self.resubmit(command.target)
-                return "resubmitted"
-            case Action.RESUBMIT_FAILED:
-                count = len(ending.failed(self._ledger))
-                self.resubmit_failed()
-                return f"{count} resubmitted"
-            case Action.REFRESH:
-                self.refresh()
-                return "refreshed"
+        enqueue(self, command, answer)
 
     def _act(self, what: str) -> None:
         """What a guard does."""
@@ -506,10 +434,3 @@ class Hooks:
 
 
 hooks = Hooks()
-
-
-def _tally(answers: dict[str, str]) -> str:
-    counts: dict[str, int] = {}
-    for answer in answers.values():
-        counts[answer] = counts.get(answer, 0) + 1
-    return ", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing to cancel"

@@ -45,9 +45,12 @@ def test_the_interactive_ttl_counts_down_only_while_idle(session, sampler, rotat
     assert session._ledger.wait_for(lambda: session.snapshot().state is WorkloadState.ACTIVE, 30)
     assert session.ttl.interactive_deadline is None
     assert session.ttl.empty_deadline is None
+    assert session.usage.estimated is not None
+    assert "jobs still to run" in (session.usage.formula or "")
     emulator.faults.resume()
     assert session.wait(60)
     session.refresh()
+    assert session.usage.estimated is None              # nothing is to come: idle time is nobody's to foretell
     ttl = session.ttl
     assert ttl.interactive_deadline is not None
     assert ttl.max_deadline is not None
