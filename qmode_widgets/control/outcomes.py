@@ -22,7 +22,7 @@ def attempt_of(
     ledger: Ledger, record: Record, *, stopped: Callable[[], str | None], wake: Callable[[], None]
 ) -> Attempt:
     """What the submitter needs to send one record. `stopped` says why nothing may be sent any more."""
-    assert record.key is not None  # noqa: S101
+    assert record.key is not None
     key = record.key
 
     def body() -> str | None:

@@ -206,7 +206,7 @@ def _rank(record: Record) -> tuple[int, str, str]:
 
 def _supersede(ledger: Ledger, record: Record) -> None:
     """Of the attempts at one partition only the last counts as its row."""
-    assert record.key is not None  # noqa: S101
+    assert record.key is not None
     same = [
         r for r in ledger.records.values()
         if r.key and (r.key.run, r.key.partition) == (record.key.run, record.key.partition)

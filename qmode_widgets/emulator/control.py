@@ -158,7 +158,7 @@ class Faults:
         """What is still to come."""
         return self._control.get("faults")
 
-    def wait_for(self, id: str, *states: str, timeout: int = 30) -> str:  # noqa: A002
+    def wait_for(self, id: str, *states: str, timeout: int = 30) -> str:
         """Wait until a job ("Queued", "Running", "Completed", …) or workload ("active", …) is in one of the states.
 
         Raises:

@@ -155,7 +155,7 @@ class Course:
 
     def _simulate(self, id_: str, backend: str, live: Live) -> None:
         row = self.store.job(id_)
-        assert row is not None  # noqa: S101 - it is live
+        assert row is not None
         live.task = self.engine.run(row["program"], backend, self.store.blob(id_, "params"))
         live.task.answer.add_done_callback(lambda answer: self._simulated(id_, backend, live, answer))
 
@@ -199,7 +199,7 @@ class Course:
     def _workload_changed(self, scheduler: Scheduler, h: Happened) -> None:
         if h.what in (What.ACTIVATED, What.INACTIVATED, What.CLOSED):
             row = self.store.workload(h.id)
-            assert row is not None  # noqa: S101 - it is in the scheduler
+            assert row is not None
             state = {What.ACTIVATED: "active", What.INACTIVATED: "inactive", What.CLOSED: "closed"}[h.what]
             why = rules.STATE_REASONS.get("activated" if h.what is What.ACTIVATED else h.why, h.why)
             self.store.update("workloads", h.id, reason=why, timestamps=[*row["timestamps"], [state, h.time]])

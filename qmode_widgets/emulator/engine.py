@@ -78,7 +78,7 @@ class Pool:
 
     async def _serve(self, worker: Worker) -> None:
         stream = worker.process.stdout
-        assert stream is not None  # noqa: S101 - it was asked for
+        assert stream is not None
         try:
             while True:
                 head, body = LENGTHS.unpack(await stream.readexactly(LENGTHS.size))
@@ -146,7 +146,7 @@ class Pool:
             if worker.ready and worker.task is None and worker.process.returncode is None:
                 task = self.queue.popleft()
                 worker.task, task.worker = task, worker
-                assert worker.process.stdin is not None  # noqa: S101 - it was asked for
+                assert worker.process.stdin is not None
                 worker.process.stdin.write(pack(task.header, task.body))
 
     async def stop(self) -> None:

@@ -25,7 +25,7 @@ class ServiceError(Exception):
         return {"errors": [error], "trace": uuid.uuid4().hex}
 
 
-def not_found(what: str, id: str) -> ServiceError:  # noqa: A002
+def not_found(what: str, id: str) -> ServiceError:
     """404 for a job, session or backend."""
     code = {"Job": 1291, "Session": 1217, "Backend": 1216}.get(what, 1200)
     return ServiceError(404, code, f"{what} not found. {what} ID: {id}", "Verify the ID is correct.")

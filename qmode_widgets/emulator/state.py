@@ -65,7 +65,7 @@ class Service(Course):
         self.tick()
         return self.session(instance, id_)
 
-    def session(self, instance: Instance, id: str) -> Row:  # noqa: A002
+    def session(self, instance: Instance, id: str) -> Row:
         """A session or batch of this instance, up to date."""
         self.tick()
         row = self.store.workload(id)
@@ -80,13 +80,13 @@ class Service(Course):
             row["usage"] = w.usage(self.clock.now())
         return row
 
-    def close_session(self, instance: Instance, id: str) -> None:  # noqa: A002
+    def close_session(self, instance: Instance, id: str) -> None:
         """No further jobs."""
         row = self.session(instance, id)
         if row["state"] != "closed" and row["accepting"]:
             self._command(row["backend"], lambda s, at: s.close(at, id))
 
-    def cancel_session(self, instance: Instance, id: str) -> None:  # noqa: A002
+    def cancel_session(self, instance: Instance, id: str) -> None:
         """No further jobs, and the queued ones are cancelled."""
         row = self.session(instance, id)
         if row["state"] != "closed":
@@ -149,10 +149,10 @@ class Service(Course):
         self._schedule(id_, device, session_id, qpu, prep, cost, failure, fault.system if fault else False)
         self.tick()
         row = self.store.job(id_)
-        assert row is not None  # noqa: S101 - added above
+        assert row is not None
         return row
 
-    def job(self, instance: Instance, id: str) -> Row:  # noqa: A002
+    def job(self, instance: Instance, id: str) -> Row:
         """A job of this instance, up to date."""
         self.tick()
         row = self.store.job(id)
@@ -166,14 +166,14 @@ class Service(Course):
             row["usage"] = math.floor(live.usage(self.clock.now()))
         return row
 
-    def cancel_job(self, instance: Instance, id: str) -> None:  # noqa: A002
+    def cancel_job(self, instance: Instance, id: str) -> None:
         """Cancel a job that has not ended."""
         row = self.job(instance, id)
         if not row["pending"]:
             raise ServiceError(409, 1280, f"Job {id} cannot be cancelled: it is {row['status'].lower()}.", "")
         self._command(row["backend"], lambda s, at: s.cancel(at, id))
 
-    def delete_job(self, instance: Instance, id: str) -> None:  # noqa: A002
+    def delete_job(self, instance: Instance, id: str) -> None:
         """Forget a job that has ended."""
         row = self.job(instance, id)
         if row["pending"]:
@@ -181,12 +181,12 @@ class Service(Course):
             raise ServiceError(409, 1281, said, "Cancel it first.")
         self.store.delete_job(id)
 
-    def set_tags(self, instance: Instance, id: str, tags: Any) -> None:  # noqa: A002
+    def set_tags(self, instance: Instance, id: str, tags: Any) -> None:
         """Replace a job's tags."""
         self.job(instance, id)
         self.store.update("jobs", id, tags=rules.tags(tags))
 
-    def result(self, instance: Instance, id: str) -> bytes | None:  # noqa: A002
+    def result(self, instance: Instance, id: str) -> bytes | None:
         """A completed job's result, a failed one's message; a private job's only once."""
         row = self.job(instance, id)
         if row["status"] == "Failed":

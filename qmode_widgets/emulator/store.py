@@ -81,27 +81,27 @@ class Store:
             [_down(v) for v in row.values()],
         )
 
-    def update(self, table: str, id: str, **values: Any) -> None:  # noqa: A002
+    def update(self, table: str, id: str, **values: Any) -> None:
         """Change columns of a row."""
         names = ", ".join(f"{name} = ?" for name in values)
         self._db.execute(f"UPDATE {table} SET {names} WHERE id = ?", [*map(_down, values.values()), id])  # noqa: S608
 
-    def job(self, id: str) -> Row | None:  # noqa: A002
+    def job(self, id: str) -> Row | None:
         """A job without its params, result and logs."""
         return _up(self._db.execute(f"SELECT {_COLUMNS} FROM jobs WHERE id = ?", (id,)).fetchone())  # noqa: S608
 
-    def blob(self, id: str, column: str) -> Any:  # noqa: A002
+    def blob(self, id: str, column: str) -> Any:
         """A job's params, result or logs."""
         if column not in _BLOBS:
             raise KeyError(column)
         row = self._db.execute(f"SELECT {column} FROM jobs WHERE id = ?", (id,)).fetchone()  # noqa: S608
         return None if row is None else row[0]
 
-    def workload(self, id: str) -> Row | None:  # noqa: A002
+    def workload(self, id: str) -> Row | None:
         """A workload."""
         return _up(self._db.execute("SELECT * FROM workloads WHERE id = ?", (id,)).fetchone())
 
-    def delete_job(self, id: str) -> None:  # noqa: A002
+    def delete_job(self, id: str) -> None:
         """Forget a job; its usage still counts."""
         self._drop("jobs", "counts", "id = ?", id)
 

@@ -96,5 +96,5 @@ class Timing:
             circuits += load.sets
             executions += load.executions
         prep = 1.0 + 0.01 * circuits + 2e-6 * executions
-        assert math.isfinite(qpu)  # noqa: S101 - all terms are
+        assert math.isfinite(qpu)
         return {"qpu": qpu, "prep": prep, "estimate": 1.25 * qpu, "circuits": circuits, "executions": executions}

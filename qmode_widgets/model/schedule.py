@@ -124,7 +124,7 @@ class Job:
         return self.billed
 
     def _consumed(self, now: float) -> float:
-        assert self.qpu_start is not None  # noqa: S101 - called on the QPU only
+        assert self.qpu_start is not None
         spent = self.bill * min(1.0, (now - self.qpu_start) / self.qpu) if self.qpu > 0 else self.bill
         return spent if self.limit is None else min(spent, self.limit)
 

@@ -62,7 +62,7 @@ class Machine:
         self._seq += 1
         heappush(self._heap, (self.now + delay, 0, self._seq, act, w, w._timer if w else 0))
 
-    def _note(self, what: What, id: str, why: str = "") -> None:  # noqa: A002
+    def _note(self, what: What, id: str, why: str = "") -> None:
         self._happened.append(Happened(self.now, what, id, why))
 
     # -- the queue and the lanes ---------------------------------------------------------------------------------
@@ -224,7 +224,7 @@ class Machine:
 
     def _other_arrives(self) -> None:
         load = self.rules.other_users
-        assert load is not None  # noqa: S101 - armed only with a load
+        assert load is not None
         self._others += 1
         qpu = self._random.expovariate(1 / load.qpu) if load.qpu > 0 else 0.0
         self._line_up(Job(f"other-{self._others}", None, load.prep, qpu, qpu, other=True, queued=self.now))

@@ -56,7 +56,7 @@ class Scheduler(Machine):
     def open(
         self,
         at: float,
-        id: str,  # noqa: A002 - the field's word
+        id: str,
         mode: Literal["batch", "session"],
         *,
         max_ttl: float | None = None,
@@ -95,7 +95,7 @@ class Scheduler(Machine):
     def submit(
         self,
         at: float,
-        id: str,  # noqa: A002
+        id: str,
         workload: str | None = None,
         *,
         prep: float,
@@ -167,7 +167,7 @@ class Scheduler(Machine):
         """End a pause."""
         self._command(at, lambda: setattr(self, "_paused", "no"))
 
-    def forget(self, id: str) -> None:  # noqa: A002
+    def forget(self, id: str) -> None:
         """Drop the history of a job or workload that has ended; keeps a long-running caller's memory flat."""
         if (job := self.jobs.get(id)) is not None and job.stage.final:
             del self.jobs[id]

@@ -137,7 +137,7 @@ class Scripted:
 D, F, R, Q, W = JobState.DONE, JobState.FAILED, JobState.RUNNING, JobState.QUEUED, JobState.WAITING
 
 
-def workload(mode: Mode, states: list[JobState], *, id: str = "d2f0b8c4k3a0008v77a1", **more: object) -> Scripted:  # noqa: A002
+def workload(mode: Mode, states: list[JobState], *, id: str = "d2f0b8c4k3a0008v77a1", **more: object) -> Scripted:
     """A workload with a partition in each of the given states."""
     now = time.time()
     last = max((n for n, state in enumerate(states) if state in (R, D, F)), default=0)

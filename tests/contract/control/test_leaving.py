@@ -142,7 +142,7 @@ def test_a_second_object_of_the_same_batch_drains_too_when_its_block_ends(batch,
 def test_a_name_that_is_not_resolved_means_nothing_was_sent():
     import requests
 
-    from qmode_widgets.control.service import _not_sent
+    from qmode_widgets.control.link import _not_sent
 
     with pytest.raises(requests.ConnectionError) as caught:
         requests.get("http://nowhere.invalid", timeout=5)
@@ -167,12 +167,12 @@ def test_a_callback_that_waits_for_its_own_thread_is_told_so(batch, sampler, rot
 
 def test_the_token_is_in_no_log_and_no_event(batch, sampler, rotations, emulator, caplog):
     caplog.set_level("DEBUG")
-    tokens = {batch._ledger.link._auth._auth.tm.get_token(), emulator.token}
+    tokens = {batch._ledger.link._origin.token._auth.tm.get_token(), emulator.token}
     emulator.faults.expire_token()
     emulator.faults.fail_requests(503, method="GET", path="/jobs")
     emulator.faults.fail_requests(400, method="POST", path="/jobs")
     batch.submit(sampler(batch.mode), rotations(2), partitions=2)
     assert batch.wait(60)
-    tokens.add(batch._ledger.link._auth._auth.tm.get_token())
+    tokens.add(batch._ledger.link._origin.token._auth.tm.get_token())
     told = caplog.text + repr(batch.snapshot()) + str(batch)
     assert not [t for t in tokens if t in told]
