@@ -107,10 +107,11 @@ def test_a_cancel_while_in_doubt_is_carried_out_when_the_job_is_found(batch, sam
     assert live(service, batch) == {}
 
 
-def test_refused_partitions_say_why_and_cost_nothing(batch, sampler, rotations, service):
+def test_refused_partitions_say_why_and_cost_nothing(batch, sampler, rotations, emulator, service):
     """Closed from elsewhere between submission and sending."""
-    service._get_api_client(batch._ledger.link.instance).close_session(batch.workload_id)
+    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=1)
     run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    service._get_api_client(batch._ledger.link.instance).close_session(batch.workload_id)
     assert run.wait(30)
     assert [j.state for j in run.jobs] == [JobState.REFUSED] * 2
     assert all("1217" in (j.note or "") for j in run.jobs)
