@@ -38,7 +38,7 @@ def enqueue(controller: Workload, command: Command, answer: Callable[[Outcome], 
         else:
             say("done", message)
 
-    if command.action is Action.CLOSE:                  # it may wait for partitions to be sent: not in the others' way
+    if command.action is Action.CLOSE:  # it may wait for partitions to be sent: not in the others' way
         threading.Thread(target=work, name="qmode-close", daemon=True).start()
     else:
         controller._runtime.commands.put(work)

@@ -13,7 +13,7 @@ from .patience import patiently
 from .record import Record, seconds
 from .service import Captured, replay
 
-AT_ONCE = 4                         # cancellations under way together: hundreds of them must not take minutes
+AT_ONCE = 4  # cancellations under way together: hundreds of them must not take minutes
 
 # Codes whose remedy, by the service's error registry (quantum.cloud.ibm.com/docs/errors), is to try again.
 TRANSIENT = frozenset({1000, 1006, 1008, 1010, 1011, 9707})
@@ -145,7 +145,7 @@ def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
     try:
         last = seconds(ledger.link.calibrated_at(ledger.backend))
     except (ServiceError, UnreachableError):
-        return                                                  # a remark is not worth failing a resubmission
+        return  # a remark is not worth failing a resubmission
     if last is not None and last > min(before):
         ledger.event("warning", f"{ledger.backend} was recalibrated since the first attempt: results may differ")
 

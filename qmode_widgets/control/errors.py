@@ -29,7 +29,6 @@ class ServiceError(QmodeError):
         """A 5xx (or 408) to a POST does not say whether the job was created."""
         return self.status >= 500 or self.status == 408
 
-
     @property
     def passing(self) -> bool:
         """Asking again later may help: too many requests, or the service stumbled."""

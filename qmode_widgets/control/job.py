@@ -62,9 +62,7 @@ class JobController(Workload):
         return cls._of_run(backend, tags.new_run(), fresh=True, usage_cap=usage_cap, retries=retries)
 
     @classmethod
-    def _of_run(
-        cls, backend: Any, run: str, *, fresh: bool, usage_cap: float | None = None, retries: int = 0
-    ) -> Self:
+    def _of_run(cls, backend: Any, run: str, *, fresh: bool, usage_cap: float | None = None, retries: int = 0) -> Self:
         refuse_local(backend)
         self = cls.__new__(cls)
         self._backend = backend

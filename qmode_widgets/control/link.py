@@ -23,9 +23,9 @@ from .errors import ServiceError, UnreachableError
 Json = dict[str, Any]
 
 API_VERSION = "2026-04-15"
-PAGE = 200                          # the most jobs the service puts on one page
-TIMEOUT = (5.0, 60.0)               # connect, read: seconds
-POST_TIMEOUT = (5.0, 300.0)         # a payload may be tens of MB
+PAGE = 200  # the most jobs the service puts on one page
+TIMEOUT = (5.0, 60.0)  # connect, read: seconds
+POST_TIMEOUT = (5.0, 300.0)  # a payload may be tens of MB
 
 
 class Token(AuthBase):
@@ -40,13 +40,13 @@ class Token(AuthBase):
 class Origin:
     """What a link takes over from the client's own connection."""
 
-    service: Any                    # the user's QiskitRuntimeService
-    instance: str                   # CRN
+    service: Any  # the user's QiskitRuntimeService
+    instance: str  # CRN
     base_url: str
     token: Token
     proxies: dict[str, str]
     verify: bool | str
-    name: str | None                # of the instance, where the account tells it
+    name: str | None  # of the instance, where the account tells it
     plan: str | None
 
 
@@ -70,7 +70,7 @@ class Link:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()                    # one a thread: requests does not promise thread safety
+            session = requests.Session()  # one a thread: requests does not promise thread safety
             session.mount("http://", HTTPAdapter(max_retries=0))
             session.mount("https://", HTTPAdapter(max_retries=0))
             session.proxies, session.verify = self._origin.proxies, self._origin.verify
@@ -94,9 +94,9 @@ class Link:
                 headers=headers,
                 auth=self._origin.token,
                 timeout=POST_TIMEOUT if method == "POST" and path == "/jobs" else TIMEOUT,
-                allow_redirects=False,                      # a submission goes where it was sent, and so does the token
+                allow_redirects=False,  # a submission goes where it was sent, and so does the token
             )
-            answer.content                                  # read here: a body cut short is "no answer"  # noqa: B018
+            answer.content  # read here: a body cut short is "no answer"  # noqa: B018
         except (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError) as error:
             raise UnreachableError(_why(error), sent=False) from error
         except requests.ConnectionError as error:
@@ -104,7 +104,7 @@ class Link:
         except requests.RequestException as error:
             raise UnreachableError(_why(error), sent=True) from error
         self._note_clock(answer, before, time.time())
-        if answer.status_code == 401 and not renewed:       # an expired token; the request was not carried out
+        if answer.status_code == 401 and not renewed:  # an expired token; the request was not carried out
             self._origin.token.renew()
             return self._request(method, path, params=params, body=body, renewed=True)
         if answer.status_code >= 300:

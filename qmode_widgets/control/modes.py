@@ -62,7 +62,7 @@ class ModeController(Workload):
     def __init__(
         self, mode: Any, *, usage_cap: float | None = None, retries: int = 0, on_exit: OnExit | None = None
     ) -> None:
-        if getattr(self, "_mode_object", None) is not None:         # the one that was there
+        if getattr(self, "_mode_object", None) is not None:  # the one that was there
             self._given_again(mode, usage_cap, retries, on_exit)
             return
         self._check_kind(mode)
@@ -85,7 +85,7 @@ class ModeController(Workload):
     def _given_again(self, mode: Any, usage_cap: float | None, retries: int, on_exit: OnExit | None) -> None:
         """The cell runs again: what it says now counts."""
         if mode is not self._mode_object and mode.session_id == self.workload_id:
-            self._hook(mode)                        # another object of the same workload: leaving its block drains too
+            self._hook(mode)  # another object of the same workload: leaving its block drains too
         if usage_cap is not None:
             self._guards.cap(usage_cap)
         if retries:
@@ -199,7 +199,7 @@ class ModeController(Workload):
     def _note_closed(self, id_: str | None = None) -> None:
         """The service took it: do not wait for the next look to refuse submissions."""
         with self._ledger.lock:
-            if id_ not in (None, self._ledger.service_id):          # the block of a workload that was continued
+            if id_ not in (None, self._ledger.service_id):  # the block of a workload that was continued
                 return
             note_closed(self._mode_object)
             self._ledger.session = self._ledger.session | {"accepting_jobs": False}
@@ -207,7 +207,7 @@ class ModeController(Workload):
     def _continue(self) -> None:
         """The old one is closed for good: go on in a new one of the same mode, on the same backend."""
         ledger, old = self._ledger, self._mode_object
-        max_ttl = ledger.session.get("max_ttl")                 # of an attached one, the service's bound is its own
+        max_ttl = ledger.session.get("max_ttl")  # of an attached one, the service's bound is its own
         max_time = self._max_time if self._max_time is not None or max_ttl is None else int(max_ttl)
         fresh = open_mode(self._kind, backend_of(old), max_time)
         self._hook(fresh)

@@ -32,7 +32,7 @@ def attempt_of(
                 record.settle(JobState.DROPPED, f"not sent: {why}")
             if record.state is not JobState.WAITING or record.captured is None:
                 return None
-            record.sending = True                   # from here on only the answer tells whether it exists
+            record.sending = True  # from here on only the answer tells whether it exists
             record.workload = ledger.service_id if ledger.mode != "job" else None
             captured, home = record.captured, record.workload
         return captured.body(tags.write(key, record.own_tags, record.partition, record.group), home)
@@ -47,7 +47,7 @@ def attempt_of(
             if record.job_id is None:
                 record.job_id, record.captured = job_id, None
                 record.settle(JobState.QUEUED, None)
-            elif record.job_id != job_id:           # the watcher found the first one while this was on its way
+            elif record.job_id != job_id:  # the watcher found the first one while this was on its way
                 extra = Record(JobState.QUEUED, job_id=job_id, workload=record.workload, superseded=True)
                 extra.note = f"a duplicate of {record.job_id}: the answer to its submission was lost"
                 ledger.duplicates.append(extra)
@@ -59,7 +59,7 @@ def attempt_of(
     def refused(error: ServiceError) -> None:
         with ledger.lock:
             record.sending = False
-            if record.job_id is not None:           # it was found meanwhile: it exists
+            if record.job_id is not None:  # it was found meanwhile: it exists
                 return
             if record.cancel_when_found:
                 record.settle(JobState.DROPPED, f"taken back; the service had refused it: {error}")
@@ -72,7 +72,7 @@ def attempt_of(
 
     def unknown(why: str) -> None:
         with ledger.lock:
-            if record.job_id is not None:           # the watcher found it first
+            if record.job_id is not None:  # the watcher found it first
                 return
             first = record.state is not JobState.UNKNOWN
             record.sending, record.doubted = False, time.monotonic()
@@ -98,7 +98,8 @@ def cancel_found(ledger: Ledger) -> None:
     """Cancel what turned up although it was taken back while nobody knew whether it exists; says what came of it."""
     with ledger.lock:
         found = [
-            r for r in ledger.records.values()
+            r
+            for r in ledger.records.values()
             if r.cancel_when_found and r.job_id is not None and not r.state.final and not r.cancelling
         ]
     _cancel(ledger, found, lambda r: f"{ending.name(r)} had reached the service as job {r.job_id}")
@@ -119,6 +120,6 @@ def _cancel(ledger: Ledger, found: list[Record], what: Callable[[Record], str]) 
     answers = ending.cancel(ledger, found)
     for record, text in zip(found, texts, strict=True):
         said = f"{text}: {answers[record.row]}"
-        if record.told != said:                     # it is tried again at each look while the service does not take it
+        if record.told != said:  # it is tried again at each look while the service does not take it
             record.told = said
             ledger.event("warning", said, record.row)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import deque
 
-DOCUMENTED = 5 / 60                 # submissions a second
+DOCUMENTED = 5 / 60  # submissions a second
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -17,7 +17,7 @@ class Pacer:
     """Pure: every method takes the time (seconds, monotonic)."""
 
     def __init__(self) -> None:
-        self.rate: float | None = None          # None: no 429 was seen yet
+        self.rate: float | None = None  # None: no 429 was seen yet
         self._not_before = 0.0
         self._pause = FIRST_PAUSE
         self._sent: deque[float] = deque(maxlen=1000)
@@ -39,7 +39,7 @@ class Pacer:
         last_minute = sum(1 for t in self._sent if now - t < 60.0)
         guess = max(last_minute / 60.0, DOCUMENTED)
         self.rate = guess if self.rate is None else max(DOCUMENTED, self.rate / 2)
-        wait = retry_after or self._pause           # a `Retry-After` of 0 says nothing
+        wait = retry_after or self._pause  # a `Retry-After` of 0 says nothing
         if not retry_after:
             self._pause = min(LONGEST_PAUSE, self._pause * 2)
         self._not_before = now + wait

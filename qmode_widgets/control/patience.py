@@ -15,7 +15,7 @@ P = ParamSpec("P")
 T = TypeVar("T")
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
-LONGEST = 30.0                      # seconds; a longer `Retry-After` is the caller's to see
+LONGEST = 30.0  # seconds; a longer `Retry-After` is the caller's to see
 
 
 def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -21,8 +21,8 @@ _STATES = {
     "CANCELLED": JobState.CANCELLED,
 }
 RAN_TOO_LONG = 1305
-METRICS_TRIES = 40                  # after half an hour a usage that is not complete is left at its last figure
-DOUBT = 120.0                       # seconds for which a duplicate of a submission whose answer was lost may turn up
+METRICS_TRIES = 40  # after half an hour a usage that is not complete is left at its last figure
+DOUBT = 120.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -59,25 +59,25 @@ class Record:
     state: JobState
     key: AttemptKey | None = None
     partition: Partition | None = None
-    captured: Captured | None = None               # let go once the job exists: a payload may be megabytes
+    captured: Captured | None = None  # let go once the job exists: a payload may be megabytes
     job_id: str | None = None
-    workload: str | None = None                    # the session or batch it was posted into
-    data: Json = field(default_factory=dict)       # the job's last listing
+    workload: str | None = None  # the session or batch it was posted into
+    data: Json = field(default_factory=dict)  # the job's last listing
     metrics: Json = field(default_factory=dict)
     note: str | None = None
     superseded: bool = False
-    sending: bool = False                          # its POST is under way
-    doubted: float | None = None                   # when (monotonic) the answer to its submission was last lost
-    cancel_when_found: bool = False                # taken back while nobody knew whether it exists
-    told: str | None = None                        # the last event about cancelling it as a duplicate or a late find
-    cancelling: bool = False                       # the service took our cancellation
+    sending: bool = False  # its POST is under way
+    doubted: float | None = None  # when (monotonic) the answer to its submission was last lost
+    cancel_when_found: bool = False  # taken back while nobody knew whether it exists
+    told: str | None = None  # the last event about cancelling it as a duplicate or a late find
+    cancelling: bool = False  # the service took our cancellation
     own_tags: tuple[str, ...] = ()
     group: str | None = None
-    learns: bool = False                           # a noise learner's: its result is a noise model
+    learns: bool = False  # a noise learner's: its result is a noise model
     spans: tuple[tuple[float, float], ...] = ()
-    seen_running: float | None = None              # when we first saw it run: until its metrics tell, that is known
+    seen_running: float | None = None  # when we first saw it run: until its metrics tell, that is known
     asked_metrics: int = 0
-    metrics_due: float = 0.0                       # when (monotonic) to ask next
+    metrics_due: float = 0.0  # when (monotonic) to ask next
     _snapshot: JobSnapshot | None = None
 
     @property
@@ -105,8 +105,8 @@ class Record:
         said = str(as_dict(data.get("state")).get("status") or data.get("status") or "").partition(" ")[0].upper()
         before, state = self.state, _STATES.get(said, self.state)
         if state is JobState.CANCELLED and self.reason_code == RAN_TOO_LONG:
-            state = JobState.FAILED                # the client reads it so too: it ran over its cost limit
-        if not (self.state.final and not state.final):       # a lagging listing does not bring a job back to life
+            state = JobState.FAILED  # the client reads it so too: it ran over its cost limit
+        if not (self.state.final and not state.final):  # a lagging listing does not bring a job back to life
             self.state = state
         if self.state is not before and not self.superseded:
             self.note = None
@@ -157,7 +157,7 @@ class Record:
                 return number(usage.get("qpu_charge_time_seconds")), "final"
         for source in (self.metrics, self.data):
             used = number(as_dict(source.get("usage")).get("qpu_charge_time_seconds"))
-            if used:                               # 0 while pending says nothing
+            if used:  # 0 while pending says nothing
                 return used, "running"
         return None, "none"
 
@@ -206,4 +206,3 @@ class Record:
                 spans=self.spans,
             )
         return self._snapshot
-

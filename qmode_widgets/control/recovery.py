@@ -27,8 +27,8 @@ from .session import SessionController
 from .sessions import session_json
 from .workload import Workload
 
-_ID = re.compile(r"[\w.-]{1,100}", re.ASCII)      # it becomes part of a path
-_GONE = (400, 404)                  # what the service answers to an id it does not know or that is malformed
+_ID = re.compile(r"[\w.-]{1,100}", re.ASCII)  # it becomes part of a path
+_GONE = (400, 404)  # what the service answers to an id it does not know or that is malformed
 PAGE = 50
 MISSING_SHOWN = 20
 
@@ -78,7 +78,7 @@ def attach(id_: str, service: QiskitRuntimeService | None = None) -> Workload:
         asked.append(link.instance_label)
         try:
             controller = _attach_in(link, id_)
-        except (ServiceError, UnreachableError) as error:       # another instance may know it
+        except (ServiceError, UnreachableError) as error:  # another instance may know it
             asked[-1] += f" (which could not be asked: {error})"
             continue
         if controller is not None:
@@ -139,7 +139,7 @@ def _family(link: Link, id_: str) -> tuple[list[str], list[Json]]:
     """
     jobs: dict[str, Json] = {}
     found, asked = [id_], set[str]()
-    for home in found:                                          # it grows while it is read
+    for home in found:  # it grows while it is read
         for pending in (True, False):
             for job in patiently(pages, link, session_id=home, pending=pending):
                 jobs[str(job["id"])] = job
@@ -253,8 +253,15 @@ class OpenWorkloads(list[OpenWorkload]):
 
     def _rows(self) -> list[list[str]]:
         return [
-            [w.mode, w.backend, w.id, w.status, "–" if w.usage_seconds is None else f"{w.usage_seconds:.1f} s",
-             w.instance, "this kernel" if w.watched else "nobody here"]
+            [
+                w.mode,
+                w.backend,
+                w.id,
+                w.status,
+                "–" if w.usage_seconds is None else f"{w.usage_seconds:.1f} s",
+                w.instance,
+                "this kernel" if w.watched else "nobody here",
+            ]
             for w in self
         ]
 

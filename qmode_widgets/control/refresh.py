@@ -22,8 +22,8 @@ from .record import Record, as_dict
 
 log = logging.getLogger(__name__)
 
-METRICS_AT_ONCE = 20                # requests for metrics in one refresh: a burst of ended jobs is spread
-INSTANCE_EVERY = 30.0               # seconds
+METRICS_AT_ONCE = 20  # requests for metrics in one refresh: a burst of ended jobs is spread
+INSTANCE_EVERY = 30.0  # seconds
 
 
 def refresh(ledger: Ledger) -> None:
@@ -55,8 +55,8 @@ class _Scope:
 
     name: str
     query: dict[str, Any]
-    watched: frozenset[str]             # ids of jobs that have not ended
-    mark: object                        # changes when a job of it ended
+    watched: frozenset[str]  # ids of jobs that have not ended
+    mark: object  # changes when a job of it ended
 
 
 def _scopes(ledger: Ledger) -> list[_Scope]:
@@ -157,18 +157,18 @@ def _new(ledger: Ledger, job_id: str, data: Json) -> Record | None:
     key = said.key
     row = ledger.records.get(key.row) if key else None
     home = data.get("session_id") or (ledger.service_id if ledger.mode != "job" else None)
-    if row is not None and row.job_id is None:                  # the answer to its submission was lost
-        if row.superseded or row.state is JobState.DROPPED:     # given up meanwhile
+    if row is not None and row.job_id is None:  # the answer to its submission was lost
+        if row.superseded or row.state is JobState.DROPPED:  # given up meanwhile
             row.cancel_when_found = True
         row.job_id, row.captured, row.workload = job_id, None, home
         row.settle(JobState.QUEUED, None)
         ledger.event("info", f"{_name(row)}: its submission had arrived, job {job_id}", row.row)
         return row
     if row is not None and not row.data:
-        return None                                             # when our own was created is not known yet
+        return None  # when our own was created is not known yet
     record = Record(JobState.QUEUED, key=key, partition=said.partition, job_id=job_id, group=said.group)
     record.own_tags, record.workload = said.own, home
-    if row is not None:                                         # the same attempt stands twice on the service
+    if row is not None:  # the same attempt stands twice on the service
         return _twice(ledger, row, record, data)
     if key is not None:
         _supersede(ledger, record)
@@ -208,7 +208,8 @@ def _supersede(ledger: Ledger, record: Record) -> None:
     """Of the attempts at one partition only the last counts as its row."""
     assert record.key is not None
     same = [
-        r for r in ledger.records.values()
+        r
+        for r in ledger.records.values()
         if r.key and (r.key.run, r.key.partition) == (record.key.run, record.key.partition)
     ]
     latest = max((r.key.attempt for r in same if r.key), default=-1)
@@ -229,7 +230,7 @@ def _read_metrics(ledger: Ledger, link: Link) -> None:
         except ServiceError as error:
             if error.status == 429:
                 raise
-            found = {}                                          # one job's metrics must not keep the rest from view
+            found = {}  # one job's metrics must not keep the rest from view
         with ledger.lock:
             if record.read_metrics(found):
                 ledger.instance_old = True
@@ -243,7 +244,7 @@ def _read_instance(ledger: Ledger, link: Link) -> None:
         ledger.instance_old, ledger.instance_asked = False, time.monotonic()
     try:
         left = link.usage_left()
-    except ServiceError as error:                               # not every user may ask for it
+    except ServiceError as error:  # not every user may ask for it
         log.info("what the instance has left is not told: %s", error)
         left = None
     with ledger.lock:

@@ -19,7 +19,7 @@ class Registry:
         self._lock = threading.RLock()
         self._all: dict[str, Workload] = {}
         self._callbacks: list[Registered] = []
-        self.display: Callable[[Workload], dict[str, Any] | None] | None = None     # set by the package
+        self.display: Callable[[Workload], dict[str, Any] | None] | None = None  # set by the package
 
     def add(self, controller: Workload) -> None:
         """A new controller."""

@@ -22,7 +22,7 @@ class Results:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._decoded: dict[str, Any] = {}
-        self._lock = threading.RLock()              # the watcher and a cell may want the same one
+        self._lock = threading.RLock()  # the watcher and a cell may want the same one
 
     def of(self, record: Record) -> Any:
         """One job's result.

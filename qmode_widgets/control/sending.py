@@ -18,7 +18,7 @@ from .service import backend_of, capture, instance_of, mode_of, with_own_seed
 
 log = logging.getLogger(__name__)
 
-LANES = 5                           # classical parts the service runs at once (guide)
+LANES = 5  # classical parts the service runs at once (guide)
 
 Kind = Literal["sampler", "estimator", "executor", "noise-learner"]
 Partitioner = Callable[..., list[Partition]]
@@ -28,8 +28,8 @@ Partitioner = Callable[..., list[Partition]]
 class Hooks:
     """What the planner above this floor lends to a submission; set when the package is imported."""
 
-    partition: Partitioner | None = None        # (pubs, backend, primitive, **run options) -> partitions
-    price: Partitioner | None = None            # (pubs, backend, primitive, partitions, **run options) -> priced ones
+    partition: Partitioner | None = None  # (pubs, backend, primitive, **run options) -> partitions
+    price: Partitioner | None = None  # (pubs, backend, primitive, partitions, **run options) -> priced ones
 
 
 hooks = Hooks()
@@ -158,7 +158,7 @@ def prepare(
     if hooks.price is not None and kind in ("sampler", "estimator") and any(p.expected is None for p in partitions):
         try:
             partitions = hooks.price(pubs, backend_of(primitive), primitive, partitions, **run_options)
-        except ValueError as error:         # the service will tell; an estimate is no reason to refuse
+        except ValueError as error:  # the service will tell; an estimate is no reason to refuse
             log.info("the usage of this submission cannot be estimated: %s", error)
     records = []
     for i, partition in enumerate(partitions):
@@ -173,7 +173,7 @@ def prepare(
             if any(p.shots is not None for p in partition.pieces):
                 captured = with_own_seed(captured, i)
             key = tags.AttemptKey(run, i, len(partitions))
-            tags.write(key, captured.tags, partition, group)        # too many? now, not after the first job
+            tags.write(key, captured.tags, partition, group)  # too many? now, not after the first job
         except SubmissionError:
             raise
         except Exception as error:

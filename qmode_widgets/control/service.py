@@ -30,7 +30,6 @@ from .link import Json, Link, Origin, Token, error_of
 log = logging.getLogger(__name__)
 
 
-
 @cache
 def self_test() -> str | None:
     """Why the private parts we rely on cannot be trusted, or None when all are in place."""
@@ -107,7 +106,7 @@ class Captured:
     program_id: str
     backend: str
     instance: str | None
-    tags: tuple[str, ...]               # the user's own
+    tags: tuple[str, ...]  # the user's own
     private: bool
     payload: Json
 
@@ -117,7 +116,6 @@ class Captured:
         if session_id:
             full["session_id"] = session_id
         return json.dumps(full, cls=RuntimeEncoder)
-
 
     def limited(self, seconds: int | None) -> Captured:
         """With this limit on its execution time, where its own is not lower."""
@@ -147,7 +145,7 @@ def capture(primitive: Any, items: Any, run_options: Json, *, max_execution_time
     backend = clone._backend
     clone._mode = _CapturingMode(backend)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)         # the user saw them when they made the primitive
+        warnings.simplefilter("ignore", DeprecationWarning)  # the user saw them when they made the primitive
         caught = clone.run(items, **run_options)
     options = caught["options"]
     limit = options.get("max_execution_time")
@@ -187,8 +185,12 @@ def replay(raw: Json) -> Captured:
     payload: Json = {"program_id": raw["program"]["id"], "params": raw["params"], "backend": raw["backend"]}
     if not raw["params"]:
         raise KeyError("params")
-    optional = {"runtime": raw.get("runtime"), "log_level": raw.get("log_level"), "cost": raw.get("cost"),
-                "calibration_id": raw.get("calibration_id")}
+    optional = {
+        "runtime": raw.get("runtime"),
+        "log_level": raw.get("log_level"),
+        "cost": raw.get("cost"),
+        "calibration_id": raw.get("calibration_id"),
+    }
     payload |= {k: v for k, v in optional.items() if v not in (None, "")}
     return Captured(
         program_id=str(raw["program"]["id"]),

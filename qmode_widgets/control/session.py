@@ -27,7 +27,7 @@ class Iteration:
     jobs: int
     started: float | None
     ended: float | None
-    idle_before: float | None                      # since the end of the iteration before: billed while waiting
+    idle_before: float | None  # since the end of the iteration before: billed while waiting
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,5 +132,3 @@ class SessionController(ModeController):
             idle = None if started is None or before is None else max(0.0, started - before)
             found.append(Iteration(label, len(times), started, ended, idle))
         return found
-
-

@@ -40,7 +40,7 @@ def active_stretches(session: Json, end: float) -> list[tuple[float, float]] | N
     if out or (started is None and activated is None):
         return out
     if session.get("state") == "active" and started is not None and activated in (None, started):
-        return [(started, max(started, end))]       # active ever since
+        return [(started, max(started, end))]  # active ever since
     return None
 
 

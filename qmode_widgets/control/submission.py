@@ -23,23 +23,23 @@ from .pacing import Pacer
 
 log = logging.getLogger(__name__)
 
-LAG = 20.0                          # seconds a new job may be missing from the listing
-LOOK_UP = (0.5, 1.0, 2.0, 4.0)      # pauses between look-ups; the last one repeats
-RETRY = (1.0, 2.0, 5.0, 10.0, 30.0)         # pauses while the service cannot be reached at all
+LAG = 20.0  # seconds a new job may be missing from the listing
+LOOK_UP = (0.5, 1.0, 2.0, 4.0)  # pauses between look-ups; the last one repeats
+RETRY = (1.0, 2.0, 5.0, 10.0, 30.0)  # pauses while the service cannot be reached at all
 
 
 @dataclass
 class Attempt:
     """What the submitter needs of one attempt; the four callbacks run on its thread."""
 
-    tag: str                                            # finds this attempt, and only it
-    body: Callable[[], str | None]                      # None: dropped meanwhile, nothing is to be sent
-    wanted: Callable[[], bool]                          # False: dropped meanwhile
-    posted: Callable[[str], None]                       # (job id)
+    tag: str  # finds this attempt, and only it
+    body: Callable[[], str | None]  # None: dropped meanwhile, nothing is to be sent
+    wanted: Callable[[], bool]  # False: dropped meanwhile
+    posted: Callable[[str], None]  # (job id)
     refused: Callable[[ServiceError], None]
-    unknown: Callable[[str], None]                      # (why): its answer was lost, it is being looked up
-    waiting: Callable[[str], None]                      # (why)
-    group: str = ""                                     # its workload: workloads take turns
+    unknown: Callable[[str], None]  # (why): its answer was lost, it is being looked up
+    waiting: Callable[[str], None]  # (why)
+    group: str = ""  # its workload: workloads take turns
     tries: int = 0
     doubt_since: float | None = None
     looks: int = 0
@@ -66,7 +66,7 @@ class Submitter:
         self._due: list[tuple[float, int, Attempt]] = []
         self._order = itertools.count()
         self._turns = itertools.count(1)
-        self._served: dict[str, int] = {}                   # each workload's last turn
+        self._served: dict[str, int] = {}  # each workload's last turn
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -105,7 +105,7 @@ class Submitter:
                     continue
             try:
                 self.step()
-            except Exception:                       # a thread that dies here leaves partitions waiting for ever
+            except Exception:  # a thread that dies here leaves partitions waiting for ever
                 log.exception("submitting failed inside")
 
     def _pause(self) -> float | None:
@@ -132,7 +132,7 @@ class Submitter:
         _, order, attempt = entry
         again = self._look_up(attempt) if attempt.doubt_since is not None else self._post(attempt)
         with self._wake:
-            if again is not None:                   # keeps its place: PUB order is the order of submission
+            if again is not None:  # keeps its place: PUB order is the order of submission
                 heapq.heappush(self._due, (again, order, attempt))
             return self._pause()
 
@@ -176,7 +176,7 @@ class Submitter:
             attempt.tries += 1
             attempt.waiting(f"{error}: trying again in {wait:.0f} s")
             return self._clock() + wait
-        except Exception as error:                  # not foreseen: no proof that nothing was created
+        except Exception as error:  # not foreseen: no proof that nothing was created
             log.exception("posting %s failed inside", attempt.tag)
             return self._doubt(attempt, f"an error of qmode_widgets itself: {error!r}")
         self.pacer.accepted(self._clock())
@@ -194,7 +194,7 @@ class Submitter:
         try:
             page = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)
             found = [str(job["id"]) for job in page["jobs"]]
-        except Exception as error:                  # whatever it is, it is no proof that the job is not there
+        except Exception as error:  # whatever it is, it is no proof that the job is not there
             if not isinstance(error, ServiceError | UnreachableError):
                 log.exception("looking up %s failed inside", attempt.tag)
             wait = getattr(error, "retry_after", None) or LOOK_UP[-1]
@@ -207,7 +207,7 @@ class Submitter:
             return None
         if attempt.doubt_since is not None and asked - attempt.doubt_since >= self.lag:
             attempt.doubt_since = None
-            attempt.waiting("not on the service: sending it again")         # or drops it, if it was taken back
+            attempt.waiting("not on the service: sending it again")  # or drops it, if it was taken back
             return asked
         attempt.looks += 1
         wait = LOOK_UP[min(attempt.looks, len(LOOK_UP) - 1)]

@@ -18,7 +18,7 @@ from .refresh import refresh
 
 log = logging.getLogger(__name__)
 
-RUNNING, QUEUED, IDLE, ENDING = 1.0, 3.0, 10.0, 2.0         # seconds between refreshes
+RUNNING, QUEUED, IDLE, ENDING = 1.0, 3.0, 10.0, 2.0  # seconds between refreshes
 BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 
@@ -31,7 +31,7 @@ class Watcher:
         self._ledgers: dict[str, Ledger] = {}
         self._errors: dict[str, int] = {}
         self._after: dict[str, Callable[[], None]] = {}
-        self._not_before = 0.0                      # `Retry-After`: not even for a click
+        self._not_before = 0.0  # `Retry-After`: not even for a click
         self._thread: threading.Thread | None = None
 
     def watch(self, ledger: Ledger, after: Callable[[], None]) -> None:
@@ -83,11 +83,11 @@ class Watcher:
                 if left > 0:
                     self._wake.wait(left)
                     continue
-                self._next[due] = float("inf")              # a wake while it is being refreshed is not lost
+                self._next[due] = float("inf")  # a wake while it is being refreshed is not lost
                 ledger, after = self._ledgers[due], self._after[due]
             try:
                 pause = self._look(ledger, after)
-            except Exception:                               # a thread that dies here leaves everything unwatched
+            except Exception:  # a thread that dies here leaves everything unwatched
                 log.exception("looking at workload %s failed inside", due)
                 pause = BACK_OFF[-1]
             with self._wake:

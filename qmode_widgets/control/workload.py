@@ -29,6 +29,7 @@ from .service import self_test
 
 log = logging.getLogger(__name__)
 
+
 class Workload:
     """The base of the controllers. All methods may be called from any thread."""
 
@@ -132,14 +133,20 @@ class Workload:
         )
         listed = sending.listed(pubs)
         parts = sending.divide(kind, primitive, listed, partitions, run_options)
-        with self._submits:                     # one at a time: the first run of a job controller has its id
+        with self._submits:  # one at a time: the first run of a job controller has its id
             run = self._new_run()
             records = sending.prepare(
-                kind, primitive, listed, parts, run, run_options,
-                max_execution_time=self._guards.max_execution_time(), group=ledger.group,
+                kind,
+                primitive,
+                listed,
+                parts,
+                run,
+                run_options,
+                max_execution_time=self._guards.max_execution_time(),
+                group=ledger.group,
             )
             with ledger.lock:
-                self._check_open()              # preparing may have taken a while
+                self._check_open()  # preparing may have taken a while
                 ledger.add(records)
                 ledger.runs.append(run)
         self._submitting(kind, primitive, records)
@@ -299,6 +306,7 @@ class Workload:
         from tqdm.auto import tqdm
 
         with tqdm(total=len(chosen()), unit="partition", desc=f"{ledger.mode} {ledger.id[:8]}") as bar:
+
             def show(_: WorkloadSnapshot) -> None:
                 bar.total = len(chosen())
                 bar.n = sum(r.state.final for r in chosen())
@@ -372,13 +380,13 @@ class Workload:
                 self._resubmit(lambda left=left: left, patient=False)  # type: ignore[misc]
             except (ServiceError, UnreachableError) as error:
                 if isinstance(error, UnreachableError) or error.passing:
-                    return                                      # at the next look
+                    return  # at the next look
                 self._give_up(left, error)
             except QmodeError as error:
                 self._give_up(left, error)
 
     def _give_up(self, group: list[Record], error: QmodeError) -> None:
-        if len(group) == 1:                                     # of several, each is tried by itself
+        if len(group) == 1:  # of several, each is tried by itself
             self._guards.give_up(group)
             self._ledger.event("error", f"{ending.name(group[0])} is not run again: {error}", group[0].row)
 

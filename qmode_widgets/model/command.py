@@ -13,11 +13,11 @@ from .snapshot import WorkloadSnapshot
 class Action(StrEnum):
     """The commands a screen offers."""
 
-    CANCEL = "cancel"                        # one job; `target` is a JobSnapshot.key
-    DROP = "drop"                            # one partition that is not sent yet
-    CANCEL_REMAINING = "cancel_remaining"    # whatever has not started, and what is not sent yet
+    CANCEL = "cancel"  # one job; `target` is a JobSnapshot.key
+    DROP = "drop"  # one partition that is not sent yet
+    CANCEL_REMAINING = "cancel_remaining"  # whatever has not started, and what is not sent yet
     CANCEL_ALL = "cancel_all"
-    CLOSE = "close"                          # no further jobs; queued ones still run
+    CLOSE = "close"  # no further jobs; queued ones still run
     RESUBMIT = "resubmit"
     RESUBMIT_FAILED = "resubmit_failed"
     REFRESH = "refresh"
@@ -38,7 +38,7 @@ class Outcome:
     """The answer to a command: `accepted` at once, then `done` or `failed` with the service's own words."""
 
     id: str
-    status: str                              # "accepted" | "done" | "failed"
+    status: str  # "accepted" | "done" | "failed"
     message: str = ""
 
 

@@ -24,7 +24,7 @@ class Machine:
         self._heap: list[tuple[float, int, int, Callable[[], None], Workload | None, int]] = []
         self._seq = 0
         self._happened: list[Happened] = []
-        self._turns: list[tuple[float, int, Job | Workload]] = []   # who may start next: jobs, and sessions
+        self._turns: list[tuple[float, int, Job | Workload]] = []  # who may start next: jobs, and sessions
         self._ready: deque[Job] = deque()
         self._free = list(range(self.rules.lanes))
         self._session: Workload | None = None
@@ -32,7 +32,7 @@ class Machine:
         self._calibrating = False
         self._calibration_due = False
         self._paused: Literal["no", "qpu", "queue"] = "no"
-        self._open_jobs = 0                        # submitted or about to be, not ended; other users' not counted
+        self._open_jobs = 0  # submitted or about to be, not ended; other users' not counted
         if self.rules.other_users:
             self._random = random.Random(self.rules.other_users.seed)  # noqa: S311 - a load model, no secret
             self._others = 0
@@ -45,7 +45,7 @@ class Machine:
     def _step(self) -> None:
         time, _, _, act, w, timer = heappop(self._heap)
         if w is not None and w._timer != timer:
-            return                                 # a timer that was armed anew since
+            return  # a timer that was armed anew since
         self.now = time
         act()
         self._dispatch()
@@ -135,7 +135,7 @@ class Machine:
                 item._turn = "none"
             else:
                 if len(self._free) < self.rules.lanes or self._calibrating:
-                    break                          # its turn: those who hold lanes finish, nobody else starts
+                    break  # its turn: those who hold lanes finish, nobody else starts
                 heappop(self._turns)
                 self._session = item
                 self._activate(item)
@@ -185,7 +185,7 @@ class Machine:
             self._after(self.rules.calibration_seconds, self._calibrated)
             return
         while self._ready and self._ready[0].stage is not Stage.PREPARED:
-            self._ready.popleft()                  # ended while it waited for the QPU
+            self._ready.popleft()  # ended while it waited for the QPU
         if self._ready:
             self._on_qpu(self._ready.popleft())
 
@@ -235,7 +235,7 @@ class Machine:
     def _cut(self, job: Job, stage: Stage, why: str, *, charge: bool) -> None:
         if job.stage.final:
             return
-        if self.now < job.queued:                  # cancelled before it arrives
+        if self.now < job.queued:  # cancelled before it arrives
             self._open_jobs -= 1
             job.stage, job.why, job.ended = stage, why, self.now
             self._note(What(stage.value), job.id, why)

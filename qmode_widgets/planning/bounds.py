@@ -8,16 +8,16 @@ from typing import Any
 from ..model.partition import Partition, Piece
 from .work import CONTROL_INSTRUCTIONS, INIT_INSTRUCTIONS, OTHER_INSTRUCTION, PubWork, Work
 
-EXECUTIONS = 10_000_000            # sampler jobs; estimator jobs are split into sub-jobs [guide: job limits]
-EXECUTIONS_OLDER = 5_000_000       # what another page of the same guide says
-INSTRUCTIONS = 26_800_000          # control instructions a qubit and job [job limits; 32 million on an older page]
-TWO_QUBIT_GATES = 10_000           # below this a job always passes; the limit above depends on the options [job limits]
-PAYLOAD = 300e6                    # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
+EXECUTIONS = 10_000_000  # sampler jobs; estimator jobs are split into sub-jobs [guide: job limits]
+EXECUTIONS_OLDER = 5_000_000  # what another page of the same guide says
+INSTRUCTIONS = 26_800_000  # control instructions a qubit and job [job limits; 32 million on an older page]
+TWO_QUBIT_GATES = 10_000  # below this a job always passes; the limit above depends on the options [job limits]
+PAYLOAD = 300e6  # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
 PAYLOAD_OLDER = 50e6
-INSTRUCTION_BYTES = 5.0            # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
-VALUE_BYTES = 4 / 3                # base64 of a parameter value's byte; random values do not compress
-JOB_SECONDS = 3 * 3600.0           # QPU usage at which the service ends a job [guide: maximum execution time]
-OPEN_PLAN_SECONDS = 600.0          # a rolling 28 days
+INSTRUCTION_BYTES = 5.0  # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
+VALUE_BYTES = 4 / 3  # base64 of a parameter value's byte; random values do not compress
+JOB_SECONDS = 3 * 3600.0  # QPU usage at which the service ends a job [guide: maximum execution time]
+OPEN_PLAN_SECONDS = 600.0  # a rolling 28 days
 
 
 def folds(work: Work) -> float:

@@ -18,7 +18,7 @@ class Bases:
 
     def __init__(self) -> None:
         self._known: dict[tuple[str, ...], int] = {}
-        self._terms_of: dict[int, tuple[Any, list[tuple[str, ...]]]] = {}     # keeps the array: ids are reused
+        self._terms_of: dict[int, tuple[Any, list[tuple[str, ...]]]] = {}  # keeps the array: ids are reused
 
     def configurations(self, pub: Any) -> int:
         """Circuits after broadcasting of a coerced `EstimatorPub`."""
@@ -30,7 +30,7 @@ class Bases:
         varying = [i for i, n in enumerate(params) if n != 1]
         free = [i for i, n in enumerate(params) if n == 1]
         sets = int(np.prod(params))
-        if all(index.shape[i] == 1 for i in varying):       # every parameter set meets the same observables
+        if all(index.shape[i] == 1 for i in varying):  # every parameter set meets the same observables
             return sets * self.count(terms[i] for i in index.ravel())
         index = np.broadcast_to(index, shape).transpose([*free, *varying]).reshape(-1, sets)
         met, times = np.unique(index, axis=1, return_counts=True)

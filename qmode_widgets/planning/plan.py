@@ -18,15 +18,15 @@ from .splitting import Rules, cut_work, priced
 from .usage import UsageEstimate, job_usage, shares, total
 from .work import Work, analyse, listed
 
-EXAMPLE_ITERATIONS = 10            # of a workload said to be iterative without saying how often
-EXAMPLE_CLASSICAL = 10.0           # seconds of an optimizer's step, where not given
+EXAMPLE_ITERATIONS = 10  # of a workload said to be iterative without saying how often
+EXAMPLE_CLASSICAL = 10.0  # seconds of an optimizer's step, where not given
 
 
 class Hooks:
     """What the floor above lends to a plan; set when the package is imported."""
 
     figure: Callable[[Plan], Any] | None = None
-    comparison: Callable[[Mapping[str, Any]], Any] | None = None       # results by setting
+    comparison: Callable[[Mapping[str, Any]], Any] | None = None  # results by setting
 
 
 hooks = Hooks()
@@ -58,10 +58,10 @@ class Plan:
     iterations: int = 1
     classical: float = 0.0
     price_per_minute: float | None = None
-    primitive: Any = None                          # the user's object, if one was given
-    pubs: tuple[Any, ...] = ()                     # as given
+    primitive: Any = None  # the user's object, if one was given
+    pubs: tuple[Any, ...] = ()  # as given
     run_options: Mapping[str, Any] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()                   # of the jobs, where they are settings to compare
+    labels: tuple[str, ...] = ()  # of the jobs, where they are settings to compare
 
     @property
     def mode(self) -> Mode:

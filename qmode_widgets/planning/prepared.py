@@ -23,6 +23,6 @@ def pec_executions(pubs: Sequence[Any], options: Any, backend: Any, precision: f
 
     own = EstimatorOptions(**options) if isinstance(options, Mapping) else options
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")            # options it overrides: the primitive itself says so when it is run
+        warnings.simplefilter("ignore")  # options it overrides: the primitive itself says so when it is run
         program, _ = prepare(pubs, own, precision, backend=backend)
     return [math.prod(item.shape) * program.shots for item in program.items[: len(pubs)]]

@@ -180,9 +180,7 @@ def _labelled(grid: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str, Any]
 
 
 def _label(options: Mapping[str, Any], within: str = "") -> str:
-    parts = [
-        _label(v, f"{within}{k}.") if isinstance(v, Mapping) else f"{within}{k}={v}" for k, v in options.items()
-    ]
+    parts = [_label(v, f"{within}{k}.") if isinstance(v, Mapping) else f"{within}{k}={v}" for k, v in options.items()]
     return ", ".join(parts) or "defaults"
 
 

@@ -24,10 +24,10 @@ CONTROL_INSTRUCTIONS = {                           # weights of the validation s
     "rz": 1, "delay": 1, "sx": 2, "x": 2, "cx": 5, "cz": 5, "ecr": 5, "measure": 10, "reset": 17,
 }  # fmt: skip
 INIT_INSTRUCTIONS = 50
-OTHER_INSTRUCTION = 5                              # one the table does not name, as the dearest gate
+OTHER_INSTRUCTION = 5  # one the table does not name, as the dearest gate
 UNBOUNDED = 10**9
-TYPICAL_LAYERS = 2                                 # the even and the odd bonds of a brickwork circuit
-UNLIMITED_LAYERS = 8                               # high end where max_layers_to_learn is None
+TYPICAL_LAYERS = 2  # the even and the odd bonds of a brickwork circuit
+UNLIMITED_LAYERS = 8  # high end where max_layers_to_learn is None
 
 
 class PubError(ValueError):
@@ -76,10 +76,10 @@ class PubWork:
     shots: float
     executions: Executions
     length: float
-    shape: tuple[int, ...] = ()                    # of its parameter sets, padded (Piece.shape)
+    shape: tuple[int, ...] = ()  # of its parameter sets, padded (Piece.shape)
     sets: int = 1
-    payload: float = 0.0                           # bytes of parameter values
-    overhead: float = 1.0                          # sampling overhead (PEC) that `executions` holds
+    payload: float = 0.0  # bytes of parameter values
+    overhead: float = 1.0  # sampling overhead (PEC) that `executions` holds
 
     def at(self, index: int) -> PubWork:
         """The same work as another PUB of the list."""
@@ -108,8 +108,8 @@ class Work:
     rep_delay: float
     assumed: tuple[str, ...]
     circuits: dict[int, CircuitFacts] = field(default_factory=dict)
-    per_qubit: dict[int, dict[int, int]] = field(default_factory=dict)     # control instructions, where counted
-    usage: dict[int, PubUsage] = field(default_factory=dict)      # of whole PUBs, worked out once
+    per_qubit: dict[int, dict[int, int]] = field(default_factory=dict)  # control instructions, where counted
+    usage: dict[int, PubUsage] = field(default_factory=dict)  # of whole PUBs, worked out once
 
     @property
     def per_execution(self) -> float:
@@ -137,7 +137,7 @@ class Work:
 
     def _trex(self, items: Sequence[PubWork]) -> int:
         s = self.settings
-        if s.client_side:                          # executor_estimator/trex.py: one item, of the program's shots
+        if s.client_side:  # executor_estimator/trex.py: one item, of the program's shots
             randomizations, per = s.split(math.ceil(max(i.shots for i in items)))
             return (randomizations if s.trex_randomizations == "auto" else s.trex_randomizations) * per
         randomizations = TREX_RANDOMIZATIONS if s.trex_randomizations == "auto" else s.trex_randomizations
@@ -146,7 +146,7 @@ class Work:
     def layer_length(self) -> float:
         """Mean length of a layer-learning circuit: pairs of the layer, dressed with single-qubit gates."""
         depths = self.settings.learn_depths
-        layer = 6 * self.timing.typical_layer()    # rz·sx·rz·sx·rz and the two-qubit gate
+        layer = 6 * self.timing.typical_layer()  # rz·sx·rz·sx·rz and the two-qubit gate
         return 2 * sum(depths) / len(depths) * layer + self.timing.measure
 
 
@@ -184,7 +184,7 @@ def analyse(
             raise
         except NotIsaError as e:
             raise PubError(index, f"not an ISA circuit of {timing.backend}: {e}") from None
-        except Exception as e:                     # whatever Qiskit says of this PUB, with its index
+        except Exception as e:  # whatever Qiskit says of this PUB, with its index
             raise PubError(index, str(e).strip("'\"")) from e
     lengths = (note for f in work.circuits.values() for note in f.length.assumed)
     work.assumed = tuple(dict.fromkeys((*timing.assumed, *reader.assumed, *lengths)))
@@ -216,8 +216,8 @@ class _Reader:
         self.precision = precision
         self.bases = Bases()
         self.assumed: list[str] = []
-        self.observables: dict[tuple[int, int], Any] = {}             # coerced, by their circuit and themselves
-        self.bare: dict[tuple[int, Any], tuple[Any, PubWork]] = {}     # circuits without parameters, by their shots
+        self.observables: dict[tuple[int, int], Any] = {}  # coerced, by their circuit and themselves
+        self.bare: dict[tuple[int, Any], tuple[Any, PubWork]] = {}  # circuits without parameters, by their shots
         kind = work.settings.kind
         self._read = {"sampler": self._sampler, "estimator": self._estimator, "executor": self._program,
                       "noise-learner": self._layer}[kind]  # fmt: skip
@@ -240,7 +240,7 @@ class _Reader:
     def _weight(self, circuit: Any, ops: dict[str, int], length: Length) -> int:
         """All its control instructions, or what fits on one qubit in its length: a pulse of 2 and an rz at a time."""
         if circuit.has_control_flow_op():
-            return UNBOUNDED                       # blocks that are not run are loaded too: count them when it matters
+            return UNBOUNDED  # blocks that are not run are loaded too: count them when it matters
         all_of_them = sum(
             CONTROL_INSTRUCTIONS.get(name, OTHER_INSTRUCTION) * n for name, n in ops.items() if name != "barrier"
         )
@@ -356,7 +356,7 @@ class _Reader:
                 exponent += 5 * (getattr(known, "error", None) or 0.0)
         cap = math.inf if self.work.settings.pec_overhead is None else self.work.settings.pec_overhead
         overhead = min(math.exp(min(exponent, 700.0)), cap)
-        high = cap if cap < math.inf else math.exp(min(2 * exponent, 700.0))       # errors twice those reported
+        high = cap if cap < math.inf else math.exp(min(2 * exponent, 700.0))  # errors twice those reported
         self.assumed.append(
             "PEC: the sampling overhead γ² from the backend's reported gate errors; the job learns its own, "
             f"at most {cap:g}"
@@ -378,9 +378,9 @@ class _Reader:
     def _layer(self, index: int, layer: Any) -> tuple[Any, PubWork]:
         s = self.work.settings
         each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations
-        if hasattr(layer, "operation"):            # NoiseLearnerV3: one instruction is one layer
+        if hasattr(layer, "operation"):  # NoiseLearnerV3: one instruction is one layer
             counts = Executions.exactly(each * s.learn_shots)
-        else:                                      # the legacy learner finds the layers of a circuit itself
+        else:  # the legacy learner finds the layers of a circuit itself
             most = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
             one = each * s.learn_shots
             counts = Executions(min(1, most) * one, min(TYPICAL_LAYERS, most) * one, most * one)

@@ -18,7 +18,7 @@ def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
     controller.cancel_workload()
-    controller._runtime.submitter.pacer = Pacer()       # shared by all workloads: its long waits end with the test
+    controller._runtime.submitter.pacer = Pacer()  # shared by all workloads: its long waits end with the test
 
 
 def test_an_error_inside_the_block_passes_through_and_the_batch_is_closed(backend, sampler, rotations):

@@ -21,7 +21,7 @@ def test_a_refresh_costs_two_requests_and_a_finished_job_is_not_asked_again(batc
     batch.submit(sampler(batch.mode), rotations(12), partitions=12)
     assert batch.wait(60)
     assert batch._ledger.wait_for(lambda: batch.usage.status == "final", 30)
-    batch.refresh()                                     # the last completion may have come after the session's answer
+    batch.refresh()  # the last completion may have come after the session's answer
     batch._runtime.watcher.forget(batch._ledger)
     before = batch._ledger.link.asked
     batch.refresh()

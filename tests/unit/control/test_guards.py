@@ -82,8 +82,13 @@ def test_a_sessions_cap_acts_while_it_idles_and_the_service_tells_no_usage():
     desk = Desk("session")
     desk.guards.cap(60)
     desk.account.sessions["s"] = {
-        "id": "s", "state": "active", "accepting_jobs": True, "elapsed_time": None, "started_at": at(0),
-        "activated_at": at(0), "timestamps": [{"status": "active", "timestamp": at(0)}],
+        "id": "s",
+        "state": "active",
+        "accepting_jobs": True,
+        "elapsed_time": None,
+        "started_at": at(0),
+        "activated_at": at(0),
+        "timestamps": [{"status": "active", "timestamp": at(0)}],
     }
     desk.account.time = seconds(at(50))
     desk.look()
@@ -112,7 +117,11 @@ def test_an_idle_session_is_closed_even_if_the_first_request_fails_and_no_intera
     desk = Desk("session")
     desk.guards.close_when_idle(30)
     desk.account.sessions["s"] = {
-        "id": "s", "state": state, "accepting_jobs": True, "interactive_ttl": None, "last_job_completed": at(10),
+        "id": "s",
+        "state": state,
+        "accepting_jobs": True,
+        "interactive_ttl": None,
+        "last_job_completed": at(10),
     }
     desk.account.spoil["close"] = refuse(500, times=1)
     desk.account.time = seconds(at(39))
