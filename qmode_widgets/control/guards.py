@@ -12,9 +12,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from ..errors import QmodeError, ServiceError, UnreachableError
 from ..model.snapshot import JobSnapshot, JobState, Limit, WorkloadState
-from .ending import remaining, retryable
-from .errors import QmodeError, ServiceError, UnreachableError
+from .actions import remaining, retryable
 from .ledger import Ledger
 from .record import Record
 from .results import Results

@@ -11,10 +11,11 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Literal
 
+from ..ibm.link import Link
+from ..ibm.wire import Json, as_dict, seconds, session_json
 from ..model.snapshot import Event, JobState, Limit, Mode, Ttl, Usage, WorkloadSnapshot, WorkloadState
-from .link import Json, Link
-from .record import Record, as_dict, seconds
-from .sessions import active_stretches, covered, session_json
+from .accounting import active_stretches, covered
+from .record import Record
 
 log = logging.getLogger(__name__)
 Observer = Callable[[WorkloadSnapshot], None]
@@ -406,3 +407,16 @@ def _same(a: WorkloadSnapshot, b: WorkloadSnapshot) -> bool:
 
 def _first(timestamps: list[Json] | None) -> float | None:
     return seconds(timestamps[0].get("timestamp")) if timestamps else None
+
+
+def latest(ledger: Ledger, run: str) -> dict[int, Record]:
+    """The last attempt at each partition of a run."""
+    rows: dict[int, Record] = {}
+    with ledger.lock:
+        for r in ledger.records.values():
+            if r.key is None or r.key.run != run:
+                continue
+            held = rows.get(r.key.partition)
+            if held is None or (held.key is not None and held.key.attempt < r.key.attempt):
+                rows[r.key.partition] = r
+    return rows

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
+from ..ibm.client import Captured
+from ..ibm.wire import Json, as_dict, number, seconds, text
 from ..model.partition import Partition
 from ..model.snapshot import JobSnapshot, JobState, Usage
 from ..model.tags import AttemptKey
-from .link import Json
-from .service import Captured
 
 _STATES = {
     "QUEUED": JobState.QUEUED,
@@ -24,32 +22,6 @@ RAN_TOO_LONG = 1305
 METRICS_TRIES = 40  # after half an hour a usage that is not complete is left at its last figure
 DOUBT = 120.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-
-
-def seconds(stamp: object) -> float | None:
-    """The service's ISO time as seconds since the epoch; None where it has none."""
-    if not isinstance(stamp, str):
-        return None
-    try:
-        found = datetime.fromisoformat(stamp)
-        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def number(value: object) -> float | int | None:
-    """A finite number as it is; None for anything else."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if good else None  # type: ignore[return-value]
-
-
-def as_dict(value: object) -> Json:
-    """A JSON object as it is; an empty one for anything else: the service may leave it out."""
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 @dataclass(eq=False)
@@ -86,6 +58,11 @@ class Record:
         if self.key is not None:
             return self.key.row
         return self.job_id or "?"
+
+    @property
+    def name(self) -> str:
+        """How a message calls it."""
+        return f"partition {self.key.partition + 1}" if self.key is not None else f"job {self.job_id}"
 
     def touch(self) -> None:
         """Something changed: the next `snapshot()` is made anew."""
@@ -188,11 +165,11 @@ class Record:
                 attempt=self.key.attempt if self.key else 0,
                 superseded=self.superseded,
                 pubs=self.partition.label if self.partition else None,
-                service_status=_text(state.get("status") or self.data.get("status")),
+                service_status=text(state.get("status") or self.data.get("status")),
                 note=self.note,
-                reason=_text(state.get("reason")),
+                reason=text(state.get("reason")),
                 reason_code=self.reason_code,
-                reason_solution=_text(state.get("reason_solution") or state.get("reasonSolution")),
+                reason_solution=text(state.get("reason_solution") or state.get("reasonSolution")),
                 created=seconds(self.data.get("created")),
                 running=seconds(times.get("running")) or self.seen_running,
                 finished=seconds(times.get("finished")) or seconds(self.data.get("ended")),
@@ -200,7 +177,7 @@ class Record:
                 qpu_used=bool(usage.reported),
                 private=bool(self.data.get("private")) or bool(self.captured and self.captured.private),
                 tags=self.own_tags,
-                program=_text(as_dict(self.data.get("program")).get("id"))
+                program=text(as_dict(self.data.get("program")).get("id"))
                 or (self.captured.program_id if self.captured else None),
                 group=self.group,
                 spans=self.spans,

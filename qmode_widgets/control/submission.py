@@ -13,13 +13,14 @@ import itertools
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .errors import ServiceError, UnreachableError
-from .link import PAGE, Json
-from .pacing import Pacer
+from ..errors import ServiceError, UnreachableError
+from ..ibm.link import PAGE
+from ..ibm.wire import Json
 
 log = logging.getLogger(__name__)
 
@@ -213,3 +214,40 @@ class Submitter:
         wait = LOOK_UP[min(attempt.looks, len(LOOK_UP) - 1)]
         end = (attempt.doubt_since or asked) + self.lag
         return min(asked + wait, max(end, asked + 0.05))
+
+
+DOCUMENTED = 5 / 60  # submissions a second
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+
+
+class Pacer:
+    """Pure: every method takes the time (seconds, monotonic)."""
+
+    def __init__(self) -> None:
+        self.rate: float | None = None  # None: no 429 was seen yet
+        self._not_before = 0.0
+        self._pause = FIRST_PAUSE
+        self._sent: deque[float] = deque(maxlen=1000)
+
+    def due(self, now: float) -> float:
+        """When the next submission may go: `now` or later."""
+        return max(now, self._not_before)
+
+    def accepted(self, now: float) -> None:
+        """A submission was taken: keep the pace, a little faster than before."""
+        self._sent.append(now)
+        self._pause = FIRST_PAUSE
+        if self.rate is not None:
+            self.rate *= 1.25
+            self._not_before = now + 1 / self.rate
+
+    def refused(self, now: float, retry_after: float | None) -> float:
+        """A 429: returns how long to wait, in seconds."""
+        last_minute = sum(1 for t in self._sent if now - t < 60.0)
+        guess = max(last_minute / 60.0, DOCUMENTED)
+        self.rate = guess if self.rate is None else max(DOCUMENTED, self.rate / 2)
+        wait = retry_after or self._pause  # a `Retry-After` of 0 says nothing
+        if not retry_after:
+            self._pause = min(LONGEST_PAUSE, self._pause * 2)
+        self._not_before = now + wait
+        return wait

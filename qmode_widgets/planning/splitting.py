@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.partition import Partition, Piece, check
-from .bounds import (
+from .limits import (
     EXECUTIONS_OLDER,
     INSTRUCTIONS,
     JOB_SECONDS,
@@ -365,3 +365,21 @@ def _by_shots(pub: int, sizes: Sizes, jobs: int) -> list[Partition]:
         raise ValueError(f"PUB {pub}: {jobs} jobs of {shots} shots: ask for at most {shots}")
     edges = [round(k * shots / jobs) for k in range(jobs + 1)]
     return [Partition((Piece(pub, shots=b - a),)) for a, b in pairwise(edges)]
+
+
+def price(
+    pubs: list[Any],
+    backend: Any,
+    primitive: Any,
+    partitions: Sequence[Partition],
+    *,
+    shots: int | None = None,
+    precision: float | None = None,
+) -> list[Partition]:
+    """Partitions that are cut already, each with its expected usage in seconds and the formula behind it.
+
+    Raises:
+        ValueError: a PUB or an option cannot be analysed; it says which.
+    """
+    work = analyse(pubs, backend, settings(primitive, None), shots, precision)
+    return [priced(p, job_usage(work, shares(work, p))) for p in partitions]

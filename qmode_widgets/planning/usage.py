@@ -18,7 +18,7 @@ from typing import Any
 from ..model.partition import Partition, Piece
 from ..model.timing import OVERHEAD, TYPICAL_LENGTH, Timing, quick
 from .settings import settings
-from .work import Executions, Learning, PubWork, Work, analyse
+from .work import Executions, Learning, PubUsage, PubWork, Work, analyse
 
 SUB_JOB_EXECUTIONS = 10_000_000  # an estimator job beyond this is split into sub-jobs [guide: job limits]
 LOADING = 1e-5  # seconds an instruction, high end: two jobs of 40 100×100 circuits take ~6 s more
@@ -48,19 +48,6 @@ class Breakdown:
     def total(self) -> float:
         """All of it."""
         return self.overhead + self.rep_delay + self.initialisation + self.circuit + self.learning
-
-
-@dataclass(frozen=True, slots=True)
-class PubUsage:
-    """One PUB's share in seconds of QPU usage, without its job's overhead and learning."""
-
-    pub: int
-    low: float
-    expected: float
-    high: float
-    configurations: int  # circuits after broadcasting
-    executions: float
-    length: float  # mean seconds of one execution's circuit
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,18 +7,17 @@ qubit-wise commuting terms. An execution is one shot of one configuration.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from ..errors import PubError
 from ..model.merge import parameter_shape
 from ..model.timing import Length, NotIsaError, Timing
-from .grouping import Bases
-from .prepared import pec_executions
 from .settings import DEFAULT_PRECISION, DEFAULT_SHOTS, LEARN_BASES, TREX_RANDOMIZATIONS, TREX_SHOTS, Settings
-
-if TYPE_CHECKING:
-    from .usage import PubUsage
 
 CONTROL_INSTRUCTIONS = {                           # weights of the validation service [guide: job limits]
     "rz": 1, "delay": 1, "sx": 2, "x": 2, "cx": 5, "cz": 5, "ecr": 5, "measure": 10, "reset": 17,
@@ -28,14 +27,6 @@ OTHER_INSTRUCTION = 5  # one the table does not name, as the dearest gate
 UNBOUNDED = 10**9
 TYPICAL_LAYERS = 2  # the even and the odd bonds of a brickwork circuit
 UNLIMITED_LAYERS = 8  # high end where max_layers_to_learn is None
-
-
-class PubError(ValueError):
-    """Something is wrong with one PUB; `pub` is its index."""
-
-    def __init__(self, pub: int, message: str) -> None:
-        self.pub = pub
-        super().__init__(f"PUB {pub}: {message}")
 
 
 @dataclass(frozen=True, slots=True)
@@ -395,3 +386,83 @@ def _bare(pub: Any) -> tuple[int, Any] | None:
         shots = pub[2] if len(pub) == 3 else None
         return (id(pub[0]), shots) if shots is None or type(shots) is int else None
     return None
+
+
+_TO_PAULI = str.maketrans({"0": "Z", "1": "Z", "+": "X", "-": "X", "r": "Y", "l": "Y"})
+
+
+class Bases:
+    """Counts measurement bases and remembers them by the terms they measure."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], int] = {}
+        self._terms_of: dict[int, tuple[Any, list[tuple[str, ...]]]] = {}  # keeps the array: ids are reused
+
+    def configurations(self, pub: Any) -> int:
+        """Circuits after broadcasting of a coerced `EstimatorPub`."""
+        shape = pub.shape
+        params = (1,) * (len(shape) - len(pub.parameter_values.shape)) + tuple(pub.parameter_values.shape)
+        terms = self._all_terms(pub.observables)
+        own = pub.observables.shape
+        index: np.ndarray[Any, Any] = np.arange(len(terms)).reshape((1,) * (len(shape) - len(own)) + tuple(own))
+        varying = [i for i, n in enumerate(params) if n != 1]
+        free = [i for i, n in enumerate(params) if n == 1]
+        sets = int(np.prod(params))
+        if all(index.shape[i] == 1 for i in varying):  # every parameter set meets the same observables
+            return sets * self.count(terms[i] for i in index.ravel())
+        index = np.broadcast_to(index, shape).transpose([*free, *varying]).reshape(-1, sets)
+        met, times = np.unique(index, axis=1, return_counts=True)
+        return sum(self.count(terms[i] for i in met[:, k]) * int(times[k]) for k in range(len(times)))
+
+    def _all_terms(self, observables: Any) -> list[tuple[str, ...]]:
+        if (known := self._terms_of.get(id(observables))) is None:
+            flat = observables.ravel()
+            known = observables, [self._terms(flat[i]) for i in range(flat.size)]
+            self._terms_of[id(observables)] = known
+        return known[1]
+
+    @staticmethod
+    def _terms(observable: Any) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(label.translate(_TO_PAULI) for label in observable))
+
+    def count(self, terms: Any) -> int:
+        """Bases that measure all these terms, by the greedy colouring the client uses."""
+        labels = tuple(dict.fromkeys(label for group in terms for label in group))
+        if (known := self._known.get(labels)) is None:
+            if len(labels) == 1:
+                known = 1
+            else:
+                from qiskit.quantum_info import PauliList
+
+                known = len(PauliList(list(labels)).group_commuting(qubit_wise=True))
+            self._known[labels] = known
+        return known
+
+
+def pec_executions(pubs: Sequence[Any], options: Any, backend: Any, precision: float | None) -> list[int]:
+    """Executions of each coerced estimator PUB, without measurement learning.
+
+    Raises:
+        Exception: whatever the client says of PUBs or options it refuses.
+    """
+    from qiskit_ibm_runtime.executor_estimator.prepare import prepare
+    from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
+
+    own = EstimatorOptions(**options) if isinstance(options, Mapping) else options
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # options it overrides: the primitive itself says so when it is run
+        program, _ = prepare(pubs, own, precision, backend=backend)
+    return [math.prod(item.shape) * program.shots for item in program.items[: len(pubs)]]
+
+
+@dataclass(frozen=True, slots=True)
+class PubUsage:
+    """One PUB's share in seconds of QPU usage, without its job's overhead and learning."""
+
+    pub: int
+    low: float
+    expected: float
+    high: float
+    configurations: int  # circuits after broadcasting
+    executions: float
+    length: float  # mean seconds of one execution's circuit

@@ -14,7 +14,7 @@ from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 import qmode_widgets as qmode
-from qmode_widgets.control.service import decode
+from qmode_widgets.ibm.client import decode
 from qmode_widgets.model.merge import merge
 
 Row = tuple[str, str, str]

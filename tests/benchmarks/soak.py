@@ -15,7 +15,7 @@ from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 import qmode_widgets as qmode
-from qmode_widgets.control.errors import ServiceError, UnreachableError
+from qmode_widgets.errors import ServiceError, UnreachableError
 from qmode_widgets.model.snapshot import JobState
 
 PARTITIONS, PROBABILITY, SEED = int(os.environ.get("PARTITIONS", 200)), 0.2, 7

@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "qmode_widgets"
 
-# Private parts of qiskit-ibm-runtime that we rely on; each may stand in control/service.py only.
+# Private parts of qiskit-ibm-runtime that we rely on; each may stand in ibm/client.py only.
 CLIENTS = {
     "_active_api_client",
     "_api_clients",
@@ -64,7 +64,7 @@ def test_the_ground_floor_knows_no_client_no_jupyter_and_no_network(path):
 
 @pytest.mark.parametrize(
     "path",
-    [p for f in ("control", "planning", "frontend") for p in modules(f) if p.name != "service.py"],
+    [p for f in ("control", "planning", "frontend", "ibm") for p in modules(f) if p.name != "client.py"],
     ids=lambda p: f"{p.parent.name}/{p.stem}",
 )
 def test_private_parts_of_the_client_stay_in_one_file(path):

@@ -9,7 +9,7 @@ import pytest
 from qiskit_ibm_runtime import Batch
 
 import qmode_widgets as qmode
-from qmode_widgets.control import workload as module
+from qmode_widgets.control import controller as module
 from qmode_widgets.model.snapshot import JobState
 
 

@@ -56,7 +56,7 @@ def test_watching_ends_when_everything_is_final(backend, sampler, rotations):
     jobs.submit(sampler(backend), rotations(1), partitions=1)
     assert jobs.wait(60)
     assert jobs._ledger.wait_for(lambda: jobs.usage.status == "final", 30)
-    from qmode_widgets.control.watcher import pace
+    from qmode_widgets.control.sync import pace
 
     assert pace(jobs._ledger) is None
 

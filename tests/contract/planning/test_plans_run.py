@@ -11,17 +11,14 @@ from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
-from qmode_widgets.control.batch import BatchController
 from qmode_widgets.control.job import JobController
-from qmode_widgets.control.session import SessionController
-from qmode_widgets.frontend import figures
+from qmode_widgets.control.modes import BatchController, SessionController
+from qmode_widgets.ibm.account import account
 from qmode_widgets.model.snapshot import JobState
-from qmode_widgets.planning.account import account
+from qmode_widgets.planning.compare import compare, variational_loop
 from qmode_widgets.planning.limits import is_open_plan
 from qmode_widgets.planning.plan import plan
-from qmode_widgets.planning.presets import compare, variational_loop
 
-figures.lend()
 TIMEOUT = 120
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qmode_widgets.control.errors import ServiceError
+from qmode_widgets.errors import ServiceError
 
 T0 = "2026-01-01T00:00:00Z"
 

@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.record import Record, seconds
-from qmode_widgets.control.refresh import refresh
+from qmode_widgets.control.record import Record
+from qmode_widgets.control.sync import refresh
+from qmode_widgets.ibm.wire import seconds
 from qmode_widgets.model.partition import Partition, Piece
 from qmode_widgets.model.snapshot import JobState
 from tests.unit.control.account import Account, at

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.record import Record, seconds
-from qmode_widgets.control.refresh import refresh
-from qmode_widgets.control.watcher import pace
+from qmode_widgets.control.record import Record
+from qmode_widgets.control.sync import pace, refresh
+from qmode_widgets.ibm.wire import seconds
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
 from tests.unit.control.account import Account, at, refuse

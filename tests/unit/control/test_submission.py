@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmode_widgets.control.errors import ServiceError, UnreachableError
 from qmode_widgets.control.submission import LAG, Attempt, Submitter
+from qmode_widgets.errors import ServiceError, UnreachableError
 
 
 class Service:

@@ -6,13 +6,10 @@ Colours are JupyterLab's variables with fallbacks that follow the page's colour 
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from ..model.snapshot import Mode
 from .forecast import MODES
-
-if TYPE_CHECKING:
-    from .plan import Plan
+from .plan import Plan
 
 CELLS = 60  # partitions drawn one by one; beyond, neighbours are drawn together
 
