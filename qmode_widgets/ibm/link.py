@@ -1,7 +1,7 @@
 """Our own way to one instance: HTTP without the client's hidden retries.
 
-A POST answered 504 after the job was created is posted again by the client: two paid jobs. A link posts once, has
-time-outs, follows no redirects, and never switches the user's active instance.
+A POST answered 504 after the job was created is posted again by the client: two paid jobs. A link posts once, gives
+every request a deadline, follows no redirects, and never switches the user's active instance.
 """
 
 from __future__ import annotations
@@ -11,21 +11,23 @@ import time
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
 from typing import Any, ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import requests
 import urllib3
 from qiskit_ibm_runtime import QiskitRuntimeService
-from requests.adapters import HTTPAdapter
 
 from ..errors import QmodeError, ServiceError, UnreachableError
+from .budget import Budget
 from .client import Origin, origin_of
+from .deadline import Deadline, DeadlineAdapter
 from .wire import Json, error_of
 
 API_VERSION = "2026-04-15"
 PAGE = 200  # the most jobs the service puts on one page
-TIMEOUT = (5.0, 60.0)  # connect, read: seconds
-POST_TIMEOUT = (5.0, 300.0)  # a payload may be tens of MB
+CONNECT = 5.0  # seconds until there is a connection
+SMALL, LARGE = 30.0, 600.0  # seconds in which a request is over; results and stored inputs may be tens of MB
+SLOWEST = 100_000.0  # bytes a second that a line must carry for a payload to arrive in time
 
 
 class Link:
@@ -40,6 +42,8 @@ class Link:
         self.instance = origin.instance
         self._origin = origin
         self._local = threading.local()
+        self.budget = _budget_of(origin.base_url, origin.instance)
+        self.small, self.large = SMALL, LARGE
         self.clock_offset = 0.0
         self._offset_window: tuple[float, float] | None = None
 
@@ -61,8 +65,8 @@ class Link:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()  # one a thread: requests does not promise thread safety
-            session.mount("http://", HTTPAdapter(max_retries=0))
-            session.mount("https://", HTTPAdapter(max_retries=0))
+            session.mount("http://", DeadlineAdapter(max_retries=0))
+            session.mount("https://", DeadlineAdapter(max_retries=0))
             session.proxies, session.verify = self._origin.proxies, self._origin.verify
             session.headers["IBM-API-Version"] = API_VERSION
             session.headers["X-Qx-Client-Application"] = "qmode_widgets"
@@ -70,35 +74,52 @@ class Link:
         return session
 
     def _request(
-        self, method: str, path: str, *, params: Json | None = None, body: str | None = None, renewed: bool = False
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Json | None = None,
+        body: str | None = None,
+        large: bool = False,
+        renewed: bool = False,
     ) -> requests.Response:
+        """One request, over within its deadline: a service that hangs, or sends a byte every two seconds, is not waited
+        for.
+        """
         headers = {"Content-Type": "application/json"} if body is not None else {"Accept": "application/json"}
+        sent = b"" if body is None else body.encode()
+        seconds = self.large if large else self.small + len(sent) / SLOWEST
         before = time.time()
         self._local.asked = self.asked + 1
+        self.budget.take(time.monotonic())
+        deadline = Deadline(seconds)
         try:
-            answer = self._session().request(
-                method,
-                self._origin.base_url + path,
-                params=params,
-                data=None if body is None else body.encode(),
-                headers=headers,
-                auth=self._origin.token,
-                timeout=POST_TIMEOUT if method == "POST" and path == "/jobs" else TIMEOUT,
-                allow_redirects=False,  # a submission goes where it was sent, and so does the token
-            )
-            answer.content  # read here: a body cut short is "no answer"  # noqa: B018
+            with deadline:
+                answer = self._session().request(
+                    method,
+                    self._origin.base_url + path,
+                    params=params,
+                    data=sent or None,
+                    headers=headers,
+                    auth=self._origin.token,
+                    timeout=(min(CONNECT, seconds), seconds),
+                    allow_redirects=False,  # a submission goes where it was sent, and so does the token
+                )
+                answer.content  # read here: a body cut short is "no answer"  # noqa: B018
+            if deadline.passed:  # cut off by us: what was read so far may look whole
+                raise UnreachableError(_too_slow(seconds), sent=True)
+        except requests.ReadTimeout as error:
+            raise UnreachableError(_too_slow(seconds), sent=True) from error
         except (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError) as error:
             raise UnreachableError(_why(error), sent=False) from error
-        except requests.ConnectionError as error:
-            raise UnreachableError(
-                _why(error), sent=not isinstance(_cause(error), urllib3.exceptions.NewConnectionError)
-            ) from error
         except requests.RequestException as error:
-            raise UnreachableError(_why(error), sent=True) from error
+            never = isinstance(_cause(error), urllib3.exceptions.NewConnectionError)
+            why = _too_slow(seconds) if deadline.passed else _why(error)
+            raise UnreachableError(why, sent=not never) from error
         self._note_clock(answer, before, time.time())
         if answer.status_code == 401 and not renewed:  # an expired token; the request was not carried out
-            self._origin.token.renew()
-            return self._request(method, path, params=params, body=body, renewed=True)
+            self._origin.token.renew(str(answer.request.headers.get("Authorization")))
+            return self._request(method, path, params=params, body=body, large=large, renewed=True)
         if answer.status_code >= 300:
             raise error_of(answer)
         return answer
@@ -186,7 +207,7 @@ class Link:
 
     def job(self, id_: str, *, params: bool = False) -> Json:
         """One job; with its stored inputs as raw JSON if asked."""
-        return self._json("GET", f"/jobs/{id_}", params=None if params else {"exclude_params": "true"})
+        return self._json("GET", f"/jobs/{id_}", params=None if params else {"exclude_params": "true"}, large=params)
 
     def metrics(self, id_: str) -> Json:
         """Timestamps and usage of a job."""
@@ -194,7 +215,7 @@ class Link:
 
     def results(self, id_: str) -> str:
         """The raw result of a finished job; empty where there is none (204)."""
-        return self._request("GET", f"/jobs/{id_}/results").text
+        return self._request("GET", f"/jobs/{id_}/results", large=True).text
 
     def post_job(self, body: str) -> str:
         """Create a job, **once**: no retry of any kind. Returns its id."""
@@ -254,8 +275,8 @@ def _why(error: Exception) -> str:
     """The kind of a network failure in a few words: the text of requests repeats the URL and the pool."""
     cause = _cause(error)
     if isinstance(error, requests.ConnectTimeout):
-        return f"no connection to the service within {TIMEOUT[0]:g} s"
-    if isinstance(error, requests.ReadTimeout) or isinstance(cause, urllib3.exceptions.ReadTimeoutError):
+        return f"no connection to the service within {CONNECT:g} s"
+    if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
         return "the service did not answer in time"
     if isinstance(cause, urllib3.exceptions.NameResolutionError):
         return "the service cannot be reached: its name is not resolved"
@@ -266,11 +287,16 @@ def _why(error: Exception) -> str:
     return "the connection to the service was lost"
 
 
+def _too_slow(seconds: float) -> str:
+    return f"the service did not finish its answer within {seconds:.3g} s"
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 LONGEST = 30.0  # seconds; a longer `Retry-After` is the caller's to see
+PATIENCE = 45.0  # seconds after which no further attempt begins
 
 
 def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -279,21 +305,37 @@ def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     Raises:
         ServiceError, UnreachableError: the last one, when it still does.
     """
+    end = time.monotonic() + PATIENCE
     for pause in PAUSES:
         try:
             return call(*args, **kwargs)
         except UnreachableError:
             wait = pause
+            if time.monotonic() + wait > end:
+                raise
         except ServiceError as error:
             if not error.passing:
                 raise
             wait = max(pause, error.retry_after or 0.0)
-            if wait > LONGEST:
+            if wait > LONGEST or time.monotonic() + wait > end:
                 raise
         time.sleep(wait)
     return call(*args, **kwargs)
 
 
+_budgets: WeakValueDictionary[tuple[str, str], Budget] = WeakValueDictionary()
+
+
+def _budget_of(base_url: str, instance: str) -> Budget:
+    """The one budget of an instance: two service objects of one account share it."""
+    with _budget_lock:
+        budget = _budgets.get((base_url, instance))
+        if budget is None:
+            budget = _budgets[base_url, instance] = Budget()
+        return budget
+
+
+_budget_lock = threading.Lock()
 _links: WeakKeyDictionary[QiskitRuntimeService, dict[str, Link]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
