@@ -61,7 +61,7 @@ def table(snapshot: WorkloadSnapshot) -> str:
     rows = [[printable(cell) for cell in row] for row in rows]  # names and reasons are anybody's text
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    home = printable(f"{snapshot.backend}  {snapshot.service_id or snapshot.id}")
+    home = printable(f"{snapshot.backend}  {snapshot.workload_id or snapshot.id}")
     head = f"{snapshot.mode.capitalize()} on {home}  {snapshot.state}"
     total = f"usage {usage_text(snapshot.usage)}"
     if snapshot.usage.reported is not None and snapshot.usage.status != "final":
