@@ -4,8 +4,8 @@
         service = proxy.connect(emulator)          # a real client through the proxy
         proxy.add(Fault("trickle", path="/sessions/.*"))
 
-It sees raw HTTP: it can send a byte every two seconds, hang, close in the middle, answer HTML, a wrong shape, a 401, and
-hold new jobs back from listings. A clean request passes as it is.
+It sees raw HTTP: it can send a byte every two seconds, hang, close in the middle, answer HTML, a wrong shape or a 401,
+and hold new jobs back from listings. A clean request passes as it is.
 """
 
 from __future__ import annotations
@@ -29,10 +29,11 @@ REASONS = {401: "Unauthorized", 429: "Too Many Requests", 500: "Internal Server 
 
 @dataclass
 class Fault:
-    """What happens to the next `count` matching requests (`method` and `path` are regular expressions).
+    """What happens to the next `count` matching requests (`method` and `path` are regular expressions; `token` is what
+    the `Authorization` header carries).
 
-    `when`: "before" the service carries it out, or "after" (its answer is lost or spoiled). `seconds`: between two bytes
-    of a trickle, of a delay, or of a hang (which ends the connection then). `edit` changes the JSON of a good answer.
+    `when`: "before" the service carries it out, or "after" (its answer is lost or spoiled). `seconds`: between two
+    bytes of a trickle, of a delay, or of a hang (which ends the connection then). `edit` changes the JSON of an answer.
     """
 
     kind: Kind
@@ -44,10 +45,11 @@ class Fault:
     retry_after: str | None = None
     seconds: float = 2.0
     edit: Callable[[Any], Any] | None = None
-    met: int = 0
+    token: str | None = None
 
-    def matches(self, method: str, path: str) -> bool:
-        return self.count > 0 and bool(re.fullmatch(self.method, method) and re.fullmatch(self.path, path))
+    def matches(self, method: str, path: str, token: str) -> bool:
+        meant = re.fullmatch(self.method, method) and re.fullmatch(self.path, path)
+        return self.count > 0 and bool(meant) and self.token in (None, token)
 
 
 class Proxy:
@@ -124,8 +126,8 @@ class Proxy:
         try:
             while await self._one(reader, writer):
                 pass
-        except (asyncio.IncompleteReadError, ConnectionError):
-            pass
+        except (asyncio.IncompleteReadError, asyncio.CancelledError, ConnectionError):
+            pass  # the client has gone, or the proxy ends
         finally:
             writer.close()
             with contextlib.suppress(ConnectionError, asyncio.CancelledError):
@@ -139,7 +141,8 @@ class Proxy:
         path = re.sub(r"^/experimental|^/api/v1", "", target.partition("?")[0])
         length = next((int(v) for n, v in _headers(lines) if n == "content-length"), 0)
         body = await reader.readexactly(length)
-        fault = self._next(method, path)
+        token = next((v.removeprefix("Bearer ") for n, v in _headers(lines) if n == "authorization"), "")
+        fault = self._next(method, path, token)
         if fault is not None and fault.kind == "delay":
             await asyncio.sleep(fault.seconds)
             fault = None
@@ -153,16 +156,15 @@ class Proxy:
         await writer.drain()
         return True
 
-    def _next(self, method: str, path: str) -> Fault | None:
+    def _next(self, method: str, path: str, token: str) -> Fault | None:
         with self.met:
             self.seen[f"{method} {path}"] += 1
-            found = next((f for f in self._faults if f.matches(method, path)), None)
+            found = next((f for f in self._faults if f.matches(method, path, token)), None)
             if found is not None:
-                found.count, found.met = found.count - 1, found.met + 1
+                found.count -= 1
             elif self._chance and self._random.random() < self._chance:
-                found = self._random.choice(self._kinds)
-                if not (re.fullmatch(found.method, method) and re.fullmatch(found.path, path)):
-                    found = None
+                fitting = [f for f in self._kinds if f.matches(method, path, token)]
+                found = self._random.choice(fitting) if fitting else None
             if found is not None:
                 self.faults[found.kind] += 1
             self.met.notify_all()

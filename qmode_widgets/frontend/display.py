@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .widget import WorkloadWidget
 
 _HEAD = ("#", "PUBs", "State", "Job", "Usage", "")
-_ROWS = 60           # a fallback stays readable: beyond, it says how many more there are
+_ROWS = 60  # a fallback stays readable: beyond, it says how many more there are
 
 _widgets: dict[str, WorkloadWidget] = {}
 
@@ -46,7 +46,7 @@ def _widget(workload: str, hub: Hub) -> WorkloadWidget:
     from .widget import WorkloadWidget
 
     widget = _widgets.get(workload)
-    if widget is None or widget.comm is None:        # closed, for example by `Widget.close_all()`
+    if widget is None or widget.comm is None:  # closed, for example by `Widget.close_all()`
         widget = _widgets[workload] = WorkloadWidget(hub, workload)
     return widget
 

@@ -27,14 +27,14 @@ from .protocol import Message
 
 _log = logging.getLogger(__name__)
 
-_PACE = 0.1            # seconds between two patches of one workload: faster is only noise to an eye
-_SLOW_PACE = 1.0       # while a widget has not answered yet and gets whole snapshots
+_PACE = 0.1  # seconds between two patches of one workload: faster is only noise to an eye
+_SLOW_PACE = 1.0  # while a widget has not answered yet and gets whole snapshots
 
 
 class Outlet(Protocol):
     """Where the messages of one workload go besides the sidebar: a widget."""
 
-    attached: bool     # the page has asked for the workload: it gets patches from now on
+    attached: bool  # the page has asked for the workload: it gets patches from now on
 
     def deliver(self, message: Message) -> None:
         """Send it; called from the hub's worker thread."""
@@ -44,11 +44,11 @@ class Outlet(Protocol):
 @dataclass
 class _Feed:
     controller: Controllable
-    sent: WorkloadSnapshot               # what screens that followed every message show
+    sent: WorkloadSnapshot  # what screens that followed every message show
     seq: int = 0
     outlets: list[Outlet] = field(default_factory=list)
     dirty: bool = False
-    last: float = float("-inf")          # when it last sent, on the monotonic clock
+    last: float = float("-inf")  # when it last sent, on the monotonic clock
     end: Callable[[], None] = lambda: None
 
     def catch_up(self, latest: WorkloadSnapshot) -> None:
@@ -124,9 +124,7 @@ class Hub:
         with self._wake:
             workloads = list(self._feeds)
         process, busy = (self._link.process, self._link.busy) if self._link else ("", False)
-        return protocol.hello(
-            version=_version(), process=process, busy=busy, workloads=workloads, problem=self.problem
-        )
+        return protocol.hello(version=_version(), process=process, busy=busy, workloads=workloads, problem=self.problem)
 
     def current(self, workload: str) -> Message | None:
         """The snapshot that the next patch builds on."""
@@ -174,7 +172,7 @@ class Hub:
             self._send_whole(feed)
 
     def _command(self, command: Command) -> None:
-        if command.id in self._seen:     # the same click over two ways
+        if command.id in self._seen:  # the same click over two ways
             return
         self._seen[command.id] = None
         while len(self._seen) > 256:
@@ -250,7 +248,7 @@ class Hub:
 
     def _work(self) -> None:
         """Wake the worker, or start it; holds the lock."""
-        if self._worker is None or not self._worker.is_alive():      # first use, or a forked child
+        if self._worker is None or not self._worker.is_alive():  # first use, or a forked child
             # In our context: ipykernel 7.0 finds the message to answer to only there, not in bare threads.
             run = contextvars.copy_context().run
             self._worker = threading.Thread(target=run, args=(self._run,), name="qmode-hub", daemon=True)

@@ -86,7 +86,8 @@ def test_nobody_waits_longer_than_a_minute_for_a_retry_after(link, proxy, said, 
 def test_an_expired_token_is_renewed_once_for_all_who_were_refused(link, proxy):
     link.instance_usage()
     before = proxy.seen["POST /identity/token"]
-    proxy.add(Fault("status", path="/instances/usage", status=401, when="before", count=4))
+    old = link._origin.token._auth.tm.access_token
+    proxy.add(Fault("status", path="/instances/usage", status=401, when="before", count=100, token=old))
     gate = threading.Barrier(4)
     told = []
 
@@ -100,7 +101,7 @@ def test_an_expired_token_is_renewed_once_for_all_who_were_refused(link, proxy):
     for thread in threads:
         thread.join()
     assert len(told) == 4
-    assert 1 <= proxy.seen["POST /identity/token"] - before < 4
+    assert proxy.seen["POST /identity/token"] - before <= 2
 
 
 def expire(link):
@@ -134,21 +135,15 @@ def test_an_iam_that_hangs_holds_nobody_for_a_minute(link, proxy, monkeypatch):
     monkeypatch.setattr(client, "IAM_SECONDS", 0.5)
     monkeypatch.setattr(client, "IAM_PAUSE", 0.0)
     expire(link)
-    proxy.add(Fault("hang", path="/identity/token", when="before", seconds=1.5))
+    proxy.add(Fault("hang", path="/identity/token", when="before", seconds=3))
     for _ in range(2):
         error, took = refused(link.instance_usage)
         assert "did not answer within 0.5 s" in str(error)
         assert took < 1.4
-    # What hung came to nothing; the next one asks anew.
-    assert proxy.wait_until(lambda: True)
-    deadline = time.monotonic() + 20
-    while time.monotonic() < deadline:
-        try:
-            assert link.instance_usage()
-            return
-        except UnreachableError:
-            threading.Event().wait(0.1)
-    pytest.fail("IAM answers again, the link does not")
+    monkeypatch.setattr(client, "IAM_SECONDS", 10.0)
+    with pytest.raises(UnreachableError):  # what hung comes to nothing
+        link.instance_usage()
+    assert link.instance_usage()  # and the next one asks anew
 
 
 def test_a_token_that_is_still_good_is_used_when_it_cannot_be_renewed_ahead_of_time(link, proxy):

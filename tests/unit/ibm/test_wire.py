@@ -54,8 +54,9 @@ def test_a_session_has_an_id_and_a_state(answer):
 
 
 def test_a_session_with_nonsense_in_a_field_is_known_but_for_that_field():
-    session = Session.of({"id": "s", "state": "active", "max_ttl": "long", "elapsed_time": -60, "started_at": 5,
-                          "accepting_jobs": 1, "timestamps": [{"status": "open", "timestamp": "2026-01-01T00:00:00Z"}, 3]})  # fmt: skip
+    moves = [{"status": "open", "timestamp": "2026-01-01T00:00:00Z"}, 3]
+    odd = {"max_ttl": "long", "elapsed_time": -60, "started_at": 5, "accepting_jobs": 1, "timestamps": moves}
+    session = Session.of({"id": "s", "state": "active"} | odd)
     assert (session.max_ttl, session.elapsed_time, session.started_at, session.accepting_jobs) == (None,) * 4
     assert [t.state for t in session.transitions] == ["open"]
     assert len(session.problems) == 5
@@ -101,6 +102,8 @@ def test_whatever_the_service_answers_is_parsed_or_refused_by_name(data):
 
 
 def test_an_errors_text_does_nothing_to_a_terminal():
-    error = ServiceError("\x1b]8;;http://evil\x07click\x1b[2J\u202e\x00", status=400, code="\x1b[1m", solution="\x9b31m")
+    error = ServiceError(
+        "\x1b]8;;http://evil\x07click\x1b[2J\u202e\x00", status=400, code="\x1b[1m", solution="\x9b31m"
+    )
     assert str(error).isprintable()
     assert "\\x1b]8;;http://evil\\x07click" in str(error)
