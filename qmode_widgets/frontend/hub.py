@@ -28,6 +28,14 @@ from .protocol import Message
 _log = logging.getLogger(__name__)
 
 _PACE = 0.1  # seconds between two patches of one workload: faster is only noise to an eye
+_LOOK = 2.0  # seconds between two looks whether the service still answers
+# Seconds without an answer after which what is shown counts as old: three polls of the watcher, and one to spare.
+_SILENCE = {"running": 4.0, "queued": 10.0, "idle": 31.0}
+SILENT = "The service has not answered the last three requests"
+_LOOK = 2.0  # seconds between two looks whether the service still answers
+# Seconds without an answer after which what is shown counts as old: three polls of the watcher, and one to spare.
+_SILENCE = {"running": 4.0, "queued": 10.0, "idle": 31.0}
+SILENT = "The service has not answered the last three requests"
 _SLOW_PACE = 1.0  # while a widget has not answered yet and gets whole snapshots
 
 

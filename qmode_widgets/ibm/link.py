@@ -21,7 +21,7 @@ from ..errors import QmodeError, ServiceError, UnreachableError
 from .budget import Budget
 from .client import Origin, origin_of
 from .deadline import Deadline, DeadlineAdapter
-from .wire import Json, error_of
+from .wire import InstanceUsage, Job, JobPage, Json, Metrics, Session, WorkloadPage, error_of, seconds
 
 API_VERSION = "2026-04-15"
 PAGE = 200  # the most jobs the service puts on one page
@@ -31,11 +31,12 @@ SLOWEST = 100_000.0  # bytes a second that a line must carry for a payload to ar
 
 
 class Link:
-    """One instance of one account, for our threads. Its methods make one request each and return the service's JSON.
+    """One instance of one account, for our threads. Its methods make one request each and return what the service says.
 
     Raises (all methods):
         ServiceError: the service answered with an error.
         UnreachableError: it did not answer.
+        WrongAnswerError: its answer is not what its API promises.
     """
 
     def __init__(self, origin: Origin) -> None:
@@ -163,9 +164,9 @@ class Link:
 
     # --- sessions and batches ----------------------------------------------------------------------------------
 
-    def workload(self, id_: str) -> Json:
-        """The session object of a session or batch."""
-        return self._json("GET", f"/sessions/{id_}")
+    def session(self, id_: str) -> Session:
+        """A session or batch."""
+        return Session.of(self._json("GET", f"/sessions/{id_}"))
 
     def close(self, id_: str) -> None:
         """No further jobs; queued ones still run."""
@@ -175,9 +176,9 @@ class Link:
         """Cancel the queued jobs and close; running ones continue."""
         self._request("DELETE", f"/sessions/{id_}/close")
 
-    def workloads(self, **params: Any) -> Json:
+    def workloads(self, **params: Any) -> WorkloadPage:
         """One page of the instance's workloads (at most 50)."""
-        return self._json("GET", "/workloads", params=params)
+        return WorkloadPage.of(self._json("GET", "/workloads", params=params))
 
     # --- jobs --------------------------------------------------------------------------------------------------
 
@@ -190,8 +191,8 @@ class Link:
         limit: int = PAGE,
         offset: int = 0,
         oldest_first: bool = False,
-    ) -> Json:
-        """One page of jobs, each with its state: `{"jobs", "count", …}`."""
+    ) -> JobPage:
+        """One page of jobs, newest first unless told, each with its state."""
         params: Json = {"exclude_params": "true", "limit": limit}
         if offset:
             params["offset"] = offset
@@ -203,15 +204,19 @@ class Link:
             params["pending"] = "true" if pending else "false"
         if oldest_first:
             params["sort"] = "ASC"
-        return self._json("GET", "/jobs", params=params)
+        return JobPage.of(self._json("GET", "/jobs", params=params))
 
-    def job(self, id_: str, *, params: bool = False) -> Json:
-        """One job; with its stored inputs as raw JSON if asked."""
-        return self._json("GET", f"/jobs/{id_}", params=None if params else {"exclude_params": "true"}, large=params)
+    def job(self, id_: str) -> Job:
+        """One job."""
+        return Job.of(self._json("GET", f"/jobs/{id_}", params={"exclude_params": "true"}))
 
-    def metrics(self, id_: str) -> Json:
-        """Timestamps and usage of a job."""
-        return self._json("GET", f"/jobs/{id_}/metrics")
+    def stored(self, id_: str) -> Json:
+        """One job with its stored inputs, as raw JSON: they are posted again as they are, never decoded."""
+        return self._json("GET", f"/jobs/{id_}", large=True)
+
+    def metrics(self, id_: str) -> Metrics:
+        """Times and usage of a job."""
+        return Metrics.of(self._json("GET", f"/jobs/{id_}/metrics"), id_)
 
     def results(self, id_: str) -> str:
         """The raw result of a finished job; empty where there is none (204)."""
@@ -230,18 +235,17 @@ class Link:
 
     # --- the account -------------------------------------------------------------------------------------------
 
-    def instance_usage(self) -> Json:
+    def instance_usage(self) -> InstanceUsage:
         """What the instance used and may use, in seconds."""
-        return self._json("GET", "/instances/usage")
+        return InstanceUsage.of(self._json("GET", "/instances/usage"))
 
     def usage_left(self) -> float | None:
         """Seconds the instance may still use; None where no limit is told."""
-        return seconds_left(self.instance_usage())
+        return self.instance_usage().left
 
-    def calibrated_at(self, backend: str) -> str | None:
-        """When the backend was last calibrated, as the service writes it."""
-        found = self._json("GET", f"/backends/{backend}/properties").get("last_update_date")
-        return None if found is None else str(found)
+    def calibrated_at(self, backend: str) -> float | None:
+        """When the backend was last calibrated, in seconds since the epoch."""
+        return seconds(self._json("GET", f"/backends/{backend}/properties").get("last_update_date"))
 
     @property
     def instance_label(self) -> str:
@@ -252,17 +256,6 @@ class Link:
     def plan(self) -> str | None:
         """The instance's plan ("open", "pay-as-you-go", …), where the account tells it."""
         return self._origin.plan
-
-
-def seconds_left(usage: Json) -> float | None:
-    """Of the answer to `GET /instances/usage`: the limit, else the allocation, minus what was consumed."""
-    if usage.get("usage_limit_reached"):
-        return 0.0
-    limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
-    try:
-        return None if limit is None else max(0.0, float(limit) - float(usage.get("usage_consumed_seconds") or 0.0))
-    except (TypeError, ValueError):
-        return None
 
 
 def _cause(error: Exception) -> object:

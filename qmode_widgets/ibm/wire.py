@@ -15,21 +15,6 @@ from ..errors import ServiceError, WrongAnswerError
 
 Json = dict[str, Any]
 
-NUMBERS = ("interactive_ttl", "max_ttl", "active_ttl", "elapsed_time")
-TEXTS = ("id", "state", "state_reason")
-
-
-def session_json(data: Json) -> Json:
-    """The session object with what we read of it in the kinds we expect; what is not of its kind is null: unknown."""
-    clean = dict(data)
-    clean |= {name: number(data.get(name)) for name in NUMBERS}
-    clean |= {name: data[name] if isinstance(data.get(name), str) else None for name in TEXTS}
-    accepting = data.get("accepting_jobs")
-    clean["accepting_jobs"] = accepting if isinstance(accepting, bool) else None
-    moves = data.get("timestamps")
-    clean["timestamps"] = [m for m in moves if isinstance(m, dict)] if isinstance(moves, list) else []
-    return clean
-
 
 def seconds(stamp: object) -> float | None:
     """The service's ISO time as seconds since the epoch; None where it has none."""
@@ -242,6 +227,16 @@ class Session:
     elapsed_time: float | None = None
     transitions: tuple[Transition, ...] = ()
     problems: tuple[str, ...] = ()
+
+    @property
+    def closed(self) -> bool:
+        """It has ended: it never reopens."""
+        return self.state == "closed"
+
+    @property
+    def opened_at(self) -> float | None:
+        """When it was opened."""
+        return self.transitions[0].at if self.transitions else None
 
     @classmethod
     def of(cls, data: object) -> Session:
@@ -473,6 +468,15 @@ class InstanceUsage:
     period_start: float | None = None
     period_end: float | None = None
     problems: tuple[str, ...] = ()
+
+    @property
+    def left(self) -> float | None:
+        """Seconds that may still be used; None where no limit is told, or what was consumed is not known."""
+        if self.limit_reached:
+            return 0.0
+        if self.limit is None or self.consumed is None:
+            return None
+        return max(0.0, self.limit - self.consumed)
 
     @classmethod
     def of(cls, data: object) -> InstanceUsage:
