@@ -90,10 +90,7 @@ class ModeController(Controller):
         """The cell runs again: what it says now counts."""
         if mode is not self._mode_object and mode.session_id == self.workload_id:
             self._hook(mode)  # another object of the same workload: leaving its block drains too
-        if usage_cap is not None:
-            self._guards.cap(usage_cap)
-        if retries:
-            self._guards.retry(retries)
+        self._set_limits(usage_cap, retries)
         self._on_exit = on_exit or self._on_exit
 
     def _hook(self, mode: Any) -> None:

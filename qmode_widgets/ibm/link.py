@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any, ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import requests
 import urllib3
@@ -294,8 +294,33 @@ def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     return call(*args, **kwargs)
 
 
-_links: WeakKeyDictionary[QiskitRuntimeService, dict[str, Link]] = WeakKeyDictionary()
-_lock = threading.Lock()
+V = TypeVar("V")
+
+
+class PerInstance(Generic[V]):
+    """One value for each instance of each service object, let go with the service object.
+
+    Kept by identity: a `QiskitRuntimeService` cannot be hashed, and two equal ones may be two accounts.
+    """
+
+    def __init__(self, make: Callable[[QiskitRuntimeService, str], V]) -> None:
+        self._make = make
+        self._lock = threading.RLock()
+        self._values: dict[int, dict[str, V]] = {}
+
+    def __call__(self, service: QiskitRuntimeService, instance: str) -> V:
+        """The value of an instance (a CRN); made on first use."""
+        with self._lock:
+            if id(service) not in self._values:
+                self._values[id(service)] = {}
+                weakref.finalize(service, self._values.pop, id(service), None).atexit = False
+            values = self._values[id(service)]
+            if instance not in values:
+                values[instance] = self._make(service, instance)
+            return values[instance]
+
+
+_links = PerInstance(lambda service, instance: Link(origin_of(service, instance)))
 
 
 def link_of(service: QiskitRuntimeService, instance: str) -> Link:
@@ -304,8 +329,4 @@ def link_of(service: QiskitRuntimeService, instance: str) -> Link:
     Raises:
         QmodeError: the service object has no client for this instance.
     """
-    with _lock:
-        links = _links.setdefault(service, {})
-        if instance not in links:
-            links[instance] = Link(origin_of(service, instance))
-        return links[instance]
+    return _links(service, instance)
