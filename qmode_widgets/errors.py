@@ -67,21 +67,21 @@ class ServiceError(QmodeError):
 
 
 class UnreachableError(QmodeError):
-    """No answer. `sent` is False when the request certainly did not reach the service."""
+    """No answer that can be used. `sent` is False when the request certainly did not reach the service."""
 
     def __init__(self, message: str, *, sent: bool) -> None:
         self.sent = sent
         super().__init__(message)
 
 
-class WrongAnswerError(QmodeError):
+class WrongAnswerError(UnreachableError):
     """The service's answer is not what its API promises: a field is missing or of another kind. It names which.
 
     Such an answer is not taken over: what is shown stays what was known before, and says since when it is old.
     """
 
     def __init__(self, message: str) -> None:
-        super().__init__(f"the service's answer is wrong: {message}")
+        super().__init__(f"the service's answer is wrong: {message}", sent=True)
 
 
 class SubmissionError(QmodeError):

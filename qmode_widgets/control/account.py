@@ -8,7 +8,7 @@ from html import escape
 
 from qiskit_ibm_runtime import QiskitRuntimeService
 
-from ..errors import ServiceError, UnreachableError, WrongAnswerError, printable
+from ..errors import ServiceError, UnreachableError, printable
 from ..ibm.client import instances_of
 from ..ibm.link import Link, link_of, patiently
 from ..ibm.wire import Workload
@@ -103,7 +103,7 @@ def workloads(service: QiskitRuntimeService | None = None) -> OpenWorkloads:
         link = link_of(service, instance)
         try:
             found += [_open(link, w) for w in _pages(link, unseen)]
-        except (ServiceError, UnreachableError, WrongAnswerError) as error:
+        except (ServiceError, UnreachableError) as error:
             unseen.append(f"the instance {link.instance_label}: {error}")
     return OpenWorkloads(sorted(found, key=lambda w: w.created or 0.0, reverse=True), unseen)
 

@@ -39,8 +39,7 @@ class Controller:
         self._results = Results(ledger)
         self._guards = Guards(ledger, self._act, retries=retries)
         self._submits, self._redoing = threading.RLock(), threading.RLock()
-        if usage_cap is not None:
-            self._guards.cap(usage_cap)
+        self._set_limits(usage_cap, 0)
         ledger.read_only = self_test()
         self._wake()
 
@@ -376,6 +375,13 @@ class Controller:
         """What there is of a run's result now, and what is missing; does not wait."""
         return self._results.run(self._run_id(run), partial=True)
 
+    def drop_results(self) -> None:
+        """Let the decoded results go from memory; they are fetched again when they are asked for.
+
+        A private job's result can be read once: it is lost with it.
+        """
+        self._results.drop()
+
     def _run_id(self, run: str | None) -> str:
         if run is None and not self._ledger.runs:
             raise QmodeError("nothing was submitted through this controller: call submit(primitive, pubs) first")
@@ -385,6 +391,12 @@ class Controller:
         return chosen
 
     # --- conditions and caps -----------------------------------------------------------------------------------
+
+    def _set_limits(self, usage_cap: float | None, retries: int) -> None:
+        if usage_cap is not None:
+            self._guards.cap(usage_cap)
+        if retries:
+            self._guards.retry(retries)
 
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool]) -> None:
         """Cancel the remaining jobs once `predicate(result, job)` is true of a finished one; never reads private ones.

@@ -388,16 +388,16 @@ class Ledger:
         """The frozen view of now."""
         with self.lock:
             jobs = tuple(self._numbered())
-            s, state = self._session, self.state
-            created = (s and s.opened_at) or self.created
+            s, state = self._session or Session(self._workload_id), self.state
+            created = s.opened_at or self.created
             ttl = Ttl() if self.mode == "job" else Ttl.of(
                 state=state,
-                max_ttl=s and s.max_ttl,
-                interactive_ttl=s and s.interactive_ttl,
-                active_ttl=s and s.active_ttl,
-                started_at=s and s.started_at,
-                activated_at=s and s.activated_at,
-                last_job_completed=s and s.last_job_completed,
+                max_ttl=s.max_ttl,
+                interactive_ttl=s.interactive_ttl,
+                active_ttl=s.active_ttl,
+                started_at=s.started_at,
+                activated_at=s.activated_at,
+                last_job_completed=s.last_job_completed,
                 created_at=created,
                 unfinished=sum(1 for r in self._records.values() if not r.state.final),
                 empty_close=EMPTY_CLOSE if self.mode == "session" else None,
@@ -419,14 +419,14 @@ class Ledger:
                 mode=self.mode,
                 backend=self.backend,
                 state=state,
-                accepting_jobs=False if self._refusing else s and s.accepting_jobs,
-                state_reason=s and s.state_reason,
+                accepting_jobs=False if self._refusing else s.accepting_jobs,
+                state_reason=s.state_reason,
                 instance=self.link.instance_label,
                 jobs=jobs,
                 ttl=ttl,
                 usage=usage,
                 created=created,
-                closed=s and s.closed_at,
+                closed=s.closed_at,
                 clock_offset=round(self.link.clock_offset, 1),
                 seen_at=self._seen_at,
                 problem=self._problem,

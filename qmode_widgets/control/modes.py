@@ -89,10 +89,7 @@ class ModeController(Controller):
         """The cell runs again: what it says now counts."""
         if mode is not self._mode_object and mode.session_id == self.workload_id:
             self._hook(mode)  # another object of the same workload: leaving its block drains too
-        if usage_cap is not None:
-            self._guards.cap(usage_cap)
-        if retries:
-            self._guards.retry(retries)
+        self._set_limits(usage_cap, retries)
         self._on_exit = on_exit or self._on_exit
 
     def _hook(self, mode: Any) -> None:
@@ -210,7 +207,9 @@ class ModeController(Controller):
     def _continue(self) -> None:
         """The old one is closed for good: go on in a new one of the same mode, on the same backend."""
         ledger, old = self._ledger, self._mode_object
-        max_ttl = ledger.session and ledger.session.max_ttl  # of an attached one, the service's bound is its own
+        max_ttl = (
+            None if ledger.session is None else ledger.session.max_ttl
+        )  # of an attached one, the service's bound is its own
         max_time = self._max_time if self._max_time is not None or max_ttl is None else int(max_ttl)
         fresh = open_mode(self._kind, backend_of(old), max_time)
         self._hook(fresh)

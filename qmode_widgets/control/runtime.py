@@ -68,6 +68,7 @@ class Registry:
         self._callbacks: list[Callable[[Any], object]] = []
         self.display: Callable[[Any], dict[str, Any] | None] | None = None  # set by the package: how one is shown
         self.widget: Callable[[Any], Any] | None = None  # likewise: its widget
+        self.gone: Callable[[Any], object] | None = None  # likewise: takes it off the screens
 
     def add(self, controller: Registered) -> None:
         """Keep a controller, and tell whoever wants to hear of new ones."""
@@ -85,11 +86,13 @@ class Registry:
                 del self._kept[controller.id]
 
     def remove(self, controller: Registered) -> None:
-        """Forget it."""
+        """Forget it, and tell the screens."""
         with self._lock:
             self.release(controller)
             if self._known.get(controller.id) is controller:
                 del self._known[controller.id]
+        if self.gone is not None:
+            self.gone(controller)
 
     def find(self, id_: str) -> Any:
         """The controller of a workload, by its own id or by that of a workload it continued into; None without one."""

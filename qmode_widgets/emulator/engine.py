@@ -103,7 +103,7 @@ class Pool:
         log.warning("a worker ended with code %s; it is replaced", worker.process.returncode)
         if not worker.ready:
             self._failures += 1
-            if self._failures >= 3:  # it cannot even start: say so instead of trying for ever
+            if self._failures >= 3:                # it cannot even start: say so instead of trying for ever
                 log.error("workers cannot start: jobs will fail")
                 while self.queue:
                     self.queue.popleft().answer.set_result((DIED, b""))

@@ -23,7 +23,7 @@ from .programs import InvalidInputError, Load
 from .simulate import Simulator
 
 VERSION = "v0.3"
-_BASES = 9  # measurement bases that learn all weight-two Paulis of a layer
+_BASES = 9                                         # measurement bases that learn all weight-two Paulis of a layer
 
 
 class NoiseLearnerProgram:

@@ -17,5 +17,5 @@ def environment(**more: str) -> dict[str, str]:
     root = Path(__file__).parents[2]
     given = os.environ.get("PYTHONPATH", "")
     if root.name in ("site-packages", "dist-packages"):
-        return os.environ | more  # on PYTHONPATH, packages would come before the standard library
+        return os.environ | more                   # on PYTHONPATH, packages would come before the standard library
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), given]))} | more

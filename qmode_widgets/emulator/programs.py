@@ -79,7 +79,7 @@ def warm_up(names: list[str]) -> None:
     """Import what the first job would wait for."""
     from . import estimator, executor, learner, legacy  # noqa: F401
 
-    logging.getLogger("qiskit_aer").setLevel(logging.CRITICAL)  # what fails is said by the job
+    logging.getLogger("qiskit_aer").setLevel(logging.CRITICAL)   # what fails is said by the job
     _DEVICES.update(devices(names))
 
 

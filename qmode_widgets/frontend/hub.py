@@ -12,6 +12,7 @@ import logging
 import sys
 import threading
 import time
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -27,22 +28,14 @@ from .protocol import Message
 
 _log = logging.getLogger(__name__)
 
-_PACE = 0.1  # seconds between two patches of one workload: faster is only noise to an eye
-_LOOK = 2.0  # seconds between two looks whether the service still answers
-# Seconds without an answer after which what is shown counts as old: three polls of the watcher, and one to spare.
-_SILENCE = {"running": 4.0, "queued": 10.0, "idle": 31.0}
-SILENT = "The service has not answered the last three requests"
-_LOOK = 2.0  # seconds between two looks whether the service still answers
-# Seconds without an answer after which what is shown counts as old: three polls of the watcher, and one to spare.
-_SILENCE = {"running": 4.0, "queued": 10.0, "idle": 31.0}
-SILENT = "The service has not answered the last three requests"
-_SLOW_PACE = 1.0  # while a widget has not answered yet and gets whole snapshots
+_PACE = 0.1            # seconds between two patches of one workload: faster is only noise to an eye
+_SLOW_PACE = 1.0       # while a widget has not answered yet and gets whole snapshots
 
 
 class Outlet(Protocol):
     """Where the messages of one workload go besides the sidebar: a widget."""
 
-    attached: bool  # the page has asked for the workload: it gets patches from now on
+    attached: bool     # the page has asked for the workload: it gets patches from now on
 
     def deliver(self, message: Message) -> None:
         """Send it; called from the hub's worker thread."""
@@ -51,13 +44,17 @@ class Outlet(Protocol):
 
 @dataclass
 class _Feed:
-    controller: Controllable
-    sent: WorkloadSnapshot  # what screens that followed every message show
+    reference: weakref.ref[Controllable]  # the registry keeps a controller as long as it has something to do
+    sent: WorkloadSnapshot               # what screens that followed every message show
     seq: int = 0
     outlets: list[Outlet] = field(default_factory=list)
     dirty: bool = False
-    last: float = float("-inf")  # when it last sent, on the monotonic clock
+    last: float = float("-inf")          # when it last sent, on the monotonic clock
     end: Callable[[], None] = lambda: None
+
+    @property
+    def controller(self) -> Controllable | None:
+        return self.reference()
 
     def catch_up(self, latest: WorkloadSnapshot) -> None:
         """Make what counts as sent the latest; whoever followed gets it whole, under a number of its own."""
@@ -100,7 +97,8 @@ class Hub:
 
     def register(self, controller: Controllable) -> None:
         """Show a controller on every screen. A controller of the same workload takes the other's place."""
-        feed = _Feed(controller, controller.snapshot())
+        state = controller.snapshot()
+        feed = _Feed(weakref.ref(controller, lambda _: self._post(lambda: self._let_go(feed))), state)
         with self._wake:
             old = self._feeds.pop(feed.sent.id, None)
             if old is not None:
@@ -119,11 +117,16 @@ class Hub:
         """Take a controller off every screen."""
         with self._wake:
             feed = self._feeds.get(controller.id)
-            if feed is None or feed.controller is not controller:
+        if feed is not None and feed.controller is controller:
+            feed.end()
+            self._post(lambda: self._let_go(feed))
+
+    def _let_go(self, feed: _Feed) -> None:
+        with self._wake:
+            if self._feeds.get(feed.sent.id) is not feed:
                 return
-            del self._feeds[controller.id]
-        feed.end()
-        self._post(lambda: self._send(feed, protocol.gone(controller.id)))
+            del self._feeds[feed.sent.id]
+        self._send(feed, protocol.gone(feed.sent.id))
 
     # -- what screens use
 
@@ -132,7 +135,9 @@ class Hub:
         with self._wake:
             workloads = list(self._feeds)
         process, busy = (self._link.process, self._link.busy) if self._link else ("", False)
-        return protocol.hello(version=_version(), process=process, busy=busy, workloads=workloads, problem=self.problem)
+        return protocol.hello(
+            version=_version(), process=process, busy=busy, workloads=workloads, problem=self.problem
+        )
 
     def current(self, workload: str) -> Message | None:
         """The snapshot that the next patch builds on."""
@@ -140,7 +145,8 @@ class Hub:
             feed = self._feeds.get(workload)
         if feed is None:
             return None
-        latest = feed.sent if self._heard(feed) else feed.controller.snapshot()
+        controller = feed.controller
+        latest = feed.sent if controller is None or self._heard(feed) else controller.snapshot()
         with self._wake:
             feed.catch_up(latest)
             return feed.whole()
@@ -180,34 +186,37 @@ class Hub:
             self._send_whole(feed)
 
     def _command(self, command: Command) -> None:
-        if command.id in self._seen:  # the same click over two ways
+        if command.id in self._seen:     # the same click over two ways
             return
         self._seen[command.id] = None
         while len(self._seen) > 256:
             self._seen.popitem(last=False)
         with self._wake:
             feed = self._feeds.get(command.workload)
-        if feed is None:
+        controller = None if feed is None else feed.controller
+        if feed is None or controller is None:
             text = f"workload {command.workload} is not watched in this kernel any more: attach to it again"
             self._send_all(protocol.ack(Outcome(command.id, "failed", text)))
             return
         answered = feed
         try:
             commands.enqueue(
-                feed.controller, command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o)))
+                controller, command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o)))
             )
         except Exception as error:  # noqa: BLE001 - whatever a controller refuses is the click's answer
             self._send(feed, protocol.ack(Outcome(command.id, "failed", str(error) or type(error).__name__)))
 
     def _send_whole(self, feed: _Feed) -> None:
-        latest = feed.controller.snapshot()
+        controller = feed.controller
+        latest = feed.sent if controller is None else controller.snapshot()
         with self._wake:
             feed.catch_up(latest)
             message = feed.whole()
         self._send(feed, message)
 
     def _flush(self, feed: _Feed) -> None:
-        latest = feed.controller.snapshot()
+        controller = feed.controller
+        latest = feed.sent if controller is None else controller.snapshot()
         with self._wake:
             feed.dirty = False
             feed.last = time.monotonic()
@@ -256,7 +265,7 @@ class Hub:
 
     def _work(self) -> None:
         """Wake the worker, or start it; holds the lock."""
-        if self._worker is None or not self._worker.is_alive():  # first use, or a forked child
+        if self._worker is None or not self._worker.is_alive():      # first use, or a forked child
             # In our context: ipykernel 7.0 finds the message to answer to only there, not in bare threads.
             run = contextvars.copy_context().run
             self._worker = threading.Thread(target=run, args=(self._run,), name="qmode-hub", daemon=True)

@@ -35,7 +35,7 @@ Json: TypeAlias = Any
 Message: TypeAlias = dict[str, Json]
 Request: TypeAlias = Command | Literal["all"] | str
 
-_MAX_ID = 200  # longer than any id we or the service make; a bound for what a page may send
+_MAX_ID = 200        # longer than any id we or the service make; a bound for what a page may send
 
 
 def encode(value: object) -> Json:
@@ -47,7 +47,7 @@ def encode(value: object) -> Json:
     if isinstance(value, (tuple, list)):
         return [encode(v) for v in value]
     if isinstance(value, float):
-        return value if math.isfinite(value) else None  # JSON has no NaN; unknown is null
+        return value if math.isfinite(value) else None       # JSON has no NaN; unknown is null
     return value
 
 
@@ -122,7 +122,7 @@ def read(message: object) -> Request:
         return _text(message, "workload") if message.get("workload") is not None else "all"
     if kind == "command":
         action = _text(message, "action")
-        if action not in list(Action):  # a list: Python 3.11 refuses `in` with a text on the enum itself
+        if action not in list(Action):       # a list: Python 3.11 refuses `in` with a text on the enum itself
             raise ValueError(f"unknown action {action!r}: this kernel knows {', '.join(Action)}")
         target = _text(message, "target") if message.get("target") is not None else None
         return Command(_text(message, "id"), _text(message, "workload"), Action(action), target)

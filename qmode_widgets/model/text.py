@@ -49,8 +49,8 @@ def table(snapshot: WorkloadSnapshot) -> str:
         attempt = f" (attempt {job.attempt + 1})" if job.attempt else ""
         rows.append(
             [
-                str(number if job.partition is None else job.partition + 1),
-                job.pubs or "–",
+                str(job.number or number),
+                (f"{job.label}: " if job.label else "") + (job.pubs or "–"),
                 SIGNS[job.state] + attempt,
                 job.job_id or "–",
                 usage_text(job.usage),

@@ -102,7 +102,7 @@ WIDTH = {"waiting": 0.15, "idle, billed": 0.5, "preparing": 0.5, "on the QPU": 0
 def layout(figure: go.Figure, **more: Any) -> None:
     """Colours and margins that suit a light and a dark page."""
     grid = "rgba(128,128,128,0.25)"
-    figure.updatelayout(
+    figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": "#808080"},  # readable on both grounds
