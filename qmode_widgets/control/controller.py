@@ -41,6 +41,8 @@ class Controller:
         self._submits, self._redoing = threading.RLock(), threading.RLock()
         self._set_limits(usage_cap, 0)
         ledger.read_only = self_test()
+        self._forgotten = False
+        registry.add(self)
         self._wake()
 
     # --- what it is --------------------------------------------------------------------------------------------
@@ -110,6 +112,7 @@ class Controller:
 
         Nothing changes on the service. Screens show it as gone; `attach` makes a new controller.
         """
+        self._forgotten = True
         self._runtime.watcher.forget(self._ledger)
         registry.remove(self)
         self._results.drop()
@@ -192,6 +195,8 @@ class Controller:
         ledger = self._ledger
         if ledger.read_only:
             raise SubmissionError(ledger.read_only)
+        if self._forgotten:
+            raise SubmissionError(f"this controller was told to forget {self.id}: attach({self.id!r}) makes a new one")
         if self._guards.stopped:
             raise SubmissionError(f"no further submissions: {self._guards.stopped}")
         if ledger.closed:
@@ -462,7 +467,9 @@ class Controller:
 
     def _wake(self) -> None:
         """Look at the workload now, and keep this controller until nothing is left to learn."""
-        registry.add(self)
+        if self._forgotten:
+            return
+        registry.keep(self)
         self._runtime.watcher.watch(self._ledger, self._after_refresh, self._settled)
 
     def _settled(self) -> None:

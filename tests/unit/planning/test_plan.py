@@ -9,7 +9,6 @@ from qmode_widgets.planning.plan import PlanError, plan
 from qmode_widgets.planning.splitting import partition
 
 
-
 @pytest.fixture(scope="module")
 def sweep(sampled):
     return [(sampled, np.linspace(0, 1, 300)[:, None], 4096)]
