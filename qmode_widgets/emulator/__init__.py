@@ -11,10 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .launch import Emulator
-
-# Changes with what `start()` and a running service say to each other: one of another version is replaced.
-VERSION = "0.1.0+1"
+    from .client.launch import Emulator
 
 
 def start(*, shared: bool = True, **options: Any) -> Emulator:
@@ -37,9 +34,9 @@ def start(*, shared: bool = True, **options: Any) -> Emulator:
         ValueError: an option out of range, or other options than those of the shared service that runs.
         RuntimeError: the service could not be started, with its own words.
     """
-    from .launch import start as launch
+    from .client.launch import start as launch
 
     return launch(shared=shared, **options)
 
 
-__all__ = ["VERSION", "start"]
+__all__ = ["start"]

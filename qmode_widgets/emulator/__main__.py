@@ -6,8 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from . import VERSION
-from .options import Options
+from .options import VERSION, Options
 
 
 def main() -> int:
@@ -24,7 +23,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         options = Options.parsed(args)
-        from .serve import announcer, serve
+        from .http.serve import announcer, serve
 
         announce = announcer(args.env_file, args.runtime_file, VERSION, options)
         asyncio.run(serve(options, announce, parent=args.parent))

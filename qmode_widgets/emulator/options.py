@@ -8,6 +8,9 @@ import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
+# Changes with what `start()` and a running service say to each other: one of another version is replaced.
+VERSION = "0.1.0+2"
+
 
 def _option(default: Any, text: str) -> Any:
     return field(default=default, metadata={"help": text})

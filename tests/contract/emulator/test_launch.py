@@ -18,7 +18,7 @@ from qiskit_ibm_runtime import Batch
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets import emulator as package
-from qmode_widgets.emulator.serve import alive
+from qmode_widgets.emulator.http.serve import alive
 
 
 @pytest.fixture

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qmode_widgets.emulator.faults import Faults
+from qmode_widgets.emulator.service.faults import Faults
 
 
 def test_a_request_fault_counts_only_what_it_matches():

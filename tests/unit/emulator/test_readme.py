@@ -7,9 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from qmode_widgets import emulator
-from qmode_widgets.emulator.control import Faults
+from qmode_widgets.emulator.client.faults import Faults
+from qmode_widgets.emulator.http.routes import ROUTES
 from qmode_widgets.emulator.options import Options
-from qmode_widgets.emulator.routes import ROUTES
 
 README = (Path(emulator.__file__).parent / "README.md").read_text()
 

@@ -10,10 +10,11 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from qmode_widgets.emulator.backends import available, devices
-from qmode_widgets.emulator.payload import inflate, read
-from qmode_widgets.emulator.programs import InvalidInputError, JobError, Load
-from qmode_widgets.emulator.simulate import Simulator, parts
-from qmode_widgets.emulator.timing import Timing
+from qmode_widgets.emulator.simulation.errors import InvalidInputError, JobError
+from qmode_widgets.emulator.simulation.payload import inflate, read
+from qmode_widgets.emulator.simulation.program import Load
+from qmode_widgets.emulator.simulation.simulator import Simulator, parts
+from qmode_widgets.emulator.simulation.timing import Timing
 
 
 @pytest.fixture(scope="module")

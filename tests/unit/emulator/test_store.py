@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qmode_widgets.emulator.store import Store
+from qmode_widgets.emulator.service.store import Store
 
 
 def add(store, n, **values):

@@ -18,7 +18,7 @@ import numpy as np
 from qiskit import qpy
 from qiskit.quantum_info import PauliLindbladMap
 
-from .programs import InvalidInputError
+from .errors import InvalidInputError
 
 LARGEST = 512 * 2**20
 OLDEST_QPY = 13

@@ -17,10 +17,11 @@ from ibm_quantum_schemas.noise_learner_v3.version_0_3 import ParamsModel
 from qiskit import QuantumCircuit
 from qiskit.circuit import Qubit
 
-from .backends import Device
+from ..backends import Device
+from .errors import InvalidInputError
 from .payload import check_qpy
-from .programs import InvalidInputError, Load
-from .simulate import Simulator
+from .program import Load
+from .simulator import Simulator
 
 VERSION = "v0.3"
 _BASES = 9                                         # measurement bases that learn all weight-two Paulis of a layer

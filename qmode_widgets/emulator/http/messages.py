@@ -6,7 +6,7 @@ import json
 from dataclasses import dataclass, field
 from typing import Any
 
-from .errors import bad_request
+from ..service.errors import bad_request
 
 
 @dataclass(frozen=True, slots=True)

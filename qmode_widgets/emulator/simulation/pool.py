@@ -7,11 +7,12 @@ import contextlib
 import json
 import logging
 import os
+import sys
 from collections import deque
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
-from . import processes
 from .worker import LENGTHS, pack
 
 log = logging.getLogger(__name__)
@@ -26,6 +27,20 @@ DIED = {
         "system": True,
     }
 }
+
+
+def command(module: str, *args: str) -> list[str]:
+    """Runs a module. `-P`: a file of the user's that is called like a library must not stand in for it."""
+    return [sys.executable, "-P", "-m", module, *args]
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Our environment; a source tree that is not installed is found where this process found it."""
+    root = Path(__file__).parents[3]
+    given = os.environ.get("PYTHONPATH", "")
+    if root.name in ("site-packages", "dist-packages"):
+        return os.environ | more                   # on PYTHONPATH, packages would come before the standard library
+    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), given]))} | more
 
 
 @dataclass(slots=True, eq=False)
@@ -66,10 +81,10 @@ class Pool:
 
     async def _spawn(self) -> None:
         process = await asyncio.create_subprocess_exec(
-            *processes.command("qmode_widgets.emulator.worker", *self.names),
+            *command("qmode_widgets.emulator.simulation.worker", *self.names),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=processes.environment(PYTHONWARNINGS="ignore"),
+            env=environment(PYTHONWARNINGS="ignore"),
             limit=2**20,
         )
         worker = Worker(process)

@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from typing import Any
 
-from ..model.scheduling import Load, Rules
+from ...model.scheduling import Load, Rules
+from ..options import Options
 from .errors import ServiceError, bad_request
-from .options import Options
 
 PROGRAMS = ("sampler", "estimator", "executor", "noise-learner")
 MAX_TAGS, MAX_TAG_LENGTH = 8, 86

@@ -14,15 +14,13 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import cached_property
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from qiskit import QuantumCircuit
 from qiskit.circuit import ForLoopOp
 
-from .backends import Device
-
-if TYPE_CHECKING:
-    from .programs import Load
+from ..backends import Device
+from .program import Load
 
 OVERHEAD = 2.0
 _UNITS = {"s": 1.0, "ms": 1e-3, "us": 1e-6, "µs": 1e-6, "ns": 1e-9, "ps": 1e-12}

@@ -5,92 +5,33 @@ from __future__ import annotations
 import json
 import logging
 import warnings
-from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-from qiskit import QuantumCircuit
-
-from .backends import Device, devices
-from .simulate import Simulator
+from ..backends import Device, devices
+from .errors import InvalidInputError, JobError
+from .program import Program
+from .simulator import Simulator
 from .timing import Timing
-
-
-class InvalidInputError(Exception):
-    """The params cannot be understood: 400."""
-
-
-class JobError(Exception):
-    """The job fails, as on the service: with a code, a reason and a solution. `system` means nothing is billed."""
-
-    def __init__(self, code: int, reason: str, solution: str = "") -> None:
-        super().__init__(reason)
-        self.code = code
-        self.reason = reason
-        self.solution = solution
-
-
-@dataclass(frozen=True, slots=True)
-class Load:
-    """A circuit that is executed `sets × shots` times; `learning` executions come on top."""
-
-    circuit: QuantumCircuit
-    sets: int
-    shots: int
-    learning: int = 0
-
-    @property
-    def executions(self) -> int:
-        """Of the payload and of what it learns."""
-        return self.sets * self.shots + self.learning
-
-
-class Program(Protocol):
-    """A job's params, read."""
-
-    @property
-    def loads(self) -> list[Load]:
-        """What is executed, in order."""
-        ...
-
-    @property
-    def rep_delay(self) -> float | None:
-        """Seconds between executions, where the job sets it."""
-        ...
-
-    @property
-    def notes(self) -> list[str]:
-        """What was accepted but is not simulated: goes into the job's log."""
-        ...
-
-    def run(self, simulator: Simulator) -> str:
-        """The result's JSON. Moments on the QPU are written as `at(fraction)` of the job's QPU time."""
-        ...
-
-
-def at(fraction: float) -> str:
-    """A moment on the QPU, as a fraction of the job's time there; the server puts the time in when it is known."""
-    return f"%%QPU+{min(max(fraction, 0.0), 1.0):.9f}%%"
-
 
 _DEVICES: dict[str, Device] = {}
 
 
 def warm_up(names: list[str]) -> None:
     """Import what the first job would wait for."""
-    from . import estimator, executor, learner, legacy  # noqa: F401
+    from . import estimator, executor, noise_learner, sampler  # noqa: F401
 
     logging.getLogger("qiskit_aer").setLevel(logging.CRITICAL)   # what fails is said by the job
     _DEVICES.update(devices(names))
 
 
 def _program(program_id: str, params: Any, device: Device) -> Program:
-    from . import estimator, executor, learner, legacy
+    from . import estimator, executor, noise_learner, sampler
 
     kinds: dict[str, Any] = {
         "executor": executor.ExecutorProgram,
-        "sampler": legacy.SamplerProgram,
+        "sampler": sampler.SamplerProgram,
         "estimator": estimator.EstimatorProgram,
-        "noise-learner": learner.NoiseLearnerProgram,
+        "noise-learner": noise_learner.NoiseLearnerProgram,
     }
     if not isinstance(params, dict):
         raise InvalidInputError("params must be an object")

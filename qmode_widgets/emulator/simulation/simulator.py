@@ -15,7 +15,8 @@ from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_aer import AerError
 from qiskit_aer.primitives import SamplerV2
 
-from .backends import Device
+from ..backends import Device
+from .errors import JobError
 
 # Aer returns one string per shot: this many at a time keep a worker's memory bounded.
 _SHOTS_AT_ONCE = 500_000
@@ -36,8 +37,6 @@ class Simulator:
         Raises:
             JobError: code 1517, naming the instruction.
         """
-        from .programs import JobError
-
         names, edges = _instructions(self.device)
         if circuit.num_qubits > self.device.qubits:
             raise JobError(
@@ -91,8 +90,6 @@ class Simulator:
         out: dict[str, NDArray[np.bool_]],
     ) -> None:
         """Add one part's bits to `out`: no two parts write the same bit."""
-        from .programs import JobError
-
         method = "statevector" if circuit.num_qubits <= self._max_qubits else "stabilizer"
         sampler = SamplerV2(seed=seed, options={"backend_options": self._options(method, physical)})
         step = max(1, _SHOTS_AT_ONCE // shots)
@@ -206,6 +203,13 @@ def _unbox(circuit: QuantumCircuit) -> QuantumCircuit:
         else:
             flat.append(inst, copy=False)
     return flat
+
+
+def iq_points(bits: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.complex128]:
+    """Synthetic kerneled data: one cloud around −1 for 0 and one around +1 for 1."""
+    noise = rng.normal(scale=0.3, size=bits.shape) + 1j * rng.normal(scale=0.3, size=bits.shape)
+    points: NDArray[np.complex128] = np.where(bits, 1.0, -1.0) + noise
+    return points
 
 
 def _snap(values: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -14,10 +14,11 @@ from qiskit_ibm_runtime.fake_provider.executor.broadcast_sample import broadcast
 from qiskit_ibm_runtime.quantum_program.converters.converters_2_0 import quantum_program_from_2_0
 from samplomatic.quantum_program import CircuitItem
 
-from .backends import Device
+from ..backends import Device
+from .errors import InvalidInputError
 from .payload import check_qpy
-from .programs import InvalidInputError, Load, at
-from .simulate import Simulator
+from .program import Load, at
+from .simulator import Simulator, iq_points
 
 VERSION = "v2.0"
 
@@ -99,13 +100,6 @@ class ExecutorProgram:
         if self._meas_level == "avg_kerneled":
             return [(f"{register}_avg_iq", points.mean(axis=-2))]
         return [(register, bits), (f"{register}_iq", points)]
-
-
-def iq_points(bits: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.complex128]:
-    """Synthetic kerneled data: one cloud around −1 for 0 and one around +1 for 1."""
-    noise = rng.normal(scale=0.3, size=bits.shape) + 1j * rng.normal(scale=0.3, size=bits.shape)
-    points: NDArray[np.complex128] = np.where(bits, 1.0, -1.0) + noise
-    return points
 
 
 def _shape(item: Any) -> tuple[int, ...]:

@@ -6,7 +6,6 @@ import asyncio
 import json
 import logging
 import time
-from collections import Counter, deque
 from email.utils import formatdate
 from typing import Any
 from urllib.parse import unquote, urlsplit
@@ -15,34 +14,16 @@ import tornado.web
 from tornado.httputil import HTTPHeaders, ResponseStartLine
 from tornado.iostream import StreamClosedError
 
-from .account import Keys
-from .errors import ServiceError, bad_request
-from .faults import HttpFault
+from ..service.errors import ServiceError, bad_request
+from ..service.faults import HttpFault
+from .app import App
 from .messages import Answer, Request
 from .routes import route
-from .state import Service
 
 log = logging.getLogger(__name__)
 
 BASE = "/experimental"                             # the client takes an address with this word as its API base
 MAX_BODY = 256 * 2**20
-
-
-class App:
-    """What the handlers share."""
-
-    def __init__(self, service: Service, keys: Keys, stop: asyncio.Event) -> None:
-        self.service = service
-        self.keys = keys
-        self.stop = stop
-        self.hosts: frozenset[str] = frozenset()
-        self.seen = time.monotonic()
-        self.requests: deque[tuple[str, str, int]] = deque(maxlen=100_000)
-        self.counts: Counter[str] = Counter()
-
-    def listens_on(self, port: int) -> None:
-        """A web page reaches loopback under a name of its own (DNS rebinding): only these are answered."""
-        self.hosts = frozenset(f"{name}:{port}" for name in ("127.0.0.1", "localhost", "[::1]"))
 
 
 class Handler(tornado.web.RequestHandler):

@@ -4,21 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import os
-from typing import TYPE_CHECKING
 
-from .. import emulator as package
-from .account import INSTANCES, Instance
-from .errors import ServiceError, bad_request
+from ..options import VERSION
+from ..service.account import INSTANCES, Instance
+from ..service.errors import ServiceError, bad_request
+from .app import App
 from .messages import NOTHING, Answer, Request
-
-if TYPE_CHECKING:
-    from .server import App
 
 
 def ping(app: App, instance: Instance, request: Request, _: str) -> Answer:
     """Who it is, and how it runs."""
     options = app.service.options.to_dict()
-    return Answer({"version": package.VERSION, "pid": os.getpid(), "busy": app.service.busy, "options": options})
+    return Answer({"version": VERSION, "pid": os.getpid(), "busy": app.service.busy, "options": options})
 
 
 def faults(app: App, instance: Instance, request: Request, _: str) -> Answer:

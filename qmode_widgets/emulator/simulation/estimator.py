@@ -15,10 +15,11 @@ from qiskit.primitives.containers.observables_array import ObservablesArray
 from qiskit.quantum_info import SparsePauliOp
 from qiskit_ibm_runtime.results.estimator_pub import EstimatorPubResult
 
-from .backends import Device
+from ..backends import Device
+from .errors import InvalidInputError
 from .legacy import LegacyProgram, encode, parameter_values
-from .programs import InvalidInputError, Load
-from .simulate import Simulator
+from .program import Load
+from .simulator import Simulator
 
 DEFAULT_PRECISION = 1 / 64
 # What TREX, the default measurement mitigation, learns a job: 32 randomizations of 1024 shots, as bills show.

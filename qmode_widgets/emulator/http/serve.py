@@ -15,15 +15,16 @@ from pathlib import Path
 
 import tornado.httpserver
 
-from .account import PAY_AS_YOU_GO, Keys
-from .backends import devices
-from .clock import Clock
-from .engine import Engine
-from .faults import Faults
-from .options import Options
-from .server import BASE, MAX_BODY, App, application
-from .state import Service
-from .store import Store
+from ..backends import devices
+from ..options import Options
+from ..service.account import PAY_AS_YOU_GO, Keys
+from ..service.clock import Clock
+from ..service.faults import Faults
+from ..service.service import Service
+from ..service.store import Store
+from ..simulation.pool import Engine
+from .app import App
+from .server import BASE, MAX_BODY, application
 
 HOST = "127.0.0.1"
 

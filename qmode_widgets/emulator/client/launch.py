@@ -20,11 +20,11 @@ import requests
 from filelock import FileLock
 from jupyter_core.paths import jupyter_runtime_dir
 
-from . import VERSION, processes
-from .account import INSTANCES
-from .control import Control, Faults
-from .options import Options
-from .serve import alive, environment
+from ..http.serve import alive, environment
+from ..options import VERSION, Options
+from ..service.account import INSTANCES
+from ..simulation import pool
+from .faults import Control, Faults
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
@@ -203,7 +203,7 @@ def _launch(options: Options, shared: Path | None) -> Emulator:
     """Start a service and wait until it answers."""
     with tempfile.TemporaryDirectory(prefix="qmode-") as folder:
         runtime = shared or Path(folder) / "runtime.json"
-        command = processes.command("qmode_widgets.emulator", *options.to_args(), f"--runtime-file={runtime}")
+        command = pool.command("qmode_widgets.emulator", *options.to_args(), f"--runtime-file={runtime}")
         if shared is None:
             command.append(f"--parent={os.getpid()}")
         errors = _private(runtime.with_suffix(".log"))
@@ -214,7 +214,7 @@ def _launch(options: Options, shared: Path | None) -> Emulator:
             stdout=subprocess.DEVNULL,
             stderr=errors,
             start_new_session=True,
-            env=processes.environment(),
+            env=pool.environment(),
         )
         until = time.monotonic() + _START
         while time.monotonic() < until and process.poll() is None:
