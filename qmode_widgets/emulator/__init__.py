@@ -1,9 +1,9 @@
 """The embedded service: reached over HTTP only, exactly as IBM's is. Knows model.
 
-    emulator = qmode_widgets.emulator.start()
-    emulator.service            # a real QiskitRuntimeService
-    emulator.faults             # what is to go wrong
-    emulator.stop()
+emulator = qmode_widgets.emulator.start()
+emulator.service            # a real QiskitRuntimeService
+emulator.faults             # what is to go wrong
+emulator.stop()
 """
 
 from __future__ import annotations

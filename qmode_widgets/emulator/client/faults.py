@@ -15,7 +15,7 @@ class Control:
         self._key = key
         self._token: str | None = None
         self._session = requests.Session()
-        self._session.trust_env = False            # a proxy has no business between us and loopback
+        self._session.trust_env = False  # a proxy has no business between us and loopback
 
     def get(self, path: str, params: dict[str, Any] | None = None, *, timeout: float = 30) -> dict[str, Any]:
         """GET."""
@@ -38,7 +38,7 @@ class Control:
                 method, f"{self._url}/control/{path}", headers=headers, timeout=timeout, **kwargs
             )
             if answer.status_code == 401 and attempt == 0:
-                self._token = None                 # tokens can be made to expire
+                self._token = None  # tokens can be made to expire
                 continue
             break
         if answer.status_code == 400:

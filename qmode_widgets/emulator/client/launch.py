@@ -223,7 +223,7 @@ def _launch(options: Options, shared: Path | None) -> Emulator:
                 if known.get("pid") == process.pid:
                     if shared:
                         errors.close()
-                        process.returncode = 0     # it outlives us: no warning that it still runs
+                        process.returncode = 0  # it outlives us: no warning that it still runs
                     own = None if shared else (process, errors)
                     return Emulator(known["url"], known["token"], process.pid, options, own)
             time.sleep(0.02)

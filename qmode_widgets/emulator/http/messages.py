@@ -19,7 +19,7 @@ class Request:
     body: bytes
     authorization: str
     crn: str
-    api: bool = True                               # the path lies below the API's base
+    api: bool = True  # the path lies below the API's base
 
     def one(self, name: str) -> str | None:
         """A query parameter."""

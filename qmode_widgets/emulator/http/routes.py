@@ -142,7 +142,7 @@ async def _submit(app: App, instance: Instance, request: Request, _: str) -> Ans
 
 
 def _jobs(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    limit = min(request.number("limit", 10, 1, 10**9), MAX_PAGE)     # the client asks for the rest by itself
+    limit = min(request.number("limit", 10, 1, 10**9), MAX_PAGE)  # the client asks for the rest by itself
     offset = request.number("offset", 0, 0, 10**9)
     clock, faults = app.service.clock, app.service.faults
     app.service.tick()

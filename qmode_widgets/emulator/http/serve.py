@@ -71,7 +71,7 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
-        with contextlib.suppress(NotImplementedError):           # Windows: Ctrl-C raises KeyboardInterrupt instead
+        with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
             loop.add_signal_handler(signum, stop.set)
     known = devices(options.backend_names)
     sockets = listen(options.port)
@@ -91,7 +91,7 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 1.0)
-            service.tick()                         # if the machine slept, timers are late but the clock is not
+            service.tick()  # if the machine slept, timers are late but the clock is not
             if parent is not None and not alive(parent):
                 break
             idle = time.monotonic() - app.seen
@@ -105,7 +105,7 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
 
 def alive(pid: int) -> bool:
     """Whether a process exists."""
-    if sys.platform == "win32":                    # there, os.kill(pid, 0) would send Ctrl-C
+    if sys.platform == "win32":  # there, os.kill(pid, 0) would send Ctrl-C
         import ctypes
 
         handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)

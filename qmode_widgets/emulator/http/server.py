@@ -22,7 +22,7 @@ from .routes import route
 
 log = logging.getLogger(__name__)
 
-BASE = "/experimental"                             # the client takes an address with this word as its API base
+BASE = "/experimental"  # the client takes an address with this word as its API base
 MAX_BODY = 256 * 2**20
 
 
@@ -124,7 +124,7 @@ class Handler(tornado.web.RequestHandler):
                 self.set_header("Content-Type", answer.type)
                 await self.finish(body)
         except StreamClosedError:
-            pass                                   # the client did not wait for its answer
+            pass  # the client did not wait for its answer
 
     async def _break_off(self, answer: Answer, body: bytes, keep: int | None) -> None:
         stream = self.detach()

@@ -20,12 +20,12 @@ class Instance:
     """A service instance and what its plan allows."""
 
     name: str
-    plan: str                                      # as the catalogue shows it
+    plan: str  # as the catalogue shows it
     pricing: str
     number: int
     sessions: bool = True
-    limit_seconds: int | None = None               # usage per 28 days
-    batch_ttl: float | None = None                 # the plan's cap on a batch's max TTL
+    limit_seconds: int | None = None  # usage per 28 days
+    batch_ttl: float | None = None  # the plan's cap on a batch's max TTL
 
     @property
     def crn(self) -> str:

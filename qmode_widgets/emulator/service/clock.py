@@ -16,7 +16,7 @@ class Clock:
     def now(self) -> float:
         """Now, unskewed."""
         now = self._epoch + time.monotonic()
-        if (wall := time.time()) > now + 5:        # the machine slept: so much time has passed, and timers run out
+        if (wall := time.time()) > now + 5:  # the machine slept: so much time has passed, and timers run out
             self._epoch += wall - now
             now = wall
         return now

@@ -19,7 +19,7 @@ class JobFault:
     code: int = 9707
     reason: str = "A transient error occurred on the QPU."
     solution: str = "Submit the job again."
-    system: bool = False                           # a system error is billed nothing
+    system: bool = False  # a system error is billed nothing
     tag: str | None = None
     skip: int = 0
 
@@ -34,7 +34,7 @@ class HttpFault:
 
     action: Literal["status", "drop", "truncate", "delay"] = "status"
     method: str | None = None
-    path: str = ".*"                               # a regular expression for the path below the API's base
+    path: str = ".*"  # a regular expression for the path below the API's base
     when: Literal["before", "after"] = "before"
     count: int = 1
     status: int = 503
@@ -69,8 +69,8 @@ class Faults:
     seed: int = 0
     jobs: list[JobFault] = field(default_factory=list)
     requests: list[HttpFault] = field(default_factory=list)
-    listing_lag: float = 0.0                       # seconds by which listings lag behind
-    soak: float = 0.0                              # probability of a fault at every request and every job
+    listing_lag: float = 0.0  # seconds by which listings lag behind
+    soak: float = 0.0  # probability of a fault at every request and every job
     _random: random.Random = field(default_factory=random.Random)
 
     def __post_init__(self) -> None:

@@ -82,7 +82,7 @@ class EstimatorProgram(LegacyProgram):
         array = ObservablesArray.coerce(observables)
         flat = [_terms(observable, circuit.num_qubits) for observable in array.ravel().sparse_observables_array()]
         found = EstimatorPub(circuit, flat, array.shape, parameter_values(circuit, values), float(precision), shots)
-        _ = found.shape                            # refuses what cannot be broadcast
+        _ = found.shape  # refuses what cannot be broadcast
         return found
 
     @property

@@ -24,7 +24,7 @@ from .program import Load
 from .simulator import Simulator
 
 VERSION = "v0.3"
-_BASES = 9                                         # measurement bases that learn all weight-two Paulis of a layer
+_BASES = 9  # measurement bases that learn all weight-two Paulis of a layer
 
 
 class NoiseLearnerProgram:

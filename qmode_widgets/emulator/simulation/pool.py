@@ -39,7 +39,7 @@ def environment(**more: str) -> dict[str, str]:
     root = Path(__file__).parents[3]
     given = os.environ.get("PYTHONPATH", "")
     if root.name in ("site-packages", "dist-packages"):
-        return os.environ | more                   # on PYTHONPATH, packages would come before the standard library
+        return os.environ | more  # on PYTHONPATH, packages would come before the standard library
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), given]))} | more
 
 
@@ -118,7 +118,7 @@ class Pool:
         log.warning("a worker ended with code %s; it is replaced", worker.process.returncode)
         if not worker.ready:
             self._failures += 1
-            if self._failures >= 3:                # it cannot even start: say so instead of trying for ever
+            if self._failures >= 3:  # it cannot even start: say so instead of trying for ever
                 log.error("workers cannot start: jobs will fail")
                 while self.queue:
                     self.queue.popleft().answer.set_result((DIED, b""))

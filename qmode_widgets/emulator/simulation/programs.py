@@ -20,7 +20,7 @@ def warm_up(names: list[str]) -> None:
     """Import what the first job would wait for."""
     from . import estimator, executor, noise_learner, sampler  # noqa: F401
 
-    logging.getLogger("qiskit_aer").setLevel(logging.CRITICAL)   # what fails is said by the job
+    logging.getLogger("qiskit_aer").setLevel(logging.CRITICAL)  # what fails is said by the job
     _DEVICES.update(devices(names))
 
 

@@ -81,7 +81,7 @@ class Timing:
         try:
             duration = float(op.duration)
         except (TypeError, ValueError):
-            return 0.0                             # parameterised or stretched: unknown here
+            return 0.0  # parameterised or stretched: unknown here
         return max(0.0, duration * (self._dt if op.unit == "dt" else _UNITS.get(op.unit, 0.0)))
 
     def of(self, loads: Sequence[Load], rep_delay: float | None) -> dict[str, float]:

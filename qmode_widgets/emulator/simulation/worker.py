@@ -29,7 +29,7 @@ def _read(source: BinaryIO, tasks: queue.SimpleQueue[tuple[dict[str, Any], bytes
     while lengths := source.read(LENGTHS.size):
         head, body = LENGTHS.unpack(lengths)
         tasks.put((json.loads(source.read(head)), source.read(body)))
-    os._exit(0)                                    # the server is gone; whatever runs has nobody left to answer to
+    os._exit(0)  # the server is gone; whatever runs has nobody left to answer to
 
 
 def _bound_memory() -> None:
@@ -51,7 +51,7 @@ def main() -> None:
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)
     with contextlib.suppress(OSError, AttributeError):
-        os.nice(10)                                # the server answers first, however heavy a circuit is
+        os.nice(10)  # the server answers first, however heavy a circuit is
     _bound_memory()
     tasks: queue.SimpleQueue[tuple[dict[str, Any], bytes]] = queue.SimpleQueue()
     threading.Thread(target=_read, args=(sys.stdin.buffer, tasks), daemon=True).start()

@@ -89,7 +89,7 @@ def test_a_failed_job_gives_its_code_reason_and_solution(emulator, backend, bell
         job.result()
     assert job.status() == "ERROR"
     assert "The circuit is bad." in job.error_message()
-    assert job.usage() == 2                                # a user's error is billed
+    assert job.usage() == 2  # a user's error is billed
     assert submit(backend, bell).result()
 
 
@@ -112,7 +112,7 @@ def test_only_jobs_with_a_tag_fail_and_only_after_some(emulator, backend, bell):
 def test_the_cost_limit_ends_a_job(emulator, backend, bell):
     sampler = Sampler(mode=backend)
     sampler.options.max_execution_time = 3
-    job = sampler.run([bell], shots=20_000)                # 2 s + 20,000 × 252 µs = 7 s
+    job = sampler.run([bell], shots=20_000)  # 2 s + 20,000 × 252 µs = 7 s
     with pytest.raises(RuntimeJobMaxTimeoutError, match="maximum execution time"):
         job.result()
     assert job.usage() == 3
@@ -196,7 +196,7 @@ def test_delete(emulator, service, backend, bell):
     queued = submit(backend, bell)
     with pytest.raises(IBMRuntimeError, match="cannot be deleted"):
         service.delete_job(queued.job_id())
-    queued.cancel()                                # it would be billed while the next test looks at the usage
+    queued.cancel()  # it would be billed while the next test looks at the usage
 
 
 def test_a_dry_run_goes_to_the_mock_and_costs_nothing(emulator, service, backend, bell):

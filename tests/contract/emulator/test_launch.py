@@ -53,7 +53,7 @@ def test_a_shared_service_is_found_again_and_survives_its_starter(runtime):
     assert stat.S_IMODE(runtime.stat().st_mode) == 0o600
     known = json.loads(runtime.read_text())
     assert known["pid"] == found.pid
-    assert os.getsid(found.pid) == found.pid               # an interrupt of the kernel does not reach it
+    assert os.getsid(found.pid) == found.pid  # an interrupt of the kernel does not reach it
     assert package.start(speed=2.0).url == found.url
     with pytest.raises(ValueError, match=r"runs with lanes=5, not 2"):
         package.start(lanes=2)
@@ -112,7 +112,7 @@ def test_a_stranger_on_the_port_is_not_taken_for_ours(runtime):
         known = {"url": f"http://127.0.0.1:{port}", "token": "t", "pid": os.getpid(), "version": "1", "options": {}}
         runtime.write_text(json.dumps(known))
         stranger.settimeout(20)
-        found = package.start()                            # the stranger never answers: its probe times out
+        found = package.start()  # the stranger never answers: its probe times out
         assert found.pid != os.getpid()
 
 

@@ -175,7 +175,7 @@ def test_noise_is_learned_and_cancelled(emulator, backend, pub, exact):
     learned = learning.result()
     assert len(learned) == len(layers)
     assert {d.metadata["learning_protocol"] for d in learned} <= {"trex", "lindblad"}
-    assert all(not d._rates.any() for d in learned)        # this QPU has no noise
+    assert all(not d._rates.any() for d in learned)  # this QPU has no noise
     assert "calibration" in learning.logs()
     assert learning.usage() > 10
     estimator.options.resilience.layer_noise_model = zip(layers, learned.to_pauli_lindblad_maps(), strict=True)
@@ -284,7 +284,7 @@ def test_workers_that_die_fail_their_job_only(bell):
         emulator.faults.wait_for(job.job_id(), "Running")
         listed = subprocess.run(["pgrep", "-P", str(emulator.pid)], capture_output=True, text=True, check=True)
         workers = sorted(map(int, listed.stdout.split()))
-        os.kill(workers[-1], signal.SIGKILL)               # the first reads submissions, the last simulates
+        os.kill(workers[-1], signal.SIGKILL)  # the first reads submissions, the last simulates
         with pytest.raises(RuntimeJobFailureError, match="ended unexpectedly"):
             job.result()
         assert job.usage() == 0

@@ -100,7 +100,7 @@ HOSTILE = [
     typed("QuantumCircuit", "not base64!"),
     typed("QuantumCircuit", base64.b64encode(b"not zlib").decode()),
     typed("QuantumCircuit", qpy()),
-    typed("QuantumCircuit", qpy(version=9)),           # older formats could carry what is evaluated
+    typed("QuantumCircuit", qpy(version=9)),  # older formats could carry what is evaluated
     typed("QuantumCircuit", qpy(version=255)),
     typed("QuantumCircuit", base64.b64encode(zlib.compress(b"\0" * 2**30)).decode()),
     typed("ndarray", base64.b64encode(zlib.compress(b"\x93NUMPY\x01\x00\x76\x00garbage")).decode()),

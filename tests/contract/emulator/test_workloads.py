@@ -22,7 +22,7 @@ def test_a_batch_from_open_to_closed(emulator, service, backend, bell):
     jobs = [Sampler(mode=batch).run([bell], shots=10) for _ in range(7)]
     emulator.faults.wait_for(batch.session_id, "active")
     states = [job.status() for job in jobs]
-    assert (states.count("RUNNING"), states.count("QUEUED")) == (5, 2)        # five lanes
+    assert (states.count("RUNNING"), states.count("QUEUED")) == (5, 2)  # five lanes
     assert batch.status() == "In progress, accepting new jobs"
     batch.close()
     assert Batch.from_id(batch.session_id, service).status() == "In progress, not accepting new jobs"
@@ -59,7 +59,7 @@ def test_a_closed_batch_takes_no_job(emulator, service, backend, bell):
     with pytest.raises(IBMRuntimeError, match="closed"):
         Sampler(mode=batch).run([bell])
     reopened = Batch.from_id(batch.session_id, service)
-    reopened._active = True                                # what a client elsewhere would not know
+    reopened._active = True  # what a client elsewhere would not know
     with pytest.raises(IBMRuntimeError, match="1217"):
         Sampler(mode=reopened).run([bell])
     batch.close()
@@ -130,13 +130,13 @@ def test_several_instances(emulator, bell):
 def test_ttls_run_out(bell):
     with package.start(shared=False, speed=float("inf"), interactive_ttl=0.3, max_ttl=1.5, empty_close=0.4) as emulator:
         backend = emulator.service.backend("emu_fez")
-        Sampler(mode=backend).run([bell], shots=10).result()               # the workers are up
+        Sampler(mode=backend).run([bell], shots=10).result()  # the workers are up
         empty = Batch(backend=backend)
         batch = Batch(backend=backend)
         Sampler(mode=batch).run([bell], shots=10).result()
         emulator.faults.wait_for(batch.session_id, "inactive")
         assert batch.status() == "Pending"
-        assert Sampler(mode=batch).run([bell], shots=10).result()          # through the queue again
+        assert Sampler(mode=batch).run([bell], shots=10).result()  # through the queue again
         emulator.faults.pause(queue=True)
         late = Sampler(mode=batch).run([bell], shots=10)
         emulator.faults.wait_for(batch.session_id, "closed")

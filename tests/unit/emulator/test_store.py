@@ -31,7 +31,7 @@ def test_memory_is_bounded_by_number_and_by_size(store):
     for n in range(200):
         add(store, n, result=b"x" * 10_000, pending=int(n == 0))
     store.prune(100)
-    assert store.jobs([], limit=1, offset=0, newest_first=True)[1] == 101      # one that has not ended stays
+    assert store.jobs([], limit=1, offset=0, newest_first=True)[1] == 101  # one that has not ended stays
     store.prune(100, most_bytes=500_000)
     kept, count = store.jobs([], limit=1, offset=0, newest_first=True)
     assert store.bytes <= 500_000
