@@ -30,6 +30,8 @@ Rules, from the execution-modes guide; those marked * are our reading where the 
   workload never reopens.
 - Usage: a batch is billed the sum of its jobs, a session the time it is active, idle included. A job that a user
   cancelled or that failed by a user's error is billed what it consumed until then, by a system error nothing.
+- A suspended job* (its instance has reached its usage limit) waits outside the queue until it is readmitted. Its batch
+  counts it as unfinished and stays active; a session with suspended jobs only becomes inactive.
 """
 
 from __future__ import annotations
@@ -166,6 +168,14 @@ class Scheduler(Machine):
     def resume(self, at: float) -> None:
         """End a pause."""
         self._command(at, lambda: setattr(self, "_paused", "no"))
+
+    def suspend(self, at: float, job: str) -> None:
+        """A queued job is not started until it is readmitted; a session without other jobs gives the QPU back."""
+        self._command(at, lambda: self._suspend(self.jobs[job]))
+
+    def readmit(self, at: float, job: str) -> None:
+        """End a suspension; the job goes through the queue."""
+        self._command(at, lambda: self._readmit(self.jobs[job]))
 
     def forget(self, id: str) -> None:
         """Drop the history of a job or workload that has ended; keeps a long-running caller's memory flat."""

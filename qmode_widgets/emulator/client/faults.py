@@ -1,14 +1,18 @@
-"""The client's side of the control endpoint: faults, pauses, waiting for states."""
+"""The client's side of the admin endpoint: faults, pauses, waiting for states."""
 
 from __future__ import annotations
 
+import secrets
+from collections.abc import Iterable
 from typing import Any, Literal
 
 import requests
 
+from ..service.account import proof
 
-class Control:
-    """Speaks to `/control` of one service."""
+
+class AdminClient:
+    """Speaks to the admin endpoint of one service."""
 
     def __init__(self, url: str, key: str) -> None:
         self._url = url
@@ -18,24 +22,45 @@ class Control:
         self._session.trust_env = False  # a proxy has no business between us and loopback
 
     def get(self, path: str, params: dict[str, Any] | None = None, *, timeout: float = 30) -> dict[str, Any]:
-        """GET."""
-        return self._ask("GET", path, timeout, params=params)
+        """Send a GET."""
+        return self._send("GET", path, timeout, params=params)
 
     def post(self, path: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
-        """POST."""
-        return self._ask("POST", path, 30, json=values or {})
+        """Send a POST."""
+        return self._send("POST", path, 30, json=values or {})
 
     def delete(self, path: str) -> dict[str, Any]:
-        """DELETE."""
-        return self._ask("DELETE", path, 30)
+        """Send a DELETE."""
+        return self._send("DELETE", path, 30)
 
-    def _ask(self, method: str, path: str, timeout: float, **kwargs: Any) -> dict[str, Any]:
+    def prove(self, timeout: float = 5) -> dict[str, Any]:
+        """Let the server prove that it knows our key, without telling it the key.
+
+        Returns:
+            Its process id and version.
+
+        Raises:
+            PermissionError: another program answers at this address.
+            requests.RequestException: nothing answers.
+        """
+        nonce = secrets.token_hex(16)
+        answer = self._session.get(f"{self._url}/admin/proof", params={"nonce": nonce}, timeout=timeout)
+        try:
+            said = answer.json()
+            good = answer.ok and secrets.compare_digest(str(said["proof"]), proof(self._key, self._url, nonce))
+        except (ValueError, KeyError, TypeError):
+            good = False
+        if not good:
+            raise PermissionError(f"what answers at {self._url} is not the emulator that was started there")
+        return dict(said)
+
+    def _send(self, method: str, path: str, timeout: float, **kwargs: Any) -> dict[str, Any]:
         for attempt in (0, 1):
             if self._token is None:
                 self._token = self._login(timeout)
             headers = {"Authorization": f"Bearer {self._token}"}
             answer = self._session.request(
-                method, f"{self._url}/control/{path}", headers=headers, timeout=timeout, **kwargs
+                method, f"{self._url}/admin/{path}", headers=headers, timeout=timeout, **kwargs
             )
             if answer.status_code == 401 and attempt == 0:
                 self._token = None  # tokens can be made to expire
@@ -49,16 +74,22 @@ class Control:
         return dict(answer.json()) if answer.content else {}
 
     def _login(self, timeout: float) -> str:
-        answer = self._session.post(f"{self._url}/identity/token", data={"apikey": self._key}, timeout=timeout)
+        self.prove(timeout)
+        answer = self._session.post(f"{self._url}/admin/token", data={"apikey": self._key}, timeout=timeout)
         answer.raise_for_status()
         return str(answer.json()["access_token"])
 
 
 class Faults:
-    """What is to go wrong, and when the QPU stands still. Paths are those below the API's base, as `/jobs/.*`."""
+    """What is to go wrong, and when the QPUs stand still.
 
-    def __init__(self, control: Control) -> None:
-        self._control = control
+    Faults of requests are for the next `count` requests with `method` whose path matches `path`, a regular expression
+    for the path below the API's base such as `/jobs/.*`, after `skip` of them. `path="/identity/token"` names the
+    token endpoint, which `.*` does not match.
+    """
+
+    def __init__(self, admin: AdminClient) -> None:
+        self._admin = admin
 
     def fail_jobs(
         self,
@@ -71,7 +102,7 @@ class Faults:
         tag: str | None = None,
         skip: int = 0,
     ) -> None:
-        """The next `count` submitted jobs fail when the QPU is done with them.
+        """Let the next `count` submitted jobs fail when the QPU is done with them.
 
         Args:
             count: how many.
@@ -80,10 +111,10 @@ class Faults:
             solution: what to do about it.
             system: a system error is billed nothing; a user's error what the job consumed.
             tag: only jobs that carry this tag.
-            skip: let so many pass first.
+            skip: this many jobs pass first.
         """
         values = {"code": code, "reason": reason, "solution": solution, "system": system, "tag": tag, "skip": skip}
-        self._control.post("faults", {"kind": "job", "count": count, **values})
+        self._admin.post("faults", {"kind": "job", "count": count, **values})
 
     def fail_requests(
         self,
@@ -93,11 +124,12 @@ class Faults:
         path: str = ".*",
         when: Literal["before", "after"] = "before",
         count: int = 1,
+        skip: int = 0,
         retry_after: float | None = None,
         delay: float = 0.0,
     ) -> None:
-        """The next `count` matching requests are answered with `status`, before or after they are carried out."""
-        self._request("status", method, path, when, count, status=status, retry_after=retry_after, delay=delay)
+        """Answer requests with an error status, before or after they are carried out."""
+        self._add("status", method, path, count, skip, when=when, status=status, retry_after=retry_after, delay=delay)
 
     def drop(
         self,
@@ -106,71 +138,132 @@ class Faults:
         path: str = ".*",
         when: Literal["before", "after"] = "before",
         count: int = 1,
+        skip: int = 0,
     ) -> None:
-        """The next `count` matching requests get no answer: the connection closes."""
-        self._request("drop", method, path, when, count)
+        """Give requests no answer: the connection closes."""
+        self._add("drop", method, path, count, skip, when=when)
 
-    def truncate(self, *, method: str | None = None, path: str = ".*", count: int = 1) -> None:
-        """The answers to the next `count` matching requests break off in the middle of their body."""
-        self._request("truncate", method, path, "after", count)
+    def truncate(self, *, method: str | None = None, path: str = ".*", count: int = 1, skip: int = 0) -> None:
+        """Break the answers off in the middle of their body."""
+        self._add("truncate", method, path, count, skip, when="after")
 
-    def delay(self, seconds: float, *, method: str | None = None, path: str = ".*", count: int = 1) -> None:
-        """The next `count` matching requests are carried out and answered `seconds` later."""
-        self._request("delay", method, path, "before", count, delay=seconds)
+    def delay(
+        self, seconds: float, *, method: str | None = None, path: str = ".*", count: int = 1, skip: int = 0
+    ) -> None:
+        """Carry requests out and answer them `seconds` later."""
+        self._add("delay", method, path, count, skip, delay=seconds)
 
-    def _request(self, action: str, method: str | None, path: str, when: str, count: int, **more: Any) -> None:
-        values = {"action": action, "method": method, "path": path, "when": when, "count": count, **more}
-        self._control.post("faults", {"kind": "request", **values})
+    def hang(
+        self,
+        seconds: float = 600.0,
+        *,
+        method: str | None = None,
+        path: str = ".*",
+        when: Literal["before", "after"] = "before",
+        count: int = 1,
+        skip: int = 0,
+    ) -> None:
+        """Keep the connection open without an answer for `seconds`, then close it."""
+        self._add("hang", method, path, count, skip, when=when, seconds=seconds)
+
+    def trickle(
+        self, seconds: float, *, method: str | None = None, path: str = ".*", count: int = 1, skip: int = 0
+    ) -> None:
+        """Send the bodies of the answers a byte every `seconds`."""
+        self._add("trickle", method, path, count, skip, when="after", seconds=seconds)
+
+    def html(
+        self,
+        status: int = 502,
+        *,
+        method: str | None = None,
+        path: str = ".*",
+        when: Literal["before", "after"] = "before",
+        count: int = 1,
+        skip: int = 0,
+    ) -> None:
+        """Answer requests with an HTML page, as a gateway does; also with status 200."""
+        self._add("html", method, path, count, skip, when=when, status=status)
+
+    def rewrite(
+        self,
+        replace: dict[str, Any] | None = None,
+        *,
+        remove: Iterable[str] = (),
+        method: str | None = None,
+        path: str = ".*",
+        count: int = 1,
+        skip: int = 0,
+    ) -> None:
+        """Change the JSON of the answers: wrong types, missing fields, impossible values.
+
+        Args:
+            replace: the new value at each path into the JSON. Steps are separated by dots, `*` stands for every
+                element of a list: `{"jobs": None}`, `{"jobs.*.usage.qpu_charge_time_seconds": -5}`.
+            remove: paths that are removed, as `["jobs.*.program"]`.
+            method: as in the class's docstring; so are `path`, `count` and `skip`.
+            path: see there.
+            count: see there.
+            skip: see there.
+        """
+        self._add("rewrite", method, path, count, skip, when="after", replace=replace or {}, remove=list(remove))
+
+    def _add(self, action: str, method: str | None, path: str, count: int, skip: int, **more: Any) -> None:
+        values = {"action": action, "method": method, "path": path, "count": count, "skip": skip, **more}
+        self._admin.post("faults", {"kind": "request", **values})
 
     def lag_listings(self, seconds: float) -> None:
-        """Lists show jobs and workloads only so many seconds after they were created; 0 ends it."""
-        self._control.post("faults", {"listing_lag": seconds})
+        """Let listings show jobs and workloads only `seconds` after they were created; 0 ends it."""
+        self._admin.post("faults", {"listing_lag": seconds})
 
     def soak(self, probability: float) -> None:
-        """Each request and each job goes wrong with this probability (seeded by the option `seed`); 0 ends it."""
-        self._control.post("faults", {"soak": probability})
+        """Let each request and each job go wrong with this probability (seeded by the option `seed`); 0 ends it."""
+        self._admin.post("faults", {"soak": probability})
 
     def skew_clock(self, seconds: float) -> None:
-        """The service's clock is shown so many seconds ahead; 0 ends it."""
-        self._control.post("faults", {"skew": seconds})
+        """Show the service's clock `seconds` ahead; 0 ends it."""
+        self._admin.post("faults", {"skew": seconds})
 
     def use_up(self, instance: str, seconds: float) -> None:
-        """An instance ("emulator-open", …) has used so many seconds more than its jobs have; 0 ends it."""
-        self._control.post("faults", {"instance": instance, "used": seconds})
+        """Let an instance ("emulator-open", …) have used `seconds` more than its jobs have; 0 ends it."""
+        self._admin.post("faults", {"instance": instance, "used": seconds})
 
     def expire_token(self) -> None:
-        """Every access token given so far becomes invalid."""
-        self._control.post("faults", {"expire": True})
+        """Make every access token issued so far invalid."""
+        self._admin.post("faults", {"expire": True})
 
     def pause(self, *, queue: bool = False) -> None:
-        """No job starts on the QPU; with `queue`, none leaves the queue either, so that all stay Queued."""
-        self._control.post("faults", {"pause": "queue" if queue else "qpu"})
+        """Start no job on the QPUs; with `queue`, let none leave the queue either, so that all stay Queued."""
+        self._admin.post("faults", {"pause": "queue" if queue else "qpu"})
 
     def resume(self) -> None:
         """End a pause."""
-        self._control.post("faults", {"resume": True})
+        self._admin.post("faults", {"resume": True})
 
     def clear(self) -> None:
-        """Nothing goes wrong any more: faults, lag, skew and pause end."""
-        self._control.post("faults", {"clear": True})
+        """End all faults, lag, skew, extra usage and pauses."""
+        self._admin.post("faults", {"clear": True})
 
     def pending(self) -> dict[str, Any]:
-        """What is still to come."""
-        return self._control.get("faults")
+        """Return the faults that are still to come."""
+        return self._admin.get("faults")
 
     def wait_for(self, id: str, *states: str, timeout: int = 30) -> str:
         """Wait until a job ("Queued", "Running", "Completed", …) or workload ("active", …) is in one of the states.
 
+        Returns:
+            The state it is in.
+
         Raises:
-            TimeoutError: it is not, after `timeout` seconds.
+            TimeoutError: it is in none of them after `timeout` seconds.
         """
-        answer = self._control.get(f"wait/{id}", {"state": list(states), "timeout": timeout}, timeout=timeout + 10)
+        answer = self._admin.get(f"wait/{id}", {"state": list(states), "timeout": timeout}, timeout=timeout + 10)
         return str(answer["state"])
 
     def requests(self) -> list[tuple[str, str, int]]:
-        """The requests answered so far: method, path, status; forget them with `forget_requests`."""
-        return [(str(m), str(p), int(s)) for m, p, s in self._control.get("requests")["requests"]]
+        """Return the API requests answered so far: method, path, status. `forget_requests` forgets them."""
+        return [(str(m), str(p), int(s)) for m, p, s in self._admin.get("requests")["requests"]]
 
     def forget_requests(self) -> None:
         """Begin a new record of requests."""
-        self._control.delete("requests")
+        self._admin.delete("requests")

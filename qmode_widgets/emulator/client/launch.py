@@ -1,11 +1,10 @@
-"""Find or start an embedded service, and talk to it: what `qmode_widgets.emulator.start()` does."""
+"""Finding or starting an embedded service: what `qmode_widgets.emulator.start()` does."""
 
 from __future__ import annotations
 
 import contextlib
 import json
 import os
-import signal
 import subprocess
 import tempfile
 import threading
@@ -16,15 +15,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
+import psutil
 import requests
 from filelock import FileLock
 from jupyter_core.paths import jupyter_runtime_dir
 
-from ..http.serve import alive, environment
+from .. import processes
 from ..options import VERSION, Options
-from ..service.account import INSTANCES
-from ..simulation import pool
-from .faults import Control, Faults
+from ..service.account import INSTANCES, colleague_key, environment
+from .faults import AdminClient, Faults
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
@@ -37,24 +36,34 @@ _ENVIRONMENT = threading.Lock()
 
 @dataclass(eq=False)
 class Emulator:
-    """A connection to an embedded service."""
+    """A connection to an embedded service.
+
+    Args:
+        url: its address.
+        token: the API key.
+        pid: its process id.
+        options: how it runs.
+        started: when its process was created, in seconds since the epoch.
+    """
 
     url: str
     token: str
     pid: int
     options: Options
+    started: float | None = None
     _own: tuple[subprocess.Popen[bytes], IO[bytes]] | None = field(default=None, repr=False)
+    _runtime_file: Path | None = field(default=None, repr=False)
     _log: str = field(default="", repr=False)
 
     @cached_property
-    def control(self) -> Control:
-        """Its control endpoint."""
-        return Control(self.url, self.token)
+    def admin(self) -> AdminClient:
+        """Its admin endpoint."""
+        return AdminClient(self.url, self.token)
 
     @cached_property
     def faults(self) -> Faults:
         """What is to go wrong."""
-        return Faults(self.control)
+        return Faults(self.admin)
 
     @cached_property
     def service(self) -> QiskitRuntimeService:
@@ -63,20 +72,24 @@ class Emulator:
 
     @property
     def environment(self) -> dict[str, str]:
-        """The variables with which a bare `QiskitRuntimeService()` finds it. Do not export them in your own kernel: a
-        client of your real account would then send its key to the emulator."""
+        """The variables with which a bare `QiskitRuntimeService()` finds it.
+
+        Do not export them in your own kernel: a client of your real account would then send its key to the emulator.
+        """
         return environment(self.url, self.token)
 
-    def connect(self, instance: str | None = None) -> QiskitRuntimeService:
-        """A new client.
+    def connect(self, instance: str | None = None, *, colleague: bool = False) -> QiskitRuntimeService:
+        """Return a new client.
 
         Args:
             instance: a name ("emulator-open", "emulator-payg", "emulator-premium") or CRN; None for all of them. A
                 client of one instance stays with it: for another one it would ask IBM's real IAM for a token.
+            colleague: connect as the second user of the account.
 
         Raises:
-            ValueError: no such instance.
-            RuntimeError: a proxy stands between the client and loopback.
+            ValueError: there is no such instance.
+            RuntimeError: requests would go through a proxy.
+            PermissionError: another program answers at the service's address.
         """
         from qiskit_ibm_runtime import QiskitRuntimeService
 
@@ -88,12 +101,14 @@ class Emulator:
             raise RuntimeError(
                 f"requests to {self.url} would go through the proxy of your environment: add 127.0.0.1 to NO_PROXY"
             )
-        with _variables({**self.environment, "QISKIT_IBM_INSTANCE": crn, "QISKIT_FUNCTIONS_EXPERIMENTAL": None}):
+        self.admin.prove()  # the client is about to send the key
+        variables = environment(self.url, colleague_key(self.token) if colleague else self.token)
+        with _variables({**variables, "QISKIT_IBM_INSTANCE": crn, "QISKIT_FUNCTIONS_EXPERIMENTAL": None}):
             return QiskitRuntimeService()
 
     @property
     def log(self) -> str:
-        """What a service of our own has written to its error stream; "" for a shared one."""
+        """What a private service has written to its error stream; "" for a shared one."""
         if self._own is not None and not self._own[1].closed:
             self._own[1].seek(0)
             self._log = self._own[1].read().decode(errors="replace")
@@ -101,18 +116,22 @@ class Emulator:
 
     def stop(self) -> None:
         """End the service, and wait until it has ended."""
-        with contextlib.suppress(requests.RequestException):
-            self.control.post("stop")
-        until = time.monotonic() + 10
-        while _runs(self.pid) and time.monotonic() < until:
-            time.sleep(0.02)
-        if _runs(self.pid):
-            os.kill(self.pid, signal.SIGTERM)
+        process = processes.find(self.pid, self.started)
+        if process is not None:
+            with contextlib.suppress(requests.RequestException, PermissionError):
+                self.admin.post("stop")
+            try:
+                process.wait(10)
+            except psutil.TimeoutExpired:
+                process.terminate()
+                process.wait(10)
         if self._own is not None:
-            process, errors = self._own
-            process.wait()
+            own, errors = self._own
+            own.wait()
             _ = self.log
             errors.close()
+        if self._runtime_file is not None:  # a service that was killed leaves its file
+            _remove(self._runtime_file, self.pid)
 
     def __enter__(self) -> Emulator:
         return self
@@ -124,16 +143,9 @@ class Emulator:
         return f"<Emulator {self.url} speed={self.options.speed:g}>"
 
 
-def _runs(pid: int) -> bool:
-    """Whether a process runs; one of our own children that has ended is laid to rest."""
-    with contextlib.suppress(ChildProcessError, AttributeError):
-        os.waitpid(pid, os.WNOHANG)
-    return alive(pid)
-
-
 @contextlib.contextmanager
 def _variables(values: dict[str, str | None]) -> Iterator[None]:
-    """Set environment variables for as long as the block runs, and for nobody else's service."""
+    """Set environment variables while the block runs."""
     with _ENVIRONMENT:
         before = {name: os.environ.get(name) for name in values}
         _set(values)
@@ -167,43 +179,47 @@ def start(*, shared: bool = True, **given: Any) -> Emulator:
             if (is_ := getattr(running.options, name)) != value:
                 raise ValueError(
                     f"the shared emulator runs with {name}={is_!r}, not {value!r}: stop it first with "
-                    "qmode_widgets.emulator.start().stop(), or start one of your own with shared=False"
+                    "qmode_widgets.emulator.start().stop(), or start a private one with shared=False"
                 )
         return running
 
 
 def _running(runtime: Path) -> Emulator | None:
-    """The service a runtime file names, if it answers to the file's key; else what is left of it is cleared away."""
+    """Return the service that a runtime file names, or None after removing a file that names none.
+
+    The key is sent to nobody: the process must be the one that wrote the file, and must prove that it knows the key.
+    """
     try:
         known = json.loads(runtime.read_text())
-        found = Emulator(str(known["url"]), str(known["token"]), int(known["pid"]), Options.of(known["options"]))
         version = str(known["version"])
+        url, pid, started = str(known["url"]), int(known["pid"]), float(known["started"])
+        if not url.startswith("http://127.0.0.1:") or processes.find(pid, started) is None:
+            raise ValueError("a file of a service that has ended")
+        found = Emulator(url, str(known["token"]), pid, Options.of(known["options"]), started, _runtime_file=runtime)
+        said = found.admin.prove()
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError):  # requests' exceptions are OSErrors
         runtime.unlink(missing_ok=True)
         return None
-    if not found.url.startswith("http://127.0.0.1:"):
-        runtime.unlink(missing_ok=True)
-        return None
-    try:
-        pong = found.control.get("ping", timeout=5)
-    except requests.RequestException:
-        runtime.unlink(missing_ok=True)
-        return None
-    if pong.get("pid") == found.pid and pong.get("version") == version == VERSION:
+    if said.get("pid") == pid and said.get("version") == version == VERSION:
         return found
-    # It answered to its own key, so it is ours and safe to stop.
-    found.stop()
+    found.stop()  # a service of another version
     runtime.unlink(missing_ok=True)
     return None
+
+
+def _remove(runtime: Path, pid: int) -> None:
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+        if json.loads(runtime.read_text())["pid"] == pid:
+            runtime.unlink()
 
 
 def _launch(options: Options, shared: Path | None) -> Emulator:
     """Start a service and wait until it answers."""
     with tempfile.TemporaryDirectory(prefix="qmode-") as folder:
         runtime = shared or Path(folder) / "runtime.json"
-        command = pool.command("qmode_widgets.emulator", *options.to_args(), f"--runtime-file={runtime}")
+        command = processes.command("qmode_widgets.emulator", *options.to_args(), f"--runtime-file={runtime}")
         if shared is None:
             command.append(f"--parent={os.getpid()}")
         errors = _private(runtime.with_suffix(".log"))
@@ -214,7 +230,7 @@ def _launch(options: Options, shared: Path | None) -> Emulator:
             stdout=subprocess.DEVNULL,
             stderr=errors,
             start_new_session=True,
-            env=pool.environment(),
+            env=processes.environment(),
         )
         until = time.monotonic() + _START
         while time.monotonic() < until and process.poll() is None:
@@ -225,7 +241,9 @@ def _launch(options: Options, shared: Path | None) -> Emulator:
                         errors.close()
                         process.returncode = 0  # it outlives us: no warning that it still runs
                     own = None if shared else (process, errors)
-                    return Emulator(known["url"], known["token"], process.pid, options, own)
+                    return Emulator(
+                        known["url"], known["token"], process.pid, options, known["started"], own, _runtime_file=shared
+                    )
             time.sleep(0.02)
         process.kill()
         process.wait()

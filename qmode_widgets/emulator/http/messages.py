@@ -1,4 +1,4 @@
-"""A request and an answer, as endpoints see them."""
+"""A request and a response, as endpoints see them."""
 
 from __future__ import annotations
 
@@ -17,18 +17,17 @@ class Request:
     path: str
     query: dict[str, list[str]]
     body: bytes
-    authorization: str
-    crn: str
-    api: bool = True  # the path lies below the API's base
+    user: str
+    caller: str | None = None  # the client and its version, from its `x-qx-client-application` header
 
-    def one(self, name: str) -> str | None:
-        """A query parameter."""
+    def text(self, name: str) -> str | None:
+        """Return a query parameter."""
         values = self.query.get(name)
         return values[-1] if values else None
 
     def flag(self, name: str) -> bool | None:
-        """A query parameter that is true or false."""
-        value = self.one(name)
+        """Return a query parameter that is true or false."""
+        value = self.text(name)
         if value is None:
             return None
         if value.lower() not in ("true", "false"):
@@ -36,8 +35,8 @@ class Request:
         return value.lower() == "true"
 
     def number(self, name: str, default: int, low: int, high: int) -> int:
-        """A query parameter that is a whole number."""
-        value = self.one(name)
+        """Return a query parameter that is a whole number within bounds."""
+        value = self.text(name)
         try:
             number = default if value is None else int(value)
         except ValueError:
@@ -46,24 +45,32 @@ class Request:
             raise bad_request(f"{name} must be between {low} and {high}, not {number}")
         return number
 
-    def json(self) -> dict[str, Any]:
-        """The body, an object."""
+    def number_or_default(self, name: str, default: int, low: int, high: int) -> int:
+        """Return a query parameter that is a whole number, or the default if it is out of bounds."""
         try:
-            # A client of another language may send what Python's parser would read as a number that JSON has not.
-            value = json.loads(self.body, parse_constant=_no_constant)
-        except (ValueError, RecursionError) as error:
-            raise bad_request(f"The body is not JSON: {str(error)[:100]}") from None
-        if not isinstance(value, dict):
-            raise bad_request("The body must be an object.")
-        return value
+            number = int(self.text(name) or default)
+        except ValueError:
+            return default
+        return number if low <= number <= high else default
+
+    def json(self) -> dict[str, Any]:
+        """Return the body, which must be an object."""
+        return json_object(self.body)
 
 
-def _no_constant(name: str) -> float:
-    return float(name)
+def json_object(body: bytes) -> dict[str, Any]:
+    """Return the object that a JSON body holds."""
+    try:
+        value = json.loads(body)
+    except (ValueError, RecursionError) as error:
+        raise bad_request(f"The body is not JSON: {str(error)[:100]}") from None
+    if not isinstance(value, dict):
+        raise bad_request("The body must be an object.")
+    return value
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """What goes back: an object as JSON, or raw bytes."""
 
     body: Any
@@ -73,10 +80,10 @@ class Answer:
     headers: dict[str, str] = field(default_factory=dict)
 
     def bytes(self) -> bytes:
-        """The body as it is sent."""
+        """Return the body as it is sent."""
         if self.raw is not None:
             return self.raw
         return b"" if self.body is None else json.dumps(self.body).encode()
 
 
-NOTHING = Answer(None, 204)
+NOTHING = Response(None, 204)

@@ -1,4 +1,4 @@
-"""The REST surface: one function for each endpoint, from a request to an answer."""
+"""The REST surface: one function for each endpoint, from a request to a response."""
 
 from __future__ import annotations
 
@@ -6,288 +6,351 @@ import json
 import re
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Awaitable, Callable
-from typing import Any
-from urllib.parse import parse_qs
+from dataclasses import dataclass
+from typing import Any, Literal
+from urllib.parse import urlencode
 
-from ..service import shapes
-from ..service.account import INSTANCES, Instance
-from ..service.errors import ServiceError, bad_request
-from ..service.service import Service
+from ..service import rules, shapes
+from ..service.account import COLLEAGUE_ID, INSTANCES, USER_ID, Instance
+from ..service.errors import ApiError, bad_request
+from ..service.service import Submission
+from ..service.store import GroupBy, JobFilter, UsageFilter, WorkloadFilter
 from . import admin_routes as admin
 from .app import App
-from .messages import NOTHING, Answer, Request
+from .messages import NOTHING, Request, Response, json_object
 
 MAX_PAGE = 200
 MAX_WORKLOADS = 50
-Endpoint = Callable[["App", Instance, Request, str], Answer | Awaitable[Answer]]
+PARSED_HERE = 2**20  # bytes of a submission that the server parses itself; larger ones would stop the event loop
+MODES = ("job", "session", "batch")
+STATUSES = ("pending", "in_progress", "completed", "canceled", "failed")
+
+Endpoint = Callable[[App, Instance, Request, str], Response | Awaitable[Response]]
 
 
-async def route(app: App, request: Request) -> Answer:
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An endpoint.
+
+    Args:
+        method: of the request.
+        pattern: a regular expression for the path, with a group for an id.
+        endpoint: carries the request out.
+        needs: "instance" for the API below its base, which needs a token and a `Service-CRN`; "token" for the rest of
+            the account; "nothing" where no token is needed.
+    """
+
+    method: str
+    pattern: str
+    endpoint: Endpoint
+    needs: Literal["instance", "token", "nothing"] = "instance"
+
+
+@dataclass(frozen=True, slots=True)
+class Access:
+    """A request that may be carried out: where it goes, and whose it is."""
+
+    route: Route
+    name: str
+    instance: Instance
+    user: str
+
+
+def authorize(
+    app: App, method: str, path: str, *, api: bool, authorization: str, crn: str, version: str | None
+) -> Access:
+    """Find a request's endpoint and check its headers.
+
+    Raises:
+        ApiError: 401 without a valid token, 403 for an instance of another account, 404 for an unknown endpoint, 400
+            for an unknown API version.
+    """
+    route, name = None, ""
+    for candidate in ROUTES:
+        found = re.fullmatch(candidate.pattern, path)
+        if found and candidate.method == method and (candidate.needs == "instance") == api:
+            route, name = candidate, found[1] if found.re.groups else ""
+            break
+    some_instance = next(iter(INSTANCES.values()))
+    if route is not None and route.needs == "nothing":
+        return Access(route, name, some_instance, USER_ID)
+    user = app.keys.user(authorization)
+    if user is None:
+        raise ApiError(401, 1200, "You are not authorized.", "Use the key that this emulator printed.")
+    if route is None:
+        raise ApiError(404, 1200, "There is no such endpoint.", "See the table in the emulator's README.")
+    if route.needs == "token":
+        return Access(route, name, some_instance, user)
+    if crn not in INSTANCES:
+        raise ApiError(403, 1201, "The instance is not one of this account.", "Use one that the search finds.")
+    rules.api_version(version)
+    return Access(route, name, INSTANCES[crn], user)
+
+
+async def carry_out(app: App, access: Access, request: Request) -> Response:
     """Carry a request out."""
-    if request.path == "/identity/token":
-        return _identity(app, request)
-    for method, pattern, endpoint, needs_instance in ROUTES:
-        found = re.fullmatch(pattern, request.path)
-        if found and method == request.method and needs_instance == request.api:
-            _authorize(app, request)
-            instance = _instance(request) if needs_instance else next(iter(INSTANCES.values()))
-            answer = endpoint(app, instance, request, found[1] if found.re.groups else "")
-            return await answer if isinstance(answer, Awaitable) else answer
-    _authorize(app, request)
-    raise ServiceError(404, 1200, "There is no such endpoint.", "See the table in the emulator's README.")
+    response = access.route.endpoint(app, access.instance, request, access.name)
+    return await response if isinstance(response, Awaitable) else response
 
 
-def _authorize(app: App, request: Request) -> None:
-    if not app.keys.accepts(request.authorization):
-        raise ServiceError(401, 1200, "You are not authorized.", "Use the key that this emulator printed.")
+# -- account ------------------------------------------------------------------------------------------------------
 
 
-def _instance(request: Request) -> Instance:
-    try:
-        return INSTANCES[request.crn]
-    except KeyError:
-        said = "The instance is not one of this account."
-        raise ServiceError(403, 1201, said, "Use one that the search finds.") from None
+def _identity(app: App, instance: Instance, request: Request, _: str) -> Response:
+    return admin.login(app, request)
 
 
-def _identity(app: App, request: Request) -> Answer:
-    form = parse_qs(request.body.decode("utf-8", "replace"))
-    if request.method != "POST" or not app.keys.is_key(form.get("apikey", [""])[0]):
-        error = ServiceError(401, 1200, "You are not authorized.", "Use the key that this emulator printed.")
-        iam = {"errorCode": "BXNIM0415E", "errorMessage": "Provided API key could not be found."}
-        return Answer(error.body() | iam, 401)
-    return Answer(app.keys.issue())
+def _search(app: App, instance: Instance, request: Request, _: str) -> Response:
+    return Response({"items": [i.search_entry() for i in INSTANCES.values()], "limit": 100})
 
 
-# -- instances and backends --------------------------------------------------------------------------------------
-
-
-def _search(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    return Answer({"items": [i.found() for i in INSTANCES.values()], "limit": 100})
-
-
-def _catalogue(app: App, instance: Instance, request: Request, plan: str) -> Answer:
+def _catalogue(app: App, instance: Instance, request: Request, plan: str) -> Response:
     for i in INSTANCES.values():
         if i.plan_id == plan:
-            return Answer(i.catalogued())
-    raise ServiceError(404, 1200, "There is no such plan.")
+            return Response(i.plan_entry())
+    raise ApiError(404, 1200, "There is no such plan.")
 
 
-def _usage(app: App, instance: Instance, request: Request, _: str) -> Answer:
+def _versions(app: App, instance: Instance, request: Request, _: str) -> Response:
+    versions = [
+        {"version": version, "status": "live"}
+        if sunset is None
+        else {"version": version, "sunset_date": sunset, "status": "deprecated"}
+        for version, sunset in rules.API_VERSIONS.items()
+    ]
+    return Response({"versions": versions})
+
+
+# -- instances and backends ---------------------------------------------------------------------------------------
+
+
+def _usage(app: App, instance: Instance, request: Request, _: str) -> Response:
     service = app.service
-    return Answer(shapes.instance_usage(instance, service.used(instance), service.clock.now(), service.clock))
+    service.tick()
+    used = service.used(instance)
+    return Response(shapes.instance_usage(instance, service.limit(instance), used, service.clock.now(), service.clock))
 
 
-def _backends(app: App, instance: Instance, request: Request, _: str) -> Answer:
+def _instance(app: App, instance: Instance, request: Request, _: str) -> Response:
+    names = [device.name for device in app.service.devices.values() if not device.mock]
+    return Response(shapes.instance_details(instance, app.service.limit(instance), names))
+
+
+def _instance_configuration(app: App, instance: Instance, request: Request, _: str) -> Response:
+    limit = app.service.limit(instance)
+    return Response({} if limit is None else {"instance_limit": limit})
+
+
+def _set_instance_configuration(app: App, instance: Instance, request: Request, _: str) -> Response:
+    asked = request.json()
+    if "instance_limit" not in asked:
+        raise bad_request("instance_limit is missing")
+    app.service.set_limit(instance, asked["instance_limit"])
+    return NOTHING
+
+
+def _backends(app: App, instance: Instance, request: Request, _: str) -> Response:
     mocks = request.flag("include_mocks")
     service = app.service
-    shown = [d.listed(service.queue_length(d)) for d in service.devices.values() if mocks or not d.mock]
-    return Answer({"devices": shown})
+    shown = [d.list_entry(service.queue_length(d)) for d in service.devices.values() if mocks or not d.mock]
+    return Response({"devices": shown})
 
 
-def _configuration(app: App, instance: Instance, request: Request, name: str) -> Answer:
-    return Answer(app.service.device(name).configuration)
+def _configuration(app: App, instance: Instance, request: Request, name: str) -> Response:
+    return Response(app.service.device(name, request.text("calibration_id")).configuration)
 
 
-def _properties(app: App, instance: Instance, request: Request, name: str) -> Answer:
-    return Answer(app.service.device(name).properties)
+def _properties(app: App, instance: Instance, request: Request, name: str) -> Response:
+    _time(app, request, "updated_before")
+    return Response(app.service.device(name, request.text("calibration_id")).properties)
 
 
-def _status(app: App, instance: Instance, request: Request, name: str) -> Answer:
+def _status(app: App, instance: Instance, request: Request, name: str) -> Response:
     device = app.service.device(name)
-    return Answer(device.status(app.service.queue_length(device)))
+    return Response(device.status(app.service.queue_length(device)))
 
 
-# -- sessions ----------------------------------------------------------------------------------------------------
+# -- sessions -----------------------------------------------------------------------------------------------------
 
 
-def _open_session(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    asked = request.json()
-    max_ttl = asked.get("max_ttl")
-    if max_ttl is not None and (isinstance(max_ttl, bool) or not isinstance(max_ttl, (int, float))):
-        raise bad_request(f"max_ttl must be a number of seconds, not {str(max_ttl)[:60]!r}")
-    if asked.get("instance") not in (None, instance.crn):
-        raise bad_request("instance must be the one of the Service-CRN header")
-    row = app.service.open_session(instance, str(asked.get("mode", "dedicated")), str(asked.get("backend")), max_ttl)
-    return Answer(shapes.session(row, app.service.clock))
+def _open_session(app: App, instance: Instance, request: Request, _: str) -> Response:
+    row = app.service.open_session(instance, request.user, request.json())
+    return Response(shapes.session(row, app.service.clock))
 
 
-def _session(app: App, instance: Instance, request: Request, id_: str) -> Answer:
-    return Answer(shapes.session(app.service.session(instance, id_), app.service.clock))
+def _session(app: App, instance: Instance, request: Request, id_: str) -> Response:
+    return Response(shapes.session(app.service.session(instance, id_), app.service.clock))
 
 
-def _patch_session(app: App, instance: Instance, request: Request, id_: str) -> Answer:
-    asked = request.json()
-    if asked.get("accepting_jobs") is not False:
+def _patch_session(app: App, instance: Instance, request: Request, id_: str) -> Response:
+    if request.json().get("accepting_jobs") is not False:
         raise bad_request("accepting_jobs can only be set to false")
     app.service.close_session(instance, id_)
     return NOTHING
 
 
-def _cancel_session(app: App, instance: Instance, request: Request, id_: str) -> Answer:
+def _cancel_session(app: App, instance: Instance, request: Request, id_: str) -> Response:
     app.service.cancel_session(instance, id_)
     return NOTHING
 
 
-# -- jobs --------------------------------------------------------------------------------------------------------
+# -- jobs ---------------------------------------------------------------------------------------------------------
 
 
-async def _submit(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    asked = request.json()
-    if not isinstance(asked.get("params"), dict):
-        raise bad_request("params must be an object")
-    params = json.dumps(asked["params"]).encode()
-    row = await app.service.submit(instance, asked, params)
-    return Answer({"id": row["id"], "backend": row["backend"]})
+async def _submit(app: App, instance: Instance, request: Request, _: str) -> Response:
+    if len(request.body) > PARSED_HERE:
+        try:
+            fields, params = await app.service.engine.split(request.body)
+        except ValueError as error:
+            raise bad_request(str(error)) from None
+    else:
+        fields = json_object(request.body)
+        if not isinstance(fields.get("params"), dict):
+            raise bad_request("params must be an object")
+        params = json.dumps(fields.pop("params")).encode()
+    row = await app.service.submit(instance, Submission(fields, params, request.user, request.caller))
+    return Response(shapes.submitted(row))
 
 
-def _jobs(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    limit = min(request.number("limit", 10, 1, 10**9), MAX_PAGE)  # the client asks for the rest by itself
-    offset = request.number("offset", 0, 0, 10**9)
-    clock, faults = app.service.clock, app.service.faults
-    app.service.tick()
-    where: list[tuple[str, Any]] = [("instance = ?", instance.crn)]
-    for name, condition in (("session_id", "session_id = ?"), ("backend", "backend = ?"), ("program", "program = ?")):
-        if (value := request.one(name)) is not None:
-            where.append((condition, value))
-    if (pending := request.flag("pending")) is not None:
-        where.append(("pending = ?", int(pending)))
-    for name, condition in (("created_after", "created >= ?"), ("created_before", "created <= ?")):
-        if (value := request.one(name)) is not None:
-            try:
-                where.append((condition, clock.read(value)))
-            except ValueError:
-                raise bad_request(f"{name} must be a date and time, not {value[:60]!r}") from None
-    if not request.flag("include_mocks"):
-        where.append(("mock = ?", 0))
-    if faults.listing_lag:
-        where.append(("created <= ?", clock.now() - faults.listing_lag))
-    order = (request.one("sort") or "DESC").upper()
+def _jobs(app: App, instance: Instance, request: Request, _: str) -> Response:
+    limit = request.number_or_default("limit", MAX_PAGE, 1, MAX_PAGE)
+    offset = request.number_or_default("offset", 0, 0, 2**31 - 1)
+    order = (request.text("sort") or "DESC").upper()
     if order not in ("ASC", "DESC"):
         raise bad_request(f"sort must be ASC or DESC, not {order[:60]!r}")
-    tags = request.query.get("tags", ())
-    rows, count = app.service.store.jobs(where, tags, limit=limit, offset=offset, newest_first=order == "DESC")
-    shown = [shapes.job(app.service.with_usage(row), clock) for row in rows]
+    service = app.service
+    asked = JobFilter(
+        instance.crn,
+        user=request.user,
+        session_id=request.text("session_id"),
+        backend=request.text("backend"),
+        program=request.text("program"),
+        pending=request.flag("pending"),
+        created_after=_time(app, request, "created_after"),
+        created_before=_lagging(app, _time(app, request, "created_before")),
+        tags=tuple(request.query.get("tags", ())),
+        mocks=bool(request.flag("include_mocks")),
+    )
+    rows, count = service.jobs(asked, limit=limit, offset=offset, newest_first=order == "DESC")
+    shown = [shapes.job(row, service.clock) for row in rows]
     if request.flag("exclude_params") is False:
         for entry, row in zip(shown, rows, strict=True):
             if not row["private"]:
-                entry["params"] = json.loads(app.service.store.blob(row["id"], "params"))
-    return Answer({"jobs": shown, "count": count, "limit": limit, "offset": offset})
+                entry["params"] = json.loads(service.store.blob(row["id"], "params"))
+    return Response({"jobs": shown, "count": count, "limit": limit, "offset": offset})
 
 
-def _job(app: App, instance: Instance, request: Request, id_: str) -> Answer:
+def _time(app: App, request: Request, name: str) -> float | None:
+    """Return a query parameter that is a date and time, in seconds since the epoch."""
+    if (value := request.text(name)) is None:
+        return None
+    try:
+        return app.service.clock.read(value)
+    except (ValueError, OverflowError):
+        raise bad_request(f"{name} must be a date and time, not {value[:60]!r}") from None
+
+
+def _lagging(app: App, before: float | None) -> float | None:
+    """Return the latest creation time that a listing shows."""
+    lag = app.service.faults.listing_lag
+    if not lag:
+        return before
+    latest = app.service.clock.now() - lag
+    return latest if before is None else min(before, latest)
+
+
+def _job(app: App, instance: Instance, request: Request, id_: str) -> Response:
     row = app.service.job(instance, id_)
     shown = json.dumps(shapes.job(row, app.service.clock)).encode()
     if not request.flag("exclude_params") and not row["private"]:
         shown = shown[:-1] + b', "params": ' + app.service.store.blob(id_, "params") + b"}"
-    return Answer(None, raw=shown)
+    return Response(None, raw=shown)
 
 
-def _delete_job(app: App, instance: Instance, request: Request, id_: str) -> Answer:
+def _delete_job(app: App, instance: Instance, request: Request, id_: str) -> Response:
     app.service.delete_job(instance, id_)
     return NOTHING
 
 
-def _results(app: App, instance: Instance, request: Request, id_: str) -> Answer:
+def _results(app: App, instance: Instance, request: Request, id_: str) -> Response:
     result = app.service.result(instance, id_)
-    return NOTHING if result is None else Answer(None, raw=result, type="text/plain; charset=utf-8")
+    return NOTHING if result is None else Response(None, raw=result, type="text/plain; charset=utf-8")
 
 
-def _logs(app: App, instance: Instance, request: Request, id_: str) -> Answer:
+def _logs(app: App, instance: Instance, request: Request, id_: str) -> Response:
     row = app.service.job(instance, id_)
     if row["pending"]:
         return NOTHING
-    return Answer(None, raw=str(app.service.store.blob(id_, "logs") or "").encode(), type="text/plain; charset=utf-8")
+    return Response(None, raw=str(app.service.store.blob(id_, "logs") or "").encode(), type="text/plain; charset=utf-8")
 
 
-def _metrics(app: App, instance: Instance, request: Request, id_: str) -> Answer:
-    return Answer(shapes.metrics(app.service.job(instance, id_), app.service.clock))
+def _metrics(app: App, instance: Instance, request: Request, id_: str) -> Response:
+    return Response(shapes.metrics(app.service.job(instance, id_), app.service.clock))
 
 
-def _cancel(app: App, instance: Instance, request: Request, id_: str) -> Answer:
+def _cancel(app: App, instance: Instance, request: Request, id_: str) -> Response:
     app.service.cancel_job(instance, id_)
     return NOTHING
 
 
-def _set_tags(app: App, instance: Instance, request: Request, id_: str) -> Answer:
-    app.service.set_tags(instance, id_, request.json().get("tags", []))
+def _set_tags(app: App, instance: Instance, request: Request, id_: str) -> Response:
+    app.service.set_tags(instance, id_, request.json().get("tags"))
     return NOTHING
 
 
-def _workloads(app: App, instance: Instance, request: Request, _: str) -> Answer:
-    app.service.tick()
-    return Answer(page_of_workloads(app.service, instance, request))
+def _tags(app: App, instance: Instance, request: Request, _: str) -> Response:
+    if request.text("type") != "job":
+        raise bad_request("type must be job")
+    search = request.text("search") or ""
+    if not 3 <= len(search) <= 100:
+        raise bad_request("search must have 3 to 100 characters")
+    return Response({"tags": app.service.store.tags(instance.crn, search)})
 
 
-# -- workloads -----------------------------------------------------------------------------------------------------
+# -- workloads ----------------------------------------------------------------------------------------------------
 
 
-MODES = ("job", "session", "batch")
-STATUSES = ("pending", "in_progress", "completed", "canceled", "failed")
-
-
-def page_of_workloads(service: Service, instance: Instance, request: Request) -> dict[str, Any]:
-    """One page."""
+def _workloads(app: App, instance: Instance, request: Request, _: str) -> Response:
     limit = request.number("limit", 10, 1, MAX_WORKLOADS)
-    newest_first = {"createdAt": False, "-createdAt": True}.get(request.one("sort") or "-createdAt")
+    newest_first = {"createdAt": False, "-createdAt": True}.get(request.text("sort") or "createdAt")
     if newest_first is None:
         raise bad_request("sort must be createdAt or -createdAt")
-    where, values = _filters(service, instance, request)
-    total = service.store.count_workloads(where, values)
-    offset = _offset(request.one("next") or request.one("previous"))
-    rows = service.store.page_of_workloads(where, values, limit=limit, offset=offset, newest_first=newest_first)
+    if (user := request.text("user")) not in (None, "me"):
+        raise bad_request(f"user can only be me, not {user[:60]!r}")
+    if (mode := request.text("mode")) not in (None, *MODES):
+        raise bad_request(f"mode must be one of {', '.join(MODES)}, not {mode[:60]!r}")
+    for status in (statuses := request.query.get("status", ())):
+        if status not in STATUSES:
+            raise bad_request(f"status must be one of {', '.join(STATUSES)}, not {status[:60]!r}")
+    asked = WorkloadFilter(
+        instance.crn,
+        user=None if user is None else request.user,
+        backend=request.text("backend"),
+        mode=mode,
+        statuses=tuple(statuses),
+        search=request.text("search"),
+        created_after=_time(app, request, "created_after"),
+        created_before=_lagging(app, _time(app, request, "created_before")),
+        tags=tuple(request.query.get("tags", ())),
+        mocks=bool(request.flag("include_mocks")),
+    )
+    offset = _offset(request.text("next") or request.text("previous"))
+    rows, total = app.service.workloads(asked, limit=limit, offset=offset, newest_first=newest_first)
     page: dict[str, Any] = {
-        "workloads": [shapes.workload(row, service.clock, instance) for row in rows],
+        "workloads": [shapes.workload(row, app.service.clock, instance) for row in rows],
         "total_count": total,
         "limit": limit,
     }
     if offset + limit < total:
-        page["next"] = _cursor(offset + limit)
+        page["next"] = _link(app, "next", offset + limit)
     if offset > 0:
-        page["previous"] = _cursor(max(0, offset - limit))
-    return page
+        page["previous"] = _link(app, "previous", max(0, offset - limit))
+    return Response(page)
 
 
-def _filters(service: Service, instance: Instance, request: Request) -> tuple[list[str], list[Any]]:
-    where: list[str] = ["instance = ?"]
-    values: list[Any] = [instance.crn]
-    if (backend := request.one("backend")) is not None:
-        where.append("backend = ?")
-        values.append(backend)
-    if (mode := request.one("mode")) is not None:
-        if mode not in MODES:
-            raise bad_request(f"mode must be one of {', '.join(MODES)}, not {mode[:60]!r}")
-        where.append("mode = ?")
-        values.append(mode)
-    if statuses := request.query.get("status"):
-        for status in statuses:
-            if status not in STATUSES:
-                raise bad_request(f"status must be one of {', '.join(STATUSES)}, not {status[:60]!r}")
-        where.append(f"status IN ({', '.join('?' * len(statuses))})")
-        values.extend(statuses)
-    for name, sign in (("created_after", ">="), ("created_before", "<=")):
-        if (moment := request.one(name)) is not None:
-            try:
-                values.append(service.clock.read(moment))
-            except ValueError:
-                raise bad_request(f"{name} must be a date and time, not {moment[:60]!r}") from None
-            where.append(f"created {sign} ?")
-    for tag in request.query.get("tags", ()):
-        where.append("EXISTS (SELECT 1 FROM json_each(tags) WHERE json_each.value = ?)")
-        values.append(tag)
-    if (search := request.one("search")) is not None:
-        where.append("(instr(id, ?) OR instr(tags, ?))")
-        values.extend((search, search))
-    if not request.flag("include_mocks"):
-        where.append("mock = 0")
-    if lag := service.faults.listing_lag:
-        where.append("created <= ?")
-        values.append(service.clock.now() - lag)
-    return where, values
-
-
-def _cursor(offset: int) -> str:
-    return urlsafe_b64encode(f"offset:{offset}".encode()).decode()
+def _link(app: App, name: str, offset: int) -> dict[str, str]:
+    cursor = urlsafe_b64encode(f"offset:{offset}".encode()).decode()
+    return {"href": f"{app.api_base}/workloads?{urlencode({name: cursor})}"}
 
 
 def _offset(cursor: str | None) -> int:
@@ -298,40 +361,133 @@ def _offset(cursor: str | None) -> int:
         offset = int(number)
     except ValueError:
         kind, offset = "", -1
-    if kind != "offset" or offset < 0:
+    if kind != "offset" or not 0 <= offset < 2**63:
         raise bad_request("next and previous must be cursors that an earlier page gave")
     return offset
 
 
+# -- analytics ----------------------------------------------------------------------------------------------------
+
+
+def _usage_filter(app: App, request: Request) -> UsageFilter:
+    instances = tuple(request.query.get("instance", ()))
+    if plans := request.query.get("plan"):
+        of_plans = tuple(crn for crn, i in INSTANCES.items() if _plan(i) in plans)
+        instances = tuple(crn for crn in of_plans if not instances or crn in instances) or ("",)
+    return UsageFilter(
+        instances,
+        tuple(request.query.get("backend", ())),
+        tuple(request.query.get("user_id", ())),
+        _time(app, request, "interval_start"),
+        _time(app, request, "interval_end"),
+    )
+
+
+def _plan(instance: Instance) -> str:
+    return instance.plan.lower()
+
+
+def _analytics(app: App, instance: Instance, request: Request, _: str) -> Response:
+    rows = app.service.analytics(_usage_filter(app, request))
+    return Response(shapes.analytics(rows[0] if rows else {}))
+
+
+def _analytics_grouped(app: App, instance: Instance, request: Request, _: str) -> Response:
+    given = request.text("group_by")
+    keys: dict[str | None, GroupBy] = {
+        "instance": "instance",
+        "backend": "backend",
+        "user_id": "user",
+        "plan": "instance",  # there is one instance on each plan
+        "subscription_id": "instance",
+    }
+    if given not in keys:
+        raise bad_request("group_by must be instance, backend, user_id, plan or subscription_id")
+    data = []
+    for row in app.service.analytics(_usage_filter(app, request), keys[given]):
+        key = row["key"]
+        if given == "plan":
+            key = _plan(INSTANCES[key])
+        elif given == "subscription_id":
+            key = None  # no instance here belongs to a subscription
+        data.append({"key": key} | shapes.analytics(row))
+    return Response({"data": data})
+
+
+def _analytics_by_date(app: App, instance: Instance, request: Request, _: str) -> Response:
+    if request.text("group_by") != "instance":
+        raise bad_request("group_by must be instance")
+    service, asked = app.service, _usage_filter(app, request)
+    data = []
+    for crn in asked.instances or tuple(INSTANCES):
+        one = UsageFilter((crn,), asked.backends, asked.users, asked.start, asked.end)
+        for row in service.analytics(one, "day"):
+            day = service.clock.read(row["key"])
+            times = {"interval_start": service.clock.shown(day), "interval_end": service.clock.shown(day + 24 * 3600)}
+            data.append({"key": crn} | times | shapes.analytics(row))
+    now = service.clock.now()
+    return Response(
+        {
+            "interval_start": service.clock.shown(now - 28 * 24 * 3600 if asked.start is None else asked.start),
+            "interval_end": service.clock.shown(now if asked.end is None else asked.end),
+            "data": sorted(data, key=lambda entry: (str(entry["interval_start"]), str(entry["key"]))),
+        }
+    )
+
+
+def _analytics_filters(app: App, instance: Instance, request: Request, _: str) -> Response:
+    return Response(
+        {
+            "backends": [{"name": d.name} for d in app.service.devices.values() if not d.mock],
+            "instances": [{"id": crn, "deleted": False} for crn in INSTANCES],
+            "users": [{"id": USER_ID}, {"id": COLLEAGUE_ID}],
+            "plans": [{"name": _plan(i)} for i in INSTANCES.values()],
+            "subscriptions": [],
+        }
+    )
+
+
 _ID = r"([A-Za-z0-9-]{1,64})"
 _NAME = r"([A-Za-z0-9_-]{1,64})"
-ROUTES: list[tuple[str, str, Endpoint, bool]] = [
-    ("POST", r"/v3/resources/search", _search, False),
-    ("GET", rf"/api/v1/{_ID}", _catalogue, False),
-    ("GET", r"/instances/usage", _usage, True),
-    ("GET", r"/backends", _backends, True),
-    ("GET", rf"/backends/{_NAME}/configuration", _configuration, True),
-    ("GET", rf"/backends/{_NAME}/properties", _properties, True),
-    ("GET", rf"/backends/{_NAME}/status", _status, True),
-    ("POST", r"/sessions", _open_session, True),
-    ("GET", rf"/sessions/{_ID}", _session, True),
-    ("PATCH", rf"/sessions/{_ID}", _patch_session, True),
-    ("DELETE", rf"/sessions/{_ID}/close", _cancel_session, True),
-    ("POST", r"/jobs", _submit, True),
-    ("GET", r"/jobs", _jobs, True),
-    ("GET", rf"/jobs/{_ID}", _job, True),
-    ("DELETE", rf"/jobs/{_ID}", _delete_job, True),
-    ("GET", rf"/jobs/{_ID}/results", _results, True),
-    ("GET", rf"/jobs/{_ID}/logs", _logs, True),
-    ("GET", rf"/jobs/{_ID}/metrics", _metrics, True),
-    ("POST", rf"/jobs/{_ID}/cancel", _cancel, True),
-    ("PUT", rf"/jobs/{_ID}/tags", _set_tags, True),
-    ("GET", r"/workloads", _workloads, True),
-    ("GET", r"/control/ping", admin.ping, False),
-    ("GET", r"/control/faults", admin.faults, False),
-    ("POST", r"/control/faults", admin.change_faults, False),
-    ("GET", r"/control/requests", admin.requests, False),
-    ("DELETE", r"/control/requests", admin.forget_requests, False),
-    ("GET", rf"/control/wait/{_ID}", admin.wait, False),
-    ("POST", r"/control/stop", admin.stop, False),
+ROUTES: list[Route] = [
+    Route("POST", r"/identity/token", _identity, "nothing"),
+    Route("POST", r"/v3/resources/search", _search, "token"),
+    Route("GET", rf"/api/v1/{_ID}", _catalogue, "token"),
+    Route("GET", r"/versions", _versions),
+    Route("GET", r"/instance", _instance),
+    Route("GET", r"/instances/usage", _usage),
+    Route("GET", r"/instances/configuration", _instance_configuration),
+    Route("PUT", r"/instances/configuration", _set_instance_configuration),
+    Route("GET", r"/backends", _backends),
+    Route("GET", rf"/backends/{_NAME}/configuration", _configuration),
+    Route("GET", rf"/backends/{_NAME}/properties", _properties),
+    Route("GET", rf"/backends/{_NAME}/status", _status),
+    Route("POST", r"/sessions", _open_session),
+    Route("GET", rf"/sessions/{_ID}", _session),
+    Route("PATCH", rf"/sessions/{_ID}", _patch_session),
+    Route("DELETE", rf"/sessions/{_ID}/close", _cancel_session),
+    Route("POST", r"/jobs", _submit),
+    Route("GET", r"/jobs", _jobs),
+    Route("GET", rf"/jobs/{_ID}", _job),
+    Route("DELETE", rf"/jobs/{_ID}", _delete_job),
+    Route("GET", rf"/jobs/{_ID}/results", _results),
+    Route("GET", rf"/jobs/{_ID}/logs", _logs),
+    Route("GET", rf"/jobs/{_ID}/metrics", _metrics),
+    Route("POST", rf"/jobs/{_ID}/cancel", _cancel),
+    Route("PUT", rf"/jobs/{_ID}/tags", _set_tags),
+    Route("GET", r"/tags", _tags),
+    Route("GET", r"/workloads", _workloads),
+    Route("GET", r"/analytics/usage", _analytics),
+    Route("GET", r"/analytics/usage_grouped", _analytics_grouped),
+    Route("GET", r"/analytics/usage_grouped_by_date", _analytics_by_date),
+    Route("GET", r"/analytics/filters", _analytics_filters),
+    Route("GET", r"/admin/proof", admin.proof, "nothing"),
+    Route("POST", r"/admin/token", admin.token, "nothing"),
+    Route("GET", r"/admin/ping", admin.ping, "token"),
+    Route("GET", r"/admin/faults", admin.faults, "token"),
+    Route("POST", r"/admin/faults", admin.change_faults, "token"),
+    Route("GET", r"/admin/requests", admin.requests, "token"),
+    Route("DELETE", r"/admin/requests", admin.forget_requests, "token"),
+    Route("GET", rf"/admin/wait/{_ID}", admin.wait, "token"),
+    Route("POST", r"/admin/stop", admin.stop, "token"),
 ]

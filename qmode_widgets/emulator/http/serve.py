@@ -13,37 +13,27 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import psutil
 import tornado.httpserver
+from jupyter_core.paths import secure_write
 
 from ..backends import devices
-from ..options import Options
-from ..service.account import PAY_AS_YOU_GO, Keys
+from ..options import VERSION, Options
+from ..processes import alive
+from ..service.account import Keys, environment
 from ..service.clock import Clock
-from ..service.faults import Faults
+from ..service.faults import FaultPlan
 from ..service.service import Service
 from ..service.store import Store
 from ..simulation.pool import Engine
 from .app import App
-from .server import BASE, MAX_BODY, application
+from .server import MAX_BODY, application
 
 HOST = "127.0.0.1"
 
 
-def environment(address: str, key: str) -> dict[str, str]:
-    """What an unmodified `QiskitRuntimeService()` needs to find the service at `address`."""
-    return {
-        "IAM_URL": address,
-        "GLOBAL_SEARCH_URL": address,
-        "GLOBAL_CATALOG_URL": f"{address}/api/v1",
-        "QISKIT_IBM_CHANNEL": "ibm_quantum_platform",
-        "QISKIT_IBM_TOKEN": key,
-        "QISKIT_IBM_URL": f"{address}{BASE}",
-        "QISKIT_IBM_INSTANCE": PAY_AS_YOU_GO.crn,
-    }
-
-
 def listen(port: int) -> list[socket.socket]:
-    """A socket on loopback.
+    """Return a socket that listens on loopback.
 
     Raises:
         ValueError: the port is in use.
@@ -61,38 +51,38 @@ def listen(port: int) -> list[socket.socket]:
 
 
 async def serve(options: Options, announce: Callable[[str, str], None], *, parent: int | None = None) -> None:
-    """Serve until SIGINT, SIGTERM, the control endpoint or the idle time ends it.
+    """Serve until SIGINT, SIGTERM, the admin endpoint or the idle time ends it.
 
     Args:
         options: how it behaves.
-        announce: called once it can answer, with its address and its key.
-        parent: a process without which it ends, for a private instance.
+        announce: called with the address and the key, once the service can answer.
+        parent: a process id; a private service ends when this process does.
     """
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for signum in (signal.SIGINT, signal.SIGTERM):
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
             loop.add_signal_handler(signum, stop.set)
+    starter = None if parent is None else psutil.Process(parent)
     known = devices(options.backend_names)
     sockets = listen(options.port)
     store = Store(options.state)
     engine = Engine(options.backend_names, options.workers, noise=options.noise, max_qubits=options.max_qubits)
-    service = Service(options, known, engine, store, Clock(), Faults(options.seed))
-    keys = Keys()
+    service = Service(options, known, engine, store, Clock(), FaultPlan(options.seed))
+    keys = kept_keys(store)
     app = App(service, keys, stop)
-    port = sockets[0].getsockname()[1]
-    app.listens_on(port)
-    http = tornado.httpserver.HTTPServer(application(app), max_buffer_size=MAX_BODY, max_body_size=MAX_BODY)
+    app.listens_on(HOST, sockets[0].getsockname()[1])
+    http = tornado.httpserver.HTTPServer(application(app), max_body_size=MAX_BODY, body_timeout=options.upload_timeout)
     http.add_sockets(sockets)
     try:
         await engine.start()
         service.start()
-        announce(f"http://{HOST}:{port}", keys.key)
+        announce(app.address, keys.key)
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 1.0)
             service.tick()  # if the machine slept, timers are late but the clock is not
-            if parent is not None and not alive(parent):
+            if starter is not None and not alive(starter):
                 break
             idle = time.monotonic() - app.seen
             if options.idle_exit and idle > options.idle_exit and not service.busy:
@@ -103,45 +93,53 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
         store.close()
 
 
-def alive(pid: int) -> bool:
-    """Whether a process exists."""
-    if sys.platform == "win32":  # there, os.kill(pid, 0) would send Ctrl-C
-        import ctypes
-
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, pid)
-        if handle:
-            ctypes.windll.kernel32.CloseHandle(handle)
-        return bool(handle)
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True
+def kept_keys(store: Store) -> Keys:
+    """Return the keys that a state file keeps, so that clients carry on after a restart; new ones for a new file."""
+    key, secret = store.meta("key"), store.meta("secret")
+    keys = Keys(key, None if secret is None else bytes.fromhex(secret))
+    store.set_meta("key", keys.key)
+    store.set_meta("secret", keys.secret.hex())
+    return keys
 
 
-def announcer(
-    env_file: str | None, runtime_file: str | None, version: str, options: Options
-) -> Callable[[str, str], None]:
-    """What is done once the service answers: `export` lines on standard output, and the files asked for."""
+class Announcement:
+    """What is written once the service answers: `export` lines on standard output, and the files asked for."""
 
-    def announce(address: str, key: str) -> None:
+    def __init__(self, env_file: str | None, runtime_file: str | None, options: Options) -> None:
+        self._env_file = None if env_file is None else Path(env_file)
+        self._runtime_file = None if runtime_file is None else Path(runtime_file)
+        self._options = options
+
+    def __call__(self, address: str, key: str) -> None:
+        """Write it."""
         lines = "".join(f"export {name}='{value}'\n" for name, value in environment(address, key).items())
-        if env_file:
-            write_private(Path(env_file), lines)
-        if runtime_file:
-            known = {"url": address, "token": key, "pid": os.getpid(), "version": version, "options": options.to_dict()}
-            write_private(Path(runtime_file), json.dumps(known))
+        if self._env_file is not None:
+            _write(self._env_file, lines)
+        if self._runtime_file is not None:
+            known = {
+                "url": address,
+                "token": key,
+                "pid": os.getpid(),
+                "started": psutil.Process().create_time(),
+                "version": VERSION,
+                "options": self._options.to_dict(),
+            }
+            _write(self._runtime_file, json.dumps(known))
         sys.stdout.write(lines)
         sys.stdout.flush()
 
-    return announce
+    def withdraw(self) -> None:
+        """Delete the runtime file, unless another service has replaced it."""
+        if self._runtime_file is None:
+            return
+        with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
+            if json.loads(self._runtime_file.read_text())["pid"] == os.getpid():
+                self._runtime_file.unlink()
 
 
-def write_private(path: Path, text: str) -> None:
-    """Write a file that only its owner can read, in one step."""
+def _write(path: Path, text: str) -> None:
+    """Write a file that only its owner can read; readers see all of it or nothing."""
     part = path.with_name(f".{path.name}.{os.getpid()}")
-    with open(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
+    with secure_write(str(part)) as file:
         file.write(text)
     part.replace(path)

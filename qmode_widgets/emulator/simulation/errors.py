@@ -4,11 +4,11 @@ from __future__ import annotations
 
 
 class InvalidInputError(Exception):
-    """The params cannot be understood: 400."""
+    """The params cannot be understood; the submission gets 400."""
 
 
 class JobError(Exception):
-    """The job fails, as on the service: with a code, a reason and a solution. `system` means nothing is billed."""
+    """The job fails, as on the service: with a code, a reason and a solution."""
 
     def __init__(self, code: int, reason: str, solution: str = "") -> None:
         super().__init__(reason)

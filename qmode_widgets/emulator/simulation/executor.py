@@ -1,4 +1,4 @@
-"""The program `executor`, schema v2.0: what the client-side Sampler and Estimator and `Executor` send."""
+"""The program `executor`, schema v2.0: what the client-side Sampler and Estimator, and `Executor`, send."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from samplomatic.quantum_program import CircuitItem
 from ..backends import Device
 from .errors import InvalidInputError
 from .payload import check_qpy
-from .program import Load, at
+from .program import Load, at, check_values
 from .simulator import Simulator, iq_points
 
 VERSION = "v2.0"
@@ -26,15 +26,22 @@ VERSION = "v2.0"
 class ExecutorProgram:
     """An executor job's params."""
 
+    seconds = 0.0
+
     def __init__(self, params: dict[str, Any], device: Device) -> None:
         if (version := params.get("schema_version")) != VERSION:
-            raise InvalidInputError(f"schema_version {version!r} is not supported: this emulator speaks {VERSION}")
+            raise InvalidInputError(f"schema_version {version!r} is not supported: this emulator supports {VERSION}")
         check_qpy(params["quantum_program"]["circuits"].get("b64_data"), compressed=True)
         self._model = ParamsModel.model_validate(params)
         self._program, self._options = quantum_program_from_2_0(self._model)
         for item in self._program.items:
-            if not isinstance(item, CircuitItem):
-                item.samplex.finalize()
+            if isinstance(item, CircuitItem):
+                check_values(np.asarray(item.circuit_arguments, dtype=np.float64))
+                continue
+            item.samplex.finalize()
+            for given in item.samplex_arguments.values():
+                if isinstance(given, np.ndarray) and given.dtype.kind in "fc":
+                    check_values(np.asarray(given))
         self._shots = int(self._program.shots)
         self._meas_level = self._model.quantum_program.meas_level
         self.rep_delay: float | None = self._model.options.rep_delay
@@ -46,11 +53,11 @@ class ExecutorProgram:
 
     @property
     def loads(self) -> list[Load]:
-        """One per item; randomizations count as sets."""
+        """One load for each item; randomizations count as sets."""
         return [Load(item.circuit, math.prod(_shape(item)), self._shots) for item in self._program.items]
 
     def run(self, simulator: Simulator) -> str:
-        """A `QuantumProgramResultModel` as JSON."""
+        """Return a `QuantumProgramResultModel` as JSON."""
         rng = np.random.default_rng()
         data, spans, done = [], [], 0
         sizes = [load.executions for load in self.loads]

@@ -1,7 +1,7 @@
 """The program `noise-learner`, schema v0.3: what `NoiseLearnerV3` sends.
 
-The noise model is not learned from simulated experiments: it is what the calibration says, with the statistical error
-that the asked number of shots would leave. Without `noise` the emulated QPU has none, and the rates are zero.
+The noise model is not learned from simulated experiments. It is taken from the calibration, with the statistical error
+of the number of shots asked for. Without the option `noise` the emulated QPU has none, and the rates are zero.
 """
 
 from __future__ import annotations
@@ -30,11 +30,13 @@ _BASES = 9  # measurement bases that learn all weight-two Paulis of a layer
 class NoiseLearnerProgram:
     """A noise learner job's params: boxes of gates (Lindblad) or of measurements (TREX)."""
 
+    seconds = 0.0
+
     def __init__(self, params: dict[str, Any], device: Device) -> None:
         if "schema_version" not in params:
             raise InvalidInputError("NoiseLearner (version 2) is not emulated: use NoiseLearnerV3")
         if (version := params["schema_version"]) != VERSION:
-            raise InvalidInputError(f"schema_version {version!r} is not supported: this emulator speaks {VERSION}")
+            raise InvalidInputError(f"schema_version {version!r} is not supported: this emulator supports {VERSION}")
         check_qpy(params["instructions"].get("circuit_b64"), compressed=False)
         self._model = ParamsModel.model_validate({k: v for k, v in params.items() if k != "version"})
         self._circuit = self._model.instructions.to_quantum_circuit()
@@ -46,7 +48,7 @@ class NoiseLearnerProgram:
 
     @property
     def loads(self) -> list[Load]:
-        """The experiments each box needs, as lengths of the box."""
+        """The experiments that each box needs; one execution takes as long as the box."""
         options, loads = self._model.options, []
         for box, qubits in self._boxes():
             circuit = QuantumCircuit(self._device.qubits, box.num_clbits)
@@ -60,14 +62,14 @@ class NoiseLearnerProgram:
         return [(inst.operation.blocks[0], [self._physical(q) for q in inst.qubits]) for inst in self._circuit.data]
 
     def _physical(self, qubit: Qubit) -> int:
-        """The client sends the boxes' qubits in any order; each knows its place in the backend's register."""
+        """Return the physical qubit: the client sends the boxes' qubits in any order, each with its index."""
         index = qubit._index if qubit._register is not None else self._circuit.find_bit(qubit).index
         if not 0 <= index < self._device.qubits:
             raise InvalidInputError(f"a box is on qubit {index}, but {self._device.name} has {self._device.qubits}")
         return int(index)
 
     def run(self, simulator: Simulator) -> str:
-        """A `NoiseLearnerV3ResultsModel` as JSON."""
+        """Return a `NoiseLearnerV3ResultsModel` as JSON."""
         rng = np.random.default_rng()
         learned = [self._learn(box, qubits, simulator, rng) for box, qubits in self._boxes()]
         return json.dumps({"schema_version": VERSION, "data": learned})
@@ -101,7 +103,7 @@ class NoiseLearnerProgram:
     def _lindblad(
         self, box: QuantumCircuit, qubits: list[int], place: dict[int, int]
     ) -> list[tuple[str, tuple[int, ...], float]]:
-        """Depolarizing noise of each gate, spread over the Paulis on its qubits; neighbours without a gate get none."""
+        """Spread each gate's depolarizing noise over the Paulis on its qubits; neighbours without a gate get none."""
         rates: dict[tuple[str, tuple[int, ...]], float] = {}
         edges = {tuple(sorted(edge)) for edge in self._device.configuration["coupling_map"]}
         for a in qubits:
@@ -141,5 +143,5 @@ def _measures(box: QuantumCircuit) -> bool:
 
 
 def _rate(probability: float) -> float:
-    """The rate of a Pauli that occurs with a probability: p = (1 − e^(−2r)) / 2."""
+    """Return the rate r of a Pauli that occurs with probability p = (1 − e^(−2r)) / 2."""
     return -0.5 * math.log(1 - 2 * min(probability, 0.49))

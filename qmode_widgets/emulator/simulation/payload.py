@@ -1,7 +1,7 @@
-"""Reads the client's JSON with its typed values, without trusting the sender. In workers only.
+"""Reads the client's JSON with its typed values, without trusting the sender. Used in workers only.
 
-Only the types that a primitive's params hold are read; nothing names a class to be built, nothing is unpickled, and
-what decompresses beyond a bound is refused. QPY below version 13 is refused: older formats could carry expressions
+Only the types that a primitive's params hold are read. No class is built by its name, nothing is unpickled, and data
+that decompresses beyond a bound is refused. QPY below version 13 is refused: older formats could carry expressions
 that are evaluated when they are loaded.
 """
 
@@ -26,7 +26,7 @@ _QPY_HEADER = struct.Struct("!6sB")
 
 
 def inflate(data: Any, *, compressed: bool = True, limit: int = LARGEST) -> bytes:
-    """Decode base64 and decompress, up to `limit` bytes."""
+    """Return base64 data decoded and decompressed, at most `limit` bytes."""
     if not isinstance(data, str):
         raise InvalidInputError("encoded data must be a string")
     try:
@@ -46,7 +46,7 @@ def inflate(data: Any, *, compressed: bool = True, limit: int = LARGEST) -> byte
 
 
 def check_qpy(data: Any, *, compressed: bool) -> None:
-    """Refuse what is no QPY, too old or too large."""
+    """Refuse data that is not QPY, too old or too large."""
     _check_header(inflate(data, compressed=compressed))
 
 
@@ -76,10 +76,10 @@ def _array(data: Any) -> Any:
 
 
 def read(value: Any, depth: int = 0) -> Any:
-    """Plain JSON with the client's `__type__` marks to Python objects.
+    """Return the Python objects that JSON with the client's `__type__` marks stands for.
 
     Raises:
-        InvalidInputError: a type that params do not hold, or data that does not read.
+        InvalidInputError: a type that params do not hold, or data that cannot be read.
     """
     if depth > 60:
         raise InvalidInputError("params are nested too deeply")

@@ -1,4 +1,4 @@
-"""The worker processes: one reads and times submissions, the others simulate. A worker that dies fails its job only."""
+"""Worker processes: one reads and times submissions, the others simulate. A worker that dies fails only its own job."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ import contextlib
 import json
 import logging
 import os
-import sys
 from collections import deque
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+from .. import processes
+from ..backends import Device
 from .worker import LENGTHS, pack
 
 log = logging.getLogger(__name__)
@@ -29,23 +29,9 @@ DIED = {
 }
 
 
-def command(module: str, *args: str) -> list[str]:
-    """Runs a module. `-P`: a file of the user's that is called like a library must not stand in for it."""
-    return [sys.executable, "-P", "-m", module, *args]
-
-
-def environment(**more: str) -> dict[str, str]:
-    """Our environment; a source tree that is not installed is found where this process found it."""
-    root = Path(__file__).parents[3]
-    given = os.environ.get("PYTHONPATH", "")
-    if root.name in ("site-packages", "dist-packages"):
-        return os.environ | more  # on PYTHONPATH, packages would come before the standard library
-    return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), given]))} | more
-
-
 @dataclass(slots=True, eq=False)
 class Task:
-    """One piece of work; `answer` is the header and body that come back."""
+    """A header and body for a worker; `answer` is the header and body that come back."""
 
     header: dict[str, Any]
     body: bytes
@@ -55,7 +41,7 @@ class Task:
 
 @dataclass(slots=True, eq=False)
 class Worker:
-    """A process and what it works on."""
+    """A process and its task."""
 
     process: asyncio.subprocess.Process
     ready: bool = False
@@ -65,7 +51,7 @@ class Worker:
 
 @dataclass(slots=True, eq=False)
 class Pool:
-    """Processes that take tasks in order. Ended ones are replaced."""
+    """Processes that take tasks in order. A process that ends is replaced."""
 
     names: list[str]
     size: int
@@ -81,10 +67,10 @@ class Pool:
 
     async def _spawn(self) -> None:
         process = await asyncio.create_subprocess_exec(
-            *command("qmode_widgets.emulator.simulation.worker", *self.names),
+            *processes.command("qmode_widgets.emulator.simulation.worker", *self.names),
             stdin=asyncio.subprocess.PIPE,
             stdout=asyncio.subprocess.PIPE,
-            env=environment(PYTHONWARNINGS="ignore"),
+            env=processes.environment(PYTHONWARNINGS="ignore"),
             limit=2**20,
         )
         worker = Worker(process)
@@ -118,7 +104,7 @@ class Pool:
         log.warning("a worker ended with code %s; it is replaced", worker.process.returncode)
         if not worker.ready:
             self._failures += 1
-            if self._failures >= 3:  # it cannot even start: say so instead of trying for ever
+            if self._failures >= 3:  # they cannot start: report it instead of trying for ever
                 log.error("workers cannot start: jobs will fail")
                 while self.queue:
                     self.queue.popleft().answer.set_result((DIED, b""))
@@ -137,12 +123,12 @@ class Pool:
         return task
 
     def cancel(self, task: Task) -> None:
-        """Forget a task; a process that works on it is ended, so that the core is free again."""
+        """Drop a task. A process that works on it is killed, so that the core is free again."""
         if task.answer.done():
             return
         task.answer.cancel()
         if task.worker and task.worker.task is task:
-            # A new process takes seconds to start: one that is done in a moment may go on.
+            # A new process takes seconds to start, so a task that is nearly done may finish.
             asyncio.get_running_loop().call_later(_GRACE, self._end, task.worker, task)
         else:
             with contextlib.suppress(ValueError):
@@ -191,24 +177,48 @@ class Engine:
         await self._intake.start()
         await self._simulation.start()
 
-    async def read(self, program: str, device: str, params: bytes) -> dict[str, Any]:
-        """What a job's params say: their durations, or why they cannot be read (`invalid`, `failed`)."""
-        task = self._intake.submit({"task": "intake", "program": program, "device": device}, params)
+    async def read(self, program: str, device: Device, params: bytes) -> dict[str, Any]:
+        """Return the durations of a job, or why its params cannot be read (`invalid`, `failed`)."""
+        header = {"task": "intake", "program": program} | _named(device)
+        answer = await self._intake_answer(header, params)
+        if answer is None:
+            return {"invalid": f"params took more than {_READING:g} s to read"}
+        return answer[0]
+
+    async def split(self, body: bytes) -> tuple[dict[str, Any], bytes]:
+        """Return the fields of a submission's JSON without its params, and the params as JSON of their own.
+
+        Raises:
+            ValueError: the body is not JSON, not a submission, or takes too long to read.
+        """
+        answer = await self._intake_answer({"task": "split"}, body)
+        if answer is None:
+            raise ValueError(f"The body took more than {_READING:g} s to read.")
+        header, params = answer
+        if "fields" not in header:
+            raise ValueError(header.get("invalid") or header["failed"]["reason"])
+        return header["fields"], params
+
+    async def _intake_answer(self, header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes] | None:
+        task = self._intake.submit(header, body)
         try:
-            answer, _ = await asyncio.wait_for(asyncio.shield(task.answer), _READING)
+            return await asyncio.wait_for(asyncio.shield(task.answer), _READING)
         except TimeoutError:
             self._intake.cancel(task)
-            return {"invalid": f"params took more than {_READING:g} s to read"}
-        return answer
+            return None
 
-    def run(self, program: str, device: str, params: bytes) -> Task:
+    def run(self, program: str, device: Device, params: bytes) -> Task:
         """Simulate a job."""
-        return self._simulation.submit({"task": "run", "program": program, "device": device} | self._common, params)
+        return self._simulation.submit({"task": "run", "program": program} | _named(device) | self._common, params)
 
     def cancel(self, task: Task) -> None:
-        """Forget a job's simulation."""
+        """Drop a job's simulation."""
         self._simulation.cancel(task)
 
     async def stop(self) -> None:
         """End the processes."""
         await asyncio.gather(self._intake.stop(), self._simulation.stop())
+
+
+def _named(device: Device) -> dict[str, Any]:
+    return {"device": device.name, "calibration": device.calibration}

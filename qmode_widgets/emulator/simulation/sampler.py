@@ -21,8 +21,8 @@ class SamplerProgram(LegacyProgram):
     """A legacy sampler job's params."""
 
     def __init__(self, params: dict[str, Any], device: Device) -> None:
-        super().__init__(params, device)
-        default = self._options.get("default_shots") or 4096
+        super().__init__(params, device, {"shots"}, set())
+        default = params.get("shots") or self._options.get("default_shots") or 4096
         self._pubs: list[tuple[Any, NDArray[np.float64], int]] = []
         for pub in self._raw_pubs:
             circuit, values, shots = [*pub, None, None][:3]
@@ -30,17 +30,17 @@ class SamplerProgram(LegacyProgram):
             if not isinstance(shots, int) or not 1 <= shots <= 10_000_000:
                 raise InvalidInputError(f"shots={shots!r}: give a number between 1 and 10 million")
             self._pubs.append((circuit, parameter_values(circuit, values), shots))
-        self._meas = (self._options.get("execution") or {}).get("meas_type") or "classified"
+        self._meas = self._group("execution").get("meas_type") or "classified"
         if self._meas != "classified":
             self.notes.append(f"meas_type {self._meas!r}: IQ points are synthetic, drawn around the bits.")
 
     @property
     def loads(self) -> list[Load]:
-        """One per PUB."""
+        """One load for each PUB."""
         return [Load(circuit, math.prod(values.shape[:-1]), shots) for circuit, values, shots in self._pubs]
 
     def run(self, simulator: Simulator) -> str:
-        """A `PrimitiveResult` of `SamplerPubResult`s."""
+        """Return a `PrimitiveResult` of `SamplerPubResult`s."""
         rng = np.random.default_rng(self._seed)
         results, spans, done = [], [], 0
         sizes = [load.executions for load in self.loads]

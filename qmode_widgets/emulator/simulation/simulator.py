@@ -1,4 +1,7 @@
-"""Runs circuits on Aer: reduced to the qubits that matter, by state vector or, where that is too large, stabilizer."""
+"""Runs circuits on Aer, reduced to the qubits that matter.
+
+The method is the state vector or, for circuits that are too large for it, the stabilizer.
+"""
 
 from __future__ import annotations
 
@@ -9,7 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import BoxOp, CircuitInstruction
+from qiskit.circuit import BoxOp, CircuitInstruction, Measure, Reset
+from qiskit.circuit.library import XGate
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_aer import AerError
@@ -32,10 +36,10 @@ class Simulator:
         self._threads = threads
 
     def check(self, circuit: QuantumCircuit) -> None:
-        """Refuse what the backend cannot run.
+        """Check that the backend can run a circuit.
 
         Raises:
-            JobError: code 1517, naming the instruction.
+            JobError: it cannot; code 1517, the reason names the instruction.
         """
         names, edges = _instructions(self.device)
         if circuit.num_qubits > self.device.qubits:
@@ -59,7 +63,7 @@ class Simulator:
     def sample(
         self, circuit: QuantumCircuit, values: NDArray[np.float64], shots: int, seed: int | None = None
     ) -> dict[str, NDArray[np.bool_]]:
-        """Measured bits per classical register.
+        """Return the measured bits of each classical register.
 
         Args:
             circuit: with its parameters unbound.
@@ -89,7 +93,7 @@ class Simulator:
         seed: int | None,
         out: dict[str, NDArray[np.bool_]],
     ) -> None:
-        """Add one part's bits to `out`: no two parts write the same bit."""
+        """Add one part's bits to `out`. No two parts write the same bit."""
         method = "statevector" if circuit.num_qubits <= self._max_qubits else "stabilizer"
         sampler = SamplerV2(seed=seed, options={"backend_options": self._options(method, physical)})
         step = max(1, _SHOTS_AT_ONCE // shots)
@@ -127,7 +131,7 @@ _FREE = frozenset({"barrier", "measure", "delay", "store"})
 @lru_cache(maxsize=8)
 def _instructions(device: Device) -> tuple[frozenset[str], frozenset[tuple[int, int]]]:
     config = device.configuration
-    names = {*config["basis_gates"], *config.get("supported_instructions", ()), "barrier", "store", "measure_2"}
+    names = {*config["basis_gates"], *config.get("supported_instructions", ()), "barrier", "store"}
     names |= {"while_loop", "for_loop", "if_else", "switch_case", "box", "break_loop", "continue_loop"}
     return frozenset(names), frozenset((a, b) for a, b in config["coupling_map"])
 
@@ -135,13 +139,13 @@ def _instructions(device: Device) -> tuple[frozenset[str], frozenset[tuple[int, 
 def parts(
     circuit: QuantumCircuit, *, keep_delays: bool = False, together: int = 10
 ) -> list[tuple[QuantumCircuit, tuple[int, ...]]]:
-    """The circuit cut into what can be simulated by itself, each part with the qubits it holds.
+    """Cut a circuit into parts that can be simulated by themselves, each with its physical qubits.
 
-    Only qubits that are measured, or entangled with some that are, matter. Parts share no gate and no classical bit;
-    small ones are put together, up to `together` qubits, since each is a run of its own. Barriers go, and delays unless
-    they matter.
+    Only qubits that are measured, or entangled with such, matter. Parts share no gate and no classical bit; small ones
+    are put together, up to `together` qubits, since each is a run of its own. Barriers are dropped, and delays unless
+    they are to be kept.
     """
-    circuit = _unbox(circuit)
+    circuit = _plain(circuit)
     skipped = ("barrier",) if keep_delays else ("barrier", "delay")
     data = [inst for inst in circuit.data if inst.operation.name not in skipped]
     groups = _connected(circuit, data)
@@ -160,7 +164,7 @@ def parts(
 
 
 def _connected(circuit: QuantumCircuit, data: list[CircuitInstruction]) -> dict[Any, int]:
-    """A number for each qubit: the same for those that an instruction, a classical bit or a variable connects."""
+    """Return a number for each qubit, equal for those that an instruction, classical bit or variable connects."""
     parent: dict[Any, Any] = {}
 
     def root(x: Any) -> Any:
@@ -193,27 +197,48 @@ def _part(circuit: QuantumCircuit, data: list[CircuitInstruction], qubits: list[
     return part
 
 
-def _unbox(circuit: QuantumCircuit) -> QuantumCircuit:
-    if not any(isinstance(inst.operation, BoxOp) for inst in circuit.data):
+# The specially calibrated instructions, as Aer knows them.
+_SUBSTITUTES = {
+    "measure_2": (Measure,),
+    "reset_2": (Reset,),
+    "measure_reset": (Measure, Reset),
+    "measure_reset_2": (Measure, Reset),
+    "xslow": (XGate,),
+}
+
+
+def _plain(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit without boxes and without specially calibrated instructions."""
+    if not any(_replaced(inst.operation) for inst in circuit.data):
         return circuit
-    flat = circuit.copy_empty_like()
+    plain = circuit.copy_empty_like()
     for inst in circuit.data:
-        if isinstance(inst.operation, BoxOp):
-            flat.compose(_unbox(inst.operation.body), inst.qubits, inst.clbits, inplace=True, copy=False)
+        operation = inst.operation
+        if isinstance(operation, BoxOp):
+            plain.compose(_plain(operation.body), inst.qubits, inst.clbits, inplace=True, copy=False)
+        elif blocks := getattr(operation, "blocks", None):
+            plain.append(operation.replace_blocks([_plain(b) for b in blocks]), inst.qubits, inst.clbits)
+        elif kinds := _SUBSTITUTES.get(operation.name):
+            for kind in kinds:
+                plain.append(kind(), inst.qubits, inst.clbits if kind is Measure else ())
         else:
-            flat.append(inst, copy=False)
-    return flat
+            plain.append(inst, copy=False)
+    return plain
+
+
+def _replaced(operation: Any) -> bool:
+    return bool(getattr(operation, "blocks", None)) or operation.name in _SUBSTITUTES
 
 
 def iq_points(bits: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.complex128]:
-    """Synthetic kerneled data: one cloud around −1 for 0 and one around +1 for 1."""
+    """Return synthetic kerneled data: one cloud around −1 for 0 and one around +1 for 1."""
     noise = rng.normal(scale=0.3, size=bits.shape) + 1j * rng.normal(scale=0.3, size=bits.shape)
     points: NDArray[np.complex128] = np.where(bits, 1.0, -1.0) + noise
     return points
 
 
 def _snap(values: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Angles a rounding error away from a multiple of π/2 become one, so that Clifford circuits stay Clifford."""
+    """Round angles that are a rounding error away from a multiple of π/2, so that Clifford circuits stay Clifford."""
     quarter = np.round(values / (np.pi / 2)) * (np.pi / 2)
     snapped: NDArray[np.float64] = np.where(np.abs(values - quarter) < 1e-6, quarter, values)
     return snapped
@@ -221,7 +246,7 @@ def _snap(values: NDArray[np.float64]) -> NDArray[np.float64]:
 
 @lru_cache(maxsize=32)
 def _noise_model(device: Device, physical: tuple[int, ...]) -> Any:
-    """The calibration's noise on these qubits, numbered as the reduced circuit numbers them."""
+    """Return the calibration's noise on these qubits, numbered as in the reduced circuit."""
     from datetime import datetime
 
     from qiskit_aer.noise import NoiseModel
@@ -229,7 +254,7 @@ def _noise_model(device: Device, physical: tuple[int, ...]) -> Any:
 
     place = {q: i for i, q in enumerate(physical)}
     properties = dict(device.properties)
-    # Only at a temperature above 0, which is not asked for, does the frequency matter; newer backends give none.
+    # The frequency matters only at a temperature above 0, which is not used here. Newer backends give none.
     frequency = {"date": properties["last_update_date"], "name": "frequency", "unit": "GHz", "value": 5.0}
     properties["qubits"] = [
         [p for p in properties["qubits"][q] if p["name"] != "frequency"] + [frequency] for q in physical

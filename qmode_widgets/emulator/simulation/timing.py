@@ -4,9 +4,9 @@
     preparation = 1 + 0.01 × circuits + 2e-6 × executions
 
 The circuit length is its critical path with the gate lengths of the backend's calibration, measurement included, blocks
-of control flow at their longest branch. The 2 s are the fixed overhead of a job that the guides name; 250 µs is the
-backends' default `rep_delay`. Preparation is a guess: the service publishes nothing of it.
-The service's own estimate before a run is about 1.25 times what it then bills: so is the one given here.
+of control flow at their longest branch. The 2 s are the fixed overhead of a job in the guides; 250 µs is the backends'
+default `rep_delay`. Preparation is a guess: the service publishes nothing of it. The service's own estimate before a
+run is about 1.25 times what it then bills, and so is the one here.
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Timing:
         return {name: sorted(values)[len(values) // 2] for name, values in typical.items()}
 
     def length(self, circuit: QuantumCircuit, qubits: Sequence[int] | None = None) -> float:
-        """Critical path in seconds; `qubits` are the physical ones where the circuit is a block of another."""
+        """Return the critical path in seconds; `qubits` are the physical ones if the circuit is a block of another."""
         index = dict(zip(circuit.qubits, range(circuit.num_qubits) if qubits is None else qubits, strict=True))
         free: dict[Any, float] = {}
         for inst in circuit.data:
@@ -81,18 +81,25 @@ class Timing:
         try:
             duration = float(op.duration)
         except (TypeError, ValueError):
-            return 0.0  # parameterised or stretched: unknown here
+            return 0.0  # a stretch: its length is not known here
         return max(0.0, duration * (self._dt if op.unit == "dt" else _UNITS.get(op.unit, 0.0)))
 
-    def of(self, loads: Sequence[Load], rep_delay: float | None) -> dict[str, float]:
-        """QPU, preparation and estimated seconds of a job, its circuits and executions."""
+    def of(self, loads: Sequence[Load], rep_delay: float | None, seconds: float = 0.0) -> dict[str, float]:
+        """Return a job's seconds on the QPU, of preparation and of the estimate, and its executions without learning.
+
+        Args:
+            loads: what is executed.
+            rep_delay: seconds between executions; None for the backend's default.
+            seconds: on the QPU, beside the executions.
+        """
         config = self._device.configuration
         delay = float(config.get("default_rep_delay", 250.0)) * 1e-6 if rep_delay is None else rep_delay
-        qpu, circuits, executions = OVERHEAD, 0, 0
+        qpu, circuits, executions, payload = OVERHEAD + seconds, 0, 0, 0
         for load in loads:
             qpu += (delay + self.length(load.circuit)) * load.executions
             circuits += load.sets
             executions += load.executions
+            payload += load.sets * load.shots
         prep = 1.0 + 0.01 * circuits + 2e-6 * executions
         assert math.isfinite(qpu)
-        return {"qpu": qpu, "prep": prep, "estimate": 1.25 * qpu, "circuits": circuits, "executions": executions}
+        return {"qpu": qpu, "prep": prep, "estimate": 1.25 * qpu, "payload": payload}

@@ -79,7 +79,7 @@ def test_a_backend_that_is_gone_fails_its_jobs(tmp_path, bell):
         Batch(backend=backend)
     with start(shared=False, speed=INF, state=state, backends="emu_torino") as emulator:
         assert emulator.faults.wait_for(job.job_id(), "Failed")
-        assert emulator.control.get("ping")["busy"] is False
+        assert emulator.admin.get("ping")["busy"] is False
 
 
 def test_durations_follow_the_model_divided_by_the_speed(bell):

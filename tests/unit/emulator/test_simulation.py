@@ -131,7 +131,8 @@ def test_backends_carry_their_own_name_over_the_fake_ones_data():
     assert found["ibm_fez"].configuration["backend_name"] == "ibm_fez"
     assert found["ibm_fez"].configuration["simulator"] is False
     assert found["mock_fez"].mock
-    for name in ("fez", "emu_nowhere", "mock_fez", "EMU_fez", "emu_../secret"):
+    assert devices(["ibm_lab_2_fez"])["ibm_lab_2_fez"].source == "fez"
+    for name in ("fez", "_fez", "emu_nowhere", "mock_fez", "EMU_fez", "emu_../secret", "emu__fez"):
         with pytest.raises(ValueError, match="no backend"):
             devices([name])
     assert "torino" in available()
