@@ -41,6 +41,15 @@ def display(controller: Controllable, hub: Hub = hub) -> dict[str, Any]:
     return bundle
 
 
+def widget(controller: Controllable, hub: Hub = hub) -> WorkloadWidget | None:
+    """The widget of a controller, for a layout of the user's own; None where no page can show one."""
+    kernel = running_kernel()
+    if kernel is None or not has_page(kernel):
+        return None
+    hub.register(controller)
+    return _widget(controller.id, hub)
+
+
 def _widget(workload: str, hub: Hub) -> WorkloadWidget:
     """One widget per workload: shown in several cells it is the same model with several views."""
     from .widget import WorkloadWidget
@@ -68,7 +77,7 @@ def _title(state: WorkloadSnapshot) -> str:
     seen = "not seen yet"
     if state.seen_at is not None:
         seen = time.strftime("as of %Y-%m-%d %H:%M:%S", time.localtime(state.seen_at - state.clock_offset))
-    where = f"{state.mode.capitalize()} {state.service_id or state.id} on {state.backend}"
+    where = f"{state.mode.capitalize()} {state.workload_id or state.id} on {state.backend}"
     return f"{where}: {state.state}, usage {usage_text(state.usage)} ({seen})"
 
 

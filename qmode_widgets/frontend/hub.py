@@ -12,6 +12,7 @@ import logging
 import sys
 import threading
 import time
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,7 @@ from typing import Protocol
 from ..model.command import Command, Controllable, Outcome
 from ..model.snapshot import WorkloadSnapshot
 from . import protocol
+from .commands import commands
 from .kernel import KernelLink, running_kernel
 from .protocol import Message
 
@@ -42,13 +44,17 @@ class Outlet(Protocol):
 
 @dataclass
 class _Feed:
-    controller: Controllable
+    reference: weakref.ref[Controllable]  # the registry keeps a controller as long as it has something to do
     sent: WorkloadSnapshot               # what screens that followed every message show
     seq: int = 0
     outlets: list[Outlet] = field(default_factory=list)
     dirty: bool = False
     last: float = float("-inf")          # when it last sent, on the monotonic clock
     end: Callable[[], None] = lambda: None
+
+    @property
+    def controller(self) -> Controllable | None:
+        return self.reference()
 
     def catch_up(self, latest: WorkloadSnapshot) -> None:
         """Make what counts as sent the latest; whoever followed gets it whole, under a number of its own."""
@@ -91,7 +97,8 @@ class Hub:
 
     def register(self, controller: Controllable) -> None:
         """Show a controller on every screen. A controller of the same workload takes the other's place."""
-        feed = _Feed(controller, controller.snapshot())
+        state = controller.snapshot()
+        feed = _Feed(weakref.ref(controller, lambda _: self._post(lambda: self._let_go(feed))), state)
         with self._wake:
             old = self._feeds.pop(feed.sent.id, None)
             if old is not None:
@@ -110,11 +117,16 @@ class Hub:
         """Take a controller off every screen."""
         with self._wake:
             feed = self._feeds.get(controller.id)
-            if feed is None or feed.controller is not controller:
+        if feed is not None and feed.controller is controller:
+            feed.end()
+            self._post(lambda: self._let_go(feed))
+
+    def _let_go(self, feed: _Feed) -> None:
+        with self._wake:
+            if self._feeds.get(feed.sent.id) is not feed:
                 return
-            del self._feeds[controller.id]
-        feed.end()
-        self._post(lambda: self._send(feed, protocol.gone(controller.id)))
+            del self._feeds[feed.sent.id]
+        self._send(feed, protocol.gone(feed.sent.id))
 
     # -- what screens use
 
@@ -133,7 +145,8 @@ class Hub:
             feed = self._feeds.get(workload)
         if feed is None:
             return None
-        latest = feed.sent if self._heard(feed) else feed.controller.snapshot()
+        controller = feed.controller
+        latest = feed.sent if controller is None or self._heard(feed) else controller.snapshot()
         with self._wake:
             feed.catch_up(latest)
             return feed.whole()
@@ -180,25 +193,30 @@ class Hub:
             self._seen.popitem(last=False)
         with self._wake:
             feed = self._feeds.get(command.workload)
-        if feed is None:
+        controller = None if feed is None else feed.controller
+        if feed is None or controller is None:
             text = f"workload {command.workload} is not watched in this kernel any more: attach to it again"
             self._send_all(protocol.ack(Outcome(command.id, "failed", text)))
             return
         answered = feed
         try:
-            feed.controller.command(command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o))))
+            commands.enqueue(
+                controller, command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o)))
+            )
         except Exception as error:  # noqa: BLE001 - whatever a controller refuses is the click's answer
             self._send(feed, protocol.ack(Outcome(command.id, "failed", str(error) or type(error).__name__)))
 
     def _send_whole(self, feed: _Feed) -> None:
-        latest = feed.controller.snapshot()
+        controller = feed.controller
+        latest = feed.sent if controller is None else controller.snapshot()
         with self._wake:
             feed.catch_up(latest)
             message = feed.whole()
         self._send(feed, message)
 
     def _flush(self, feed: _Feed) -> None:
-        latest = feed.controller.snapshot()
+        controller = feed.controller
+        latest = feed.sent if controller is None else controller.snapshot()
         with self._wake:
             feed.dirty = False
             feed.last = time.monotonic()

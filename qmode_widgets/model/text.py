@@ -48,8 +48,8 @@ def table(snapshot: WorkloadSnapshot) -> str:
         attempt = f" (attempt {job.attempt + 1})" if job.attempt else ""
         rows.append(
             [
-                str(number if job.partition is None else job.partition + 1),
-                job.pubs or "–",
+                str(job.number or number),
+                (f"{job.label}: " if job.label else "") + (job.pubs or "–"),
                 SIGNS[job.state] + attempt,
                 job.job_id or "–",
                 usage_text(job.usage),
@@ -59,7 +59,9 @@ def table(snapshot: WorkloadSnapshot) -> str:
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    head = f"{snapshot.mode.capitalize()} on {snapshot.backend}  {snapshot.service_id or snapshot.id}  {snapshot.state}"
+    head = (
+        f"{snapshot.mode.capitalize()} on {snapshot.backend}  {snapshot.workload_id or snapshot.id}  {snapshot.state}"
+    )
     total = f"usage {usage_text(snapshot.usage)}"
     if snapshot.usage.reported is not None and snapshot.usage.status != "final":
         total += " so far"

@@ -10,7 +10,7 @@ from qiskit_ibm_runtime import Executor
 from qiskit_ibm_runtime.quantum_program import QuantumProgram
 
 import qmode_widgets as qmode
-from qmode_widgets.control.errors import SubmissionError
+from qmode_widgets.errors import SubmissionError
 from qmode_widgets.model.partition import Partition, Piece
 from qmode_widgets.model.snapshot import JobState
 
@@ -96,7 +96,7 @@ def test_a_noise_learner_runs_and_its_model_is_recognised(backend):
 
 
 def test_what_is_no_primitive_is_refused(backend):
-    with pytest.raises(SubmissionError, match="no primitive"):
+    with pytest.raises(SubmissionError, match="not a qiskit-ibm-runtime primitive"):
         qmode.JobController.open(backend).submit(object(), [1])
 
 
