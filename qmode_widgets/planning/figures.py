@@ -7,11 +7,22 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
 
+import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from ..model.snapshot import Mode
+from .content import PlanContent
 from .forecast import MODES, Bar
-from .plan import Plan
+
+# Okabe and Ito's colours: told apart on light and dark ground, and by colour-blind eyes; each phase has its own row
+# height and hatching besides.
+COLOURS = {
+    "waiting": "#999999", "idle, billed": "#E69F00", "preparing": "#56B4E9", "on the QPU": "#0072B2",
+    "failed": "#D55E00",
+}  # fmt: skip
+HATCH = {"waiting": "", "idle, billed": "\\", "preparing": "/", "on the QPU": "", "failed": "x"}
+WIDTH = {"waiting": 0.15, "idle, billed": 0.5, "preparing": 0.5, "on the QPU": 0.8, "failed": 0.5}
 
 Phase = Literal["waiting", "preparing", "on the QPU", "failed", "idle, billed"]
 
@@ -40,7 +51,7 @@ class Timeline:
     complete: bool
 
 
-def timelines(plan: Plan) -> list[Timeline]:
+def timelines(plan: PlanContent) -> list[Timeline]:
     """One time line a mode, on the same axis of seconds from submission."""
     out = []
     for mode in MODES:
@@ -89,20 +100,10 @@ def _idle(bars: Sequence[Bar], ttl: float) -> list[Stretch]:
     return out
 
 
-# Okabe and Ito's colours: told apart on light and dark ground, and by colour-blind eyes; each phase has its own row
-# height and hatching besides.
-COLOURS = {
-    "waiting": "#999999", "idle, billed": "#E69F00", "preparing": "#56B4E9", "on the QPU": "#0072B2",
-    "failed": "#D55E00",
-}  # fmt: skip
-HATCH = {"waiting": "", "idle, billed": "\\", "preparing": "/", "on the QPU": "", "failed": "x"}
-WIDTH = {"waiting": 0.15, "idle, billed": 0.5, "preparing": 0.5, "on the QPU": 0.8, "failed": 0.5}
-
-
 def layout(figure: go.Figure, **more: Any) -> None:
     """Colours and margins that suit a light and a dark page."""
     grid = "rgba(128,128,128,0.25)"
-    figure.updatelayout(
+    figure.update_layout(
         paper_bgcolor="rgba(0,0,0,0)",
         plot_bgcolor="rgba(0,0,0,0)",
         font={"color": "#808080"},  # readable on both grounds
@@ -113,10 +114,8 @@ def layout(figure: go.Figure, **more: Any) -> None:
     figure.update_yaxes(gridcolor=grid, zerolinecolor=grid)
 
 
-def plan_figure(plan: Plan) -> go.Figure:
+def plan_figure(plan: PlanContent) -> go.Figure:
     """One time line per mode on a common axis of seconds; usage as numbers at the end."""
-    from plotly.subplots import make_subplots
-
     lines = timelines(plan)
     titles = [f"{t.mode.capitalize()}{' ✓ advised' * t.advised}" for t in lines]
     figure = make_subplots(rows=len(lines), shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.09)
@@ -139,8 +138,6 @@ def plan_figure(plan: Plan) -> go.Figure:
 
 
 def _draw(figure: go.Figure, line: Timeline, row: int, named: set[str]) -> None:
-    import plotly.graph_objects as go
-
     for phase, colour in COLOURS.items():
         found = [s for s in line.stretches if s.phase == phase]
         figure.add_trace(
@@ -173,9 +170,6 @@ def comparison_figure(results: Mapping[str, Any]) -> go.Figure:
     Raises:
         ValueError: no results.
     """
-    import numpy as np
-    import plotly.graph_objects as go
-
     if not results:
         raise ValueError("no results to draw")
     figure = go.Figure()

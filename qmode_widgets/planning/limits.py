@@ -1,4 +1,8 @@
-"""What the service would refuse or cut off, found before anything is sent. Each finding has figure, limit, remedy."""
+"""The service's limits, and what it would refuse or cut off because of them, found before anything is sent.
+
+The limits come first, then the findings (each with its figure, the limit and a remedy), then how a circuit's gates,
+control instructions and bytes are counted.
+"""
 
 from __future__ import annotations
 
@@ -10,8 +14,19 @@ from typing import Any, Literal
 from ..model.partition import Partition, Piece
 from ..model.snapshot import Mode
 from .forecast import Conditions, Forecast
-from .usage import UsageEstimate, fraction
+from .usage import Jobs, UsageEstimate, fraction
 from .work import CONTROL_INSTRUCTIONS, INIT_INSTRUCTIONS, OTHER_INSTRUCTION, PubWork, Work
+
+EXECUTIONS = 10_000_000  # sampler jobs; estimator jobs are split into sub-jobs [guide: job limits]
+EXECUTIONS_OLDER = 5_000_000  # what another page of the same guide says
+INSTRUCTIONS = 26_800_000  # control instructions a qubit and job [job limits; 32 million on an older page]
+TWO_QUBIT_GATES = 10_000  # below this a job always passes; the limit above depends on the options [job limits]
+PAYLOAD = 300e6  # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
+PAYLOAD_OLDER = 50e6
+INSTRUCTION_BYTES = 5.0  # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
+VALUE_BYTES = 4 / 3  # base64 of a parameter value's byte; random values do not compress
+JOB_SECONDS = 3 * 3600.0  # QPU usage at which the service ends a job [guide: maximum execution time]
+OPEN_PLAN_SECONDS = 600.0  # a rolling 28 days
 
 Level = Literal["error", "warning"]
 
@@ -32,9 +47,7 @@ class Finding:
 
 
 def check_limits(
-    work: Work,
-    partitions: Sequence[Partition],
-    usages: Sequence[UsageEstimate],
+    submissions: Sequence[Jobs],
     *,
     mode: Mode = "batch",
     instance_plan: str | None = None,
@@ -42,12 +55,10 @@ def check_limits(
     given: Conditions | None = None,
     expected: Forecast | None = None,
 ) -> list[Finding]:
-    """Everything that speaks against submitting these partitions in this mode, errors first.
+    """Everything that speaks against submitting these jobs in this mode, errors first.
 
     Args:
-        work: the analysed PUBs.
-        partitions: the jobs.
-        usages: their estimates.
+        submissions: the jobs, each checked against the options of its own submission.
         mode: the mode they would run in.
         instance_plan: the instance's plan, as the catalogue names it ("open", "pay-as-you-go", …).
         usage_left: seconds the instance may still use; for the Open Plan 600 if not given.
@@ -56,14 +67,15 @@ def check_limits(
     """
     given = given or Conditions()
     found: list[Finding] = []
-    total = 0.0
-    highest = 0.0
-    for number, (partition, usage) in enumerate(zip(partitions, usages, strict=True)):
-        total, highest = total + usage.expected, highest + usage.high
-        found += _job(work, number, partition, usage)
-    found += _primitive(work)
+    usages = [usage for jobs in submissions for usage in jobs.usages]
+    number = 0
+    for jobs in submissions:
+        for partition, usage in zip(jobs.partitions, jobs.usages, strict=True):
+            found += _job(jobs.work, number, partition, usage)
+            number += 1
+        found += _primitive(jobs.work)
     found += _pace(usages, mode, given)
-    found += _plan(mode, instance_plan, usage_left, total, highest)
+    found += _plan(mode, instance_plan, usage_left, sum(u.expected for u in usages), sum(u.high for u in usages))
     if expected is not None and "max TTL" in expected.hits:
         found.append(
             Finding(
@@ -74,7 +86,7 @@ def check_limits(
                 "it, split the workload, or run it in job mode",
             )
         )
-    return sorted(found, key=lambda f: f.level != "error")
+    return sorted(dict.fromkeys(found), key=lambda f: f.level != "error")
 
 
 def is_open_plan(plan: str | None) -> bool:
@@ -242,18 +254,6 @@ def _plan(mode: Mode, plan: str | None, left: float | None, expected: float, hig
             f"up to {highest:,.0f} s of QPU usage possible (expected {expected:,.0f} s), "
             f"{left:,.0f} s are what {source}",
         )
-
-
-EXECUTIONS = 10_000_000  # sampler jobs; estimator jobs are split into sub-jobs [guide: job limits]
-EXECUTIONS_OLDER = 5_000_000  # what another page of the same guide says
-INSTRUCTIONS = 26_800_000  # control instructions a qubit and job [job limits; 32 million on an older page]
-TWO_QUBIT_GATES = 10_000  # below this a job always passes; the limit above depends on the options [job limits]
-PAYLOAD = 300e6  # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
-PAYLOAD_OLDER = 50e6
-INSTRUCTION_BYTES = 5.0  # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
-VALUE_BYTES = 4 / 3  # base64 of a parameter value's byte; random values do not compress
-JOB_SECONDS = 3 * 3600.0  # QPU usage at which the service ends a job [guide: maximum execution time]
-OPEN_PLAN_SECONDS = 600.0  # a rolling 28 days
 
 
 def folds(work: Work) -> float:

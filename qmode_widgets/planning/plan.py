@@ -2,86 +2,62 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, Literal
 
-from ..errors import PlanError
+from ..errors import PlanError, QmodeError
 from ..ibm.account import Account, account
 from ..model.partition import Partition, check
 from ..model.snapshot import Mode
-from .advice import Advice, Facts, Reason, advise
-from .forecast import OPEN_PLAN_MAX_TTL, Conditions, Forecast, compare_modes, conditions
-from .limits import Finding, check_limits, is_open_plan
+from .advice import Facts, advise
+from .content import PlanContent, Submission
+from .figures import plan_figure
+from .forecast import OPEN_PLAN_MAX_TTL, Conditions, compare_modes, conditions
+from .limits import check_limits, is_open_plan
 from .settings import differences, settings
-from .splitting import Rules, cut_work, priced
-from .usage import UsageEstimate, job_usage, shares, total
+from .splitting import Rules, cut_work
+from .usage import Jobs, total
+from .view import html, text
 from .work import Work, analyse, listed
 
 EXAMPLE_ITERATIONS = 10  # of a workload said to be iterative without saying how often
 EXAMPLE_CLASSICAL = 10.0  # seconds of an optimizer's step, where not given
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Plan:
-    """Everything known before submitting. Shows itself in a notebook and prints as text.
+class Plan(PlanContent):
+    """Everything known before submitting. Shows itself in a notebook, prints as text, and runs."""
 
-    `usage` is the QPU time of all jobs, over all iterations; what a session is billed besides is in its forecast.
-    """
+    __slots__ = ()
 
-    backend: str
-    work: Work
-    partitions: tuple[Partition, ...]
-    usage: UsageEstimate
-    forecasts: Mapping[Mode, Forecast]
-    advice: Advice
-    findings: tuple[Finding, ...]
-    conditions: Conditions
-    iterations: int = 1
-    classical: float = 0.0
-    price_per_minute: float | None = None
-    primitive: Any = None  # the user's object, if one was given
-    pubs: tuple[Any, ...] = ()  # as given
-    run_options: Mapping[str, Any] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()  # of the jobs, where they are settings to compare
-
-    @property
-    def mode(self) -> Mode:
-        """The advised mode."""
-        return self.advice.mode
-
-    @property
-    def reasons(self) -> tuple[Reason, ...]:
-        """Why."""
-        return self.advice.reasons
-
-    @property
-    def errors(self) -> tuple[Finding, ...]:
-        """What the service would refuse or cut off."""
-        return tuple(f for f in self.findings if f.level == "error")
-
-    def price(self, mode: Mode | None = None) -> float | None:
-        """What the expected usage costs in the currency of `price_per_minute`; None without a price."""
-        if self.price_per_minute is None:
-            return None
-        return self.forecasts[mode or self.mode].usage / 60 * self.price_per_minute
-
-    def run(self, primitive: Any = None, *, force: bool = False, **open_options: Any) -> Any:
+    def run(
+        self,
+        primitive: Any = None,
+        *,
+        force: bool = False,
+        opened: Callable[[Any], None] | None = None,
+        submitted: Callable[[str, Any], None] | None = None,
+        **open_options: Any,
+    ) -> Any:
         """Open the advised mode, submit the partitions, return the controller.
 
         Args:
-            primitive: made for the backend (`mode=backend`); the one the plan was made for if left out.
+            primitive: made for the backend (`mode=backend`); the one the plan was made for if left out. A comparison
+                brings its own, one a setting.
             force: submit although the plan found errors.
+            opened: called with the controller before anything is submitted.
+            submitted: called with the label and the `Run` of each submission.
             open_options: for the controller's `open`, such as `max_time` and `usage_cap`.
 
         Raises:
             PlanError: the service would refuse or cut off a job.
             ValueError: no primitive, or an iterative workload (its later inputs are not there yet).
+            SubmissionError: a submission was refused. Nothing further is sent, and the workload is closed: jobs of it
+                that were sent before still run, and the error says how to reach them.
         """
-        primitive = self.primitive if primitive is None else primitive
-        if primitive is None or isinstance(primitive, str):
-            raise ValueError("pass the primitive to run: plan.run(Sampler(mode=backend))")
+        chosen = self._primitives(primitive)
         if self.iterations > 1:
             raise ValueError(
                 "the inputs of later iterations are not there yet: open a session and submit each step, as "
@@ -89,55 +65,69 @@ class Plan:
             )
         if self.errors and not force:
             raise PlanError(self.errors)
-        if changed := differences(self.work.settings, settings(primitive)):
-            warnings.warn(
-                f"the plan was made for other options, so it will cost something else: {'; '.join(changed)}",
-                UserWarning,
-                stacklevel=2,
-            )
-        controller = open_mode(self.mode, self.work.backend, **open_options)
-        controller.submit(primitive, list(self.pubs), partitions=list(self.partitions), **self.run_options)
+        for submission, own in zip(self.submissions, chosen, strict=True):
+            if changed := differences(submission.jobs.work.settings, settings(own)):
+                warnings.warn(
+                    f"the plan was made for other options, so it will cost something else: {'; '.join(changed)}",
+                    UserWarning,
+                    stacklevel=2,
+                )
+        controller = _open(self.mode, self.work.backend, **open_options)
+        if opened is not None:
+            opened(controller)
+        for submission, own in zip(self.submissions, chosen, strict=True):
+            run = _submit(controller, submission, own)
+            if submitted is not None:
+                submitted(submission.label, run)
         return controller
+
+    def _primitives(self, given: Any) -> list[Any]:
+        """The primitive of each submission."""
+        if given is not None and len(self.submissions) > 1:
+            raise ValueError("each setting of a comparison brings its own primitive: call run() without one")
+        chosen = [s.primitive if given is None else given for s in self.submissions]
+        if any(p is None or isinstance(p, str) for p in chosen):
+            raise ValueError("pass the primitive to run: plan.run(Sampler(mode=backend))")
+        return chosen
 
     def figure(self) -> Any:
         """A plotly figure: one time line per mode on a common axis, usage as numbers at the end."""
-        from .figures import plan_figure
-
         return plan_figure(self)
 
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values only, for JSON."""
-        return {
-            "backend": self.backend,
-            "primitive": self.work.settings.kind,
-            "mode": self.mode,
-            "reasons": [asdict(r) for r in self.reasons],
-            "against": {m: [asdict(r) for r in rs] for m, rs in self.advice.against.items()},
-            "changes": list(self.advice.changes),
-            "warnings": [asdict(r) for r in self.advice.warnings],
-            "disagreement": self.advice.disagreement,
-            "usage": {k: v for k, v in asdict(self.usage).items() if k != "pubs"}
-            | {"pubs": [asdict(p) for p in self.usage.pubs]},
-            "partitions": [asdict(p) | {"label": p.label} for p in self.partitions],
-            "forecasts": {m: asdict(f) for m, f in self.forecasts.items()},
-            "findings": [asdict(f) for f in self.findings],
-            "iterations": self.iterations,
-            "classical": self.classical,
-            "price_per_minute": self.price_per_minute,
-            "price": self.price(),
-        }
-
     def __str__(self) -> str:
-        from .view import text
-
         return text(self)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from .view import html
-
         return html(self)
+
+
+def _open(mode: Mode, backend: Any, **options: Any) -> Any:
+    """The controller of a newly opened mode."""
+    from ..control.job import JobController
+    from ..control.modes import BatchController, SessionController
+
+    kinds: dict[Mode, Any] = {"job": JobController, "batch": BatchController, "session": SessionController}
+    return kinds[mode].open(backend, **options)
+
+
+def _submit(controller: Any, submission: Submission, primitive: Any) -> Any:
+    """The run of a submission. Refused, the workload that was opened for it is closed: an idle session is billed."""
+    try:
+        return controller.submit(
+            primitive, list(submission.pubs), partitions=list(submission.jobs.partitions), **submission.run_options
+        )
+    except BaseException as error:
+        if sent := len(controller.jobs):
+            error.add_note(
+                f"{sent} jobs were submitted before and still run; qmode_widgets.attach({controller.id!r}) has them"
+            )
+        try:
+            controller.close()
+        except QmodeError as failed:
+            error.add_note(f"the workload {controller.id} could not be closed: {failed}")
+        raise
 
 
 def plan(
@@ -187,94 +177,103 @@ def plan(
     """
     own_pubs = tuple(listed(pubs))
     work = analyse(own_pubs, backend, settings(primitive, options), shots, precision)
-    cuts = _partitions(work, partitions, given.get("lanes", Conditions().lanes))
-    own = account(backend) if instance_plan is None or usage_left is None else Account()
-    instance_plan = own.plan if instance_plan is None else instance_plan
-    usage_left = own.left if usage_left is None else usage_left
     iterations = _iterations(iterative)
-    between = (EXAMPLE_CLASSICAL if classical is None else classical) if iterations > 1 else 0.0
-    jobs = [job_usage(work, shares(work, p)) for p in cuts]
+    around = Circumstances.of(
+        backend,
+        instance_plan=instance_plan,
+        usage_left=usage_left,
+        queue_wait=queue_wait,
+        iterations=iterations,
+        classical=EXAMPLE_CLASSICAL if classical is None else classical,
+        price_per_minute=price_per_minute,
+        **given,
+    )
+    jobs = Jobs.of(work, _partitions(work, partitions, around.conditions.lanes))
     facts = Facts(
-        tuple(u.expected for u in jobs),
+        tuple(u.expected for u in jobs.usages),
         pubs=len(own_pubs),
         inputs_ready=inputs_ready,
         iterative=iterations > 1,
         exclusive=exclusive,
-        open_plan=is_open_plan(instance_plan),
+        open_plan=is_open_plan(around.instance_plan),
         noise_model=noise_model or _noise_model(work),
-        divisible=sum(i.sets for i in work.items) > len(cuts),
+        divisible=sum(i.sets for i in work.items) > len(jobs.partitions),
     )
-    if facts.open_plan:
-        given.setdefault("max_ttl", OPEN_PLAN_MAX_TTL)
-    wait = conditions(backend, queue_wait, **given)
-    return assemble(
-        work,
-        cuts,
-        jobs,
-        facts,
-        wait,
-        instance_plan=instance_plan,
-        usage_left=usage_left,
-        iterations=iterations,
-        classical=between,
-        price_per_minute=price_per_minute,
-        primitive=None if isinstance(primitive, str) else primitive,
-        pubs=own_pubs,
-        run_options={k: v for k, v in (("shots", shots), ("precision", precision)) if v is not None},
-    )
+    run_options = {k: v for k, v in (("shots", shots), ("precision", precision)) if v is not None}
+    submission = Submission(jobs, own_pubs, None if isinstance(primitive, str) else primitive, run_options)
+    return assemble([submission], facts, around)
 
 
-def assemble(
-    work: Work,
-    cuts: Sequence[Partition],
-    jobs: Sequence[UsageEstimate],
-    facts: Facts,
-    wait: Conditions,
-    *,
-    instance_plan: str | None = None,
-    usage_left: float | None = None,
-    iterations: int = 1,
-    classical: float = 0.0,
-    **rest: Any,
-) -> Plan:
-    """A plan of jobs that are cut already."""
-    price = rest.get("price_per_minute")
-    if price is not None and not 0 <= price < float("inf"):
-        raise ValueError(f"price_per_minute={price!r}: give a number of at least 0")
-    forecasts = compare_modes(facts.jobs, wait, iterations=iterations, classical=classical)
+@dataclass(frozen=True, slots=True)
+class Circumstances:
+    """What a plan assumes besides the jobs themselves: the account, the service, how often, at which price."""
+
+    instance_plan: str | None
+    usage_left: float | None
+    conditions: Conditions
+    iterations: int = 1
+    classical: float = 0.0
+    price_per_minute: float | None = None
+
+    @classmethod
+    def of(
+        cls,
+        backend: Any,
+        *,
+        instance_plan: str | None,
+        usage_left: float | None,
+        queue_wait: float | None,
+        iterations: int = 1,
+        classical: float = 0.0,
+        price_per_minute: float | None = None,
+        **given: Any,
+    ) -> Circumstances:
+        """What is not given is read from the account (one request) and from the backend's queue (one request).
+
+        Raises:
+            ValueError: a price or a condition that makes no sense.
+        """
+        if price_per_minute is not None and not 0 <= price_per_minute < math.inf:
+            raise ValueError(f"price_per_minute={price_per_minute!r}: give a number of at least 0")
+        own = account(backend) if instance_plan is None or usage_left is None else Account()
+        instance_plan = own.plan if instance_plan is None else instance_plan
+        if is_open_plan(instance_plan):
+            given.setdefault("max_ttl", OPEN_PLAN_MAX_TTL)
+        return cls(
+            instance_plan,
+            own.left if usage_left is None else usage_left,
+            conditions(backend, queue_wait, **given),
+            iterations,
+            classical if iterations > 1 else 0.0,
+            price_per_minute,
+        )
+
+
+def assemble(submissions: Sequence[Submission], facts: Facts, around: Circumstances) -> Plan:
+    """A plan of jobs that are cut already: forecast, advice, limits."""
+    wait = around.conditions
+    forecasts = compare_modes(facts.jobs, wait, iterations=around.iterations, classical=around.classical)
     advice = advise(facts, forecasts)
     findings = check_limits(
-        work,
-        cuts,
-        jobs,
+        [s.jobs for s in submissions],
         mode=advice.mode,
-        instance_plan=instance_plan,
-        usage_left=usage_left,
+        instance_plan=around.instance_plan,
+        usage_left=around.usage_left,
         given=wait,
         expected=forecasts[advice.mode],
     )
     return Plan(
-        work.timing.backend,
-        work,
-        tuple(priced(p, u) for p, u in zip(cuts, jobs, strict=True)),
-        total(list(jobs) * iterations, work),
+        submissions[0].jobs.work.timing.backend,
+        tuple(submissions),
+        total([u for s in submissions for u in s.jobs.usages], times=around.iterations),
         forecasts,
         advice,
         tuple(findings),
         wait,
-        iterations,
-        classical,
-        **rest,
+        around.iterations,
+        around.classical,
+        around.price_per_minute,
     )
-
-
-def open_mode(mode: Mode, backend: Any, **options: Any) -> Any:
-    """The controller of a newly opened mode."""
-    from ..control.job import JobController
-    from ..control.modes import BatchController, SessionController
-
-    kinds: dict[Mode, Any] = {"job": JobController, "batch": BatchController, "session": SessionController}
-    return kinds[mode].open(backend, **options)
 
 
 def _partitions(work: Work, given: Sequence[Partition] | int | str, lanes: int) -> list[Partition]:

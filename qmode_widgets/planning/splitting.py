@@ -27,7 +27,7 @@ from .limits import (
     too_many_instructions,
 )
 from .settings import settings
-from .usage import UsageEstimate, job_usage, pub_usage, shares
+from .usage import Jobs, job_usage, pub_usage
 from .work import Work, analyse
 
 LEAST_SECONDS = 60.0  # jobs that use less QPU time are combined [guide: choose the right execution mode]
@@ -133,8 +133,7 @@ def partition(
 
 def partition_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
     """Divide analysed PUBs into jobs, each with its expected usage."""
-    cuts = cut_work(work, rules, split_pubs=split_pubs)
-    return [priced(p, job_usage(work, shares(work, p))) for p in cuts]
+    return list(Jobs.of(work, cut_work(work, rules, split_pubs=split_pubs)).partitions)
 
 
 def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
@@ -148,11 +147,6 @@ def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Parti
         partitions = cut_sizes(replace(sizes, loaded=np.array(loaded)), rules)
     check(partitions, len(work.items))
     return partitions
-
-
-def priced(partition: Partition, usage: UsageEstimate) -> Partition:
-    """A partition with its expected usage and formula."""
-    return replace(partition, expected=usage.expected, formula=usage.formula)
 
 
 def cut_sizes(sizes: Sizes, rules: Rules) -> list[Partition]:
@@ -382,4 +376,4 @@ def price(
         ValueError: a PUB or an option cannot be analysed; it says which.
     """
     work = analyse(pubs, backend, settings(primitive, None), shots, precision)
-    return [priced(p, job_usage(work, shares(work, p))) for p in partitions]
+    return list(Jobs.of(work, partitions).partitions)

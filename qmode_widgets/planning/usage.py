@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from ..model.partition import Partition, Piece
@@ -42,6 +42,15 @@ class Breakdown:
             self.initialisation + other.initialisation,
             self.circuit + other.circuit,
             self.learning + other.learning,
+        )
+
+    def __mul__(self, times: float) -> Breakdown:
+        return Breakdown(
+            self.overhead * times,
+            self.rep_delay * times,
+            self.initialisation * times,
+            self.circuit * times,
+            self.learning * times,
         )
 
     @property
@@ -102,9 +111,25 @@ def estimate_usage(
     return job_usage(work, [(item, 1.0) for item in work.items])
 
 
-def workload_usage(work: Work, partitions: Sequence[Partition]) -> UsageEstimate:
-    """What all jobs of a workload will be billed together."""
-    return total([job_usage(work, shares(work, p)) for p in partitions], work)
+@dataclass(frozen=True, slots=True, eq=False)
+class Jobs:
+    """Analysed PUBs cut into jobs, each with its estimate."""
+
+    work: Work
+    partitions: tuple[Partition, ...]
+    usages: tuple[UsageEstimate, ...]
+
+    @classmethod
+    def of(cls, work: Work, cuts: Iterable[Partition]) -> Jobs:
+        """Estimate the jobs of these cuts; the partitions carry the expected usage and its formula."""
+        cuts = tuple(cuts)
+        usages = tuple(job_usage(work, shares(work, p)) for p in cuts)
+        return cls(work, tuple(priced(p, u) for p, u in zip(cuts, usages, strict=True)), usages)
+
+
+def priced(partition: Partition, usage: UsageEstimate) -> Partition:
+    """A partition with its expected usage and formula."""
+    return replace(partition, expected=usage.expected, formula=usage.formula)
 
 
 def shares(work: Work, partition: Partition) -> list[tuple[PubWork, float]]:
@@ -187,44 +212,50 @@ def _estimate(
         learned,
         1,
         quick(executions + learned),
-        formula(work, executions, learned, breakdown, sub_jobs),
+        formula(breakdown, executions, learned, sub_jobs),
         pubs,
         work.assumed,
     )
 
 
-def formula(work: Work, executions: float, learned: float, breakdown: Breakdown, sub_jobs: int, jobs: int = 1) -> str:
-    """How an expectation comes about, in words and numbers."""
-    mean = 1e6 * breakdown.circuit / executions if executions else 0.0
+def formula(breakdown: Breakdown, executions: float, learned: float, sub_jobs: int, jobs: int = 1) -> str:
+    """How an expectation comes about, in words and numbers; of several jobs, the means."""
+
+    def mean(seconds: float) -> float:
+        """Microseconds an execution."""
+        return 1e6 * seconds / executions if executions else 0.0
+
     heads = f"2 s × {sub_jobs} sub-job{'s' * (sub_jobs != 1)}"
     if jobs > 1:
         heads = f"2 s × {sub_jobs} ({jobs} jobs)"
     text = (
-        f"{heads} + ({1e6 * work.rep_delay:.4g} µs rep_delay + {1e6 * work.initialisation:.3g} µs initialisation + "
-        f"{mean:.3g} µs circuit) × {executions:,.0f} executions"
+        f"{heads} + ({mean(breakdown.rep_delay):.4g} µs rep_delay + {mean(breakdown.initialisation):.3g} µs "
+        f"initialisation + {mean(breakdown.circuit):.3g} µs circuit) × {executions:,.0f} executions"
     )
     return text + (f" + {breakdown.learning:.3g} s for {learned:,.0f} learning executions" if learned else "")
 
 
-def total(jobs: Sequence[UsageEstimate], work: Work) -> UsageEstimate:
-    """The sum of several jobs' estimates."""
+def total(jobs: Sequence[UsageEstimate], times: int = 1) -> UsageEstimate:
+    """The sum of several jobs' estimates, all of them run `times` times."""
     breakdown = Breakdown()
     for job in jobs:
         breakdown += job.breakdown
-    executions, learned = sum(j.executions for j in jobs), sum(j.learning_executions for j in jobs)
+    breakdown *= times
+    executions, learned = times * sum(j.executions for j in jobs), times * sum(j.learning_executions for j in jobs)
     sub_jobs = round(breakdown.overhead / OVERHEAD)
+    count = times * len(jobs)
     return UsageEstimate(
-        sum(j.low for j in jobs),
-        sum(j.expected for j in jobs),
-        sum(j.high for j in jobs),
+        times * sum(j.low for j in jobs),
+        times * sum(j.expected for j in jobs),
+        times * sum(j.high for j in jobs),
         breakdown,
         executions,
         learned,
-        len(jobs),
-        quick(executions + learned, len(jobs)),
-        formula(work, executions, learned, breakdown, sub_jobs, len(jobs)),
+        count,
+        quick(executions + learned, count),
+        formula(breakdown, executions, learned, sub_jobs, count),
         tuple(pub for job in jobs for pub in job.pubs),
-        work.assumed,
+        tuple(dict.fromkeys(note for job in jobs for note in job.assumed)),
     )
 
 
@@ -265,7 +296,7 @@ def counted_usage(
     per_job = PubWork(0, (), 1, executions / jobs, Executions.exactly(executions / jobs), seconds)
     learned = Learning("learning", Executions.exactly(learning_executions / jobs), timing.measure)
     job = job_usage(work, [(per_job, 1.0)], [learned] if learning_executions else [])
-    return total([job] * jobs, work)
+    return total([job], times=jobs)
 
 
 def _sub_jobs(work: Work, executions: float) -> int:

@@ -8,8 +8,8 @@ from __future__ import annotations
 from html import escape
 
 from ..model.snapshot import Mode
+from .content import PlanContent
 from .forecast import MODES
-from .plan import Plan
 
 CELLS = 60  # partitions drawn one by one; beyond, neighbours are drawn together
 
@@ -50,7 +50,7 @@ def seconds(value: float | None) -> str:
     return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
 
 
-def html(plan: Plan) -> str:
+def html(plan: PlanContent) -> str:
     """The compact view of a notebook cell: advice, the three modes side by side, partitions, what to mind."""
     e = escape
     low, high = plan.usage.low, plan.usage.high
@@ -76,12 +76,12 @@ def _jobs(count: int) -> str:
     return f"{count} job" + "s" * (count != 1)
 
 
-def _price(plan: Plan, mode: Mode) -> str:
+def _price(plan: PlanContent, mode: Mode) -> str:
     price = plan.price(mode)
     return "" if price is None else f", ≈ {price:,.2f} at {plan.price_per_minute:g} a minute"
 
 
-def _rows(plan: Plan, mode: Mode) -> list[tuple[str, str]]:
+def _rows(plan: PlanContent, mode: Mode) -> list[tuple[str, str]]:
     course = plan.forecasts[mode]
     rows = [
         ("first result", seconds(course.first_result)),
@@ -102,7 +102,7 @@ def _rows(plan: Plan, mode: Mode) -> list[tuple[str, str]]:
     return rows
 
 
-def _mode(plan: Plan, mode: Mode) -> str:
+def _mode(plan: PlanContent, mode: Mode) -> str:
     advised = mode == plan.mode
     refused = mode == "session" and "no sessions on the Open Plan" in plan.advice.applied
     mark = "<span class='mark'>✓ advised</span>" * advised + "<span class='mark dim'>not on this plan</span>" * refused
@@ -112,7 +112,7 @@ def _mode(plan: Plan, mode: Mode) -> str:
     return f"<div class='mode{' advised' * advised}'>{mark}<b>{mode.capitalize()}</b><dl>{rows}</dl>{said}</div>"
 
 
-def _strip(plan: Plan) -> str:
+def _strip(plan: PlanContent) -> str:
     count = len(plan.partitions)
     per_cell = -(-count // CELLS)
     cells = []
@@ -128,7 +128,7 @@ def _strip(plan: Plan) -> str:
     return f"<p class='dim'>{_jobs(count)} by expected usage</p><div class='strip'>{''.join(cells)}</div>"
 
 
-def _notes(plan: Plan) -> str:
+def _notes(plan: PlanContent) -> str:
     items = [
         (str(f.level), f"{_sign(f.level)} {'' if f.job is None else f'Job {f.job}: '}{f.message}")
         for f in plan.findings
@@ -145,7 +145,7 @@ def _sign(level: str) -> str:
     return "!" if level == "error" else "⚠"
 
 
-def _details(plan: Plan) -> str:
+def _details(plan: PlanContent) -> str:
     lines = [plan.usage.formula, f"IBM's quick formula: {plan.usage.quick:,.0f} s"]
     lines += [f"Would change it: {c}" for c in plan.advice.changes]
     lines += [f"Assumed: {a}" for a in (*plan.forecasts[plan.mode].assumed, *plan.usage.assumed)]
@@ -155,7 +155,7 @@ def _details(plan: Plan) -> str:
     return f"<details><summary>How it comes about</summary><ul class='dim'>{items}</ul></details>"
 
 
-def text(plan: Plan) -> str:
+def text(plan: PlanContent) -> str:
     """The same for a terminal."""
     out = [
         f"{plan.mode.upper()} mode on {plan.backend}: ≈ {plan.usage.expected:,.0f} s of QPU usage "

@@ -87,6 +87,19 @@ class Learning:
     length: float
 
 
+@dataclass(frozen=True, slots=True)
+class PubUsage:
+    """One PUB's share in seconds of QPU usage, without its job's overhead and learning."""
+
+    pub: int
+    low: float
+    expected: float
+    high: float
+    configurations: int  # circuits after broadcasting
+    executions: float
+    length: float  # mean seconds of one execution's circuit
+
+
 @dataclass(slots=True)
 class Work:
     """PUBs, analysed for one backend and one set of options. `pubs` are coerced; an Executor's are as given."""
@@ -453,16 +466,3 @@ def pec_executions(pubs: Sequence[Any], options: Any, backend: Any, precision: f
         warnings.simplefilter("ignore")  # options it overrides: the primitive itself says so when it is run
         program, _ = prepare(pubs, own, precision, backend=backend)
     return [math.prod(item.shape) * program.shots for item in program.items[: len(pubs)]]
-
-
-@dataclass(frozen=True, slots=True)
-class PubUsage:
-    """One PUB's share in seconds of QPU usage, without its job's overhead and learning."""
-
-    pub: int
-    low: float
-    expected: float
-    high: float
-    configurations: int  # circuits after broadcasting
-    executions: float
-    length: float  # mean seconds of one execution's circuit

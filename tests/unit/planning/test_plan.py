@@ -9,7 +9,6 @@ from qmode_widgets.planning.plan import PlanError, plan
 from qmode_widgets.planning.splitting import partition
 
 
-
 @pytest.fixture(scope="module")
 def sweep(sampled):
     return [(sampled, np.linspace(0, 1, 300)[:, None], 4096)]
@@ -82,8 +81,7 @@ def test_a_session_on_the_open_plan_is_an_error(backend, bell):
     from qmode_widgets.planning.limits import check_limits
 
     found = plan([bell], backend)
-    jobs = [found.usage]
-    findings = check_limits(found.work, found.partitions, jobs, mode="session", instance_plan="open")
+    findings = check_limits([s.jobs for s in found.submissions], mode="session", instance_plan="open")
     assert "1352" in next(f.message for f in findings if f.rule == "open plan")
 
 
@@ -157,7 +155,9 @@ def test_shows_the_three_modes_and_the_advised_one(backend, sweep):
 def test_what_comes_from_outside_is_escaped(backend, bell, monkeypatch):
     from dataclasses import replace
 
-    found = replace(plan([bell], backend), backend="<script>alert(1)</script>", labels=("<b>'\"",))
+    found = plan([bell], backend)
+    labelled = replace(found.submissions[0], label="<b>'\"")
+    found = replace(found, backend="<script>alert(1)</script>", submissions=(labelled,))
     assert "<script>" not in found._repr_html_()
     assert "<b>'" not in found._repr_html_()
 

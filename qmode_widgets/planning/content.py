@@ -1,0 +1,108 @@
+"""What a plan holds: plain data, which its views and figures read. `plan.py` makes it and can run it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from ..model.partition import Partition
+from ..model.snapshot import Mode
+from .advice import Advice, Reason
+from .forecast import Conditions, Forecast
+from .limits import Finding
+from .usage import Jobs, UsageEstimate
+from .work import Work
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Submission:
+    """One `submit` call: PUBs as given, cut into jobs. A comparison has one a setting."""
+
+    jobs: Jobs
+    pubs: tuple[Any, ...]
+    primitive: Any = None  # the user's object, if one was given
+    run_options: Mapping[str, Any] = field(default_factory=dict)
+    label: str = ""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class PlanContent:
+    """Everything known before submitting.
+
+    `usage` is the QPU time of all jobs, over all iterations; what a session is billed besides is in its forecast.
+    """
+
+    backend: str
+    submissions: tuple[Submission, ...]
+    usage: UsageEstimate
+    forecasts: Mapping[Mode, Forecast]
+    advice: Advice
+    findings: tuple[Finding, ...]
+    conditions: Conditions
+    iterations: int = 1
+    classical: float = 0.0
+    price_per_minute: float | None = None
+
+    @property
+    def mode(self) -> Mode:
+        """The advised mode."""
+        return self.advice.mode
+
+    @property
+    def reasons(self) -> tuple[Reason, ...]:
+        """Why."""
+        return self.advice.reasons
+
+    @property
+    def errors(self) -> tuple[Finding, ...]:
+        """What the service would refuse or cut off."""
+        return tuple(f for f in self.findings if f.level == "error")
+
+    @property
+    def work(self) -> Work:
+        """The analysed PUBs; of a comparison, those of its first setting."""
+        return self.submissions[0].jobs.work
+
+    @property
+    def pubs(self) -> tuple[Any, ...]:
+        """The PUBs as given."""
+        return self.submissions[0].pubs
+
+    @property
+    def partitions(self) -> tuple[Partition, ...]:
+        """All jobs, in the order they would be sent; a partition's PUBs are those of its own submission."""
+        return tuple(p for s in self.submissions for p in s.jobs.partitions)
+
+    @property
+    def labels(self) -> tuple[str, ...]:
+        """What each job is called, where the jobs are settings to compare."""
+        return tuple(s.label for s in self.submissions for _ in s.jobs.partitions if s.label)
+
+    def price(self, mode: Mode | None = None) -> float | None:
+        """What the expected usage costs in the currency of `price_per_minute`; None without a price."""
+        if self.price_per_minute is None:
+            return None
+        return self.forecasts[mode or self.mode].usage / 60 * self.price_per_minute
+
+    def to_dict(self) -> dict[str, Any]:
+        """Plain values only, for JSON."""
+        return {
+            "backend": self.backend,
+            "primitive": self.work.settings.kind,
+            "mode": self.mode,
+            "reasons": [asdict(r) for r in self.reasons],
+            "against": {m: [asdict(r) for r in rs] for m, rs in self.advice.against.items()},
+            "changes": list(self.advice.changes),
+            "warnings": [asdict(r) for r in self.advice.warnings],
+            "disagreement": self.advice.disagreement,
+            "usage": {k: v for k, v in asdict(self.usage).items() if k != "pubs"}
+            | {"pubs": [asdict(p) for p in self.usage.pubs]},
+            "partitions": [asdict(p) | {"label": p.label} for p in self.partitions],
+            "forecasts": {m: asdict(f) for m, f in self.forecasts.items()},
+            "findings": [asdict(f) for f in self.findings],
+            "iterations": self.iterations,
+            "classical": self.classical,
+            "price_per_minute": self.price_per_minute,
+            "price": self.price(),
+        }
