@@ -15,7 +15,7 @@ from .advice import Facts
 from .content import Submission
 from .figures import comparison_figure
 from .limits import is_open_plan
-from .plan import Circumstances, Plan, assemble
+from .plan import Circumstances, Outlook, Plan
 from .settings import settings
 from .usage import Jobs
 from .work import analyse, listed
@@ -178,10 +178,9 @@ def compare(
         work = analyse(own_pubs, backend, chosen)
         whole = Partition(tuple(Piece(i) for i in range(len(own_pubs))))
         submissions.append(Submission(Jobs.of(work, [whole]), own_pubs, own, label=label))
-    usages = [u.expected for s in submissions for u in s.jobs.usages]
-    facts = Facts(tuple(usages), pubs=len(own_pubs), comparison=True, divisible=False,
+    facts = Facts((), pubs=len(own_pubs), comparison=True, combinable=len(submissions),
                   open_plan=is_open_plan(around.instance_plan))  # fmt: skip
-    return Comparison(assemble(submissions, facts, around), grid, primitives, own_pubs)
+    return Comparison(Outlook.of(submissions, facts, around).plan(around), grid, primitives, own_pubs)
 
 
 def _labelled(grid: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:

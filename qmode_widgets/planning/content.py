@@ -9,8 +9,9 @@ from typing import Any
 from ..model.partition import Partition
 from ..model.snapshot import Mode
 from .advice import Advice, Reason
-from .forecast import Conditions, Forecast
+from .forecast import Bill, Conditions, Forecast
 from .limits import Finding
+from .savings import Saving
 from .usage import Jobs, UsageEstimate
 from .work import Work
 
@@ -30,19 +31,29 @@ class Submission:
 class PlanContent:
     """Everything known before submitting.
 
-    `usage` is the QPU time of all jobs, over all iterations; what a session is billed besides is in its forecast.
+    `usage` is the QPU time of all jobs, over all iterations. `bills` is what each mode is billed for it, which is more
+    in a session: its clock. The advised mode's `bill` is what limits, prices and headlines speak of.
     """
 
     backend: str
     submissions: tuple[Submission, ...]
     usage: UsageEstimate
     forecasts: Mapping[Mode, Forecast]
+    bills: Mapping[Mode, Bill]
     advice: Advice
     findings: tuple[Finding, ...]
     conditions: Conditions
     iterations: int = 1
     classical: float = 0.0
     price_per_minute: float | None = None
+    learning: UsageEstimate | None = None  # of the one job that learns the noise for all others
+    division: str = ""  # why so many jobs
+    savings: tuple[Saving, ...] = ()  # what would save most, the largest first
+
+    @property
+    def bill(self) -> Bill:
+        """What the advised mode is billed, in seconds."""
+        return self.bills[self.mode]
 
     @property
     def mode(self) -> Mode:
@@ -80,10 +91,10 @@ class PlanContent:
         return tuple(s.label for s in self.submissions for _ in s.jobs.partitions if s.label)
 
     def price(self, mode: Mode | None = None) -> float | None:
-        """What the expected usage costs in the currency of `price_per_minute`; None without a price."""
+        """What the expected bill of a mode costs in the currency of `price_per_minute`; None without a price."""
         if self.price_per_minute is None:
             return None
-        return self.forecasts[mode or self.mode].usage / 60 * self.price_per_minute
+        return self.bills[mode or self.mode].expected / 60 * self.price_per_minute
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, for JSON."""
@@ -94,12 +105,18 @@ class PlanContent:
             "reasons": [asdict(r) for r in self.reasons],
             "against": {m: [asdict(r) for r in rs] for m, rs in self.advice.against.items()},
             "changes": list(self.advice.changes),
+            "trade": self.advice.trade,
+            "division": self.division,
             "warnings": [asdict(r) for r in self.advice.warnings],
             "disagreement": self.advice.disagreement,
+            "bill": asdict(self.bill),
+            "bills": {m: asdict(b) for m, b in self.bills.items()},
+            "learning": None if self.learning is None else asdict(self.learning),
             "usage": {k: v for k, v in asdict(self.usage).items() if k != "pubs"}
             | {"pubs": [asdict(p) for p in self.usage.pubs]},
             "partitions": [asdict(p) | {"label": p.label} for p in self.partitions],
             "forecasts": {m: asdict(f) for m, f in self.forecasts.items()},
+            "savings": [asdict(s) for s in self.savings],
             "findings": [asdict(f) for f in self.findings],
             "iterations": self.iterations,
             "classical": self.classical,

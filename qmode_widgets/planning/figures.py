@@ -18,13 +18,27 @@ from .forecast import MODES, Bar
 # Okabe and Ito's colours: told apart on light and dark ground, and by colour-blind eyes; each phase has its own row
 # height and hatching besides.
 COLOURS = {
-    "waiting": "#999999", "idle, billed": "#E69F00", "preparing": "#56B4E9", "on the QPU": "#0072B2",
-    "failed": "#D55E00",
+    "waiting": "#999999", "idle, billed": "#E69F00", "preparing": "#56B4E9", "waiting for the QPU": "#CC79A7",
+    "on the QPU": "#0072B2", "failed": "#D55E00",
 }  # fmt: skip
-HATCH = {"waiting": "", "idle, billed": "\\", "preparing": "/", "on the QPU": "", "failed": "x"}
-WIDTH = {"waiting": 0.15, "idle, billed": 0.5, "preparing": 0.5, "on the QPU": 0.8, "failed": 0.5}
+HATCH = {
+    "waiting": "",
+    "idle, billed": "\\",
+    "preparing": "/",
+    "waiting for the QPU": ".",
+    "on the QPU": "",
+    "failed": "x",
+}
+WIDTH = {
+    "waiting": 0.15,
+    "idle, billed": 0.5,
+    "preparing": 0.5,
+    "waiting for the QPU": 0.3,
+    "on the QPU": 0.8,
+    "failed": 0.5,
+}
 
-Phase = Literal["waiting", "preparing", "on the QPU", "failed", "idle, billed"]
+Phase = Literal["waiting", "preparing", "waiting for the QPU", "on the QPU", "failed", "idle, billed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +88,11 @@ def timelines(plan: PlanContent) -> list[Timeline]:
 
 def _stretches(bar: Bar) -> list[Stretch]:
     lane = 0 if bar.lane is None else bar.lane + 1
+    began = bar.qpu_start is not None
     marks: list[tuple[Phase, float | None, float | None]] = [
         ("waiting", bar.submitted, bar.started if bar.started is not None else bar.ended),
-        ("preparing" if bar.qpu_start is not None else "failed", bar.started, bar.qpu_start or bar.ended),
+        ("preparing" if began else "failed", bar.started, bar.prepared if began else bar.ended),
+        ("waiting for the QPU", bar.prepared if began else None, bar.qpu_start),
         ("on the QPU", bar.qpu_start, bar.qpu_end if bar.qpu_end is not None else bar.ended),
     ]
     return [

@@ -13,7 +13,8 @@ from typing import Any, Literal
 
 from ..model.partition import Partition, Piece
 from ..model.snapshot import Mode
-from .forecast import Conditions, Forecast
+from ..model.timing import REP_DELAY
+from .forecast import Bill, Conditions, Forecast
 from .usage import Jobs, UsageEstimate, fraction
 from .work import CONTROL_INSTRUCTIONS, INIT_INSTRUCTIONS, OTHER_INSTRUCTION, PubWork, Work
 
@@ -25,6 +26,7 @@ PAYLOAD = 300e6  # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
 PAYLOAD_OLDER = 50e6
 INSTRUCTION_BYTES = 5.0  # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
 VALUE_BYTES = 4 / 3  # base64 of a parameter value's byte; random values do not compress
+LONG_REP_DELAY = 1e-3  # seconds; Nighthawk's default is 4 ms
 JOB_SECONDS = 3 * 3600.0  # QPU usage at which the service ends a job [guide: maximum execution time]
 OPEN_PLAN_SECONDS = 600.0  # a rolling 28 days
 
@@ -54,6 +56,7 @@ def check_limits(
     usage_left: float | None = None,
     given: Conditions | None = None,
     expected: Forecast | None = None,
+    billed: Bill | None = None,
 ) -> list[Finding]:
     """Everything that speaks against submitting these jobs in this mode, errors first.
 
@@ -64,6 +67,7 @@ def check_limits(
         usage_left: seconds the instance may still use; for the Open Plan 600 if not given.
         given: what was assumed of the service.
         expected: the forecast of this mode.
+        billed: what the mode is billed over all iterations; the sum of the jobs if left out.
     """
     given = given or Conditions()
     found: list[Finding] = []
@@ -74,8 +78,9 @@ def check_limits(
             found += _job(jobs.work, number, partition, usage)
             number += 1
         found += _primitive(jobs.work)
+        found += _rep_delay(jobs.work, jobs.usages)
     found += _pace(usages, mode, given)
-    found += _plan(mode, instance_plan, usage_left, sum(u.expected for u in usages), sum(u.high for u in usages))
+    found += _plan(mode, instance_plan, usage_left, billed or _sum(usages))
     if expected is not None and "max TTL" in expected.hits:
         found.append(
             Finding(
@@ -193,13 +198,30 @@ def _circuits(work: Work, number: int, partition: Partition) -> Iterable[Finding
 
 def _primitive(work: Work) -> Iterable[Finding]:
     s = work.settings
-    if s.client_side and (s.pec or s.pea) and s.layer_noise_model is None:
+    if s.client_side and s.needs_noise_model and not s.learn_once:
         yield Finding(
             "error",
             "noise model",
             f"{'PEC' if s.pec else 'PEA'} of the client-side Estimator needs "
             "resilience.layer_noise_model: learn it first with NoiseLearnerV3, in the same session",
         )
+
+
+def _rep_delay(work: Work, usages: Sequence[UsageEstimate]) -> Iterable[Finding]:
+    """A backend that waits milliseconds after every shot by default, which is most of the bill."""
+    usual = work.timing.rep_delay
+    if usual < LONG_REP_DELAY or work.settings.rep_delay is not None:
+        return
+    executions = sum(u.executions + u.learning_executions for u in usages)
+    share = usual * executions / sum(u.expected for u in usages)
+    low = None if work.timing.rep_delay_range is None else work.timing.rep_delay_range[0]
+    shorter = f"execution.rep_delay={low:g} is the least that it takes" if low else "set execution.rep_delay"
+    yield Finding(
+        "warning",
+        "rep_delay",
+        f"{work.timing.backend} waits {usual * 1e3:g} ms after every shot by default, {usual / REP_DELAY:.0f} times a "
+        f"Heron's 250 µs: {share:.0%} of this bill; {shorter}",
+    )
 
 
 def _pace(usages: Sequence[UsageEstimate], mode: Mode, given: Conditions) -> Iterable[Finding]:
@@ -226,7 +248,11 @@ def _pace(usages: Sequence[UsageEstimate], mode: Mode, given: Conditions) -> Ite
         )
 
 
-def _plan(mode: Mode, plan: str | None, left: float | None, expected: float, highest: float) -> Iterable[Finding]:
+def _sum(usages: Sequence[UsageEstimate]) -> Bill:
+    return Bill(sum(u.low for u in usages), sum(u.expected for u in usages), sum(u.high for u in usages))
+
+
+def _plan(mode: Mode, plan: str | None, left: float | None, billed: Bill) -> Iterable[Finding]:
     open_plan = is_open_plan(plan)
     if open_plan and mode == "session":
         yield Finding(
@@ -240,18 +266,19 @@ def _plan(mode: Mode, plan: str | None, left: float | None, expected: float, hig
         left, source = OPEN_PLAN_SECONDS, "the Open Plan has in 28 days"
     if left is None:
         return
-    if expected > left:
+    word = "billed, as long as the session is active," if mode == "session" else "of QPU usage"
+    if billed.expected > left:
         yield Finding(
             "error",
             "usage left",
-            f"{expected:,.0f} s of QPU usage expected, {left:,.0f} s are what {source}: "
+            f"{billed.expected:,.0f} s {word} expected, {left:,.0f} s are what {source}: "
             "lower the shots, or split the workload over time",
         )
-    elif highest > left:
+    elif billed.high > left:
         yield Finding(
             "warning",
             "usage left",
-            f"up to {highest:,.0f} s of QPU usage possible (expected {expected:,.0f} s), "
+            f"up to {billed.high:,.0f} s {word} possible (expected {billed.expected:,.0f} s), "
             f"{left:,.0f} s are what {source}",
         )
 

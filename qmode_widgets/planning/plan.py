@@ -4,25 +4,28 @@ from __future__ import annotations
 
 import math
 import warnings
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any, Literal, get_args
 
 from ..errors import PlanError, QmodeError
 from ..ibm.account import Account, account
 from ..model.partition import Partition, check
 from ..model.snapshot import Mode
-from .advice import Facts, advise
+from .advice import Advice, Facts, advise
 from .content import PlanContent, Submission
+from .durations import billed, duration
 from .figures import plan_figure
-from .forecast import OPEN_PLAN_MAX_TTL, Conditions, compare_modes, conditions
+from .forecast import OPEN_PLAN_MAX_TTL, Conditions, Forecast, Load, bill, compare_modes, conditions
 from .limits import check_limits, is_open_plan
-from .settings import differences, settings
-from .splitting import Rules, cut_work
-from .usage import Jobs, total
+from .savings import savings
+from .settings import Settings, differences, settings
+from .splitting import Candidate, Rules, candidate_cuts, choose, cut_work
+from .usage import Jobs, UsageEstimate, learning_job, total
 from .view import html, text
 from .work import Work, analyse, listed
 
+NoiseModel = Literal["none", "in every job", "learned once"]
 EXAMPLE_ITERATIONS = 10  # of a workload said to be iterative without saying how often
 EXAMPLE_CLASSICAL = 10.0  # seconds of an optimizer's step, where not given
 
@@ -62,6 +65,11 @@ class Plan(PlanContent):
             raise ValueError(
                 "the inputs of later iterations are not there yet: open a session and submit each step, as "
                 "qmode_widgets.planning.compare.variational_loop does"
+            )
+        if self.learning is not None and any(settings(own).needs_noise_model for own in chosen):
+            raise ValueError(
+                "the plan learns the noise once: learn it with qmode_widgets.planning.compare.learn_noise, and pass a "
+                "primitive with its options.resilience.layer_noise_model"
             )
         if self.errors and not force:
             raise PlanError(self.errors)
@@ -144,7 +152,7 @@ def plan(
     precision: float | None = None,
     partitions: Sequence[Partition] | int | Literal["auto"] = "auto",
     classical: float | None = None,
-    noise_model: Literal["none", "in every job", "learned once"] | None = None,
+    noise_model: NoiseModel | None = None,
     queue_wait: float | None = None,
     usage_left: float | None = None,
     price_per_minute: float | None = None,
@@ -164,9 +172,11 @@ def plan(
         exclusive: nobody else may use the QPU in between.
         instance_plan: the plan's name, such as "open" or "pay-as-you-go", instead of the account's own.
         precision: for estimator PUBs that name none.
-        partitions: "auto", a number of jobs, or partitions.
+        partitions: a number of jobs, or partitions; "auto" takes the number with the least bill, then the least time,
+            in the forecast.
         classical: seconds of the user's own work between iterations.
-        noise_model: how PEA and PEC get theirs; read from the options if left out.
+        noise_model: how PEA and PEC get theirs; read from the options if left out. "learned once" plans one job that
+            learns it for all others, as `planning.compare.learn_noise` runs it.
         queue_wait: seconds in the queue, instead of the backend's pending jobs.
         usage_left: seconds the instance may still use, instead of what it says.
         price_per_minute: of QPU usage; without it nothing is said about money.
@@ -176,7 +186,10 @@ def plan(
         ValueError: what is wrong with which PUB, option or backend.
     """
     own_pubs = tuple(listed(pubs))
-    work = analyse(own_pubs, backend, settings(primitive, options), shots, precision)
+    chosen = settings(primitive, options)
+    if noise_model is not None:
+        chosen = _with_noise_model(chosen, noise_model)
+    work = analyse(own_pubs, backend, chosen, shots, precision)
     iterations = _iterations(iterative)
     around = Circumstances.of(
         backend,
@@ -188,20 +201,30 @@ def plan(
         price_per_minute=price_per_minute,
         **given,
     )
-    jobs = Jobs.of(work, _partitions(work, partitions, around.conditions.lanes))
     facts = Facts(
-        tuple(u.expected for u in jobs.usages),
+        (),
         pubs=len(own_pubs),
         inputs_ready=inputs_ready,
         iterative=iterations > 1,
         exclusive=exclusive,
         open_plan=is_open_plan(around.instance_plan),
-        noise_model=noise_model or _noise_model(work),
-        divisible=sum(i.sets for i in work.items) > len(jobs.partitions),
+        noise_model=_noise_model(chosen),
+        iterations=iterations,
     )
     run_options = {k: v for k, v in (("shots", shots), ("precision", precision)) if v is not None}
-    submission = Submission(jobs, own_pubs, None if isinstance(primitive, str) else primitive, run_options)
-    return assemble([submission], facts, around)
+    own = None if isinstance(primitive, str) else primitive
+
+    def outlook(jobs: Jobs) -> Outlook:
+        return Outlook.of([Submission(jobs, own_pubs, own, run_options)], facts, around, learning_job(work))
+
+    given_cuts = _given(work, partitions, around.conditions.lanes)
+    ways = [outlook(Jobs.of(work, cuts)) for cuts in candidate_cuts(work, around.conditions.lanes)]
+    if given_cuts is None:
+        best = choose([way.candidate for way in ways])
+        taken = next(way for way in ways if way.candidate is best)
+    else:
+        taken = outlook(Jobs.of(work, given_cuts))
+    return taken.compared_with(ways).plan(around)
 
 
 @dataclass(frozen=True, slots=True)
@@ -249,39 +272,146 @@ class Circumstances:
         )
 
 
-def assemble(submissions: Sequence[Submission], facts: Facts, around: Circumstances) -> Plan:
-    """A plan of jobs that are cut already: forecast, advice, limits."""
-    wait = around.conditions
-    forecasts = compare_modes(facts.jobs, wait, iterations=around.iterations, classical=around.classical)
-    advice = advise(facts, forecasts)
-    findings = check_limits(
-        [s.jobs for s in submissions],
-        mode=advice.mode,
-        instance_plan=around.instance_plan,
-        usage_left=around.usage_left,
-        given=wait,
-        expected=forecasts[advice.mode],
-    )
-    return Plan(
-        submissions[0].jobs.work.timing.backend,
-        tuple(submissions),
-        total([u for s in submissions for u in s.jobs.usages], times=around.iterations),
-        forecasts,
-        advice,
-        tuple(findings),
-        wait,
-        around.iterations,
-        around.classical,
-        around.price_per_minute,
-    )
+@dataclass(frozen=True, slots=True, eq=False)
+class Outlook:
+    """Jobs that are cut already, forecast in the three modes, and what is advised for them."""
+
+    submissions: tuple[Submission, ...]
+    facts: Facts
+    learning: UsageEstimate | None
+    forecasts: Mapping[Mode, Forecast]
+    advice: Advice
+    candidate: Candidate
+    ways: tuple[Candidate, ...] = ()  # other cuts of the same PUBs
+    division: str = ""
+
+    @classmethod
+    def of(
+        cls,
+        submissions: Sequence[Submission],
+        facts: Facts,
+        around: Circumstances,
+        learning: UsageEstimate | None = None,
+    ) -> Outlook:
+        """Forecast and advice; `learning` is the job that learns the noise for all others."""
+        jobs = [s.jobs for s in submissions]
+        layers = sum(u.breakdown.layers for j in jobs for u in j.usages) * around.iterations
+        facts = replace(facts, jobs=tuple(u.expected for j in jobs for u in j.usages), learning=layers)
+        forecasts = compare_modes(
+            [load for j in jobs for load in j.loads],
+            around.conditions,
+            iterations=around.iterations,
+            classical=around.classical,
+            before=() if learning is None else [Load(learning.expected)],
+        )
+        advice = advise(facts, forecasts)
+        candidate = Candidate.of(jobs[0], forecasts[advice.mode])
+        return cls(tuple(submissions), facts, learning, forecasts, advice, candidate)
+
+    def compared_with(self, ways: Sequence[Outlook]) -> Outlook:
+        """With what other ways to cut the same PUBs say: whether fewer or more jobs would be better, and why."""
+        sessions = [way.forecasts["session"].usage for way in ways if way.candidate.count > self.candidate.count]
+        saves = self.forecasts["session"].usage - min(sessions, default=math.inf)
+        facts = replace(
+            self.facts,
+            combinable=min(way.candidate.count for way in ways),
+            split_saves=saves if saves > 1 else 0.0,
+        )
+        others = tuple(way.candidate for way in ways)
+        said = _division(self.candidate, others, self.facts.iterations)
+        return replace(self, facts=facts, advice=advise(facts, self.forecasts), ways=others, division=said)
+
+    def plan(self, around: Circumstances) -> Plan:
+        """The plan of these jobs: bills with their intervals, and what speaks against submitting them."""
+        wait = around.conditions
+        usages = [u for s in self.submissions for u in s.jobs.usages]
+        ends = [[Load(getattr(u, end), u.configurations) for u in usages] for end in ("low", "high")]
+        first = [[] if self.learning is None else [Load(getattr(self.learning, e))] for e in ("low", "high")]
+        bills = {
+            mode: bill(
+                course,
+                ends[0],
+                ends[1],
+                wait,
+                iterations=around.iterations,
+                classical=around.classical,
+                before=(first[0], first[1]),
+            )
+            for mode, course in self.forecasts.items()
+        }
+        findings = check_limits(
+            [s.jobs for s in self.submissions],
+            mode=self.advice.mode,
+            instance_plan=around.instance_plan,
+            usage_left=around.usage_left,
+            given=wait,
+            expected=self.forecasts[self.advice.mode],
+            billed=bills[self.advice.mode],
+        )
+        usage = total(usages, times=around.iterations)
+        usage = usage if self.learning is None else total([usage, self.learning])
+        saved = savings(
+            [s.jobs for s in self.submissions],
+            usage,
+            self.advice.mode,
+            bills,
+            forecasts=self.forecasts,
+            refused=frozenset({"session"} if self.facts.open_plan else ()),
+            taken=self.candidate,
+            ways=self.ways,
+            once=self._once(),
+            left=around.usage_left,
+        )
+        return Plan(
+            self.submissions[0].jobs.work.timing.backend,
+            self.submissions,
+            usage,
+            self.forecasts,
+            bills,
+            self.advice,
+            tuple(findings),
+            wait,
+            around.iterations,
+            around.classical,
+            around.price_per_minute,
+            self.learning,
+            self.division,
+            saved,
+        )
+
+    def _once(self) -> UsageEstimate | None:
+        """The job that would learn the noise for all others, where each of several learns it now."""
+        work = self.submissions[0].jobs.work
+        if self.facts.comparison or self.facts.noise_model != "in every job" or self.facts.runs < 2:
+            return None
+        return learning_job(work, replace(work.settings, learn_once=True))
 
 
-def _partitions(work: Work, given: Sequence[Partition] | int | str, lanes: int) -> list[Partition]:
-    if isinstance(given, str):
-        if given != "auto":
-            raise ValueError(f'partitions={given!r}: "auto", a number of jobs, or partitions')
-        return cut_work(work, Rules(lanes=lanes))
-    if isinstance(given, bool):
+def _division(taken: Candidate, ways: Sequence[Candidate], iterations: int) -> str:
+    """Why so many jobs: beside the others, their bills and ends."""
+    others = [way for way in ways if way.count != taken.count]
+    if not others:
+        return ""
+    step = " an iteration" if iterations > 1 else ""
+    said = f"{taken.count} job{'s' * (taken.count != 1)}{step}: {_outcome(taken)}"
+    fewest, most = min(others, key=lambda w: w.count), max(others, key=lambda w: w.count)
+    for other in dict.fromkeys((fewest, most)):
+        said += f"; in {other.count}: {_outcome(other)}"
+    return said + "."
+
+
+def _outcome(way: Candidate) -> str:
+    if way.last_result is None or way.first_result is None:
+        return f"{billed(way.bill)} billed, no result"
+    first = f", the first after {duration(way.first_result)}" if way.count > 1 else ""
+    return f"≈ {billed(way.bill)} billed, last result after {duration(way.last_result)}{first}"
+
+
+def _given(work: Work, given: Sequence[Partition] | int | str, lanes: int) -> list[Partition] | None:
+    """The user's own partitions; None for "auto"."""
+    if isinstance(given, str) and given == "auto":
+        return None
+    if isinstance(given, str | bool):
         raise ValueError(f'partitions={given!r}: "auto", a number of jobs, or partitions')
     if isinstance(given, int):
         return cut_work(work, Rules(jobs=given, lanes=lanes))
@@ -298,8 +428,22 @@ def _iterations(iterative: bool | int) -> int:
     return iterative
 
 
-def _noise_model(work: Work) -> Literal["none", "in every job", "learned once"]:
-    s = work.settings
-    if not (s.pec or s.pea):
+def _noise_model(chosen: Settings) -> NoiseModel:
+    if not (chosen.pec or chosen.pea):
         return "none"
-    return "in every job" if s.learns_layers else "learned once"
+    return "in every job" if chosen.learns_layers else "learned once"
+
+
+def _with_noise_model(chosen: Settings, wanted: NoiseModel) -> Settings:
+    """The options, with what the user says of the noise model.
+
+    Raises:
+        ValueError: the options do not allow it.
+    """
+    if wanted not in get_args(NoiseModel):
+        raise ValueError(f"noise_model={wanted!r}: one of {', '.join(map(repr, get_args(NoiseModel)))}")
+    if wanted == "learned once" and chosen.needs_noise_model:
+        return replace(chosen, learn_once=True)
+    if wanted != (own := _noise_model(chosen)):
+        raise ValueError(f"noise_model={wanted!r}, but by the options it is {own!r}: leave it out, or change them")
+    return chosen

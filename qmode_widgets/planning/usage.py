@@ -12,12 +12,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..model.partition import Partition, Piece
 from ..model.timing import OVERHEAD, TYPICAL_LENGTH, Timing, quick
-from .settings import settings
+from .durations import billed
+from .forecast import Load
+from .settings import Settings, settings
 from .work import Executions, Learning, PubUsage, PubWork, Work, analyse
 
 SUB_JOB_EXECUTIONS = 10_000_000  # an estimator job beyond this is split into sub-jobs [guide: job limits]
@@ -29,34 +31,28 @@ LOADING = 1e-5  # seconds an instruction, high end: two jobs of 40 100×100 circ
 class Breakdown:
     """Where the expected seconds go. They add up to `expected`."""
 
-    overhead: float = 0.0  # 2 s a sub-job
+    overhead: float = 0.0  # of each sub-job
     rep_delay: float = 0.0
     initialisation: float = 0.0
     circuit: float = 0.0
-    learning: float = 0.0  # TREX and layer learning, all terms together
+    readout: float = 0.0  # measurement learning (TREX)
+    layers: float = 0.0  # noise learning of layers (PEA, PEC)
 
     def __add__(self, other: Breakdown) -> Breakdown:
-        return Breakdown(
-            self.overhead + other.overhead,
-            self.rep_delay + other.rep_delay,
-            self.initialisation + other.initialisation,
-            self.circuit + other.circuit,
-            self.learning + other.learning,
-        )
+        return Breakdown(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
 
     def __mul__(self, times: float) -> Breakdown:
-        return Breakdown(
-            self.overhead * times,
-            self.rep_delay * times,
-            self.initialisation * times,
-            self.circuit * times,
-            self.learning * times,
-        )
+        return Breakdown(*(getattr(self, f.name) * times for f in fields(self)))
+
+    @property
+    def learning(self) -> float:
+        """Readout and layers together."""
+        return self.readout + self.layers
 
     @property
     def total(self) -> float:
         """All of it."""
-        return self.overhead + self.rep_delay + self.initialisation + self.circuit + self.learning
+        return self.overhead + self.rep_delay + self.initialisation + self.circuit + self.readout + self.layers
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,8 +71,13 @@ class UsageEstimate:
     pubs: tuple[PubUsage, ...] = ()
     assumed: tuple[str, ...] = ()
 
+    @property
+    def configurations(self) -> float:
+        """Circuits after broadcasting, in the mean over the jobs it stands for."""
+        return sum(pub.configurations * pub.part for pub in self.pubs)
+
     def __str__(self) -> str:
-        return f"≈ {self.expected:.3g} s of QPU usage ({self.low:.0f}–{self.high:.0f} s): {self.formula}"
+        return f"≈ {billed(self.expected)} of QPU usage ({self.low:,.0f}–{self.high:,.0f} s): {self.formula}"
 
     def cost(self, price_per_minute: float) -> tuple[float, float, float]:
         """Low, expected and high in the currency of the price; nothing is assumed about prices."""
@@ -119,6 +120,11 @@ class Jobs:
     partitions: tuple[Partition, ...]
     usages: tuple[UsageEstimate, ...]
 
+    @property
+    def loads(self) -> list[Load]:
+        """What a forecast needs of each job."""
+        return [Load(u.expected, u.configurations) for u in self.usages]
+
     @classmethod
     def of(cls, work: Work, cuts: Iterable[Partition]) -> Jobs:
         """Estimate the jobs of these cuts; the partitions carry the expected usage and its formula."""
@@ -157,6 +163,7 @@ def pub_usage(work: Work, item: PubWork, part: float = 1.0) -> PubUsage:
         item.configurations,
         count.expected,
         item.length,
+        part,
     )
     if part == 1.0:
         work.usage[item.index] = usage
@@ -166,6 +173,13 @@ def pub_usage(work: Work, item: PubWork, part: float = 1.0) -> PubUsage:
 def high_execution(work: Work, length: float) -> float:
     """Upper end of one execution: IBM's 100 µs for a circuit come on top of the repetition delay and the length."""
     return work.rep_delay + length + max(TYPICAL_LENGTH, work.initialisation)
+
+
+def learning_job(work: Work, chosen: Settings | None = None) -> UsageEstimate | None:
+    """The job that learns the noise of all layers once, where the options (the work's own) say so, or None."""
+    work = work if chosen is None else replace(work, settings=chosen)
+    learning = work.learning_once()
+    return job_usage(work, [], [learning]) if learning is not None else None
 
 
 def job_usage(
@@ -178,10 +192,18 @@ def job_usage(
     executions = sum(p.executions for p in pubs)
     upper = sum(item.executions.high * part for item, part in parts)
     circuit = sum(p.executions * p.length for p in pubs)
-    learned = sum((work.per_execution + part.length) * part.executions.expected for part in learning)
+    readout, layers = (
+        sum((work.per_execution + part.length) * part.executions.expected for part in learning if part.layers is of)
+        for of in (False, True)
+    )
     sub_jobs = _sub_jobs(work, executions)
     breakdown = Breakdown(
-        OVERHEAD * sub_jobs, work.rep_delay * executions, work.initialisation * executions, circuit, learned
+        OVERHEAD * sub_jobs,
+        work.rep_delay * executions,
+        work.initialisation * executions,
+        circuit,
+        readout,
+        layers,
     )
     low = OVERHEAD * sub_jobs + sum(p.low for p in pubs)
     low += sum((work.rep_delay + part.length) * part.executions.low for part in learning)
@@ -221,18 +243,19 @@ def _estimate(
 def formula(breakdown: Breakdown, executions: float, learned: float, sub_jobs: int, jobs: int = 1) -> str:
     """How an expectation comes about, in words and numbers; of several jobs, the means."""
 
-    def mean(seconds: float) -> float:
+    def mean(seconds: float) -> str:
         """Microseconds an execution."""
-        return 1e6 * seconds / executions if executions else 0.0
+        each = 1e6 * seconds / executions if executions else 0.0
+        return f"{each:,.0f}" if each >= 100 else f"{each:.3g}"
 
     heads = f"2 s × {sub_jobs} sub-job{'s' * (sub_jobs != 1)}"
     if jobs > 1:
         heads = f"2 s × {sub_jobs} ({jobs} jobs)"
     text = (
-        f"{heads} + ({mean(breakdown.rep_delay):.4g} µs rep_delay + {mean(breakdown.initialisation):.3g} µs "
-        f"initialisation + {mean(breakdown.circuit):.3g} µs circuit) × {executions:,.0f} executions"
+        f"{heads} + ({mean(breakdown.rep_delay)} µs rep_delay + {mean(breakdown.initialisation)} µs initialisation + "
+        f"{mean(breakdown.circuit)} µs circuit) × {executions:,.0f} executions"
     )
-    return text + (f" + {breakdown.learning:.3g} s for {learned:,.0f} learning executions" if learned else "")
+    return text + (f" + {breakdown.learning:,.1f} s for {learned:,.0f} learning executions" if learned else "")
 
 
 def total(jobs: Sequence[UsageEstimate], times: int = 1) -> UsageEstimate:

@@ -5,7 +5,7 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets.planning.compare import compare
 
-LIMITED = {"environment": {"max_execution_time": 1}}
+LIMITED = {"max_execution_time": 1}
 
 
 @pytest.mark.parametrize(("grid", "job"), [({"a": {}, "b": LIMITED}, 1), ({"b": LIMITED, "a": {}}, 0)])
