@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..model.snapshot import Mode
-from .durations import duration
+from .durations import billed, duration
 from .forecast import LANES_NOTE, MODES, Forecast
 
 MINUTE = 60.0
@@ -222,7 +222,7 @@ def _reason(rule: Rule, facts: Facts) -> Reason:
 def _fails(course: Forecast) -> str:
     of = course.failed + course.completed
     why = " and ".join(course.hits) or "no result"
-    return f"In a {course.mode}, {course.failed} of {of} jobs would fail in the forecast ({why} runs out)."
+    return f"In a {course.mode}, {course.failed} of {of} jobs would fail in the forecast ({why})."
 
 
 def _trade(mode: Mode, refused: set[Mode], forecasts: Mapping[Mode, Forecast]) -> str | None:
@@ -263,12 +263,12 @@ def _disagreement(mode: Mode, refused: set[Mode], forecasts: Mapping[Mode, Forec
         faster, cheaper = own.last_result - course.last_result, own.usage - course.usage
         if faster > 0.1 * own.last_result and cheaper >= -0.01 * own.usage:
             return (
-                f"The rules say {mode}; the forecast sees the last result {faster:,.0f} s sooner in {other} mode, "
-                f"at {course.usage:,.0f} s of usage instead of {own.usage:,.0f} s. {LANES_NOTE}"
+                f"The rules say {mode}; the forecast sees the last result {duration(faster)} sooner in {other} mode, "
+                f"at {billed(course.usage)} of usage instead of {billed(own.usage)}. {LANES_NOTE}"
             )
         if cheaper > 0.1 * own.usage and faster >= -0.01 * own.last_result:
             return (
-                f"The rules say {mode}; the forecast bills {cheaper:,.0f} s less in {other} mode and ends no later. "
+                f"The rules say {mode}; the forecast bills {duration(cheaper)} less in {other} mode and ends no later. "
                 f"{LANES_NOTE}"
             )
     return None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
@@ -13,6 +14,7 @@ from plotly.subplots import make_subplots
 
 from ..model.snapshot import Mode
 from .content import PlanContent
+from .durations import duration
 from .forecast import MODES, Bar
 
 # Okabe and Ito's colours: told apart on light and dark ground, and by colour-blind eyes; each phase has its own row
@@ -75,8 +77,10 @@ def timelines(plan: PlanContent) -> list[Timeline]:
             stretches += tuple(_idle(course.bars, plan.conditions.interactive_ttl))
         end = max((s.start + s.length for s in stretches), default=0.0)
         caption = f"≈ {course.usage:,.0f} s of usage"
+        if course.usage >= 120:
+            caption += f" ({duration(course.usage)})"
         if course.idle:
-            caption += f", {course.idle:,.0f} s of it idle"
+            caption += f", {duration(course.idle)} of it idle"
         if course.failed:
             caption += f", {course.failed} jobs fail"
         if (price := plan.price(mode)) is not None:
@@ -145,12 +149,22 @@ def plan_figure(plan: PlanContent) -> go.Figure:
             text=text, x=line.end, y=(lanes + 1) / 2, xanchor="left", xshift=8, align="left", showarrow=False, row=row,
             col=1,
         )  # fmt: skip
-    figure.update_xaxes(range=[0, end * 1.3 or 1])  # room for the numbers at the end
-    figure.update_xaxes(title="seconds from submission", row=len(lines))
+    figure.update_xaxes(range=[0, end * 1.3 or 1], **_ticks(end * 1.3))  # room for the numbers at the end
+    figure.update_xaxes(title="time from submission", row=len(lines))
     names = ["queue", *map(str, range(1, lanes + 1))]
     figure.update_yaxes(title="lane", tickvals=list(range(lanes + 1)), ticktext=names, range=[lanes + 0.6, -0.6])
     layout(figure, barmode="overlay", height=170 * len(lines) + 90, legend={"orientation": "h", "y": -0.12})
     return figure
+
+
+STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
+
+
+def _ticks(end: float) -> dict[str, Any]:
+    """About six marks in seconds, minutes, hours or days, whichever is round."""
+    step: float = next((s for s in STEPS if end / s <= 7), 86400 * math.ceil(end / 7 / 86400))
+    at = [step * n for n in range(int(end // step) + 1)]
+    return {"tickvals": at, "ticktext": ["0" if not t else duration(t) for t in at]}
 
 
 def _draw(figure: go.Figure, line: Timeline, row: int, named: set[str]) -> None:
@@ -166,8 +180,9 @@ def _draw(figure: go.Figure, line: Timeline, row: int, named: set[str]) -> None:
                 name=phase,
                 legendgroup=phase,
                 showlegend=bool(found) and phase not in named,
-                marker={"color": colour, "pattern": {"shape": HATCH[phase]}, "line": {"width": 0}},
-                hovertext=[f"job {s.job}, iteration {s.iteration}: {phase} for {s.length:,.1f} s" for s in found],
+                # a line of the same colour: a job of seconds on an axis of hours is still seen
+                marker={"color": colour, "pattern": {"shape": HATCH[phase]}, "line": {"width": 1, "color": colour}},
+                hovertext=[f"{_name(s)}: {phase} for {duration(s.length)}" for s in found],
                 hoverinfo="text",
             ),
             row=row,
@@ -175,6 +190,10 @@ def _draw(figure: go.Figure, line: Timeline, row: int, named: set[str]) -> None:
         )
         if found:
             named.add(phase)
+
+
+def _name(stretch: Stretch) -> str:
+    return "learning the noise" if stretch.iteration < 0 else f"job {stretch.job}, iteration {stretch.iteration}"
 
 
 def comparison_figure(results: Mapping[str, Any]) -> go.Figure:

@@ -128,6 +128,12 @@ class Forecast:
     undone: float = 0.0
 
     @property
+    def qpu_wait(self) -> float:
+        """How long a prepared job waits for the QPU, in the mean over the bars."""
+        waits = [b.qpu_start - b.prepared for b in self.bars if b.qpu_start is not None and b.prepared is not None]
+        return sum(waits) / len(waits) if waits and max(waits) >= 1 else 0.0
+
+    @property
     def billed(self) -> float:
         """What is billed in this course of events: without the work that fails."""
         return self.usage - self.undone

@@ -7,13 +7,14 @@ control instructions and bytes are counted.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..model.partition import Partition, Piece
 from ..model.snapshot import Mode
 from ..model.timing import REP_DELAY
+from .durations import billed, duration
 from .forecast import Bill, Conditions, Forecast
 from .usage import Jobs, UsageEstimate, fraction
 from .work import CONTROL_INSTRUCTIONS, INIT_INSTRUCTIONS, OTHER_INSTRUCTION, PubWork, Work
@@ -56,7 +57,7 @@ def check_limits(
     usage_left: float | None = None,
     given: Conditions | None = None,
     expected: Forecast | None = None,
-    billed: Bill | None = None,
+    bills: Mapping[Mode, Bill] | None = None,
 ) -> list[Finding]:
     """Everything that speaks against submitting these jobs in this mode, errors first.
 
@@ -67,7 +68,7 @@ def check_limits(
         usage_left: seconds the instance may still use; for the Open Plan 600 if not given.
         given: what was assumed of the service.
         expected: the forecast of this mode.
-        billed: what the mode is billed over all iterations; the sum of the jobs if left out.
+        bills: what each mode is billed over all iterations; the sum of the jobs if left out.
     """
     given = given or Conditions()
     found: list[Finding] = []
@@ -80,15 +81,15 @@ def check_limits(
         found += _primitive(jobs.work)
         found += _rep_delay(jobs.work, jobs.usages)
     found += _pace(usages, mode, given)
-    found += _plan(mode, instance_plan, usage_left, billed or _sum(usages))
+    found += _plan(mode, instance_plan, usage_left, bills or {mode: _sum(usages)})
     if expected is not None and "max TTL" in expected.hits:
         found.append(
             Finding(
                 "error",
                 "max TTL",
                 f"{expected.failed} of {expected.failed + expected.completed} jobs would still be queued when the max "
-                f"TTL of {given.max_ttl:g} s runs out: open the {mode} with a longer max_time where the plan allows "
-                "it, split the workload, or run it in job mode",
+                f"TTL of {billed(given.max_ttl)} runs out: open the {mode} with a longer max_time where the plan "
+                "allows it, split the workload, or run it in job mode",
             )
         )
     return sorted(dict.fromkeys(found), key=lambda f: f.level != "error")
@@ -128,8 +129,8 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
         yield Finding(
             "error",
             "job time",
-            f"{usage.expected:,.0f} s of QPU usage expected, most of it PUB {pub}'s; the service "
-            f"ends a job after {JOB_SECONDS:,.0f} s: split it",
+            f"≈ {billed(usage.expected)} of QPU usage expected, most of it PUB {pub}'s; the service ends a job after "
+            f"{billed(JOB_SECONDS)}: split it",
             number,
             pub,
         )
@@ -229,12 +230,12 @@ def _pace(usages: Sequence[UsageEstimate], mode: Mode, given: Conditions) -> Ite
     if jobs <= given.burst:
         return
     gap = 60.0 / given.per_minute
+    takes = math.ceil((jobs - given.burst) / given.burst) * gap * given.burst
     yield Finding(
         "warning",
         "submission rate",
         f"{jobs} jobs at {given.per_minute:g} submissions a minute take "
-        f"{math.ceil((jobs - given.burst) / given.burst) * gap * given.burst:,.0f} s to send: fewer, larger jobs start "
-        "together",
+        f"{duration(takes)} to send: fewer, larger jobs start together",
     )
     mean = sum(u.expected for u in usages) / jobs
     ttl = given.batch_interactive_ttl if mode == "batch" else given.interactive_ttl
@@ -242,7 +243,7 @@ def _pace(usages: Sequence[UsageEstimate], mode: Mode, given: Conditions) -> Ite
         yield Finding(
             "warning",
             "trickle",
-            f"jobs of about {mean:.3g} s end faster than they can be sent, and the interactive "
+            f"jobs of about {duration(mean)} end faster than they can be sent, and the interactive "
             f"TTL is {ttl:g} s: the {mode} goes inactive on the way and queues again each time; make jobs of at least "
             f"{gap:.0f} s",
         )
@@ -252,7 +253,7 @@ def _sum(usages: Sequence[UsageEstimate]) -> Bill:
     return Bill(sum(u.low for u in usages), sum(u.expected for u in usages), sum(u.high for u in usages))
 
 
-def _plan(mode: Mode, plan: str | None, left: float | None, billed: Bill) -> Iterable[Finding]:
+def _plan(mode: Mode, plan: str | None, left: float | None, bills: Mapping[Mode, Bill]) -> Iterable[Finding]:
     open_plan = is_open_plan(plan)
     if open_plan and mode == "session":
         yield Finding(
@@ -266,20 +267,23 @@ def _plan(mode: Mode, plan: str | None, left: float | None, billed: Bill) -> Ite
         left, source = OPEN_PLAN_SECONDS, "the Open Plan has in 28 days"
     if left is None:
         return
-    word = "billed, as long as the session is active," if mode == "session" else "of QPU usage"
-    if billed.expected > left:
+    own = bills[mode]
+    word = "on the session's clock" if mode == "session" else "of QPU usage"
+    fit = [m for m, b in bills.items() if b.expected <= left and not (open_plan and m == "session")]
+    if own.expected > left:
+        other = f"{fit[0]} mode (≈ {billed(bills[fit[0]].expected)}) fits; otherwise " if fit else ""
         yield Finding(
             "error",
             "usage left",
-            f"{billed.expected:,.0f} s {word} expected, {left:,.0f} s are what {source}: "
-            "lower the shots, or split the workload over time",
+            f"≈ {billed(own.expected)} {word} expected, {left:,.0f} s are what {source}: {other}lower the shots, or "
+            "split the workload over time",
         )
-    elif billed.high > left:
+    elif own.high > left:
         yield Finding(
             "warning",
             "usage left",
-            f"up to {billed.high:,.0f} s {word} possible (expected {billed.expected:,.0f} s), "
-            f"{left:,.0f} s are what {source}",
+            f"up to {billed(own.high)} {word} possible (≈ {own.expected:,.0f} s expected), {left:,.0f} s are what "
+            f"{source}",
         )
 
 

@@ -346,7 +346,7 @@ class Outlook:
             usage_left=around.usage_left,
             given=wait,
             expected=self.forecasts[self.advice.mode],
-            billed=bills[self.advice.mode],
+            bills=bills,
         )
         usage = total(usages, times=around.iterations)
         usage = usage if self.learning is None else total([usage, self.learning])

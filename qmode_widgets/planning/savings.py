@@ -68,10 +68,11 @@ def savings(
         if seconds >= max(LEAST, LEAST_PART * now):
             found.append(Saving(what, seconds, now - seconds, price))
 
-    for delay, seconds in _rep_delays(submissions, usage):
+    if shorter := _rep_delays(submissions, usage):
+        steps = " or ".join(f"{d * 1e6:,.4g} µs (bill ≈ {billed(now - saved)})" for d, saved in shorter)
         add(
-            f"execution.rep_delay={delay:.3g} s ({delay * 1e6:,.4g} µs after each shot)",
-            seconds,
+            f"execution.rep_delay of {steps} instead of {submissions[0].work.rep_delay * 1e6:,.4g} µs",
+            shorter[-1][1],
             "qubits have less time to relax, so the state that each shot starts from is less pure; compare a few shots "
             "first",
         )
