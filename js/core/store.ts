@@ -218,20 +218,21 @@ export class Store {
   }
 
   private answer({ id, status, message }: Ack): void {
-    if (status === 'accepted') this.update(id, { status, late: false, message });
-    else this.finish(id, status, message);
+    if (status === 'accepted') {
+      this.stopTimers(id); // the kernel has taken it: from here on only the service can be slow
+      this.update(id, { status, late: false, message });
+    } else this.finish(id, status, message);
   }
 
   private finish(id: string, status: 'done' | 'failed', message: string): void {
-    this.timers.get(id)?.forEach(clearTimeout);
-    this.timers.delete(id);
+    this.stopTimers(id);
     this.update(id, { status, late: false, message });
     if (status === 'done') this.timers.set(id, [setTimeout(() => this.forget(id), KEEP_MS)]);
   }
 
   /** Take an outcome off the screen. */
   forget(id: string): void {
-    this.timers.delete(id);
+    this.stopTimers(id);
     for (const [key, entry] of this.workloads) {
       if (entry.clicks.some(click => click.id === id)) {
         this.workloads.set(key, { ...entry, clicks: entry.clicks.filter(click => click.id !== id) });
@@ -247,6 +248,11 @@ export class Store {
       this.workloads.set(key, { ...entry, clicks });
       this.changed();
     }
+  }
+
+  private stopTimers(id: string): void {
+    this.timers.get(id)?.forEach(clearTimeout);
+    this.timers.delete(id);
   }
 
   private clearTimers(): void {
