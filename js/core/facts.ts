@@ -1,5 +1,5 @@
 /** What a snapshot means to a reader: words, shapes, tones, counts. Pure; no DOM. */
-import { ago, duration, usageSeconds } from './clock';
+import { ago, duration, integer, usageSeconds } from './clock';
 import type { Action, Event, Folded, JobSnapshot, JobState, WorkloadSnapshot } from './protocol';
 
 /** Tones map to JupyterLab's colours in style.css; a tone never stands alone, a word and a shape go with it. */
@@ -151,25 +151,42 @@ export function eventText(event: Event, state: WorkloadSnapshot): string {
 
 /** "3 of 6 done": the first thing a reader wants to know. */
 export function progress(jobs: Tally): string {
-  const n = (count: number): string => count.toLocaleString('en');
+  const n = (count: number): string => integer(count);
   return jobs.total === 0 ? 'No job yet' : `${n(jobs.done)} of ${n(jobs.total)} done`;
 }
 
+/** What `toGo` needs of the jobs, so that a tick need not look at all of them. */
+export interface Pace {
+  /** Seconds that the jobs that are done ran, on average; null while none is done. */
+  mean: number | null;
+  waiting: number;
+  /** When those that run have started. */
+  started: number[];
+}
+
+export function paceOf(jobs: readonly JobSnapshot[]): Pace {
+  let [sum, done, waiting] = [0, 0, 0];
+  const started: number[] = [];
+  for (const { state, running, finished } of jobs) {
+    if (state === 'queued' || state === 'waiting') waiting++;
+    else if (state === 'running' && running !== null) started.push(running);
+    else if (state === 'done' && running !== null && finished !== null) {
+      sum += finished - running;
+      done++;
+    }
+  }
+  return { mean: done === 0 ? null : sum / done, waiting, started };
+}
+
 /**
- * Seconds until the last job is done: what is left to run at the mean pace of the jobs that are done, in as many lanes as
+ * Seconds until the last job is done: what is left to run at the mean pace of the jobs that are done, as many at once as
  * run now. Null while none is done: a QPU estimate says nothing of the classical time around it.
  */
-export function toGo(jobs: readonly JobSnapshot[], now: number): number | null {
-  const ran = jobs.flatMap(job =>
-    job.state === 'done' && job.running !== null && job.finished !== null ? [job.finished - job.running] : [],
-  );
-  const running = jobs.filter(job => job.state === 'running');
-  const waiting = jobs.filter(job => job.state === 'queued' || job.state === 'waiting').length;
-  if (ran.length === 0 || running.length === 0) return null;
-  const mean = ran.reduce((a, b) => a + b, 0) / ran.length;
-  const left = running.map(job => Math.max(0, mean - (now - (job.running ?? now))));
+export function toGo({ mean, waiting, started }: Pace, now: number): number | null {
+  if (mean === null || started.length === 0) return null;
+  const left = started.map(time => Math.max(0, mean - (now - time)));
   const work = left.reduce((a, b) => a + b, 0) + waiting * mean;
-  return Math.max(...left, work / running.length);
+  return Math.max(...left, work / started.length);
 }
 
 export interface Countdown {
@@ -185,6 +202,11 @@ export interface Countdown {
   tone: Tone;
   /** It is the most important thing now. */
   near: boolean;
+}
+
+function unfinished(state: WorkloadSnapshot): number {
+  const { running, remaining } = tally(shownJobs(state));
+  return running + remaining;
 }
 
 const NEAR_MAX = 300;
@@ -212,8 +234,7 @@ export function countdown(state: WorkloadSnapshot, now: number): Countdown | nul
   }
   if (ttl.max_deadline !== null) {
     const near = left(ttl.max_deadline) < Math.min(NEAR_MAX, 0.25 * (ttl.max_ttl ?? Infinity));
-    const { running, remaining } = tally(shownJobs(state));
-    const at = running + remaining;
+    const at = near ? unfinished(state) : 0;
     const lost = at === 0 ? '' : `: what has not finished then (${many(at, 'job')} now) fails`;
     const idle =
       ttl.interactive_ttl === null
@@ -368,5 +389,5 @@ export function staleness(state: WorkloadSnapshot, now: number, lost: boolean): 
 }
 
 export function many(n: number, noun: string): string {
-  return `${n.toLocaleString('en')} ${noun}${n === 1 ? '' : 's'}`;
+  return `${integer(n)} ${noun}${n === 1 ? '' : 's'}`;
 }

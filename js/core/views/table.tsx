@@ -1,6 +1,6 @@
 import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { at, axisOf, idleStretches } from '../axis';
-import { clock as time, everySecond, usageSeconds } from '../clock';
+import { clock as time, everySecond, integer, usageSeconds } from '../clock';
 import { jobAction, jobFace, type Numbering, URGENCY } from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
@@ -84,16 +84,16 @@ export function JobTable(props: Props) {
   );
   const axis = useMemo(() => axisNow, [axisNow?.start, axisNow?.end, axisNow?.live]);
   const [, reaxis] = useState(0);
-  useLayoutEffect(() => {
-    const grow = (): void => {
-      if (axis === null || table.current === null) return;
-      const now = at(axis, clock.read());
-      table.current.style.setProperty('--now', axis.live ? String(now) : '200'); // 200: out of sight
-      if (now >= 100 && axis.live) reaxis(n => n + 1);
-    };
-    grow();
-    return axis?.live === true && clock.live ? everySecond(grow) : undefined;
-  }, [axis, clock]);
+  const grow = useStable((): void => {
+    if (axis === null || !axis.live || table.current === null) return;
+    const now = at(axis, clock.read());
+    // Each of the few that grow by itself: a variable on the table would have the browser look at every row.
+    for (const element of table.current.querySelectorAll<HTMLElement>('.qm-grows, .qm-now'))
+      element.style.setProperty('--now', String(now));
+    if (now >= 100) reaxis(n => n + 1);
+  });
+  useLayoutEffect(grow);
+  useEffect(() => (axis?.live === true && clock.live ? everySecond(grow) : undefined), [axis?.live, clock.live]);
 
   // ---- which of them are in the page
   const [view, setView] = useState({ top: 0, height: 480 });
@@ -444,7 +444,7 @@ function visible(
 ): string {
   const first = Math.min(rows.length, Math.floor(view.top / row) + 1);
   const last = Math.min(rows.length, Math.max(first, Math.floor((view.top + view.height) / row) - 1));
-  return `${first.toLocaleString('en')}–${last.toLocaleString('en')} of ${total.toLocaleString('en')}`;
+  return `${integer(first)}–${integer(last)} of ${integer(total)}`;
 }
 
 function doneUsage(done: readonly JobSnapshot[], rows: readonly JobSnapshot[]): number | null {
@@ -460,7 +460,7 @@ function summed(parts: readonly Folded[]): string {
   return parts
     .map(
       ({ state, count, usage }) =>
-        `${count.toLocaleString('en')} more ${jobFace(state).word.toLowerCase()}${usage === null ? '' : `, ${usageSeconds(Math.round(10 * usage) / 10)}`}`,
+        `${integer(count)} more ${jobFace(state).word.toLowerCase()}${usage === null ? '' : `, ${usageSeconds(Math.round(10 * usage) / 10)}`}`,
     )
     .join(' · ');
 }
