@@ -139,10 +139,12 @@ def test_a_screen_that_has_not_asked_yet_is_served_more_slowly(shown: tuple[Hub,
     hub.add_outlet("w1", late)
     controller.job(0, JobState.DONE)
     late.next("patch")                             # the widget makes a whole state of it
-    hub.receive({"kind": "attach", "workload": "w1"})
+    hub.receive({"kind": "attach", "workload": "w1"}, late)
     late.next("snapshot")
     assert late.attached
-    screen.next("snapshot")
+    hub.receive({"kind": "command", "id": "after"})
+    screen.next("ack")
+    assert screen.heard.empty(), "what one widget asked for went to another"
 
 
 def test_a_closed_widget_does_not_silence_the_others(shown: tuple[Hub, Controller, Screen]) -> None:
@@ -177,7 +179,7 @@ def test_who_comes_late_sees_the_latest_though_nobody_followed() -> None:
     controller.job(0, JobState.DONE)
     current = hub.current("w1")
     assert current is not None
-    assert current["state"]["jobs"][0]["state"] == "done"
+    assert current["jobs"][0]["state"] == "done"
     assert not [t for t in threading.enumerate() if t.name == "qmode-hub" and t is hub._worker], "work for nobody"
     hub.add_outlet("w1", screen)
     controller.job(1, JobState.DONE)
