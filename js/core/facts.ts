@@ -283,33 +283,24 @@ export function timers(state: WorkloadSnapshot, now: number): string {
     .join('\n');
 }
 
-/** Gives each partition of a workload its number, counted on over its runs: a second run does not begin at 1 again. */
-export class Numbering {
-  private readonly before = new Map<string, number>();
+/** How rows are called. The kernel numbers them through all runs; an iteration goes by its own name. */
+export function jobNumber(job: JobSnapshot): string {
+  if (job.group !== null)
+    return (job.of ?? 1) > 1 && job.partition !== null ? `${job.group}.${job.partition + 1}` : job.group;
+  if (job.partition === null) return '–';
+  return String(job.number || job.partition + 1);
+}
 
-  constructor(jobs: readonly JobSnapshot[]) {
-    let sum = 0;
-    for (const { run, of, partition } of jobs) {
-      if (run === null || partition === null || this.before.has(run)) continue;
-      this.before.set(run, sum);
-      sum += of ?? 1;
-    }
-  }
+/** "partition 5 (PUBs 8–9)", "step 3", or "job d2f1…b19". */
+export function jobName(job: JobSnapshot): string {
+  if (job.group !== null) return jobNumber(job);
+  if (job.partition === null) return `job ${shortId(job.job_id ?? job.key)}`;
+  return `partition ${jobNumber(job)}${job.pubs === null ? '' : ` (${pubs(job.pubs)})`}`;
+}
 
-  /** 5; "step 3" for an iteration's only job, "step 3.2" for one of several; – for a job that is no partition. */
-  of(job: JobSnapshot): string {
-    if (job.group !== null)
-      return (job.of ?? 1) > 1 && job.partition !== null ? `${job.group}.${job.partition + 1}` : job.group;
-    if (job.partition === null) return '–';
-    return String((this.before.get(job.run ?? '') ?? 0) + job.partition + 1);
-  }
-
-  /** "partition 5 (PUBs 8–9)", "step 3", or "job d2f1…b19". */
-  name(job: JobSnapshot): string {
-    if (job.group !== null) return this.of(job);
-    if (job.partition === null) return `job ${shortId(job.job_id ?? job.key)}`;
-    return `partition ${this.of(job)}${job.pubs === null ? '' : ` (${pubs(job.pubs)})`}`;
-  }
+/** The names that the user gave the runs, in their order. */
+export function labels(jobs: readonly JobSnapshot[]): string[] {
+  return [...new Set(jobs.flatMap(({ label }) => (label === null ? [] : [label])))];
 }
 
 /** "PUB 3", "PUBs 8–9". */

@@ -75,13 +75,16 @@ export interface JobSnapshot {
   program: string | null;
   group: string | null;
   spans: [number, number][];
+  /** Of its row, from 1; 0: not known. */
+  number: number;
+  label: string | null;
 }
 
 export interface WorkloadSnapshot {
   id: string;
   mode: Mode;
   backend: string;
-  service_id: string | null;
+  workload_id: string | null;
   state: WorkloadState;
   accepting_jobs: boolean | null;
   state_reason: string | null;
@@ -259,12 +262,14 @@ const JOB: JobSnapshot = {
   program: null,
   group: null,
   spans: [],
+  number: 0,
+  label: null,
 };
 const WORKLOAD: WorkloadSnapshot = {
   id: '',
   mode: 'job',
   backend: '',
-  service_id: null,
+  workload_id: null,
   state: 'unknown',
   accepting_jobs: null,
   state_reason: null,
@@ -317,9 +322,17 @@ export function compact(state: WorkloadSnapshot): Pick<Snapshot, 'state' | 'comm
 }
 
 /** Of a job what others of its run may share. */
-function shared({ run, of, program, service_status, state, usage }: JobSnapshot): JobChange {
+function shared({ run, of, program, service_status, state, label, usage }: JobSnapshot): JobChange {
   const { status, estimated, formula } = usage;
-  return difference<JobChange>(JOB, { run, of, program, service_status, state, usage: { status, estimated, formula } });
+  return difference<JobChange>(JOB, {
+    run,
+    of,
+    program,
+    service_status,
+    state,
+    label,
+    usage: { status, estimated, formula },
+  });
 }
 
 function difference<T extends object>(old: object, now: object): T {

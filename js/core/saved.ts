@@ -93,13 +93,13 @@ function title(state: WorkloadSnapshot, folded: readonly Folded[]): string {
   const words = progress(sum).replaceAll(',', '').replace('No', 'no');
   const done = `${words}${sum.failed > 0 ? `, ${sum.failed} failed` : ''}`;
   const mode = state.mode.charAt(0).toUpperCase() + state.mode.slice(1);
-  return `${mode} ${state.service_id ?? state.id} on ${state.backend}: ${state.state}, ${done}, usage ${usageText(state)} (${seen})`;
+  return `${mode} ${state.workload_id ?? state.id} on ${state.backend}: ${state.state}, ${done}, usage ${usageText(state)} (${seen})`;
 }
 
 function cells(job: JobSnapshot, number: number): string[] {
   const { shape, word } = jobFace(job.state);
   const said = [job.reason_code, job.reason].filter(part => part !== null).join(' ');
-  const place = String(job.partition === null ? number : job.partition + 1);
+  const place = String(job.number || number);
   return [place, job.pubs ?? '–', `${shape} ${word}`, job.job_id ?? '–', usageText(job), said || (job.note ?? '')];
 }
 

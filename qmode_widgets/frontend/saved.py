@@ -89,12 +89,12 @@ def _title(state: WorkloadSnapshot, kept: WorkloadSnapshot, folded: list[dict[st
     failed = sum(job.state in (JobState.FAILED, JobState.REFUSED) for job in shown)
     failed += sum(f["count"] for f in folded if f["state"] in ("failed", "refused"))
     progress = f"{done} of {total} done" + (f", {failed} failed" if failed else "") if total else "no job yet"
-    where = f"{state.mode.capitalize()} {state.service_id or state.id} on {state.backend}"
+    where = f"{state.mode.capitalize()} {state.workload_id or state.id} on {state.backend}"
     return f"{where}: {state.state}, {progress}, usage {usage_text(state.usage)} ({seen})"
 
 
 def _row(job: JobSnapshot, number: int) -> tuple[str, ...]:
-    place = str(number if job.partition is None else job.partition + 1)
+    place = str(job.number or number)
     return place, job.pubs or "–", SIGNS[job.state], job.job_id or "–", usage_text(job.usage), why(job)
 
 

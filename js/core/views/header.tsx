@@ -22,7 +22,7 @@ interface Props {
 export function Header({ state, jobs, failed, stale, actions, asking, click }: Props) {
   const face = workloadFace(state, jobs);
   const mode = jobs.total === 1 && state.mode === 'job' ? 'Job' : (MODES[state.mode] ?? state.mode);
-  const id = state.service_id ?? state.id;
+  const id = state.workload_id ?? state.id;
   return (
     <div class="qm-head">
       <span class="qm-name">{mode}</span>

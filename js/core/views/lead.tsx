@@ -7,7 +7,7 @@ import {
   countdown,
   counts,
   jobFace,
-  type Numbering,
+  jobName,
   paceOf,
   progress,
   type Tally,
@@ -23,13 +23,12 @@ interface ProgressProps {
   jobs: readonly JobSnapshot[];
   folded: readonly Folded[];
   sum: Tally;
-  numbering: Numbering;
   filter: JobState | null;
   onFilter: (state: JobState | null) => void;
 }
 
 /** "3 of 6 done": in words, as a strip, and in counts that filter the table. */
-export function Progress({ jobs, folded, sum, numbering, filter, onFilter }: ProgressProps) {
+export function Progress({ jobs, folded, sum, filter, onFilter }: ProgressProps) {
   const by = [...counts(jobs, folded)];
   const pace = useMemo(() => paceOf(jobs), [jobs]);
   return (
@@ -45,7 +44,7 @@ export function Progress({ jobs, folded, sum, numbering, filter, onFilter }: Pro
               <b
                 key={job.key}
                 class={`qm-cell qm-job-${job.state}`}
-                title={`${numbering.name(job)}: ${jobFace(job.state).word}`}
+                title={`${jobName(job)}: ${jobFace(job.state).word}`}
               >
                 {jobFace(job.state).shape}
               </b>

@@ -1,7 +1,7 @@
 import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { at, axisOf, idleStretches } from '../axis';
 import { clock as time, everySecond, integer, usageSeconds } from '../clock';
-import { jobAction, jobFace, type Numbering, URGENCY } from '../facts';
+import { jobAction, jobFace, jobName, jobNumber, URGENCY } from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
 import { type Asking } from './controls';
@@ -18,7 +18,6 @@ interface Props {
   state: WorkloadSnapshot;
   jobs: readonly JobSnapshot[];
   folded: readonly Folded[];
-  numbering: Numbering;
   earlier: ReadonlyMap<string, readonly JobSnapshot[]>;
   offset: number;
   filter: JobState | null;
@@ -42,7 +41,7 @@ export function slot(job: JobSnapshot): string {
  * screen readers.
  */
 export function JobTable(props: Props) {
-  const { state, jobs, folded, numbering, earlier, offset, filter, onFilter, asking, clicks, off, onCancel } = props;
+  const { state, jobs, folded, earlier, offset, filter, onFilter, asking, clicks, off, onCancel } = props;
   const clock = useContext(ClockContext);
   const box = useRef<HTMLDivElement>(null);
   const table = useRef<HTMLTableElement>(null);
@@ -273,8 +272,8 @@ export function JobTable(props: Props) {
                   key={place}
                   job={job}
                   earlier={before}
-                  number={numbering.of(job)}
-                  name={numbering.name(job)}
+                  number={jobNumber(job)}
+                  name={jobName(job)}
                   offset={offset}
                   axis={axis}
                   index={first + i + 2}

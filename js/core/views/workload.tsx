@@ -2,7 +2,7 @@ import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { naming, question } from '../ask';
 import { banner } from '../banner';
 import { ago, dateTime, duration } from '../clock';
-import { countdown, failure, jobFace, Numbering, progress, shortId, shownJobs, tally, type Tally } from '../facts';
+import { countdown, failure, jobFace, jobName, progress, shortId, shownJobs, tally, type Tally } from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click, Store, Workload } from '../store';
 import { Banner } from './banner';
@@ -47,7 +47,6 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
   const folded = saved?.folded ?? UNFOLDED;
   const jobs = useMemo(() => shownJobs(state), [state.jobs]);
   const sum = useMemo(() => tally(jobs, folded), [jobs, folded]);
-  const numbering = useMemo(() => new Numbering(state.jobs), [state.jobs]);
   const earlier = useMemo(() => attempts(state.jobs), [state.jobs]);
   const failed = useMemo(() => jobs.filter(job => job.state === 'failed' || job.state === 'refused'), [jobs]);
 
@@ -109,7 +108,7 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
               jobs={jobs}
               folded={folded}
               sum={sum}
-              numbering={numbering}
+
               filter={filter}
               onFilter={next => {
                 setFilter(next);
@@ -124,7 +123,7 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
               state={state}
               jobs={jobs}
               folded={folded}
-              numbering={numbering}
+
               earlier={earlier}
               offset={offset}
               filter={filter}
@@ -150,7 +149,7 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
               )}
             </div>
           )}
-          <Said state={state} clicks={clicks} failed={failed} numbering={numbering} />
+          <Said state={state} clicks={clicks} failed={failed} />
           {card && <Foot state={state} jobs={sum} failed={failed} open={open} onToggle={() => setOpen(!open)} />}
         </section>
       </ClockContext.Provider>
@@ -266,11 +265,10 @@ interface SaidProps {
   state: WorkloadSnapshot;
   clicks: readonly Click[];
   failed: readonly JobSnapshot[];
-  numbering: Numbering;
 }
 
 /** For screen readers: what came of the last click, and jobs that fail. */
-function Said({ state, clicks, failed, numbering }: SaidProps) {
+function Said({ state, clicks, failed }: SaidProps) {
   const known = useRef<Set<string> | null>(null);
   const news = useRef('');
   const spoken = useRef('');
@@ -279,7 +277,7 @@ function Said({ state, clicks, failed, numbering }: SaidProps) {
   if (fresh.length > 3) news.current = `${fresh.length} jobs failed`;
   else if (fresh.length > 0)
     news.current = fresh
-      .map(job => `${numbering.name(job)} failed: ${failure(job)?.what ?? jobFace(job.state).word}`)
+      .map(job => `${jobName(job)} failed: ${failure(job)?.what ?? jobFace(job.state).word}`)
       .join(' ');
   const over = last(clicks, click => click.status === 'done' || click.status === 'failed');
   const outcome = over === undefined ? '' : `${naming(state, over.action, over.target)}: ${over.message || 'done'}`;
@@ -316,7 +314,7 @@ function Foot({
   return (
     <div class="qm-foot">
       <span class="qm-note qm-num qm-grow">
-        {open ? <code title={state.service_id ?? state.id}>{shortId(state.service_id ?? state.id)}</code> : text}
+        {open ? <code title={state.workload_id ?? state.id}>{shortId(state.workload_id ?? state.id)}</code> : text}
         {!open && ttl.interactive_deadline !== null && ttl.max_deadline !== null && (
           <>
             {' · '}

@@ -3,36 +3,24 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any, Literal
 
+from ..errors import SubmissionError
+from ..ibm.client import backend_of, capture, instance_of, mode_of, with_own_seed
 from ..model import tags
 from ..model.isa import why_not_isa
 from ..model.merge import cut
 from ..model.partition import Partition, check, even
 from ..model.snapshot import JobState
-from .errors import SubmissionError
+from ..planning import splitting
 from .record import Record
-from .service import backend_of, capture, instance_of, mode_of, with_own_seed
 
 log = logging.getLogger(__name__)
 
-LANES = 5                           # classical parts the service runs at once (guide)
+LANES = 5  # classical parts the service runs at once (guide)
 
 Kind = Literal["sampler", "estimator", "executor", "noise-learner"]
-Partitioner = Callable[..., list[Partition]]
-
-
-@dataclass
-class Hooks:
-    """What the planner above this floor lends to a submission; set when the package is imported."""
-
-    partition: Partitioner | None = None        # (pubs, backend, primitive, **run options) -> partitions
-    price: Partitioner | None = None            # (pubs, backend, primitive, partitions, **run options) -> priced ones
-
-
-hooks = Hooks()
 
 
 def kind_of(primitive: Any) -> Kind:
@@ -53,8 +41,8 @@ def kind_of(primitive: Any) -> Kind:
     if "NoiseLearner" in type(primitive).__name__ and hasattr(primitive, "_backend"):
         return "noise-learner"
     raise SubmissionError(
-        f"a {type(primitive).__name__} is no primitive of qiskit-ibm-runtime: pass a Sampler, an Estimator, an "
-        "Executor or a NoiseLearnerV3 made for this workload or its backend"
+        f"{type(primitive).__name__} is not a qiskit-ibm-runtime primitive: pass a Sampler, an Estimator, an Executor "
+        "or a NoiseLearnerV3 made for this workload or its backend"
     )
 
 
@@ -121,8 +109,8 @@ def divide(
                 raise SubmissionError(f'partitions={partitions!r}: pass "auto", a number, or a list of Partitions')
             if kind == "executor":
                 return even(len(pubs), len(pubs))
-            if hooks.partition is not None and kind in ("sampler", "estimator"):
-                return hooks.partition(pubs, backend_of(primitive), primitive, **run_options)
+            if kind in ("sampler", "estimator"):
+                return splitting.partition(pubs, backend_of(primitive), primitive=primitive, **run_options)
             return even(len(pubs), min(LANES, len(pubs)))
         if isinstance(partitions, bool) or (isinstance(partitions, int) and partitions < 1):
             raise SubmissionError(f"partitions={partitions!r}: pass a number of at least 1")
@@ -145,6 +133,7 @@ def prepare(
     *,
     max_execution_time: int | None,
     group: str | None,
+    label: str | None = None,
 ) -> list[Record]:
     """One record a partition, its payload captured. Nothing is sent; an error of the primitive names the partition.
 
@@ -155,10 +144,10 @@ def prepare(
         check_isa(pubs, backend_of(primitive).target)
     split = any(not p.whole for part in partitions for p in part.pieces)
     coerced = coerce(kind, pubs, run_options) if split else pubs
-    if hooks.price is not None and kind in ("sampler", "estimator") and any(p.expected is None for p in partitions):
+    if kind in ("sampler", "estimator") and any(p.expected is None for p in partitions):
         try:
-            partitions = hooks.price(pubs, backend_of(primitive), primitive, partitions, **run_options)
-        except ValueError as error:         # the service will tell; an estimate is no reason to refuse
+            partitions = splitting.price(pubs, backend_of(primitive), primitive, partitions, **run_options)
+        except ValueError as error:  # the service will tell; an estimate is no reason to refuse
             log.info("the usage of this submission cannot be estimated: %s", error)
     records = []
     for i, partition in enumerate(partitions):
@@ -173,13 +162,13 @@ def prepare(
             if any(p.shots is not None for p in partition.pieces):
                 captured = with_own_seed(captured, i)
             key = tags.AttemptKey(run, i, len(partitions))
-            tags.write(key, captured.tags, partition, group)        # too many? now, not after the first job
+            record = Record(JobState.WAITING, key=key, partition=partition, captured=captured, group=group)
+            record.own_tags = captured.tags
+            record.tags(label)  # too many? now, not after the first job
         except SubmissionError:
             raise
         except Exception as error:
             raise SubmissionError(f"{where} was refused before anything was sent: {error}") from error
-        record = Record(JobState.WAITING, key=key, partition=partition, captured=captured, group=group)
-        record.own_tags = captured.tags
         records.append(record)
     return records
 
@@ -198,7 +187,7 @@ def check_isa(pubs: list[Any], target: Any) -> None:
         seen.add(id(circuit))
         if (why := why_not_isa(circuit, target)) is not None:
             raise SubmissionError(
-                f"PUB {i}: its circuit is no ISA circuit: {why}. Transpile it for the backend first, for example "
+                f"PUB {i}: its circuit is not an ISA circuit: {why}. Transpile it for the backend first, for example "
                 "generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)"
             )
 

@@ -8,43 +8,41 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
+from ..errors import QmodeError, ServiceError, SubmissionError, UnreachableError
+from ..ibm.client import self_test
 from ..model import tags
-from ..model.command import Command, Outcome
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import table
-from . import ending, sending
-from .commands import enqueue
-from .errors import QmodeError, ServiceError, SubmissionError, UnreachableError
+from . import actions, prepare
+from .actions import cancel_duplicates, cancel_found
 from .guards import Guards
+from .interrupts import Uninterrupted
 from .ledger import Ledger
-from .outcomes import attempt_of, cancel_duplicates, cancel_found
 from .record import Record
-from .refresh import refresh
-from .registry import registry as registry  # the package reaches it here
-from .results import Results, latest
-from .run import Run
-from .runtime import runtime
-from .service import self_test
+from .results import Results
+from .runtime import registry, runtime_of
+from .submission import PartitionAttempt
+from .sync import refresh
 
 log = logging.getLogger(__name__)
 
-class Workload:
+
+class Controller:
     """The base of the controllers. All methods may be called from any thread."""
 
     _mode: ClassVar[Mode]
 
     def __init__(self, ledger: Ledger, *, usage_cap: float | None = None, retries: int = 0) -> None:
         self._ledger = ledger
-        self._runtime = runtime(ledger.link.service, ledger.link.instance)
+        self._runtime = runtime_of(ledger.link.service, ledger.link.instance)
         self._results = Results(ledger)
         self._guards = Guards(ledger, self._act, retries=retries)
         self._submits, self._redoing = threading.RLock(), threading.RLock()
         if usage_cap is not None:
             self._guards.cap(usage_cap)
         ledger.read_only = self_test()
-        registry.add(self)
-        self._runtime.watcher.watch(ledger, self._after_refresh)
+        self._wake()
 
     # --- what it is --------------------------------------------------------------------------------------------
 
@@ -56,7 +54,12 @@ class Workload:
     @property
     def workload_id(self) -> str:
         """The service's id of the session or batch now."""
-        return self._ledger.service_id
+        return self._ledger.workload_id
+
+    @property
+    def workload_ids(self) -> tuple[str, ...]:
+        """The service's ids of the workloads that this one continues, oldest first, and of the present one."""
+        return (*self._ledger.lineage, self.workload_id)
 
     @property
     def jobs(self) -> tuple[JobSnapshot, ...]:
@@ -87,9 +90,30 @@ class Workload:
         """What is known now; makes no request."""
         return self._ledger.snapshot()
 
-    def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
-        """Call back with each changed snapshot, from the watcher's thread; returns what ends it."""
+    def on_change(self, callback: Callable[[WorkloadSnapshot], object]) -> Callable[[], None]:
+        """Call back with each changed snapshot, one after the other, on a thread of its own; returns what ends it.
+
+        The callback may refresh, cancel or submit; it must not wait for the jobs, which is refused.
+        """
         return self._ledger.observe(callback)
+
+    def wait_until(self, predicate: Callable[[WorkloadSnapshot], bool], timeout: float | None = None) -> bool:
+        """Until `predicate(snapshot)` is true; False when `timeout` seconds ran out first.
+
+        An interrupt ends the waiting and cancels nothing.
+        """
+        self._refuse_waiting()
+        self._wake()
+        return self._ledger.wait_for(lambda: bool(predicate(self.snapshot())), timeout)
+
+    def forget(self) -> None:
+        """Let go of this workload: no thread looks after it, its caps and retries end, its results are dropped.
+
+        Nothing changes on the service. Screens show it as gone; `attach` makes a new controller.
+        """
+        self._runtime.watcher.forget(self._ledger)
+        registry.remove(self)
+        self._results.drop()
 
     def refresh(self) -> WorkloadSnapshot:
         """Ask the service now.
@@ -111,6 +135,8 @@ class Workload:
         primitive: Any,
         pubs: Iterable[Any],
         partitions: str | int | Sequence[Partition] = "auto",
+        *,
+        label: str | None = None,
         **run_options: Any,
     ) -> Run:
         """Send PUBs in partitions, one job each; returns at once, with all partitions visible.
@@ -119,34 +145,45 @@ class Workload:
             primitive: a Sampler, Estimator, Executor or NoiseLearnerV3 made for this workload or for its backend.
             pubs: what its `run` takes: PUBs (for an Executor: one QuantumProgram a partition).
             partitions: `"auto"`, a number of jobs, or Partitions from `qmode.partition(…)`.
+            label: a name for the run, shown wherever its jobs are; at most 30 characters, kept in a job tag.
             run_options: `shots` or `precision`, as the primitive's `run` takes them.
 
         Raises:
             SubmissionError: before anything is sent, saying what is wrong with which partition.
         """
         self._check_open()
-        kind = sending.kind_of(primitive)
+        if label is not None and not 0 < len(label) <= tags.LONGEST_LABEL:
+            raise SubmissionError(f"label={label!r} has {len(label)} characters: use 1 to {tags.LONGEST_LABEL}")
+        kind = prepare.kind_of(primitive)
         ledger = self._ledger
-        sending.check_primitive(
-            primitive, id_=ledger.service_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
+        prepare.check_primitive(
+            primitive, id_=ledger.workload_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
         )
-        listed = sending.listed(pubs)
-        parts = sending.divide(kind, primitive, listed, partitions, run_options)
-        with self._submits:                     # one at a time: the first run of a job controller has its id
+        listed = prepare.listed(pubs)
+        parts = prepare.divide(kind, primitive, listed, partitions, run_options)
+        with self._submits:  # one at a time: the first run of a job controller has its id
             run = self._new_run()
-            records = sending.prepare(
-                kind, primitive, listed, parts, run, run_options,
-                max_execution_time=self._guards.max_execution_time(), group=ledger.group,
+            records = prepare.prepare(
+                kind,
+                primitive,
+                listed,
+                parts,
+                run,
+                run_options,
+                max_execution_time=self._guards.max_execution_time(),
+                group=ledger.group,
+                label=label,
             )
-            with ledger.lock:
-                self._check_open()              # preparing may have taken a while
-                ledger.add(records)
-                ledger.runs.append(run)
-        self._submitting(kind, primitive, records)
-        self._send(records)
-        return Run(self, run)
+            self._submitting(kind, primitive, records)
+            with Uninterrupted():  # in the ledger and in the queue, or in neither
+                with ledger.lock:
+                    self._check_open()  # preparing may have taken a while
+                    ledger.add(records, run, label)
+                self._send(records)
+        ledger.changed()
+        return Run(self, run, tuple(r.row for r in records))
 
-    def _submitting(self, kind: sending.Kind, primitive: Any, records: list[Record]) -> None:
+    def _submitting(self, kind: prepare.Kind, primitive: Any, records: list[Record]) -> None:
         """What a mode remarks on jobs about to be sent."""
 
     def _new_run(self) -> str:
@@ -160,15 +197,15 @@ class Workload:
             raise SubmissionError(f"no further submissions: {self._guards.stopped}")
         if ledger.closed:
             raise SubmissionError(
-                f"the {ledger.mode} {ledger.service_id} is closed and never reopens: open a new one, "
+                f"the {ledger.mode} {ledger.workload_id} is closed and never reopens: open a new one, "
                 "or resubmit() jobs of this one, which opens a new one by itself"
             )
 
     def _send(self, records: Iterable[Record]) -> None:
+        """Queue attempts that are in the ledger. The caller tells observers, and is not to be interrupted here."""
         self._runtime.submitter.add(
-            [attempt_of(self._ledger, r, stopped=lambda: self._guards.stopped, wake=self._wake) for r in records]
+            [PartitionAttempt(self._ledger, r, stopped=lambda: self._guards.stopped, wake=self._wake) for r in records]
         )
-        self._ledger.changed()
         self._wake()
 
     # --- ending and redoing ------------------------------------------------------------------------------------
@@ -179,15 +216,15 @@ class Workload:
 
     def cancel_remaining(self) -> dict[str, str]:
         """Cancel what has not started, and drop what is not sent; by row, what came of it."""
-        return self._cancel(ending.remaining(self._ledger))
+        return self._cancel(actions.remaining(self._ledger))
 
     def cancel_all(self) -> dict[str, str]:
         """Cancel whatever has not ended. Running jobs bill what they used until then."""
-        return self._cancel(ending.unfinished(self._ledger))
+        return self._cancel(actions.unfinished(self._ledger))
 
     def _cancel(self, records: Iterable[Record]) -> dict[str, str]:
         self._check_writable()
-        answers = ending.cancel(self._ledger, records)
+        answers = actions.cancel(self._ledger, records)
         self._runtime.submitter.nudge()
         self._wake()
         return answers
@@ -209,11 +246,11 @@ class Workload:
         ledger = self._ledger
 
         def unsent() -> list[Record]:
-            return ending.unsent(ledger)
+            return actions.unsent(ledger)
 
-        if self._runtime.submitter.here and unsent():
+        if (self._runtime.here or self._ledger.telling) and unsent():
             raise QmodeError(
-                f"{len(unsent())} partitions wait to be sent by the thread this callback runs on: close from another "
+                f"{len(unsent())} partitions wait to be sent, which a callback cannot wait for: close from another "
                 "thread, or cancel_remaining() first"
             )
         try:
@@ -221,7 +258,7 @@ class Workload:
         except KeyboardInterrupt:
             left = unsent()
             ledger.event("warning", f"closed with {len(left)} partitions not sent: {', '.join(r.row for r in left)}")
-            ending.cancel(ledger, left)
+            actions.cancel(ledger, left)
             raise
 
     def resubmit(self, job: Any) -> Run:
@@ -238,7 +275,7 @@ class Workload:
     def resubmit_failed(self) -> list[Run]:
         """Resubmit every failed or refused partition; an empty list when there is none."""
         self._look_around()
-        return self._resubmit(lambda: ending.failed(self._ledger))
+        return self._resubmit(lambda: actions.failed(self._ledger))
 
     def _look_around(self) -> None:
         """Another kernel, or another user, may have resubmitted it already: see that before it costs anything."""
@@ -260,13 +297,18 @@ class Workload:
                 return []
             if self._guards.stopped:
                 raise QmodeError(f"nothing is resubmitted: {self._guards.stopped}")
-            payloads = ending.payloads(self._ledger, chosen, limit=self._guards.max_execution_time())
-            ending.mention_calibration(self._ledger, chosen)
+            payloads = actions.payloads(self._ledger, chosen, limit=self._guards.max_execution_time())
+            actions.mention_calibration(self._ledger, chosen)
             if self._ledger.closed:
                 self._continue()
-            fresh = ending.next_attempts(self._ledger, chosen, payloads)
-            self._send(fresh)
-            return [Run(self, run) for run in dict.fromkeys(r.key.run for r in fresh if r.key)]
+            with Uninterrupted():  # in the ledger and in the queue, or in neither
+                fresh = actions.next_attempts(self._ledger, chosen, payloads)
+                self._send(fresh)
+            self._ledger.changed()
+            rows: dict[str, list[str]] = {}
+            for record in fresh:
+                rows.setdefault(record.key.run if record.key else "", []).append(record.row)
+            return [Run(self, run, tuple(sent)) for run, sent in rows.items()]
         finally:
             self._redoing.release()
 
@@ -288,17 +330,15 @@ class Workload:
         def ended() -> bool:
             return all(r.state.final and not self._guards.will_retry(r) for r in chosen())
 
-        if self._runtime.watcher.here and not ended():
-            raise QmodeError(
-                "a callback or a stop condition runs on the thread that watches the jobs, so it cannot wait for them: "
-                "take what it is given, or wait in another thread"
-            )
+        if not ended():
+            self._refuse_waiting()
         self._wake()
         if not progress:
             return ledger.wait_for(ended, timeout)
         from tqdm.auto import tqdm
 
         with tqdm(total=len(chosen()), unit="partition", desc=f"{ledger.mode} {ledger.id[:8]}") as bar:
+
             def show(_: WorkloadSnapshot) -> None:
                 bar.total = len(chosen())
                 bar.n = sum(r.state.final for r in chosen())
@@ -311,6 +351,14 @@ class Workload:
                 stop()
                 show(self.snapshot())
 
+    def _refuse_waiting(self) -> None:
+        """A callback that waits for what its own thread brings would wait for ever."""
+        if self._runtime.here or self._ledger.telling:
+            raise QmodeError(
+                "a callback or a stop condition cannot wait for the jobs: it runs on a thread that brings the news of "
+                "them. Use what it is given, or wait in another thread"
+            )
+
     def result(self, timeout: float | None = None, *, run: str | None = None, progress: bool = False) -> Any:
         """The merged result of a run (the last one unless told), in the order of its PUBs; waits for it.
 
@@ -320,7 +368,7 @@ class Workload:
         """
         chosen = self._run_id(run)
         if not self.wait(timeout, run=chosen, progress=progress):
-            left = [r for r in latest(self._ledger, chosen).values() if not r.state.final]
+            left = [r for r in self._ledger.latest(chosen).values() if not r.state.final]
             raise TimeoutError(f"{len(left)} partitions have not ended after {timeout} s; nothing was cancelled")
         return self._results.run(chosen)
 
@@ -348,14 +396,10 @@ class Workload:
 
     # --- screens -----------------------------------------------------------------------------------------------
 
-    def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
-        """Enqueue a screen's command; `answer` hears `accepted`, then the outcome, from the command thread."""
-        enqueue(self, command, answer)
-
     def _act(self, what: str) -> None:
         """What a guard does."""
         if what == "cancel_remaining":
-            self._cancel(ending.remaining(self._ledger))
+            self._cancel(actions.remaining(self._ledger))
         elif what == "cancel_stopped":
             self._cancel(self._guards.to_cancel())
         elif what == "close":
@@ -372,43 +416,62 @@ class Workload:
                 self._resubmit(lambda left=left: left, patient=False)  # type: ignore[misc]
             except (ServiceError, UnreachableError) as error:
                 if isinstance(error, UnreachableError) or error.passing:
-                    return                                      # at the next look
+                    return  # at the next look
                 self._give_up(left, error)
             except QmodeError as error:
                 self._give_up(left, error)
 
     def _give_up(self, group: list[Record], error: QmodeError) -> None:
-        if len(group) == 1:                                     # of several, each is tried by itself
+        if len(group) == 1:  # of several, each is tried by itself
             self._guards.give_up(group)
-            self._ledger.event("error", f"{ending.name(group[0])} is not run again: {error}", group[0].row)
+            self._ledger.event("error", f"{group[0].name} is not run again: {error}", group[0].row)
+
+    @property
+    def widget(self) -> Any:
+        """The live widget, for a layout of your own: `VBox([controller.widget, …])`.
+
+        Raises:
+            QmodeError: outside a notebook's kernel.
+        """
+        found = registry.widget(self) if registry.widget is not None else None
+        if found is None:
+            raise QmodeError("a widget needs a notebook: this process is not a kernel with a page")
+        return found
 
     def _after_refresh(self) -> None:
         """On the watcher's thread, after each look at the service."""
         cancel_found(self._ledger)
         cancel_duplicates(self._ledger)
         self._guards.look()
-        self._ledger.alarm = self._guards.alarm
+        self._ledger.set_alarm(self._guards.alarm)
+
+    def at_exit(self) -> None:
+        """The process ends: nothing to do in job mode."""
 
     def _wake(self) -> None:
-        self._runtime.watcher.wake(self._ledger)
+        """Look at the workload now, and keep this controller until nothing is left to learn."""
+        registry.add(self)
+        self._runtime.watcher.watch(self._ledger, self._after_refresh, self._settled)
+
+    def _settled(self) -> None:
+        registry.release(self)
 
     def _find(self, job: Any) -> Record:
         """A record by job id, row key, job object or snapshot."""
         if hasattr(job, "job_id"):
             job = job.job_id() if callable(job.job_id) else (job.job_id or job.key)
         if not isinstance(job, str):
-            raise QmodeError(f"{job!r} is no job: pass its id, its key, or the job object")
-        with self._ledger.lock:
-            for r in self._ledger.records.values():
-                if job in (r.row, r.job_id):
-                    return r
+            raise QmodeError(f"{job!r} is not a job: pass its id, its key, or the job object")
+        found = self._ledger.find(job)
+        if found is not None:
+            return found
         raise QmodeError(f"no job {job!r} in {self._ledger.mode} {self.id}: see controller.jobs")
 
     def figure(self, kind: str = "timeline") -> Any:
-        """A plotly figure of what ran when; made by the frontend, where plotly lives."""
-        if hooks.figure is None:
-            raise QmodeError("figures need the whole package: import qmode_widgets")
-        return hooks.figure(self, kind)
+        """A plotly figure: what ran when (`"timeline"`), or usage beside what was expected (`"usage"`)."""
+        from .figures import workload_figure
+
+        return workload_figure(self.snapshot(), kind)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         if registry.display is not None:
@@ -427,10 +490,41 @@ class Workload:
         return f"<{type(self).__name__} {self.id} on {shot.backend}: {shot.state}, {done} of {total} jobs done>"
 
 
-class Hooks:
-    """What higher floors lend to a controller; set when the package is imported."""
+class Run:
+    """The jobs of one `submit` call.
 
-    figure: Callable[[Workload, str], Any] | None = None
+    `sent` holds the keys of the jobs that were sent by the call that returned this handle.
+    """
 
+    def __init__(self, controller: Controller, id_: str, sent: tuple[str, ...] = ()) -> None:
+        self._controller = controller
+        self.id = id_
+        self.sent = sent
 
-hooks = Hooks()
+    @property
+    def jobs(self) -> tuple[JobSnapshot, ...]:
+        """The last attempt at each partition, in PUB order."""
+        rows = self._controller._ledger.latest(self.id)
+        return tuple(rows[i].snapshot() for i in sorted(rows))
+
+    def wait(self, timeout: float | None = None, *, progress: bool = False) -> bool:
+        """Until every partition has ended; False when the time (seconds) ran out first."""
+        return self._controller.wait(timeout, run=self.id, progress=progress)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The merged result in PUB order; waits for it."""
+        return self._controller.result(timeout, run=self.id)
+
+    def partial_result(self) -> Any:
+        """What there is of it, and what is missing."""
+        return self._controller.partial_result(run=self.id)
+
+    @property
+    def label(self) -> str | None:
+        """The name it was given."""
+        return self._controller._ledger.label(self.id)
+
+    def __repr__(self) -> str:
+        done = sum(j.state is JobState.DONE for j in self.jobs)
+        named = f" {self.label!r}" if self.label else ""
+        return f"<Run {self.id}{named}: {done} of {len(self.jobs)} partitions done>"

@@ -1,0 +1,417 @@
+"""One refresh of a workload in few requests, merged into its ledger.
+
+A refresh is one GET of the workload and one page of its pending jobs. Only when a job has left that page, one page of
+ended jobs follows, and one metrics GET for each job that ended, until its usage is complete; after that it is never
+asked again. The client's own way is one GET a job and status.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from ..errors import ServiceError, UnreachableError
+from ..ibm.link import PAGE, Link
+from ..ibm.wire import Json, as_dict
+from ..model import tags
+from ..model.snapshot import JobState, WorkloadState
+from .ledger import Ledger
+from .record import Record
+
+log = logging.getLogger(__name__)
+
+METRICS_AT_ONCE = 20  # requests for metrics in one refresh: a burst of ended jobs is spread
+
+
+def refresh(ledger: Ledger) -> None:
+    """Ask the service and merge; the caller calls `ledger.changed()`.
+
+    Pending jobs are listed before the session object is read: a job that ends in between was listed, or it has moved
+    the session's last completion, so it is never missed.
+
+    Raises:
+        ServiceError, UnreachableError: the service did not answer; what was merged so far stays.
+    """
+    link = ledger.link
+    with ledger.looking:
+        scopes = _scopes(ledger)
+        left = {
+            s.name: s.watched - merge(ledger, pages(link, pending=True, oldest_first=True, **s.query)) for s in scopes
+        }
+        if ledger.mode != "job":
+            for id_ in ledger.unsettled():
+                session = link.workload(id_)
+                ledger.read_session(session | {"id": session.get("id") or id_})
+        for scope in scopes:
+            _read_ended(ledger, scope, set(left[scope.name]))
+        for record in [r for r in ledger.singles() if not r.state.final]:
+            merge(ledger, [link.job(str(record.job_id))])
+        ledger.seen()
+        _read_metrics(ledger, link)
+        _read_instance(ledger, link)
+
+
+@dataclass(frozen=True, slots=True)
+class _Scope:
+    """What narrows a listing to this workload: a session id, or in job mode the tag of a run."""
+
+    name: str
+    query: dict[str, Any]
+    watched: frozenset[str]  # ids of jobs that have not ended
+
+
+def _scopes(ledger: Ledger) -> list[_Scope]:
+    """The listings in which anything can be new."""
+    found: list[_Scope] = []
+    with ledger.lock:
+        live = [r for r in ledger.records.values() if r.state.on_service and r.job_id]
+        if ledger.mode == "job":
+            for run in ledger.runs:
+                ids = frozenset(str(r.job_id) for r in live if r.key and r.key.run == run)
+                doubted = any(r.key and r.key.run == run and r.in_doubt for r in ledger.records.values())
+                if ids or doubted or not ledger.was_listed(run):
+                    found.append(_Scope(run, {"tags": [tags.run_tag(run)]}, ids))
+            return found
+        for id_, session in ledger.homes().items():
+            ids = frozenset(str(r.job_id) for r in live if (r.workload or ledger.workload_id) == id_)
+            closed = session.get("state") == "closed" and ledger.was_listed(id_)
+            if ids or not closed or ledger.listed_at(id_) != _mark(ledger, id_):
+                found.append(_Scope(id_, {"session_id": id_}, ids))
+    return found
+
+
+def _mark(ledger: Ledger, scope: str) -> object:
+    """What changes when a job of a scope ends: the session's last completion."""
+    return ledger.homes().get(scope, {}).get("last_job_completed")
+
+
+def _read_ended(ledger: Ledger, scope: _Scope, left: set[str]) -> None:
+    """List ended jobs where there are new ones.
+
+    A job that left the pending page has ended; one that was never seen there may have come and gone since the last
+    look: then the session object tells that a job was completed.
+    """
+    first, mark = not ledger.was_listed(scope.name), _mark(ledger, scope.name)
+    if left or first or ledger.listed_at(scope.name) != mark:
+        merge(ledger, _ended(ledger.link, left, everything=first, **scope.query))
+        ledger.listed(scope.name, mark)
+
+
+def pages(link: Link, **query: Any) -> list[Json]:
+    """All pages of a listing; one request where 200 jobs or fewer match."""
+    return _each(link, query, lambda _: False)
+
+
+def _ended(link: Link, wanted: set[str], *, everything: bool, **scope: Any) -> list[Json]:
+    """Pages of ended jobs, newest first, until all wanted ones are found."""
+
+    def enough(found: list[Json]) -> bool:
+        return not everything and wanted <= {str(j["id"]) for j in found}
+
+    return _each(link, {"pending": False} | scope, enough)
+
+
+def _each(link: Link, query: dict[str, Any], enough: Callable[[list[Json]], bool]) -> list[Json]:
+    """Jobs page by page; a job that moved between pages is there once, an entry without an id is none."""
+    found: dict[str, Json] = {}
+    offset = 0
+    while True:
+        page = link.jobs(offset=offset, **query)
+        entries = page.get("jobs")
+        listed = [j for j in entries if isinstance(j, dict)] if isinstance(entries, list) else []
+        fresh = {str(j["id"]): j for j in listed if isinstance(j.get("id"), str) and j["id"] not in found}
+        found |= fresh
+        offset += len(listed)
+        count = page.get("count")
+        over = isinstance(count, int) and offset >= count
+        if over or len(listed) < PAGE or not fresh or enough(list(found.values())):
+            return list(found.values())
+
+
+def merge(ledger: Ledger, listed: list[Json]) -> set[str]:
+    """Take over listings: known jobs by id, lost answers by key, the rest as jobs somebody submitted directly."""
+    seen: set[str] = set()
+    link_now = ledger.link.now()
+    with ledger.lock:
+        by_id = {r.job_id: r for r in ledger.records.values() if r.job_id}
+        # Known jobs first: which of two jobs of one attempt stays is told by when each was created.
+        for data in sorted(listed, key=lambda j: (j.get("id") not in by_id, str(j.get("created") or ""))):
+            job_id = data.get("id")
+            if not isinstance(job_id, str) or not job_id:
+                continue
+            seen.add(job_id)
+            record = by_id.get(job_id)
+            if record is None:
+                record = _new(ledger, job_id, data)
+                if record is None:
+                    continue
+                by_id[job_id] = record
+            before = record.state
+            if record.read(data) and record.state is not before:
+                if record.state is JobState.RUNNING:
+                    record.seen_running = link_now
+                    record.touch()
+                _tell(ledger, record)
+    return seen
+
+
+def _new(ledger: Ledger, job_id: str, data: Json) -> Record | None:
+    """A job this kernel had no id for; None: it can only be placed at a later look."""
+    written = data.get("tags")
+    said = tags.read([t for t in written if isinstance(t, str)] if isinstance(written, list) else [])
+    key = said.key
+    row = ledger.records.get(key.row) if key else None
+    home = data.get("session_id") or (ledger.workload_id if ledger.mode != "job" else None)
+    if row is not None and row.job_id is None:  # the answer to its submission was lost
+        if row.superseded or row.state is JobState.DROPPED:  # given up meanwhile
+            row.cancel_when_found = True
+        row.workload = home
+        row.exists(job_id)
+        ledger.event("info", f"{row.name}: its submission had arrived, job {job_id}", row.row)
+        return row
+    if row is not None and not row.data:
+        return None  # when our own was created is not known yet
+    record = Record(JobState.QUEUED, key=key, partition=said.partition, job_id=job_id, group=said.group)
+    record.own_tags, record.workload = said.own, home
+    if row is not None:  # the same attempt stands twice on the service
+        return _twice(ledger, row, record, data)
+    if key is not None:
+        _supersede(ledger, record)
+        ledger.add_run(key.run, said.label)
+    ledger.add([record])
+    return record
+
+
+def _twice(ledger: Ledger, row: Record, other: Record, data: Json) -> Record:
+    """Two jobs of one attempt: a lost answer, or two kernels that resubmitted it.
+
+    One stays, and every kernel must choose the same one: with a result, before alive, before failed; then the older.
+    """
+    other.read(data)
+    extra = row if row.state is not JobState.DONE and _rank(other) < _rank(row) else other
+    if extra is row:
+        other.superseded, other.cancel_when_found = row.superseded, row.cancel_when_found
+        other.partition = other.partition or row.partition
+        ledger.give_row(row, other)
+    stays = other if extra is row else row
+    extra.key, extra.superseded = None, True
+    extra.note = f"a duplicate of {stays.job_id}: the same attempt stands twice on the service"
+    extra.touch()
+    ledger.duplicate(extra)
+    return other
+
+
+def _rank(record: Record) -> tuple[int, str, str]:
+    state = 0 if record.state is JobState.DONE else 2 if record.state.final else 1
+    return state, str(record.data.get("created") or "~"), str(record.job_id)
+
+
+def _supersede(ledger: Ledger, record: Record) -> None:
+    """Of the attempts at one partition only the last counts as its row."""
+    assert record.key is not None
+    same = [
+        r
+        for r in ledger.records.values()
+        if r.key and (r.key.run, r.key.partition) == (record.key.run, record.key.partition)
+    ]
+    latest = max((r.key.attempt for r in same if r.key), default=-1)
+    for r in same:
+        if r.key and r.key.attempt < record.key.attempt and not r.superseded:
+            r.superseded = True
+            r.touch()
+    record.superseded = latest > record.key.attempt
+
+
+def _read_metrics(ledger: Ledger, link: Link) -> None:
+    now = time.monotonic()
+    with ledger.lock:
+        asked = [r for r in ledger.records.values() if r.needs_metrics and r.metrics_due <= now]
+    for record in asked[:METRICS_AT_ONCE]:
+        try:
+            found = link.metrics(str(record.job_id))
+        except ServiceError as error:
+            if error.status == 429:
+                raise
+            found = {}  # one job's metrics must not keep the rest from view
+        ledger.read_metrics(record, found)
+
+
+def _read_instance(ledger: Ledger, link: Link) -> None:
+    """What the instance may still use: asked when jobs have ended, at most every half minute."""
+    if not ledger.instance_due():
+        return
+    try:
+        left = link.usage_left()
+    except ServiceError as error:  # not every user may ask for it
+        log.info("what the instance has left is not told: %s", error)
+        left = None
+    ledger.set_instance_left(left)
+
+
+def _tell(ledger: Ledger, record: Record) -> None:
+    """The events a user wants to find later."""
+    name = record.name
+    if record.state is JobState.FAILED:
+        why = f"{record.reason_code or ''} {as_dict(record.data.get('state')).get('reason') or ''}".strip()
+        ledger.event("error", f"{name} failed: {why or 'the service gives no reason'}", record.row)
+    elif record.state is JobState.CANCELLED:
+        ledger.event("warning", f"{name} was cancelled", record.row)
+
+
+log = logging.getLogger(__name__)
+
+RUNNING, QUEUED, IDLE, ENDING = 1.0, 3.0, 10.0, 2.0  # seconds between refreshes
+BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+
+
+class Watcher:
+    """A daemon thread that ends by itself when nothing is left to watch."""
+
+    def __init__(self, pace: float = 1.0) -> None:
+        self.pace = pace  # factor on the seconds between refreshes; tests look more often
+        self._lock = threading.RLock()
+        # `with` takes the lock itself: an interrupt inside Condition's own `__exit__`, which is Python, would keep it.
+        self._wake = threading.Condition(self._lock)
+        self._next: dict[str, float] = {}
+        self._ledgers: dict[str, Ledger] = {}
+        self._errors: dict[str, int] = {}
+        self._after: dict[str, Callable[[], None]] = {}
+        self._settled: dict[str, Callable[[], None]] = {}
+        self._not_before = 0.0  # `Retry-After`: not even for a click
+        self._thread: threading.Thread | None = None
+
+    def watch(self, ledger: Ledger, after: Callable[[], None], settled: Callable[[], None]) -> None:
+        """Look at a workload now, and from now on as often as it can change.
+
+        Args:
+            ledger: of the workload; one that is watched already is looked at now.
+            after: runs on the watcher's thread after each look (guards live there).
+            settled: runs there once nothing is left to learn; the workload is then not watched any more.
+        """
+        with self._lock:
+            self._ledgers[ledger.id], self._after[ledger.id], self._settled[ledger.id] = ledger, after, settled
+            self._next[ledger.id] = 0.0
+            self._ensure()
+
+    def forget(self, ledger: Ledger) -> None:
+        """Stop watching it."""
+        with self._lock:
+            self._drop(ledger.id)
+            self._wake.notify_all()
+
+    def _drop(self, id_: str) -> None:
+        for table in (self._ledgers, self._next, self._errors, self._after, self._settled):
+            table.pop(id_, None)
+
+    @property
+    def here(self) -> bool:
+        """The caller runs on the thread that polls."""
+        return threading.current_thread() is self._thread
+
+    @property
+    def alive(self) -> bool:
+        """A thread is polling."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _ensure(self) -> None:
+        if not self.alive:
+            self._thread = threading.Thread(target=self._run, name="qmode-watch", daemon=True)
+            self._thread.start()
+        self._wake.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._lock:
+                waiting = {i: t for i, t in self._next.items() if t != float("inf")}
+                if not waiting:
+                    self._thread = None
+                    return
+                due = min(waiting, key=waiting.__getitem__)
+                left = max(waiting[due], self._not_before) - time.monotonic()
+                if left > 0:
+                    self._wake.wait(left)
+                    continue
+                self._next[due] = float("inf")  # a wake while it is being refreshed is not lost
+            self._visit(due)
+
+    def _visit(self, id_: str) -> None:
+        """Look at one workload and note when to come back. A method of its own: nothing of it outlives the visit."""
+        with self._lock:
+            if id_ not in self._ledgers:
+                return
+            ledger, after = self._ledgers[id_], self._after[id_]
+        try:
+            pause = self._look(ledger, after)
+        except Exception:  # a thread that dies here leaves everything unwatched
+            log.exception("looking at workload %s failed inside", id_)
+            pause = BACK_OFF[-1]
+        with self._lock:
+            if id_ not in self._next:
+                return
+            if pause is not None:
+                self._next[id_] = min(self._next[id_], time.monotonic() + pause)
+                return
+            if self._next[id_] != float("inf"):
+                return  # something was sent, cancelled or closed meanwhile
+            settled = self._settled[id_]
+            self._drop(id_)
+        settled()
+
+    def _look(self, ledger: Ledger, after: Callable[[], None]) -> float | None:
+        """One refresh. Returns the pause until the next, None when there is nothing more to learn."""
+        try:
+            with ledger.looking:
+                refresh(ledger)
+                self._errors.pop(ledger.id, None)
+                try:
+                    after()
+                except Exception:
+                    log.exception("a guard of workload %s failed", ledger.id)
+        except (ServiceError, UnreachableError) as error:
+            n = self._errors[ledger.id] = self._errors.get(ledger.id, 0) + 1
+            ledger.failed(str(error))
+            ledger.changed()
+            wait = BACK_OFF[min(n, len(BACK_OFF)) - 1]
+            asked = getattr(error, "retry_after", None)
+            if asked:
+                self._not_before = time.monotonic() + asked
+                return float(asked)
+            return wait
+        except Exception:
+            log.exception("refreshing workload %s failed inside", ledger.id)
+            ledger.failed("an error of qmode_widgets itself, see the log")
+            ledger.changed()
+            return BACK_OFF[-1]
+        ledger.changed()
+        pause = pace(ledger)
+        return None if pause is None else pause * self.pace
+
+
+def pace(ledger: Ledger) -> float | None:
+    """Seconds until the next look, by what can change."""
+    now = time.monotonic()
+    with ledger.lock:
+        records = ledger.records.values()
+        states = {r.state for r in records}
+        ending = [r.metrics_due - now for r in records if r.needs_metrics]
+        doubted = any(r.in_doubt for r in records)
+    if JobState.RUNNING in states:
+        return RUNNING
+    if states & {JobState.QUEUED, JobState.UNKNOWN, JobState.WAITING}:
+        return RUNNING if ledger.state is WorkloadState.ACTIVE else QUEUED
+    if ending:
+        return max(ENDING, min(ending))
+    if doubted:
+        return IDLE
+    if ledger.mode == "job":
+        return None if states else IDLE
+    if ledger.state is WorkloadState.CLOSED:
+        return ENDING if states and ledger.unsettled() else None
+    deadline = ledger.next_deadline()
+    if deadline is not None:
+        return min(IDLE, max(0.2, deadline - ledger.link.now() + 0.2))
+    return IDLE
