@@ -33,7 +33,10 @@ class Commands:
         def work() -> None:
             carry_out(controller, command, answer)
 
-        if command.action in (Action.CLOSE, Action.END):  # it may wait for partitions to be sent: not in the others' way
+        if command.action in (
+            Action.CLOSE,
+            Action.END,
+        ):  # it may wait for partitions to be sent: not in the others' way
             threading.Thread(target=work, name="qmode-close", daemon=True).start()
             return
         with self._lock:

@@ -47,6 +47,6 @@ def _widget(workload: str, hub: Hub) -> WorkloadWidget:
     from .widget import WorkloadWidget
 
     widget = _widgets.get(workload)
-    if widget is None or widget.comm is None:        # closed, for example by `Widget.close_all()`
+    if widget is None or widget.comm is None:  # closed, for example by `Widget.close_all()`
         widget = _widgets[workload] = WorkloadWidget(hub, workload)
     return widget

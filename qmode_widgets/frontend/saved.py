@@ -18,7 +18,7 @@ from .protocol import Message
 
 MIME = "application/vnd.qmode-widgets.workload+json"
 
-KEPT = 60            # rows a document keeps; beyond, the least urgent become a count and a sum
+KEPT = 60  # rows a document keeps; beyond, the least urgent become a count and a sum
 _EVENTS = 10
 # What needs a reader first; the same order as in js/core/facts.ts.
 _URGENCY = (

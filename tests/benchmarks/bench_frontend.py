@@ -15,15 +15,14 @@ from urllib.parse import urlsplit
 from playwright.sync_api import CDPSession, Page, Route
 
 ROOT = Path(__file__).resolve().parents[2]
-sys.path[:0] = [str(ROOT), str(ROOT / "tests" / "browser")]
-
-import scripted  # noqa: E402 - its folder had to be named first
-from tests.browser import lab as harness  # noqa: E402
-from tests.browser.conftest import BEGIN  # noqa: E402
-from tests.browser.lab import Notebook  # noqa: E402
+sys.path.insert(0, str(ROOT))  # run as a script: the tests' own modules are found from there
 
 from qmode_widgets.frontend import protocol  # noqa: E402
 from qmode_widgets.model.snapshot import JobState  # noqa: E402
+from tests.browser import lab as harness  # noqa: E402
+from tests.browser import scripted  # noqa: E402
+from tests.browser.conftest import BEGIN  # noqa: E402
+from tests.browser.lab import Notebook  # noqa: E402
 
 JOBS, CHANGES, TICKS, PATCHES = 1000, 100, 10, 10_000
 
@@ -66,7 +65,7 @@ def _view(page: Page, jobs: int) -> list[tuple[str, str, str]]:
     with _spent(cdp) as drawing:
         page.evaluate("() => new Promise(done => setTimeout(() => { draw(); frame().then(done); }))")
     messages, last = [], state
-    for n in range(CHANGES):                                # jobs that run, done, one after the other
+    for n in range(CHANGES):  # jobs that run, done, one after the other
         running = next(j.partition for j in last.jobs if j.state is JobState.RUNNING)
         queued = next((j.partition for j in last.jobs if j.state is JobState.QUEUED), None)
         controller.set(running or 0, JobState.DONE if jobs > 100 else JobState.RUNNING, note=str(n))
@@ -99,12 +98,13 @@ def _growth(page: Page, cdp: CDPSession, workload: str, seq: int, keys: list[str
     feed = """async ({workload, seq, keys, count}) => {
       for (let n = 0; n < count; n++) {
         say({kind: 'patch', workload, seq: seq + n, now: Date.now() / 1000, set: {},
-             jobs: {[keys[n % keys.length]]: {note: `n${n}`}}, events: [{id: 1000 + n, time: 1, level: 'info', text: 'x', job: null}]});
+             jobs: {[keys[n % keys.length]]: {note: `n${n}`}},
+             events: [{id: 1000 + n, time: 1, level: 'info', text: 'x', job: null}]});
         if (n % 20 === 0) await frame();
       }
     }"""
     args = {"workload": workload, "keys": keys}
-    page.evaluate(feed, {**args, "seq": seq, "count": 1000})        # the first fill what is bounded
+    page.evaluate(feed, {**args, "seq": seq, "count": 1000})  # the first fill what is bounded
     before = size()
     page.evaluate(feed, {**args, "seq": seq + 1000, "count": PATCHES})
     after = size()
@@ -169,6 +169,7 @@ def _serve(page: Page, start: str) -> None:
 @contextmanager
 def _spent(cdp: CDPSession) -> Iterator[dict[str, float]]:
     """Seconds of the page's main thread in between: in scripts, and in all."""
+
     def read() -> dict[str, float]:
         found = {m["name"]: m["value"] for m in cdp.send("Performance.getMetrics")["metrics"]}
         return {"script": found["ScriptDuration"], "task": found["TaskDuration"]}

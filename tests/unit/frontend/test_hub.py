@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from qmode_widgets.frontend.hub import Hub
+from qmode_widgets.frontend.hub import SILENT, Hub
 from qmode_widgets.frontend.protocol import Message
 from qmode_widgets.model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
 
@@ -144,6 +145,23 @@ def test_a_screen_that_has_not_asked_yet_is_served_more_slowly(shown: tuple[Hub,
     hub.receive({"kind": "command", "id": "after"})
     screen.next("ack")
     assert screen.heard.empty(), "what one widget asked for went to another"
+
+
+def test_a_service_that_has_stopped_to_answer_is_said_once_and_taken_back(
+    shown: tuple[Hub, Controller, Screen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qmode_widgets.frontend.hub._LOOK", 0.02)
+    _, controller, screen = shown
+    controller.state = replace(controller.state, seen_at=time.time() - 60)    # no error: a request that hangs
+    hung = screen.next("patch")
+    assert hung["set"]["problem"] == SILENT
+    controller.state = replace(controller.state, seen_at=time.time())
+    assert screen.next("patch")["set"]["problem"] is None
+    hub_looked = threading.Event()
+    real = controller.snapshot
+    monkeypatch.setattr(controller, "snapshot", lambda: (hub_looked.set(), real())[1])
+    hub_looked.wait(5)
+    assert screen.heard.empty(), "a look at a service that answers is no news"
 
 
 def test_a_closed_widget_does_not_silence_the_others(shown: tuple[Hub, Controller, Screen]) -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmode_widgets.frontend import protocol
+from qmode_widgets.frontend import protocol, saved
 from qmode_widgets.model.command import Action, Command, Outcome
 from qmode_widgets.model.snapshot import (
     Event,
@@ -52,6 +52,18 @@ AFTER = replace(
     ),
     events=(*BEFORE.events, Event(2, 6.0, "warning", "partition 2 failed", "r:1.0")),
 )
+
+
+MANY = replace(
+    BEFORE,
+    jobs=tuple(
+        JobSnapshot(
+            f"r:{n}.0", JobState.FAILED if n % 40 == 0 else JobState.DONE if n < 60 else JobState.QUEUED,
+            job_id=f"j{n}", run="r", partition=n, of=80, number=n + 1, usage=Usage(round(0.1 * n, 1), "final") if n < 60 else Usage(),
+        )
+        for n in range(80)
+    ),
+)  # fmt: skip
 
 
 def interface(name: str) -> dict[str, str]:
@@ -94,6 +106,9 @@ def messages() -> dict[str, Any]:
         "patch": protocol.patch(BEFORE, AFTER, seq=2, now=101.0),
         "after": protocol.snapshot(AFTER, seq=2, now=101.0),
         "gone": protocol.gone("d2f0"),
+        "saved": saved.data(AFTER, "p1") | {"html": saved.as_html(AFTER)},
+        "folded": saved.data(MANY, "p1") | {"html": saved.as_html(MANY)},
+        "many": protocol.snapshot(MANY, seq=0, now=10.0),
         "ack": protocol.ack(Outcome("c1", "failed", "409: the job is final")),
     }
 
@@ -156,7 +171,7 @@ def test_a_thousand_jobs_that_are_much_alike_stay_small() -> None:
 def test_what_is_not_finite_is_unknown() -> None:
     state = replace(BEFORE, usage=Usage(reported=1.0, estimated=float("inf")), ttl=Ttl(max_ttl=float("nan")))
     text = json.dumps(protocol.snapshot(state, seq=1, now=1.0), allow_nan=False)
-    assert json.loads(text)["state"]["ttl"]["max_ttl"] is None
+    assert "ttl" not in json.loads(text)["state"], "unknown is the default"
     assert json.loads(text)["state"]["usage"] == {"reported": 1.0}
 
 
