@@ -118,7 +118,7 @@ export function workloadFace(state: WorkloadSnapshot, jobs: Tally): WorkloadFace
       if (jobs.running > 0) return face('Running', '▶', 'active', closing);
       if (jobs.remaining > 0) return face('Queued', '·', 'dim', closing);
       if (closing !== '') return face('Closing', '○', 'dim');
-      if (jobs.total === 0) return face('Open, no job yet', '○', 'dim');
+      if (state.state === 'open') return face('Open, no job yet', '○', 'dim');
       return state.mode === 'session' ? face('Idle, billed', '●', 'warn') : face('Idle', '○', 'dim');
     }
     default:

@@ -65,7 +65,11 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
   const now = useRef({ store, state, asking });
   now.current = { store, state, asking };
   const controls = useRef<Controls | null>(null);
-  controls.current ??= made(now, origin, root, setAsking);
+  controls.current ??= made(now, origin, setAsking);
+
+  useLayoutEffect(() => {
+    if (asking === null) giveBack(origin, root.current);
+  }, [asking]);
 
   const head = last(clicks, click => click.target === null && click.action !== 'refresh');
   const stale = staleWords(state, store.lost || saved !== null);
@@ -160,25 +164,9 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
 function made(
   now: { current: { store: Store; state: WorkloadSnapshot; asking: Asking | null } },
   origin: { current: HTMLElement | null },
-  root: { current: HTMLElement | null },
   setAsking: (asking: Asking | null) => void,
 ): Controls {
-  const leave = (): void => {
-    const back = origin.current;
-    setAsking(null);
-    // Once the button that asked is there again.
-    requestAnimationFrame(() => {
-      const action = back?.dataset.action;
-      const row = back?.closest<HTMLElement>('tr')?.dataset.key;
-      const found =
-        row === undefined
-          ? root.current?.querySelector<HTMLElement>(`.qm-actions [data-action="${action ?? ''}"]`)
-          : root.current?.querySelector<HTMLElement>(`tr[data-key="${CSS.escape(row)}"] button:not(.qm-expand)`);
-      const active = document.activeElement;
-      if (active === null || active === document.body || active === root.current)
-        (found ?? root.current)?.focus({ preventScroll: true });
-    });
-  };
+  const leave = (): void => setAsking(null);
   return {
     begin: (action, place, target) => {
       const { store, state } = now.current;
@@ -196,6 +184,21 @@ function made(
     dismiss: click => now.current.store.forget(click.id),
     naming: click => naming(now.current.state, click.action, click.target),
   };
+}
+
+/** After a question the focus goes to the button that asked, if there still is one. */
+function giveBack(origin: { current: HTMLElement | null }, root: HTMLElement | null): void {
+  const asked = origin.current;
+  origin.current = null;
+  if (asked === null || root === null) return;
+  const active = document.activeElement;
+  if (active !== null && active !== document.body && active !== root && active.isConnected) return;
+  const { action, place } = asked.dataset;
+  const same = `[data-action="${CSS.escape(action ?? '')}"][data-place="${CSS.escape(place ?? '')}"]`;
+  const row = `[data-row="${CSS.escape(place ?? '')}"]`;
+  (root.querySelector<HTMLElement>(same) ?? root.querySelector<HTMLElement>(row) ?? root).focus({
+    preventScroll: true,
+  });
 }
 
 /** JupyterLab's notebook reads single keys as commands ("x" cuts the cell): not while the focus is in here. */
