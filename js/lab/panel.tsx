@@ -1,3 +1,4 @@
+import type { LabIcon } from '@jupyterlab/ui-components';
 import { Widget } from '@lumino/widgets';
 import { render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
@@ -13,7 +14,7 @@ const PAST = 2; // closed workloads that stay in sight; older ones fold away
 
 /** The sidebar: the workloads of all running kernels. */
 export class Panel extends Widget {
-  constructor(kernels: Kernels, icon: unknown) {
+  constructor(kernels: Kernels, icon: LabIcon) {
     super();
     this.id = 'qmode-workloads';
     this.addClass('qm-panel');

@@ -6,6 +6,8 @@ import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import type { Request } from '../core/protocol';
 import { Store } from '../core/store';
 
+type ControlOptions = KernelMessage.IOptions<KernelMessage.IDebugRequestMsg>;
+
 const TARGET = 'qmode_widgets';
 const BEACON = 'qmode_widgets-beacon';
 const REQUEST = 'qmode_request';
@@ -69,7 +71,9 @@ export class Wire {
   /** The control channel has a thread of its own in the kernel: it is served while a cell runs. */
   private async control(msgType: string, content: object): Promise<unknown> {
     const { username, clientId } = this.kernel;
-    const message = KernelMessage.createMessage({ msgType, channel: 'control', username, session: clientId, content });
+    // JupyterLab's types list Jupyter's own control messages only; ours is one that the kernel side adds.
+    const ours = { msgType, channel: 'control', username, session: clientId, content };
+    const message = KernelMessage.createMessage(ours as unknown as ControlOptions);
     return (await this.kernel.sendControlMessage(message, true, true).done)?.content;
   }
 
@@ -84,7 +88,11 @@ export class Wire {
       this.process = session;
     }
     // Only a cell makes a kernel busy to a user; our own requests have states too.
-    if (type === 'status' && message.parent_header.msg_type === 'execute_request') {
+    if (
+      type === 'status' &&
+      'msg_type' in message.parent_header &&
+      message.parent_header.msg_type === 'execute_request'
+    ) {
       this.setBusy((message.content as { execution_state?: string }).execution_state === 'busy');
     }
     if (type !== 'comm_msg') return;

@@ -1,9 +1,9 @@
-import type { ISignal, Kernel, KernelMessage, KernelSpec, Session } from '@jupyterlab/services';
+import type { Kernel, KernelMessage, KernelSpec, Session } from '@jupyterlab/services';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { Kernels } from '../lab/kernels';
 import { hello, job, snapshot, workload } from './samples';
 
-class Signal<S, A> implements ISignal<S, A> {
+class Signal<S, A> {
   readonly slots = new Set<(sender: S, args: A) => void>();
   connect = (slot: (sender: S, args: A) => void): boolean => this.slots.add(slot).has(slot);
   disconnect = (slot: (sender: S, args: A) => void): boolean => this.slots.delete(slot);
@@ -13,16 +13,16 @@ class Signal<S, A> implements ISignal<S, A> {
 }
 
 /** A kernel that may have the package: answers on its control channel as kernel.py does. */
-class FakeKernel implements Kernel.IKernelConnection {
+class FakeKernel {
   readonly name = 'python3';
   readonly clientId = 'page';
   readonly username = '';
   status: Kernel.Status = 'idle';
   connectionStatus: Kernel.ConnectionStatus = 'connected';
   isDisposed = false;
-  readonly statusChanged = new Signal<Kernel.IKernelConnection, Kernel.Status>();
-  readonly connectionStatusChanged = new Signal<Kernel.IKernelConnection, Kernel.ConnectionStatus>();
-  readonly iopubMessage = new Signal<Kernel.IKernelConnection, KernelMessage.IMessage>();
+  readonly statusChanged = new Signal<FakeKernel, Kernel.Status>();
+  readonly connectionStatusChanged = new Signal<FakeKernel, Kernel.ConnectionStatus>();
+  readonly iopubMessage = new Signal<FakeKernel, { content: unknown; header: object; parent_header: object }>();
   readonly asked: { type: string; content: unknown }[] = [];
   process = 'p1';
   imported = true;
@@ -49,7 +49,12 @@ class FakeKernel implements Kernel.IKernelConnection {
 let models: Session.IModel[];
 let connections: { kernel: FakeKernel; disposed: boolean; options: unknown }[];
 let kernelsById: Map<string, FakeKernel>;
-let manager: Session.IManager & { runningChanged: Signal<Session.IManager, Session.IModel[]> };
+let manager: {
+  ready: Promise<void>;
+  runningChanged: Signal<unknown, Session.IModel[]>;
+  running: () => Session.IModel[];
+  connectTo: (options: Session.ISessionConnection.IOptions) => unknown;
+};
 let kernels: Kernels;
 
 const model = (id: string, kernel: string, path: string, type = 'notebook'): Session.IModel => ({
@@ -85,8 +90,9 @@ beforeEach(() => {
       return { kernel, isDisposed: false, dispose: () => void (connection.disposed = true) };
     },
   };
-  const specs: KernelSpec.IManager = { specs: { kernelspecs: { python3: { display_name: 'Python 3' } } } };
-  kernels = new Kernels(manager, specs);
+  const specs = { specs: { kernelspecs: { python3: { display_name: 'Python 3' } } } };
+  // Only the part of JupyterLab's managers that we use is played.
+  kernels = new Kernels(manager as unknown as Session.IManager, specs as unknown as KernelSpec.IManager);
 });
 
 const one = () => kernels.all[0]!;
