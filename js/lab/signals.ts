@@ -53,8 +53,8 @@ export class Signals {
     private readonly since: number,
     remembered: Iterable<Remembered> = [],
   ) {
-    for (const { id, failed, capped, ended, done, total } of remembered) {
-      const finished = ended !== null || (total > 0 && done + failed === total) ? total : null;
+    for (const { id, mode, failed, capped, ended, done, total } of remembered) {
+      const finished = ended !== null || (mode === 'batch' && total > 0 && done + failed === total) ? total : null;
       this.seen.set(id, { failed, capped, finished });
     }
   }
