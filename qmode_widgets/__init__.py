@@ -13,28 +13,58 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import emulator as emulator
-    from .control.batch import BatchController as BatchController
-    from .control.errors import QmodeError as QmodeError
+    from .control.account import workloads as workloads
+    from .control.attach import attach as attach
+    from .control.controller import Run as Run
     from .control.job import JobController as JobController
-    from .control.recovery import attach as attach
-    from .control.recovery import workloads as workloads
-    from .control.session import SessionController as SessionController
+    from .control.modes import BatchController as BatchController
+    from .control.modes import SessionController as SessionController
+    from .errors import IncompleteResultError as IncompleteResultError
+    from .errors import PlanError as PlanError
+    from .errors import PubError as PubError
+    from .errors import QmodeError as QmodeError
+    from .errors import ServiceError as ServiceError
+    from .errors import SubmissionError as SubmissionError
+    from .errors import UnreachableError as UnreachableError
+    from .model.partition import Partition as Partition
+    from .model.partition import Piece as Piece
+    from .model.snapshot import JobSnapshot as JobSnapshot
+    from .model.snapshot import JobState as JobState
+    from .model.snapshot import WorkloadSnapshot as WorkloadSnapshot
+    from .model.snapshot import WorkloadState as WorkloadState
+    from .planning.compare import compare as compare
+    from .planning.plan import Plan as Plan
     from .planning.plan import plan as plan
-    from .planning.presets import compare as compare
     from .planning.splitting import partition as partition
+    from .planning.usage import UsageEstimate as UsageEstimate
     from .planning.usage import estimate_usage as estimate_usage
 
 _PLACES = {
-    "BatchController": "control.batch",
-    "SessionController": "control.session",
+    "BatchController": "control.modes",
+    "SessionController": "control.modes",
     "JobController": "control.job",
-    "attach": "control.recovery",
-    "workloads": "control.recovery",
-    "QmodeError": "control.errors",
+    "Run": "control.controller",
+    "attach": "control.attach",
+    "workloads": "control.account",
     "plan": "planning.plan",
+    "Plan": "planning.plan",
     "estimate_usage": "planning.usage",
+    "UsageEstimate": "planning.usage",
     "partition": "planning.splitting",
-    "compare": "planning.presets",
+    "compare": "planning.compare",
+    "Partition": "model.partition",
+    "Piece": "model.partition",
+    "JobSnapshot": "model.snapshot",
+    "JobState": "model.snapshot",
+    "WorkloadSnapshot": "model.snapshot",
+    "WorkloadState": "model.snapshot",
+    "QmodeError": "errors",
+    "ServiceError": "errors",
+    "UnreachableError": "errors",
+    "SubmissionError": "errors",
+    "IncompleteResultError": "errors",
+    "PlanError": "errors",
+    "PubError": "errors",
 }
 
 __all__ = [*_PLACES, "emulator"]
@@ -45,7 +75,7 @@ def __getattr__(name: str) -> Any:
         return importlib.import_module(".emulator", __name__)
     if name not in _PLACES:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    importlib.import_module(".wiring", __name__).wire(planning=_PLACES[name].startswith("planning"))
+    importlib.import_module(".wiring", __name__).wire()
     value = getattr(importlib.import_module(f".{_PLACES[name]}", __name__), name)
     globals()[name] = value
     return value

@@ -12,17 +12,17 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
+from ..errors import QmodeError, ServiceError, UnreachableError
 from ..model.snapshot import JobSnapshot, JobState, Limit, WorkloadState
-from .ending import remaining, retryable
-from .errors import QmodeError, ServiceError, UnreachableError
+from .actions import remaining, retryable
 from .ledger import Ledger
 from .record import Record
 from .results import Results
 
 log = logging.getLogger(__name__)
 
-WARN_AT = 0.8                       # of the usage cap
-WARN_BEFORE_MAX, WARN_BEFORE_IDLE = 300.0, 15.0             # seconds before max TTL, interactive TTL run out
+WARN_AT = 0.8  # of the usage cap
+WARN_BEFORE_MAX, WARN_BEFORE_IDLE = 300.0, 15.0  # seconds before max TTL, interactive TTL run out
 
 
 class Guards:
@@ -33,10 +33,10 @@ class Guards:
         self._predicates: list[_Predicate] = []
         self._idle_close: float | None = None
         self._warned: set[str] = set()
-        self._gave_up: set[str] = set()             # rows the retry policy leaves alone
-        self._to_cancel: set[str] = set()           # rows a stop condition cancels, until the service took it
+        self._gave_up: set[str] = set()  # rows the retry policy leaves alone
+        self._to_cancel: set[str] = set()  # rows a stop condition cancels, until the service took it
         self._looking = False
-        self.stopped: str | None = None             # why no further job is sent
+        self.stopped: str | None = None  # why no further job is sent
         if retries:
             self.retry(retries)
 
@@ -49,7 +49,7 @@ class Guards:
         """A cap on the usage in QPU seconds."""
         if not seconds > 0 or not math.isfinite(seconds):
             raise ValueError(f"usage_cap={seconds!r}: pass a positive number of seconds")
-        self._ledger.cap, self.stopped = float(seconds), None           # a higher cap: the next look compares anew
+        self._ledger.cap, self.stopped = float(seconds), None  # a higher cap: the next look compares anew
         self._warned.discard("cap")
         self._ledger.limit(Limit("usage cap", f"{seconds:g} s", "kernel"))
         self._ledger.limit(Limit("usage cap of each job", f"{math.ceil(seconds)} s max_execution_time", "service"))
@@ -76,13 +76,16 @@ class Guards:
         """Compare the state with every bound; what acts says so in the events. One that fails keeps none of the others
         from acting, and what the service did not take is asked for again at the next look.
         """
-        if self._looking:                           # a predicate that refreshes comes back here
+        if self._looking:  # a predicate that refreshes comes back here
             return
         self._looking = True
         try:
             checks = {
-                "the usage cap": self._check_cap, "the stop condition": self._check_predicates,
-                "a TTL": self._check_ttls, "closing when idle": self._check_idle, "running again": self._retry,
+                "the usage cap": self._check_cap,
+                "the stop condition": self._check_predicates,
+                "a TTL": self._check_ttls,
+                "closing when idle": self._check_idle,
+                "running again": self._retry,
             }
             for what, check in checks.items():
                 try:
@@ -103,7 +106,7 @@ class Guards:
         if (idle := self._idle_deadline()) is not None:
             times.append(idle)
         used = ledger.used()
-        by_the_clock = ledger.mode == "session" and ledger.state is WorkloadState.ACTIVE    # billed even while idle
+        by_the_clock = ledger.mode == "session" and ledger.state is WorkloadState.ACTIVE  # billed even while idle
         if by_the_clock and ledger.cap is not None and used is not None and ledger.seen_at is not None:
             times.append(ledger.seen_at + max(0.0, ledger.cap - used))
         return None if ledger.closed else min(times, default=None)
@@ -118,7 +121,7 @@ class Guards:
             ledger.event("error", f"{self.stopped}: the queue is cancelled and the workload closed")
         elif used >= WARN_AT * cap and self.stopped is None and self._once("cap"):
             ledger.event("warning", f"{used:.1f} s of the usage cap of {cap:g} s are used")
-        if self.stopped is not None:                # again at each look, until the service took all of it
+        if self.stopped is not None:  # again at each look, until the service took all of it
             if remaining(ledger):
                 self._act("cancel_remaining")
             if ledger.mode != "job" and not ledger.closed:
@@ -143,7 +146,7 @@ class Guards:
                     self._predicates = []
                     with self._ledger.lock:
                         self._to_cancel = {r.row for r in self._ledger.records.values() if not r.state.final}
-                        self._gave_up.update(self._ledger.records)      # nor is what failed run again
+                        self._gave_up.update(self._ledger.records)  # nor is what failed run again
                     self._cancel_rest()
                     return
 
@@ -153,8 +156,7 @@ class Guards:
         with self._ledger.lock:
             left = [self._ledger.records.get(row) for row in rows]
             self._to_cancel = {
-                r.row for r in left
-                if r is not None and not (r.state.final or r.cancelling or r.cancel_when_found)
+                r.row for r in left if r is not None and not (r.state.final or r.cancelling or r.cancel_when_found)
             }
 
     def to_cancel(self) -> list[Record]:
@@ -177,7 +179,7 @@ class Guards:
         deadline = self._idle_deadline()
         if deadline is None or self._ledger.link.now() < deadline or self._ledger.closed:
             return
-        self._act("close")                          # first: if the service does not take it, the next look tries again
+        self._act("close")  # first: if the service does not take it, the next look tries again
         self._acted("idle close")
         self._ledger.event("info", f"idle for {self._idle_close:g} s: closed")
 
@@ -198,9 +200,14 @@ class Guards:
     def will_retry(self, record: Record) -> bool:
         """By reason, never an error of the user's, and not once a cap or a stop condition has acted."""
         return (
-            record.state is JobState.FAILED and not record.superseded and record.key is not None
-            and record.key.attempt < self._retries and self.stopped is None and not self._ledger.read_only
-            and record.row not in self._gave_up and retryable(record.reason_code, record.snapshot().reason_solution)
+            record.state is JobState.FAILED
+            and not record.superseded
+            and record.key is not None
+            and record.key.attempt < self._retries
+            and self.stopped is None
+            and not self._ledger.read_only
+            and record.row not in self._gave_up
+            and retryable(record.reason_code, record.snapshot().reason_solution)
         )
 
     def give_up(self, records: Iterable[Record]) -> None:
@@ -228,7 +235,8 @@ class _Predicate:
         """Finished, and not judged yet. Private results can be read once, by their owner: never by us."""
         with ledger.lock:
             return [
-                r for r in ledger.records.values()
+                r
+                for r in ledger.records.values()
                 if r.state is JobState.DONE and r.row not in self._seen and not r.snapshot().private
             ]
 

@@ -6,19 +6,19 @@ from typing import Any, Self
 
 from qiskit_ibm_runtime import RuntimeJobV2
 
+from ..errors import QmodeError
+from ..ibm.client import instance_of
+from ..ibm.link import link_of
 from ..model import tags
 from ..model.snapshot import JobState
-from .errors import QmodeError
+from .controller import Controller
 from .ledger import Ledger
 from .modes import refuse_local
 from .record import Record
-from .registry import registry
-from .runtime import runtime
-from .service import instance_of
-from .workload import Workload
+from .runtime import registry
 
 
-class JobController(Workload):
+class JobController(Controller):
     """Watch and control jobs that were submitted in job mode, or submit a run in job mode.
 
     Args:
@@ -62,23 +62,21 @@ class JobController(Workload):
         return cls._of_run(backend, tags.new_run(), fresh=True, usage_cap=usage_cap, retries=retries)
 
     @classmethod
-    def _of_run(
-        cls, backend: Any, run: str, *, fresh: bool, usage_cap: float | None = None, retries: int = 0
-    ) -> Self:
+    def _of_run(cls, backend: Any, run: str, *, fresh: bool, usage_cap: float | None = None, retries: int = 0) -> Self:
         refuse_local(backend)
         self = cls.__new__(cls)
         self._backend = backend
         ledger = cls._make_ledger(backend, run)
         if not fresh:
             ledger.runs.append(run)
-        Workload.__init__(self, ledger, usage_cap=usage_cap, retries=retries)
+        Controller.__init__(self, ledger, usage_cap=usage_cap, retries=retries)
         return self
 
     @staticmethod
     def _make_ledger(backend: Any, id_: str) -> Ledger:
         if (existing := registry.find(id_)) is not None:
             raise QmodeError(f"{id_} is watched already: use {existing!r}, one controller a workload")
-        link = runtime(backend.service, str(instance_of(backend))).link
+        link = link_of(backend.service, str(instance_of(backend)))
         return Ledger(link, id_, "job", str(backend.name))
 
     @property

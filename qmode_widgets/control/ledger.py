@@ -11,17 +11,18 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Literal
 
+from ..ibm.link import Link
+from ..ibm.wire import Json, as_dict, seconds, session_json
 from ..model.snapshot import Event, JobState, Limit, Mode, Ttl, Usage, WorkloadSnapshot, WorkloadState
-from .link import Json, Link
-from .record import Record, as_dict, seconds
-from .sessions import active_stretches, covered, session_json
+from .accounting import active_stretches, covered
+from .record import Record
 
 log = logging.getLogger(__name__)
 Observer = Callable[[WorkloadSnapshot], None]
 
 EVENTS_KEPT = 200
 CLOSED_TRIES = 20
-EMPTY_CLOSE = 1800.0                # a session without any job closes after 30 minutes (guide)
+EMPTY_CLOSE = 1800.0  # a session without any job closes after 30 minutes (guide)
 _STATES = {"pending_inactive": WorkloadState.ACTIVE, "pending_closed": WorkloadState.ACTIVE}
 
 
@@ -30,10 +31,10 @@ class Ledger:
 
     def __init__(self, link: Link, id_: str, mode: Mode, backend: str) -> None:
         self.link, self.id, self.mode, self.backend = link, id_, mode, backend
-        self.service_id = id_                               # moves on when failed work is resubmitted into a new one
+        self.service_id = id_  # moves on when failed work is resubmitted into a new one
         self.lock = threading.RLock()
-        self.news = threading.Condition(self.lock)          # wait() and result() sleep on it
-        self.looking = threading.RLock()                    # one refresh at a time: an older answer never comes last
+        self.news = threading.Condition(self.lock)  # wait() and result() sleep on it
+        self.looking = threading.RLock()  # one refresh at a time: an older answer never comes last
         self.records: dict[str, Record] = {}
         self.session: Json = {}
         self.created = link.now()
@@ -44,15 +45,15 @@ class Ledger:
         self.limits: dict[str, Limit] = {}
         self.cap: float | None = None
         self.instance_left: float | None = None
-        self.instance_asked = float("-inf")                 # when, on the monotonic clock
-        self.instance_old = True                            # a job ended since
+        self.instance_asked = float("-inf")  # when, on the monotonic clock
+        self.instance_old = True  # a job ended since
         self.group: str | None = None
-        self.runs: list[str] = []                           # in order of submission
-        self.duplicates: list[Record] = []                  # found on the service, to be cancelled and reported
-        self.listed: dict[str, object] = {}                 # scope -> last_job_completed when ended jobs were listed
-        self.past: dict[str, Json] = {}                     # session objects of the workloads this one continues
-        self.asked_closed: dict[str, int] = {}              # how often a closed workload was asked for its final usage
-        self.alarm: float | None = None                     # when a guard wants the next look, on the service's clock
+        self.runs: list[str] = []  # in order of submission
+        self.duplicates: list[Record] = []  # found on the service, to be cancelled and reported
+        self.listed: dict[str, object] = {}  # scope -> last_job_completed when ended jobs were listed
+        self.past: dict[str, Json] = {}  # session objects of the workloads this one continues
+        self.asked_closed: dict[str, int] = {}  # how often a closed workload was asked for its final usage
+        self.alarm: float | None = None  # when a guard wants the next look, on the service's clock
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._event_ids = itertools.count(1)
         self._observers: list[Observer] = []
@@ -84,10 +85,10 @@ class Ledger:
                 self.past[str(id_)] = data
                 return
             if id_ not in (None, self.service_id):
-                return                                      # an answer that overtook the move to another workload
+                return  # an answer that overtook the move to another workload
             before = self.session.get("state")
             if self.session.get("accepting_jobs") is False:
-                data = data | {"accepting_jobs": False}     # an answer that overtook the closing: it never reopens
+                data = data | {"accepting_jobs": False}  # an answer that overtook the closing: it never reopens
             self.session = data
             now = data.get("state")
             if before is not None and now != before:
@@ -204,17 +205,21 @@ class Ledger:
             unfinished = sum(1 for r in self.records.values() if not r.state.final)
             state = self.state
             activated = seconds(s.get("activated_at"))
-            ttl = Ttl() if self.mode == "job" else Ttl.of(
-                state=state,
-                max_ttl=s.get("max_ttl"),
-                interactive_ttl=s.get("interactive_ttl"),
-                active_ttl=s.get("active_ttl"),
-                started_at=seconds(s.get("started_at")),
-                activated_at=activated,
-                last_job_completed=seconds(s.get("last_job_completed")),
-                created_at=created,
-                unfinished=unfinished,
-                empty_close=EMPTY_CLOSE if self.mode == "session" else None,
+            ttl = (
+                Ttl()
+                if self.mode == "job"
+                else Ttl.of(
+                    state=state,
+                    max_ttl=s.get("max_ttl"),
+                    interactive_ttl=s.get("interactive_ttl"),
+                    active_ttl=s.get("active_ttl"),
+                    started_at=seconds(s.get("started_at")),
+                    activated_at=activated,
+                    last_job_completed=seconds(s.get("last_job_completed")),
+                    created_at=created,
+                    unfinished=unfinished,
+                    empty_close=EMPTY_CLOSE if self.mode == "session" else None,
+                )
             )
             return WorkloadSnapshot(
                 id=self.id,
@@ -259,7 +264,7 @@ class Ledger:
         total = sum(told) if told else None
         sent = [r for r in self.records.values() if r.job_id is not None]
         ended = (JobState.REFUSED, JobState.DROPPED, JobState.FAILED, JobState.CANCELLED)
-        expected = [                                # what ended badly costs what it is reported to have cost, no more
+        expected = [  # what ended badly costs what it is reported to have cost, no more
             u.reported if u.status == "final" or r.state in ended else u.estimated
             for r, u in zip(self.records.values(), rows, strict=True)
         ]
@@ -275,7 +280,8 @@ class Ledger:
             total = sum(known) if known else None
             idle = self._idle()
             coming = [
-                u.estimated for r, u in zip(self.records.values(), rows, strict=True)
+                u.estimated
+                for r, u in zip(self.records.values(), rows, strict=True)
                 if not r.state.final and u.estimated is not None
             ]
             estimate = (total or 0.0) + sum(coming) if coming else None
@@ -376,7 +382,7 @@ class Ledger:
         with self.lock:
             snapshot, self._undelivered = self._undelivered, None
             if snapshot is None:
-                self._delivering = False            # here, under the lock: what comes next is told by who brings it
+                self._delivering = False  # here, under the lock: what comes next is told by who brings it
                 return None
             return snapshot, list(self._observers)
 
@@ -401,3 +407,16 @@ def _same(a: WorkloadSnapshot, b: WorkloadSnapshot) -> bool:
 
 def _first(timestamps: list[Json] | None) -> float | None:
     return seconds(timestamps[0].get("timestamp")) if timestamps else None
+
+
+def latest(ledger: Ledger, run: str) -> dict[int, Record]:
+    """The last attempt at each partition of a run."""
+    rows: dict[int, Record] = {}
+    with ledger.lock:
+        for r in ledger.records.values():
+            if r.key is None or r.key.run != run:
+                continue
+            held = rows.get(r.key.partition)
+            if held is None or (held.key is not None and held.key.attempt < r.key.attempt):
+                rows[r.key.partition] = r
+    return rows

@@ -1,32 +1,38 @@
-"""Batches and sessions: what their controllers share beyond `Workload`."""
+"""Batches and sessions: what their controllers share beyond `Controller`."""
 
 from __future__ import annotations
 
 import atexit
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self
 
 from qiskit_ibm_runtime import Batch, Session
 
-from ..model.snapshot import Limit, Mode
-from . import ending
-from .errors import QmodeError, ServiceError
-from .ledger import Ledger
-from .patience import patiently
-from .registry import registry
-from .runtime import runtime
-from .service import (
+from ..errors import QmodeError, ServiceError
+from ..ibm.client import (
     around_close,
     attach_mode,
     backend_of,
     instance_of,
     is_local,
     max_time_of,
+    noise_model_of,
     note_closed,
     open_mode,
 )
-from .workload import Workload
+from ..ibm.link import link_of, patiently
+from ..ibm.wire import as_dict, seconds
+from ..model.snapshot import JobState, Limit, Mode
+from . import actions
+from .controller import Controller
+from .ledger import Ledger
+from .prepare import Kind
+from .record import Record
+from .runtime import registry
 
 OnExit = Literal["close", "leave"]
 
@@ -45,7 +51,7 @@ def refuse_local(backend: Any) -> None:
         )
 
 
-class ModeController(Workload):
+class ModeController(Controller):
     """The base of `BatchController` and `SessionController`."""
 
     _mode: ClassVar[Mode]
@@ -62,12 +68,12 @@ class ModeController(Workload):
     def __init__(
         self, mode: Any, *, usage_cap: float | None = None, retries: int = 0, on_exit: OnExit | None = None
     ) -> None:
-        if getattr(self, "_mode_object", None) is not None:         # the one that was there
+        if getattr(self, "_mode_object", None) is not None:  # the one that was there
             self._given_again(mode, usage_cap, retries, on_exit)
             return
         self._check_kind(mode)
         backend = backend_of(mode)
-        link = runtime(mode.service, str(instance_of(backend))).link
+        link = link_of(mode.service, str(instance_of(backend)))
         ledger = Ledger(link, str(mode.session_id), self._mode, str(backend.name))
         try:
             ledger.read_session(patiently(link.workload, ledger.id))
@@ -80,12 +86,11 @@ class ModeController(Workload):
         if ledger.session.get("max_ttl") is not None:
             ledger.limit(Limit("max TTL", f"{ledger.session['max_ttl']:g} s", "service"))
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)
-        atexit.register(self._at_exit)
 
     def _given_again(self, mode: Any, usage_cap: float | None, retries: int, on_exit: OnExit | None) -> None:
         """The cell runs again: what it says now counts."""
         if mode is not self._mode_object and mode.session_id == self.workload_id:
-            self._hook(mode)                        # another object of the same workload: leaving its block drains too
+            self._hook(mode)  # another object of the same workload: leaving its block drains too
         if usage_cap is not None:
             self._guards.cap(usage_cap)
         if retries:
@@ -184,7 +189,7 @@ class ModeController(Workload):
     def cancel_workload(self) -> str:
         """Cancel the queued jobs and close, in one request; running jobs continue."""
         self._check_writable()
-        self._cancel(ending.unsent(self._ledger))
+        self._cancel(actions.unsent(self._ledger))
         try:
             patiently(self._ledger.link.cancel_workload, self._ledger.service_id)
         except ServiceError as error:
@@ -199,7 +204,7 @@ class ModeController(Workload):
     def _note_closed(self, id_: str | None = None) -> None:
         """The service took it: do not wait for the next look to refuse submissions."""
         with self._ledger.lock:
-            if id_ not in (None, self._ledger.service_id):          # the block of a workload that was continued
+            if id_ not in (None, self._ledger.service_id):  # the block of a workload that was continued
                 return
             note_closed(self._mode_object)
             self._ledger.session = self._ledger.session | {"accepting_jobs": False}
@@ -207,7 +212,7 @@ class ModeController(Workload):
     def _continue(self) -> None:
         """The old one is closed for good: go on in a new one of the same mode, on the same backend."""
         ledger, old = self._ledger, self._mode_object
-        max_ttl = ledger.session.get("max_ttl")                 # of an attached one, the service's bound is its own
+        max_ttl = ledger.session.get("max_ttl")  # of an attached one, the service's bound is its own
         max_time = self._max_time if self._max_time is not None or max_ttl is None else int(max_ttl)
         fresh = open_mode(self._kind, backend_of(old), max_time)
         self._hook(fresh)
@@ -215,7 +220,7 @@ class ModeController(Workload):
         ledger.move(str(fresh.session_id))
         ledger.event("info", f"{ledger.lineage[-1]} is closed: continued in the new {self._mode} {ledger.service_id}")
 
-    def _at_exit(self) -> None:
+    def at_exit(self) -> None:
         """The kernel exits. Time is short, and nothing may be raised: the service closes an idle session by itself."""
         if self._on_exit == "close" and not self._ledger.closed:
             try:
@@ -232,3 +237,138 @@ class ModeController(Workload):
     ) -> None:
         self._mode_object.__exit__(kind, error, trace)
         self._wake()
+
+
+class BatchController(ModeController):
+    """Wraps a `Batch`: `BatchController(Batch(backend))`, or `BatchController.open(backend)`.
+
+    Args:
+        mode: the batch.
+        usage_cap: QPU seconds after which nothing more is sent and the queue is cancelled.
+        retries: how often a partition that failed for a transient or system reason is run again by itself.
+        on_exit: `"leave"` (default: its jobs go on, an idle batch costs nothing) or `"close"` when the kernel exits.
+
+    Raises:
+        QmodeError: not a batch, local mode, or an id the service does not know.
+    """
+
+    _mode = "batch"
+    _kind = Batch
+
+
+LONGEST_LABEL = 30
+
+
+@dataclass(frozen=True, slots=True)
+class Iteration:
+    """The jobs of one `with session.iteration(label)`. Seconds, by the service's clock; None while not known."""
+
+    label: str
+    jobs: int
+    started: float | None
+    ended: float | None
+    idle_before: float | None  # since the end of the iteration before: billed while waiting
+
+
+@dataclass(frozen=True, slots=True)
+class NoiseModel:
+    """What a noise learner's job learned; `learned` on the service's clock, `age` in seconds."""
+
+    job_id: str
+    learned: float
+    age: float
+
+
+class SessionController(ModeController):
+    """Wraps a `Session`: `SessionController(Session(backend))`, or `SessionController.open(backend)`.
+
+    Args:
+        mode: the session.
+        usage_cap: QPU seconds after which nothing more is sent, the queue is cancelled and the session closed.
+        retries: how often a partition that failed for a transient or system reason is run again by itself.
+        on_exit: `"close"` (default: an idle session is billed) or `"leave"` when the kernel exits.
+
+    Raises:
+        QmodeError: not a session, local mode, or an id the service does not know.
+    """
+
+    _mode = "session"
+    _kind = Session
+
+    @classmethod
+    def _default_on_exit(cls) -> OnExit:
+        return "close"
+
+    def close_when_idle(self, seconds: float) -> None:
+        """Close after so many seconds without a queued or running job; kept by this kernel."""
+        self._guards.close_when_idle(seconds)
+        self._wake()
+
+    @contextmanager
+    def iteration(self, label: str) -> Iterator[None]:
+        """Group the jobs submitted inside: one step of a loop the user runs.
+
+        Raises:
+            QmodeError: a label of more than 30 characters (it becomes a job tag), or one iteration inside another.
+        """
+        if not label or len(label) > LONGEST_LABEL:
+            raise QmodeError(f"the label {label!r} has {len(label)} characters: use 1 to {LONGEST_LABEL}")
+        ledger = self._ledger
+        if ledger.group is not None:
+            raise QmodeError(f"the iteration {ledger.group!r} is still under way: leave it first")
+        ledger.group = label
+        ledger.changed()
+        try:
+            yield
+        finally:
+            ledger.group = None
+            self._wake()
+            ledger.changed()
+
+    def _submitting(self, kind: Kind, primitive: Any, records: list[Record]) -> None:
+        """A noise model learned in this session is worth reusing; how old it is says how far to trust it (guide)."""
+        ledger = self._ledger
+        for r in records:
+            r.learns = kind == "noise-learner"
+        if noise_model_of(primitive) is None:
+            return
+        models = self.noise_models
+        if not models:
+            ledger.event("warning", "the jobs use a noise model that was not learned in this session: it may be stale")
+            return
+        ledger.event("info", f"the jobs reuse the noise model of job {models[-1].job_id}, {models[-1].age:.0f} s old")
+
+    @property
+    def noise_models(self) -> list[NoiseModel]:
+        """The noise models learned in this session, oldest first, with their age in seconds now."""
+        now = self._ledger.link.now()
+        with self._ledger.lock:
+            learned = [
+                (end, str(r.job_id))
+                for r in self._ledger.records.values()
+                if r.state is JobState.DONE
+                and (r.learns or as_dict(r.data.get("program")).get("id") == "noise-learner")
+                and (end := seconds(as_dict(r.metrics.get("timestamps")).get("finished"))) is not None
+            ]
+        return [NoiseModel(job_id, end, now - end) for end, job_id in sorted(learned)]
+
+    @property
+    def iterations(self) -> list[Iteration]:
+        """Each iteration's jobs and times, and the idle time before it, which a session bills."""
+        groups: dict[str, list[tuple[float | None, float | None]]] = {}
+        with self._ledger.lock:
+            for r in self._ledger.records.values():
+                if r.group is not None:
+                    told = as_dict(r.metrics.get("timestamps"))
+                    span = (seconds(told.get("running")), seconds(told.get("finished")))
+                    groups.setdefault(r.group, []).append(span)
+        found: list[Iteration] = []
+        for label, times in groups.items():
+            starts = [a for a, _ in times if a is not None]
+            ends = [b for _, b in times if b is not None]
+            started = min(starts, default=None)
+            ended = max(ends) if len(ends) == len(times) else None
+            before = found[-1].ended if found else None
+            idle = None if started is None or before is None else max(0.0, started - before)
+            found.append(Iteration(label, len(times), started, ended, idle))
+        return found

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import math
 import time
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
 
+from ..ibm.client import Captured
+from ..ibm.wire import Json, as_dict, number, seconds, text
 from ..model.partition import Partition
 from ..model.snapshot import JobSnapshot, JobState, Usage
 from ..model.tags import AttemptKey
-from .link import Json
-from .service import Captured
 
 _STATES = {
     "QUEUED": JobState.QUEUED,
@@ -21,35 +19,9 @@ _STATES = {
     "CANCELLED": JobState.CANCELLED,
 }
 RAN_TOO_LONG = 1305
-METRICS_TRIES = 40                  # after half an hour a usage that is not complete is left at its last figure
-DOUBT = 120.0                       # seconds for which a duplicate of a submission whose answer was lost may turn up
+METRICS_TRIES = 40  # after half an hour a usage that is not complete is left at its last figure
+DOUBT = 120.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
-
-
-def seconds(stamp: object) -> float | None:
-    """The service's ISO time as seconds since the epoch; None where it has none."""
-    if not isinstance(stamp, str):
-        return None
-    try:
-        found = datetime.fromisoformat(stamp)
-        return (found if found.tzinfo is not None else found.replace(tzinfo=UTC)).timestamp()
-    except (ValueError, OverflowError):
-        return None
-
-
-def number(value: object) -> float | int | None:
-    """A finite number as it is; None for anything else."""
-    good = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
-    return value if good else None  # type: ignore[return-value]
-
-
-def as_dict(value: object) -> Json:
-    """A JSON object as it is; an empty one for anything else: the service may leave it out."""
-    return value if isinstance(value, dict) else {}
-
-
-def _text(value: object) -> str | None:
-    return None if value is None else str(value)
 
 
 @dataclass(eq=False)
@@ -59,25 +31,25 @@ class Record:
     state: JobState
     key: AttemptKey | None = None
     partition: Partition | None = None
-    captured: Captured | None = None               # let go once the job exists: a payload may be megabytes
+    captured: Captured | None = None  # let go once the job exists: a payload may be megabytes
     job_id: str | None = None
-    workload: str | None = None                    # the session or batch it was posted into
-    data: Json = field(default_factory=dict)       # the job's last listing
+    workload: str | None = None  # the session or batch it was posted into
+    data: Json = field(default_factory=dict)  # the job's last listing
     metrics: Json = field(default_factory=dict)
     note: str | None = None
     superseded: bool = False
-    sending: bool = False                          # its POST is under way
-    doubted: float | None = None                   # when (monotonic) the answer to its submission was last lost
-    cancel_when_found: bool = False                # taken back while nobody knew whether it exists
-    told: str | None = None                        # the last event about cancelling it as a duplicate or a late find
-    cancelling: bool = False                       # the service took our cancellation
+    sending: bool = False  # its POST is under way
+    doubted: float | None = None  # when (monotonic) the answer to its submission was last lost
+    cancel_when_found: bool = False  # taken back while nobody knew whether it exists
+    told: str | None = None  # the last event about cancelling it as a duplicate or a late find
+    cancelling: bool = False  # the service took our cancellation
     own_tags: tuple[str, ...] = ()
     group: str | None = None
-    learns: bool = False                           # a noise learner's: its result is a noise model
+    learns: bool = False  # a noise learner's: its result is a noise model
     spans: tuple[tuple[float, float], ...] = ()
-    seen_running: float | None = None              # when we first saw it run: until its metrics tell, that is known
+    seen_running: float | None = None  # when we first saw it run: until its metrics tell, that is known
     asked_metrics: int = 0
-    metrics_due: float = 0.0                       # when (monotonic) to ask next
+    metrics_due: float = 0.0  # when (monotonic) to ask next
     _snapshot: JobSnapshot | None = None
 
     @property
@@ -86,6 +58,11 @@ class Record:
         if self.key is not None:
             return self.key.row
         return self.job_id or "?"
+
+    @property
+    def name(self) -> str:
+        """How a message calls it."""
+        return f"partition {self.key.partition + 1}" if self.key is not None else f"job {self.job_id}"
 
     def touch(self) -> None:
         """Something changed: the next `snapshot()` is made anew."""
@@ -105,8 +82,8 @@ class Record:
         said = str(as_dict(data.get("state")).get("status") or data.get("status") or "").partition(" ")[0].upper()
         before, state = self.state, _STATES.get(said, self.state)
         if state is JobState.CANCELLED and self.reason_code == RAN_TOO_LONG:
-            state = JobState.FAILED                # the client reads it so too: it ran over its cost limit
-        if not (self.state.final and not state.final):       # a lagging listing does not bring a job back to life
+            state = JobState.FAILED  # the client reads it so too: it ran over its cost limit
+        if not (self.state.final and not state.final):  # a lagging listing does not bring a job back to life
             self.state = state
         if self.state is not before and not self.superseded:
             self.note = None
@@ -157,7 +134,7 @@ class Record:
                 return number(usage.get("qpu_charge_time_seconds")), "final"
         for source in (self.metrics, self.data):
             used = number(as_dict(source.get("usage")).get("qpu_charge_time_seconds"))
-            if used:                               # 0 while pending says nothing
+            if used:  # 0 while pending says nothing
                 return used, "running"
         return None, "none"
 
@@ -188,11 +165,11 @@ class Record:
                 attempt=self.key.attempt if self.key else 0,
                 superseded=self.superseded,
                 pubs=self.partition.label if self.partition else None,
-                service_status=_text(state.get("status") or self.data.get("status")),
+                service_status=text(state.get("status") or self.data.get("status")),
                 note=self.note,
-                reason=_text(state.get("reason")),
+                reason=text(state.get("reason")),
                 reason_code=self.reason_code,
-                reason_solution=_text(state.get("reason_solution") or state.get("reasonSolution")),
+                reason_solution=text(state.get("reason_solution") or state.get("reasonSolution")),
                 created=seconds(self.data.get("created")),
                 running=seconds(times.get("running")) or self.seen_running,
                 finished=seconds(times.get("finished")) or seconds(self.data.get("ended")),
@@ -200,10 +177,9 @@ class Record:
                 qpu_used=bool(usage.reported),
                 private=bool(self.data.get("private")) or bool(self.captured and self.captured.private),
                 tags=self.own_tags,
-                program=_text(as_dict(self.data.get("program")).get("id"))
+                program=text(as_dict(self.data.get("program")).get("id"))
                 or (self.captured.program_id if self.captured else None),
                 group=self.group,
                 spans=self.spans,
             )
         return self._snapshot
-

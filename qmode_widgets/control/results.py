@@ -6,14 +6,15 @@ import threading
 from datetime import datetime
 from typing import Any
 
+from ..errors import IncompleteResultError, QmodeError
+from ..ibm.client import decode
+from ..ibm.link import patiently
+from ..ibm.wire import as_dict
 from ..model.merge import Partial, merge, merge_partial
 from ..model.partition import Partition
 from ..model.snapshot import JobState
-from .errors import IncompleteResultError, QmodeError
-from .ledger import Ledger
-from .patience import patiently
-from .record import Record, as_dict
-from .service import decode
+from .ledger import Ledger, latest
+from .record import Record
 
 
 class Results:
@@ -22,7 +23,7 @@ class Results:
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
         self._decoded: dict[str, Any] = {}
-        self._lock = threading.RLock()              # the watcher and a cell may want the same one
+        self._lock = threading.RLock()  # the watcher and a cell may want the same one
 
     def of(self, record: Record) -> Any:
         """One job's result.
@@ -85,19 +86,6 @@ def _mergeable(found: dict[int, Any]) -> bool:
     from qiskit.primitives import PrimitiveResult
 
     return all(isinstance(r, PrimitiveResult) for r in found.values())
-
-
-def latest(ledger: Ledger, run: str) -> dict[int, Record]:
-    """The last attempt at each partition of a run."""
-    rows: dict[int, Record] = {}
-    with ledger.lock:
-        for r in ledger.records.values():
-            if r.key is None or r.key.run != run:
-                continue
-            held = rows.get(r.key.partition)
-            if held is None or (held.key is not None and held.key.attempt < r.key.attempt):
-                rows[r.key.partition] = r
-    return rows
 
 
 def layout(rows: dict[int, Record], of: int, found: dict[int, Any]) -> list[Partition]:

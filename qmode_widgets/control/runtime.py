@@ -1,68 +1,129 @@
-"""What one account's instance needs while the kernel lives: a link, a submitter, a watcher and a command thread."""
+"""What lives once a process: the threads of each instance, and the controllers that there are."""
 
 from __future__ import annotations
 
-import logging
-import queue
+import atexit
 import threading
 from collections.abc import Callable
+from typing import Any, Protocol
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 from qiskit_ibm_runtime import QiskitRuntimeService
 
-from .link import Link
-from .service import open_link
+from ..ibm.link import Link, link_of
 from .submission import Submitter
-from .watcher import Watcher
-
-log = logging.getLogger(__name__)
-
-
-class Commands:
-    """One thread that talks to the service for the buttons: a handler only enqueues."""
-
-    def __init__(self) -> None:
-        self._queue: queue.SimpleQueue[Callable[[], None]] = queue.SimpleQueue()
-        self._thread: threading.Thread | None = None
-        self._lock = threading.Lock()
-
-    def put(self, work: Callable[[], None]) -> None:
-        """Enqueue; returns at once."""
-        with self._lock:
-            if self._thread is None:
-                self._thread = threading.Thread(target=self._run, name="qmode-commands", daemon=True)
-                self._thread.start()
-        self._queue.put(work)
-
-    def _run(self) -> None:
-        while True:
-            work = self._queue.get()
-            try:
-                work()
-            except Exception:
-                log.exception("a command failed inside")
+from .sync import Watcher
 
 
 class Runtime:
-    """Shared by all controllers of one instance."""
+    """The threads that all controllers of one instance share. Each ends by itself when it has nothing to do."""
 
-    def __init__(self, service: QiskitRuntimeService, instance: str) -> None:
-        self.link: Link = open_link(service, instance)
-        self.submitter = Submitter(self.link)
+    def __init__(self, link: Link) -> None:
+        self.submitter = Submitter(link)
         self.watcher = Watcher()
-        self.commands = Commands()
+
+    @property
+    def here(self) -> bool:
+        """The caller runs on one of these threads, so it must not wait for what they do."""
+        return self.watcher.here or self.submitter.here
 
 
-_runtimes: dict[tuple[int, str], Runtime] = {}
+_runtimes: WeakKeyDictionary[QiskitRuntimeService, dict[str, Runtime]] = WeakKeyDictionary()
 _lock = threading.Lock()
 
 
-def runtime(service: QiskitRuntimeService, instance: str) -> Runtime:
-    """The runtime of an instance of this service object; made on first use.
+def runtime_of(service: QiskitRuntimeService, instance: str) -> Runtime:
+    """The runtime of an instance (a CRN) of this service object; made on first use, let go with the service object.
 
-    Keyed by the object, which the link keeps alive: two service objects may be two accounts.
+    Kept by object: two service objects may be two accounts.
     """
+    link = link_of(service, instance)
     with _lock:
-        key = (id(service), instance)
-        if key not in _runtimes:
-            _runtimes[key] = Runtime(service, instance)
-        return _runtimes[key]
+        runtimes = _runtimes.setdefault(service, {})
+        if instance not in runtimes:
+            runtimes[instance] = Runtime(link)
+        return runtimes[instance]
+
+
+class Registered(Protocol):
+    """What the registry needs of a controller."""
+
+    @property
+    def id(self) -> str:
+        """The id that stays."""
+        ...
+
+    @property
+    def workload_ids(self) -> tuple[str, ...]:
+        """The ids of the workloads it watches: the present one, and those that it continues."""
+        ...
+
+    def at_exit(self) -> None:
+        """The process ends."""
+        ...
+
+
+class Registry:
+    """The controllers of this process: one a workload id. Screens are told of new ones.
+
+    A controller whose workload may still change is kept alive here: its caps and retries must go on when no name refers
+    to it. One with nothing left to learn is held weakly, so that its results go with the last name of the user's.
+    """
+
+    def __init__(self) -> None:
+        self._lock = threading.RLock()
+        self._kept: dict[str, Registered] = {}
+        self._known: WeakValueDictionary[str, Registered] = WeakValueDictionary()
+        self._callbacks: list[Callable[[Any], object]] = []
+        self.display: Callable[[Any], dict[str, Any] | None] | None = None  # set by the package: how one is shown
+        self.widget: Callable[[Any], Any] | None = None  # likewise: its widget
+
+    def add(self, controller: Registered) -> None:
+        """Keep a controller, and tell whoever wants to hear of new ones."""
+        with self._lock:
+            new = self._known.get(controller.id) is not controller
+            self._known[controller.id] = self._kept[controller.id] = controller
+            callbacks = list(self._callbacks) if new else []
+        for tell in callbacks:
+            tell(controller)
+
+    def release(self, controller: Registered) -> None:
+        """Nothing is left to learn: hold it weakly from now on."""
+        with self._lock:
+            if self._kept.get(controller.id) is controller:
+                del self._kept[controller.id]
+
+    def remove(self, controller: Registered) -> None:
+        """Forget it."""
+        with self._lock:
+            self.release(controller)
+            if self._known.get(controller.id) is controller:
+                del self._known[controller.id]
+
+    def find(self, id_: str) -> Any:
+        """The controller of a workload, by its own id or by that of a workload it continued into; None without one."""
+        with self._lock:
+            there = self._known.get(id_)
+            return there or next((c for c in self.all() if id_ in c.workload_ids), None)
+
+    def all(self) -> list[Any]:
+        """All of them, oldest first."""
+        with self._lock:
+            return list(self._known.values())
+
+    def on_add(self, callback: Callable[[Any], object]) -> None:
+        """Call back with each new controller, and now with those that are there."""
+        with self._lock:
+            self._callbacks.append(callback)
+            there = self.all()
+        for controller in there:
+            callback(controller)
+
+    def at_exit(self) -> None:
+        """Let each controller do what its `on_exit` says."""
+        for controller in self.all():
+            controller.at_exit()
+
+
+registry = Registry()
+atexit.register(registry.at_exit)

@@ -13,33 +13,34 @@ import itertools
 import logging
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from .errors import ServiceError, UnreachableError
-from .link import PAGE, Json
-from .pacing import Pacer
+from ..errors import ServiceError, UnreachableError
+from ..ibm.link import PAGE
+from ..ibm.wire import Json
 
 log = logging.getLogger(__name__)
 
-LAG = 20.0                          # seconds a new job may be missing from the listing
-LOOK_UP = (0.5, 1.0, 2.0, 4.0)      # pauses between look-ups; the last one repeats
-RETRY = (1.0, 2.0, 5.0, 10.0, 30.0)         # pauses while the service cannot be reached at all
+LAG = 20.0  # seconds a new job may be missing from the listing
+LOOK_UP = (0.5, 1.0, 2.0, 4.0)  # pauses between look-ups; the last one repeats
+RETRY = (1.0, 2.0, 5.0, 10.0, 30.0)  # pauses while the service cannot be reached at all
 
 
 @dataclass
 class Attempt:
     """What the submitter needs of one attempt; the four callbacks run on its thread."""
 
-    tag: str                                            # finds this attempt, and only it
-    body: Callable[[], str | None]                      # None: dropped meanwhile, nothing is to be sent
-    wanted: Callable[[], bool]                          # False: dropped meanwhile
-    posted: Callable[[str], None]                       # (job id)
+    tag: str  # finds this attempt, and only it
+    body: Callable[[], str | None]  # None: dropped meanwhile, nothing is to be sent
+    wanted: Callable[[], bool]  # False: dropped meanwhile
+    posted: Callable[[str], None]  # (job id)
     refused: Callable[[ServiceError], None]
-    unknown: Callable[[str], None]                      # (why): its answer was lost, it is being looked up
-    waiting: Callable[[str], None]                      # (why)
-    group: str = ""                                     # its workload: workloads take turns
+    unknown: Callable[[str], None]  # (why): its answer was lost, it is being looked up
+    waiting: Callable[[str], None]  # (why)
+    group: str = ""  # its workload: workloads take turns
     tries: int = 0
     doubt_since: float | None = None
     looks: int = 0
@@ -66,7 +67,7 @@ class Submitter:
         self._due: list[tuple[float, int, Attempt]] = []
         self._order = itertools.count()
         self._turns = itertools.count(1)
-        self._served: dict[str, int] = {}                   # each workload's last turn
+        self._served: dict[str, int] = {}  # each workload's last turn
         self._wake = threading.Condition()
         self._thread: threading.Thread | None = None
 
@@ -105,7 +106,7 @@ class Submitter:
                     continue
             try:
                 self.step()
-            except Exception:                       # a thread that dies here leaves partitions waiting for ever
+            except Exception:  # a thread that dies here leaves partitions waiting for ever
                 log.exception("submitting failed inside")
 
     def _pause(self) -> float | None:
@@ -132,7 +133,7 @@ class Submitter:
         _, order, attempt = entry
         again = self._look_up(attempt) if attempt.doubt_since is not None else self._post(attempt)
         with self._wake:
-            if again is not None:                   # keeps its place: PUB order is the order of submission
+            if again is not None:  # keeps its place: PUB order is the order of submission
                 heapq.heappush(self._due, (again, order, attempt))
             return self._pause()
 
@@ -176,7 +177,7 @@ class Submitter:
             attempt.tries += 1
             attempt.waiting(f"{error}: trying again in {wait:.0f} s")
             return self._clock() + wait
-        except Exception as error:                  # not foreseen: no proof that nothing was created
+        except Exception as error:  # not foreseen: no proof that nothing was created
             log.exception("posting %s failed inside", attempt.tag)
             return self._doubt(attempt, f"an error of qmode_widgets itself: {error!r}")
         self.pacer.accepted(self._clock())
@@ -194,7 +195,7 @@ class Submitter:
         try:
             page = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)
             found = [str(job["id"]) for job in page["jobs"]]
-        except Exception as error:                  # whatever it is, it is no proof that the job is not there
+        except Exception as error:  # whatever it is, it is no proof that the job is not there
             if not isinstance(error, ServiceError | UnreachableError):
                 log.exception("looking up %s failed inside", attempt.tag)
             wait = getattr(error, "retry_after", None) or LOOK_UP[-1]
@@ -207,9 +208,46 @@ class Submitter:
             return None
         if attempt.doubt_since is not None and asked - attempt.doubt_since >= self.lag:
             attempt.doubt_since = None
-            attempt.waiting("not on the service: sending it again")         # or drops it, if it was taken back
+            attempt.waiting("not on the service: sending it again")  # or drops it, if it was taken back
             return asked
         attempt.looks += 1
         wait = LOOK_UP[min(attempt.looks, len(LOOK_UP) - 1)]
         end = (attempt.doubt_since or asked) + self.lag
         return min(asked + wait, max(end, asked + 0.05))
+
+
+DOCUMENTED = 5 / 60  # submissions a second
+FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
+
+
+class Pacer:
+    """Pure: every method takes the time (seconds, monotonic)."""
+
+    def __init__(self) -> None:
+        self.rate: float | None = None  # None: no 429 was seen yet
+        self._not_before = 0.0
+        self._pause = FIRST_PAUSE
+        self._sent: deque[float] = deque(maxlen=1000)
+
+    def due(self, now: float) -> float:
+        """When the next submission may go: `now` or later."""
+        return max(now, self._not_before)
+
+    def accepted(self, now: float) -> None:
+        """A submission was taken: keep the pace, a little faster than before."""
+        self._sent.append(now)
+        self._pause = FIRST_PAUSE
+        if self.rate is not None:
+            self.rate *= 1.25
+            self._not_before = now + 1 / self.rate
+
+    def refused(self, now: float, retry_after: float | None) -> float:
+        """A 429: returns how long to wait, in seconds."""
+        last_minute = sum(1 for t in self._sent if now - t < 60.0)
+        guess = max(last_minute / 60.0, DOCUMENTED)
+        self.rate = guess if self.rate is None else max(DOCUMENTED, self.rate / 2)
+        wait = retry_after or self._pause  # a `Retry-After` of 0 says nothing
+        if not retry_after:
+            self._pause = min(LONGEST_PAUSE, self._pause * 2)
+        self._not_before = now + wait
+        return wait

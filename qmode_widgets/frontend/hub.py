@@ -21,6 +21,7 @@ from typing import Protocol
 from ..model.command import Command, Controllable, Outcome
 from ..model.snapshot import WorkloadSnapshot
 from . import protocol
+from .commands import commands
 from .kernel import KernelLink, running_kernel
 from .protocol import Message
 
@@ -186,7 +187,9 @@ class Hub:
             return
         answered = feed
         try:
-            feed.controller.command(command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o))))
+            commands.enqueue(
+                feed.controller, command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o)))
+            )
         except Exception as error:  # noqa: BLE001 - whatever a controller refuses is the click's answer
             self._send(feed, protocol.ack(Outcome(command.id, "failed", str(error) or type(error).__name__)))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -13,11 +13,11 @@ from .snapshot import WorkloadSnapshot
 class Action(StrEnum):
     """The commands a screen offers."""
 
-    CANCEL = "cancel"                        # one job; `target` is a JobSnapshot.key
-    DROP = "drop"                            # one partition that is not sent yet
-    CANCEL_REMAINING = "cancel_remaining"    # whatever has not started, and what is not sent yet
+    CANCEL = "cancel"  # one job; `target` is a JobSnapshot.key
+    DROP = "drop"  # one partition that is not sent yet
+    CANCEL_REMAINING = "cancel_remaining"  # whatever has not started, and what is not sent yet
     CANCEL_ALL = "cancel_all"
-    CLOSE = "close"                          # no further jobs; queued ones still run
+    CLOSE = "close"  # no further jobs; queued ones still run
     RESUBMIT = "resubmit"
     RESUBMIT_FAILED = "resubmit_failed"
     REFRESH = "refresh"
@@ -38,8 +38,17 @@ class Outcome:
     """The answer to a command: `accepted` at once, then `done` or `failed` with the service's own words."""
 
     id: str
-    status: str                              # "accepted" | "done" | "failed"
+    status: str  # "accepted" | "done" | "failed"
     message: str = ""
+
+
+class Resubmitted(Protocol):
+    """What a resubmission returns; `sent` are the keys of the jobs that it sent."""
+
+    @property
+    def sent(self) -> tuple[str, ...]:
+        """The keys of the jobs that the call sent."""
+        ...
 
 
 class Controllable(Protocol):
@@ -58,6 +67,30 @@ class Controllable(Protocol):
         """Call back with each changed snapshot, from the watcher's thread; returns what ends it."""
         ...
 
-    def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
-        """Enqueue; `answer` is called from the command thread, first with `accepted`, then with the outcome."""
+    def cancel(self, job: str) -> str:
+        """Cancel one job, or drop a partition that is not sent yet; says what came of it."""
+        ...
+
+    def cancel_remaining(self) -> dict[str, str]:
+        """Cancel what has not started; by job, what came of it."""
+        ...
+
+    def cancel_all(self) -> dict[str, str]:
+        """Cancel whatever has not ended; by job, what came of it."""
+        ...
+
+    def close(self) -> str:
+        """No further jobs; queued ones still run."""
+        ...
+
+    def resubmit(self, job: str) -> Resubmitted:
+        """Run one job's work again."""
+        ...
+
+    def resubmit_failed(self) -> Sequence[Resubmitted]:
+        """Run all failed work again."""
+        ...
+
+    def refresh(self) -> WorkloadSnapshot:
+        """Ask the service now."""
         ...

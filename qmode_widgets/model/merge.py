@@ -180,7 +180,7 @@ def _is_primitive(result: Any) -> bool:
 def _merge_pub(pub: int, parts: Sequence[tuple[Piece, Any]]) -> Any:
     if parts[0][0].whole:
         return parts[0][1]
-    ordered = sorted(parts, key=lambda part: part[0].start or 0)      # stable: shots stay in the partitions' order
+    ordered = sorted(parts, key=lambda part: part[0].start or 0)  # stable: shots stay in the partitions' order
     stretches = [
         (piece, _join_shots(pub, [result for _, result in group]))
         for piece, group in ((next(iter(g))[0], g) for g in _by_stretch(ordered))
@@ -237,7 +237,7 @@ def assemble(parts: Sequence[Any], shape: tuple[int, ...], ndim: int) -> Any:
     varying, free = _axes(shape)
     whole = np.concatenate(parts, axis=ndim - 1)
     lead, rest = whole.shape[: ndim - 1], whole.shape[ndim:]
-    if len(lead) != len(free):                        # a sampler's piece has no axes of observables
+    if len(lead) != len(free):  # a sampler's piece has no axes of observables
         lead = (1,) * len(free)
     whole = whole.reshape(lead + tuple(shape[i] for i in varying) + rest)
     order = np.argsort([*free, *varying])
@@ -278,7 +278,7 @@ def _same(a: Any, b: Any) -> bool:
         return bool(np.array_equal(a, b))
     try:
         return bool(type(a) is type(b) and a == b)
-    except ValueError:                                # lists that hold arrays: not told apart, so kept per part
+    except ValueError:  # lists that hold arrays: not told apart, so kept per part
         return False
 
 
@@ -286,11 +286,11 @@ def _metadata(
     partitions: Sequence[Partition], parts: Sequence[dict[str, Any]], pubs: Mapping[int, Any]
 ) -> dict[str, Any]:
     """Of the whole: what all jobs agree on, the spans in the whole's indices, and `partitions`: each job's own."""
-    own = {"execution", "executor"}                  # say when which part of one job ran: re-based, or kept per job
+    own = {"execution", "executor"}  # say when which part of one job ran: re-based, or kept per job
     whole, _ = _agree([{k: v for k, v in part.items() if k not in own} for part in parts], 0, None)
     spans = [part.get("execution", {}).get("execution_spans") for part in parts]
     if all(s is not None for s in spans):
-        taken: dict[tuple[int, int | None], int] = {}      # shots of a stretch that earlier partitions brought
+        taken: dict[tuple[int, int | None], int] = {}  # shots of a stretch that earlier partitions brought
         placed: list[Any] = []
         for partition, of_part in zip(partitions, spans, strict=True):
             places = {}

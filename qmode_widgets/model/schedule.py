@@ -25,7 +25,7 @@ class Rules:
     """What is configurable; the defaults are those seen on a paid plan, on a QPU nobody else uses."""
 
     lanes: int = 5
-    queue_wait: float = 0.0                        # what every passage through the queue takes at least
+    queue_wait: float = 0.0  # what every passage through the queue takes at least
     max_ttl: float = 28800.0
     interactive_ttl: float = 60.0
     active_ttl: float | None = None
@@ -78,7 +78,7 @@ class What(StrEnum):
     OPENED = "opened"
     ACTIVATED = "activated"
     INACTIVATED = "inactivated"
-    CLOSING = "closing"                            # no further jobs, some still unfinished
+    CLOSING = "closing"  # no further jobs, some still unfinished
     CLOSED = "closed"
     CALIBRATING = "calibrating"
     CALIBRATED = "calibrated"
@@ -101,10 +101,10 @@ class Job:
     workload: Workload | None
     prep: float
     qpu: float
-    bill: float                                    # usage of the complete run
-    limit: float | None = None                     # max_execution_time: usage above it is cut off
+    bill: float  # usage of the complete run
+    limit: float | None = None  # max_execution_time: usage above it is cut off
     fails: Literal["user", "system"] | None = None
-    held: bool = False                             # preparation lasts until `ready`, however long `prep` is
+    held: bool = False  # preparation lasts until `ready`, however long `prep` is
     other: bool = False
     stage: Stage = Stage.QUEUED
     why: str = ""
@@ -115,7 +115,7 @@ class Job:
     qpu_end: float | None = None
     ended: float | None = None
     lane: int | None = None
-    billed: float = 0.0                            # final once ended
+    billed: float = 0.0  # final once ended
 
     def usage(self, now: float) -> float:
         """Usage in seconds: what is billed so far, final once the job has ended."""
@@ -143,21 +143,21 @@ class Workload:
     accepting: bool = True
     why: str = ""
     started: float | None = None
-    activated: float | None = None                 # the last time
+    activated: float | None = None  # the last time
     closed: float | None = None
     last_job_started: float | None = None
     last_job_completed: float | None = None
-    stretches: list[tuple[float, float]] = field(default_factory=list)   # active from, to; finished ones
+    stretches: list[tuple[float, float]] = field(default_factory=list)  # active from, to; finished ones
     unfinished: int = 0
     waiting: deque[Job] = field(default_factory=deque)
     running: int = 0
     jobs: int = 0
-    idle: float = 0.0                              # active without an unfinished job, finished stretches
+    idle: float = 0.0  # active without an unfinished job, finished stretches
     _idle_since: float | None = None
     _jobs_usage: float = 0.0
-    _bonus: float = 0.0                            # billed beyond the clock: Job.bill may exceed Job.qpu
+    _bonus: float = 0.0  # billed beyond the clock: Job.bill may exceed Job.qpu
     _turn: Literal["none", "queued", "granted"] = "none"
-    _draining: bool = False                        # active TTL is over: no further starts
+    _draining: bool = False  # active TTL is over: no further starts
     _timer: int = 0
     _on_qpu: Job | None = None
 

@@ -16,12 +16,12 @@ Mode = Literal["job", "batch", "session"]
 class JobState(StrEnum):
     """Where a partition's job is. The first two exist only on our side; the rest are the service's own states."""
 
-    WAITING = "waiting"        # not sent yet: paced, or its workload is not open
-    UNKNOWN = "unknown"        # the answer to its submission was lost: being looked up, never silently sent again
-    REFUSED = "refused"        # the service answered the submission with an error: nothing runs, nothing is billed
-    DROPPED = "dropped"        # the user took it back before it was sent
+    WAITING = "waiting"  # not sent yet: paced, or its workload is not open
+    UNKNOWN = "unknown"  # the answer to its submission was lost: being looked up, never silently sent again
+    REFUSED = "refused"  # the service answered the submission with an error: nothing runs, nothing is billed
+    DROPPED = "dropped"  # the user took it back before it was sent
     QUEUED = "queued"
-    RUNNING = "running"        # classical work or the QPU: the service does not tell which
+    RUNNING = "running"  # classical work or the QPU: the service does not tell which
     DONE = "done"
     FAILED = "failed"
     CANCELLED = "cancelled"
@@ -43,24 +43,24 @@ _FINAL = frozenset({JobState.DONE, JobState.FAILED, JobState.CANCELLED, JobState
 class WorkloadState(StrEnum):
     """The service's states of a session or batch; a workload in job mode is `active` until all its jobs are final."""
 
-    OPEN = "open"              # created, no job has started
+    OPEN = "open"  # created, no job has started
     ACTIVE = "active"
-    INACTIVE = "inactive"      # its interactive TTL ran out: a further job goes through the normal queue
+    INACTIVE = "inactive"  # its interactive TTL ran out: a further job goes through the normal queue
     CLOSED = "closed"
-    UNKNOWN = "unknown"        # not answered yet
+    UNKNOWN = "unknown"  # not answered yet
 
 
 @dataclass(frozen=True, slots=True)
 class Usage:
     """QPU usage in seconds: what the service reported, and what we expect where it has not reported yet."""
 
-    reported: float | None = None                  # the service's own figure so far; None: it said nothing yet
+    reported: float | None = None  # the service's own figure so far; None: it said nothing yet
     status: Literal["none", "running", "final"] = "none"
-    estimated: float | None = None                 # expected total of the whole thing, labelled ≈ wherever shown
-    formula: str | None = None                     # how `estimated` came about, in words and numbers
-    idle: float | None = None                      # session only: billed while no job ran (part of `reported`)
-    cap: float | None = None                       # the user's usage cap
-    instance_left: float | None = None             # what the instance may still use
+    estimated: float | None = None  # expected total of the whole thing, labelled ≈ wherever shown
+    formula: str | None = None  # how `estimated` came about, in words and numbers
+    idle: float | None = None  # session only: billed while no job ran (part of `reported`)
+    cap: float | None = None  # the user's usage cap
+    instance_left: float | None = None  # what the instance may still use
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,7 +73,7 @@ class Ttl:
     interactive_deadline: float | None = None
     active_ttl: float | None = None
     active_deadline: float | None = None
-    empty_deadline: float | None = None            # a session that never had a job closes by itself
+    empty_deadline: float | None = None  # a session that never had a job closes by itself
 
     @classmethod
     def of(
@@ -123,34 +123,34 @@ class Event:
     time: float
     level: Literal["info", "warning", "error"]
     text: str
-    job: str | None = None                         # JobSnapshot.key
+    job: str | None = None  # JobSnapshot.key
 
 
 @dataclass(frozen=True, slots=True)
 class Limit:
     """A bound on the workload: what it is, and whether the service keeps it or only this kernel does."""
 
-    name: str                                      # "usage cap", "max TTL", "idle close", "stop condition"
-    value: str                                     # in words: "600 s"
+    name: str  # "usage cap", "max TTL", "idle close", "stop condition"
+    value: str  # in words: "600 s"
     where: Literal["service", "kernel"]
-    acted: float | None = None                     # when it acted, if it did
+    acted: float | None = None  # when it acted, if it did
 
 
 @dataclass(frozen=True, slots=True)
 class JobSnapshot:
     """One attempt at one partition, or a job somebody submitted directly into the workload."""
 
-    key: str                                       # stable for one attempt: "<run>:<partition>.<attempt>" or the job id
+    key: str  # stable for one attempt: "<run>:<partition>.<attempt>" or the job id
     state: JobState
     job_id: str | None = None
     run: str | None = None
-    partition: int | None = None                   # from 0; a screen counts from 1
-    of: int | None = None                          # partitions in the run
+    partition: int | None = None  # from 0; a screen counts from 1
+    of: int | None = None  # partitions in the run
     attempt: int = 0
-    superseded: bool = False                       # a later attempt took over: its usage counts, its row does not
-    pubs: str | None = None                        # "6–7", "3[0:40]": which PUBs (from 0) and which part of them
-    service_status: str | None = None              # the service's own word
-    note: str | None = None                        # why it is where it is, in our words
+    superseded: bool = False  # a later attempt took over: its usage counts, its row does not
+    pubs: str | None = None  # "6–7", "3[0:40]": which PUBs (from 0) and which part of them
+    service_status: str | None = None  # the service's own word
+    note: str | None = None  # why it is where it is, in our words
     reason: str | None = None
     reason_code: int | None = None
     reason_solution: str | None = None
@@ -158,36 +158,36 @@ class JobSnapshot:
     running: float | None = None
     finished: float | None = None
     usage: Usage = Usage()
-    qpu_used: bool = False                         # partial usage above 0: the QPU has worked on it
+    qpu_used: bool = False  # partial usage above 0: the QPU has worked on it
     private: bool = False
-    tags: tuple[str, ...] = ()                     # the user's own
+    tags: tuple[str, ...] = ()  # the user's own
     program: str | None = None
-    group: str | None = None                       # the iteration it belongs to
-    spans: tuple[tuple[float, float], ...] = ()    # when the QPU really ran it (execution spans), known afterwards
+    group: str | None = None  # the iteration it belongs to
+    spans: tuple[tuple[float, float], ...] = ()  # when the QPU really ran it (execution spans), known afterwards
 
 
 @dataclass(frozen=True, slots=True)
 class WorkloadSnapshot:
     """A session, a batch, or the jobs of one run in job mode."""
 
-    id: str                                        # the controller's: stays when a new workload continues this one
+    id: str  # the controller's: stays when a new workload continues this one
     mode: Mode
     backend: str
-    service_id: str | None = None                  # the service's id of the session or batch now
+    service_id: str | None = None  # the service's id of the session or batch now
     state: WorkloadState = WorkloadState.UNKNOWN
     accepting_jobs: bool | None = None
     state_reason: str | None = None
-    instance: str | None = None                    # its name, or its CRN where it has none
-    jobs: tuple[JobSnapshot, ...] = ()             # in PUB order within a run, runs in order of submission
+    instance: str | None = None  # its name, or its CRN where it has none
+    jobs: tuple[JobSnapshot, ...] = ()  # in PUB order within a run, runs in order of submission
     ttl: Ttl = Ttl()
     usage: Usage = Usage()
     created: float | None = None
     closed: float | None = None
-    clock_offset: float = 0.0                      # service clock minus this machine's
-    seen_at: float | None = None                   # service time of the last answer
-    problem: str | None = None                     # why what is shown may be old: the last request's error
-    events: tuple[Event, ...] = ()                 # the newest at the end, bounded
+    clock_offset: float = 0.0  # service clock minus this machine's
+    seen_at: float | None = None  # service time of the last answer
+    problem: str | None = None  # why what is shown may be old: the last request's error
+    events: tuple[Event, ...] = ()  # the newest at the end, bounded
     limits: tuple[Limit, ...] = ()
-    lineage: tuple[str, ...] = ()                  # workloads this one continues, oldest first
-    group: str | None = None                       # the iteration under way
-    read_only: str | None = None                   # why buttons are off (the client's self-test failed)
+    lineage: tuple[str, ...] = ()  # workloads this one continues, oldest first
+    group: str | None = None  # the iteration under way
+    read_only: str | None = None  # why buttons are off (the client's self-test failed)

@@ -36,7 +36,7 @@ def rebase(spans: Iterable[Any], places: Mapping[int, Place]) -> list[Any]:
         of_pub: dict[int, list[tuple[Any, ...]]] = {}
         for index, entry in _entries(span).items():
             of_pub.setdefault(places[index].piece.pub, []).extend(_placed(entry, places[index]))
-        for n in range(max(map(len, of_pub.values()), default=0)):       # a span holds one slice a PUB: the rest go on
+        for n in range(max(map(len, of_pub.values()), default=0)):  # a span holds one slice a PUB: the rest go on
             slices = {pub: entries[n] for pub, entries in of_pub.items() if n < len(entries)}
             out.append(type(span)(span.start, span.stop, slices))
     return out

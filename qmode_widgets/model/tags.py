@@ -118,10 +118,8 @@ def write(
 # --- which PUBs a job carries ------------------------------------------------------------------------------------
 
 # Numbers are bounded: tags are anybody's text, and `qmode@0-9999999999` must not become ten thousand million pieces.
-_PIECE = re.compile(
-    r"(\d{1,5})(?:-(\d{1,5}))?(?:\[(\d{1,9}):(\d{1,9})/([\dx]{0,40})\])?(?:\*(\d{1,9}))?", re.ASCII
-)
-_LONGEST = 60                      # of one layout tag; a longer layout goes on in a further tag
+_PIECE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:\[(\d{1,9}):(\d{1,9})/([\dx]{0,40})\])?(?:\*(\d{1,9}))?", re.ASCII)
+_LONGEST = 60  # of one layout tag; a longer layout goes on in a further tag
 
 
 def write_layout(pieces: Sequence[Piece]) -> list[str]:
@@ -176,7 +174,7 @@ def _read_layout(tags: Sequence[str]) -> tuple[Partition | None, tuple[str, ...]
     for word in ".".join(parts[i] for i in range(len(parts))).split("."):
         m = _PIECE.fullmatch(word)
         if m is None:
-            return None, tuple(tags)                # somebody else's tag
+            return None, tuple(tags)  # somebody else's tag
         pub, to, start, stop, shape, shots = m.groups()
         if start is None and shots is None:
             pieces += [Piece(i) for i in range(int(pub), int(to or pub) + 1)]

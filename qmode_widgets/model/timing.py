@@ -19,11 +19,11 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
-OVERHEAD = 2.0                    # seconds a sub-job [guide: estimate job run time]
-REP_DELAY = 250e-6                # seconds; default of most backends [same guide]
-INIT_RESETS = 3                   # init counts 50, reset 17 control instructions [guide: job limits]
-TYPICAL_LENGTH = 100e-6           # upper end of IBM's "typically 50–100 µs" circuit length [same guide]
-QUICK_OVERHEAD, QUICK_EXECUTION = 2.0, 350e-6     # IBM's quick formula: 2 + 0.00035 × executions
+OVERHEAD = 2.0  # seconds a sub-job [guide: estimate job run time]
+REP_DELAY = 250e-6  # seconds; default of most backends [same guide]
+INIT_RESETS = 3  # init counts 50, reset 17 control instructions [guide: job limits]
+TYPICAL_LENGTH = 100e-6  # upper end of IBM's "typically 50–100 µs" circuit length [same guide]
+QUICK_OVERHEAD, QUICK_EXECUTION = 2.0, 350e-6  # IBM's quick formula: 2 + 0.00035 × executions
 
 
 class NotIsaError(ValueError):
@@ -57,9 +57,9 @@ class Timing:
     rep_delay_range: tuple[float, float] | None
     reset: float
     measure: float
-    pulse: float                                   # the shortest instruction that takes time
+    pulse: float  # the shortest instruction that takes time
     assumed: tuple[str, ...] = ()
-    _lengths: dict[int, tuple[Any, Length]] = field(default_factory=dict)   # keeps the circuit: ids are reused
+    _lengths: dict[int, tuple[Any, Length]] = field(default_factory=dict)  # keeps the circuit: ids are reused
 
     @classmethod
     def of(cls, backend: Any) -> Timing:
@@ -116,7 +116,7 @@ class Timing:
         measure = self.measure if "measure" in (circuit.count_ops() if ops is None else ops) else 0.0
         try:
             length = Length(float(circuit.estimate_duration(self.target)), measure)
-        except QiskitError:                          # control flow, boxes, delays in other units; or not ISA at all
+        except QiskitError:  # control flow, boxes, delays in other units; or not ISA at all
             walk = _Walk(self.target, self.backend)
             length = Length(walk.block(circuit, range(circuit.num_qubits)), measure, tuple(dict.fromkeys(walk.assumed)))
         self._lengths[id(circuit)] = (circuit, length)
@@ -163,7 +163,7 @@ class _Walk:
         free: dict[Any, float] = {}
         for instruction in circuit.data:
             op = instruction.operation
-            bits = (*instruction.qubits, *instruction.clbits)      # a condition's bits are among them
+            bits = (*instruction.qubits, *instruction.clbits)  # a condition's bits are among them
             at = max((free.get(b, 0.0) for b in bits), default=0.0)
             at += self.operation(op, tuple(physical[q] for q in instruction.qubits))
             for bit in bits:
@@ -182,7 +182,7 @@ class _Walk:
                 return self._guess(op.name, "measure")
             raise NotIsaError(f"instruction {op.name!r} is not one of {self.backend}'s: transpile it for the backend")
         properties = self.target[op.name]
-        if properties is None or None in properties:             # an ideal or global instruction
+        if properties is None or None in properties:  # an ideal or global instruction
             return 0.0
         if qubits not in properties:
             raise NotIsaError(f"{op.name!r} on qubits {qubits}: {self.backend} has no such pair; transpile it")

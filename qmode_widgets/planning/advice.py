@@ -27,9 +27,9 @@ class Facts:
     iterative: bool = False
     exclusive: bool = False
     open_plan: bool = False
-    comparison: bool = False                       # one job per setting, to be compared
-    noise_model: Literal["none", "in every job", "learned once"] = "none"     # how PEA and PEC get theirs
-    divisible: bool = True                         # further cuts are possible (PUBs or parameter sets)
+    comparison: bool = False  # one job per setting, to be compared
+    noise_model: Literal["none", "in every job", "learned once"] = "none"  # how PEA and PEC get theirs
+    divisible: bool = True  # further cuts are possible (PUBs or parameter sets)
 
     @property
     def single(self) -> bool:
@@ -66,7 +66,7 @@ class Rule:
     text: str
     source: str
     weight: int = 0
-    change: str = ""                               # what would make it not apply
+    change: str = ""  # what would make it not apply
 
 
 def _several(f: Facts) -> bool:
@@ -152,11 +152,11 @@ class Advice:
 
     mode: Mode
     reasons: tuple[Reason, ...]
-    against: Mapping[Mode, tuple[Reason, ...]]     # the other modes'
+    against: Mapping[Mode, tuple[Reason, ...]]  # the other modes'
     changes: tuple[str, ...] = ()
     warnings: tuple[Reason, ...] = ()
-    disagreement: str | None = None                # rules and forecast see it differently
-    applied: frozenset[str] = field(default_factory=frozenset)      # ids of all rules that applied
+    disagreement: str | None = None  # rules and forecast see it differently
+    applied: frozenset[str] = field(default_factory=frozenset)  # ids of all rules that applied
 
 
 def advise(facts: Facts, forecasts: Mapping[Mode, Forecast] | None = None) -> Advice:
@@ -176,12 +176,14 @@ def advise(facts: Facts, forecasts: Mapping[Mode, Forecast] | None = None) -> Ad
         if m != mode
     }
     reasons = of[mode]
-    for m in refused:                              # the rules wanted a mode that is not there: say what is lost
+    for m in refused:  # the rules wanted a mode that is not there: say what is lost
         reasons += tuple(Reason(r.rule, f"Instead of a {m}: {r.text}", r.source) for r in against[m][:1] if of[m])
     warnings = tuple(_reason(r, facts) for r in applied if r.kind == "warning" and mode in r.modes)
-    changes = tuple(dict.fromkeys(
-        r.change for r in applied if r.change and (r.kind == "refuses" or (r.kind == "for" and mode in r.modes))
-    ))
+    changes = tuple(
+        dict.fromkeys(
+            r.change for r in applied if r.change and (r.kind == "refuses" or (r.kind == "for" and mode in r.modes))
+        )
+    )
     return Advice(
         mode, reasons, against, changes, warnings, _disagreement(mode, refused, forecasts or {}),
         frozenset(r.id for r in applied),

@@ -14,10 +14,10 @@ from typing import Any
 from ..model.scheduling import Happened, Job, Rules, Scheduler, Stage, What
 from ..model.snapshot import Mode
 
-PREPARATION = 4.0                  # seconds of classical work a job (compile, load): an assumption
-PER_MINUTE = 5                     # submissions a user may make [SERVICE: POST /jobs]
-SECONDS_PER_PENDING_JOB = 30.0     # what another user's job takes on average, for a queue known by its length only
-OPEN_PLAN_MAX_TTL = 600.0          # seconds a batch lives on the Open Plan, as seen there
+PREPARATION = 4.0  # seconds of classical work a job (compile, load): an assumption
+PER_MINUTE = 5  # submissions a user may make [SERVICE: POST /jobs]
+SECONDS_PER_PENDING_JOB = 30.0  # what another user's job takes on average, for a queue known by its length only
+OPEN_PLAN_MAX_TTL = 600.0  # seconds a batch lives on the Open Plan, as seen there
 LANES_NOTE = "A forecast knows neither other users' jobs nor calibrations in between."
 MODES: tuple[Mode, ...] = ("job", "batch", "session")
 
@@ -36,8 +36,8 @@ class Conditions:
     per_minute: float = PER_MINUTE
     burst: int = PER_MINUTE
     max_ttl: float = 28800.0
-    interactive_ttl: float = 60.0                  # of sessions
-    batch_interactive_ttl: float = 1.0             # 1 s and 60 s are both seen on batches: the less favourable one
+    interactive_ttl: float = 60.0  # of sessions
+    batch_interactive_ttl: float = 1.0  # 1 s and 60 s are both seen on batches: the less favourable one
     why_wait: str = "no wait in the queue"
 
     def __post_init__(self) -> None:
@@ -63,7 +63,7 @@ def conditions(backend: Any = None, queue_wait: float | None = None, **given: An
 def _pending(backend: Any) -> int | None:
     status = getattr(backend, "status", None)
     if not callable(status) or getattr(backend, "service", None) is None:
-        return None                                # a fake backend: its queue is nobody's
+        return None  # a fake backend: its queue is nobody's
     try:
         return int(status().pending_jobs)
     except Exception:  # noqa: BLE001 - a forecast must not fail because a queue cannot be read
@@ -82,7 +82,7 @@ class Bar:
     qpu_start: float | None
     qpu_end: float | None
     ended: float | None
-    state: str                                     # "completed", "failed"
+    state: str  # "completed", "failed"
     why: str = ""
 
 
@@ -98,8 +98,8 @@ class Forecast:
     lanes_used: int
     completed: int
     failed: int
-    hits: tuple[str, ...]                          # "max TTL", "interactive TTL": timers that ran out on the way
-    reactivations: int                             # passages through the queue after the first
+    hits: tuple[str, ...]  # "max TTL", "interactive TTL": timers that ran out on the way
+    reactivations: int  # passages through the queue after the first
     bars: tuple[Bar, ...]
     assumed: tuple[str, ...] = ()
 
@@ -117,7 +117,7 @@ class _Course:
     workload: str | None
     jobs: list[tuple[Job, int]] = field(default_factory=list)
     happened: list[Happened] = field(default_factory=list)
-    sent: list[float] = field(default_factory=list)      # when each submission went out
+    sent: list[float] = field(default_factory=list)  # when each submission went out
 
 
 def forecast(
@@ -176,9 +176,7 @@ def _open(mode: Mode, given: Conditions) -> _Course:
     return _Course(scheduler, "w")
 
 
-def _submit(
-    course: _Course, seconds: Sequence[float], iteration: int, start: float, given: Conditions
-) -> list[Job]:
+def _submit(course: _Course, seconds: Sequence[float], iteration: int, start: float, given: Conditions) -> list[Job]:
     """Submit one iteration's jobs, no faster than the service takes them, iterations before it included."""
     window = 60.0 * given.burst / given.per_minute
     sent = course.sent

@@ -5,26 +5,13 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 from ..model.partition import Partition, Piece
 from ..model.snapshot import Mode
-from .bounds import (
-    EXECUTIONS,
-    EXECUTIONS_OLDER,
-    INSTRUCTIONS,
-    JOB_SECONDS,
-    OPEN_PLAN_SECONDS,
-    PAYLOAD,
-    PAYLOAD_OLDER,
-    TWO_QUBIT_GATES,
-    folds,
-    payload_bytes,
-    too_many_instructions,
-)
 from .forecast import Conditions, Forecast
 from .usage import UsageEstimate, fraction
-from .work import Work
+from .work import CONTROL_INSTRUCTIONS, INIT_INSTRUCTIONS, OTHER_INSTRUCTION, PubWork, Work
 
 Level = Literal["error", "warning"]
 
@@ -103,33 +90,50 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
     executions = usage.executions
     if work.settings.kind != "estimator" and executions > EXECUTIONS:
         yield Finding(
-            "error", "executions",
+            "error",
+            "executions",
             f"{executions:,.0f} executions, most of them PUB {pub}'s; the service takes {EXECUTIONS:,}: "
-            "split it with qmode.partition(...), or lower its shots", number, pub,
+            "split it with qmode.partition(...), or lower its shots",
+            number,
+            pub,
         )
     elif work.settings.kind != "estimator" and executions > EXECUTIONS_OLDER:
         yield Finding(
-            "warning", "executions",
+            "warning",
+            "executions",
             f"{executions:,.0f} executions, most of them PUB {pub}'s: IBM's pages name both {EXECUTIONS_OLDER:,} and "
-            f"{EXECUTIONS:,} as the limit; {EXECUTIONS_OLDER:,} are safe", number, pub,
+            f"{EXECUTIONS:,} as the limit; {EXECUTIONS_OLDER:,} are safe",
+            number,
+            pub,
         )
     cap = work.settings.max_execution_time
     if usage.expected > JOB_SECONDS:
         yield Finding(
-            "error", "job time", f"{usage.expected:,.0f} s of QPU usage expected, most of it PUB {pub}'s; the service "
-            f"ends a job after {JOB_SECONDS:,.0f} s: split it", number, pub,
+            "error",
+            "job time",
+            f"{usage.expected:,.0f} s of QPU usage expected, most of it PUB {pub}'s; the service "
+            f"ends a job after {JOB_SECONDS:,.0f} s: split it",
+            number,
+            pub,
         )
     elif cap is not None and usage.expected > cap:
         yield Finding(
-            "error", "max_execution_time", f"{usage.expected:,.0f} s of QPU usage expected, most of it PUB {pub}'s; "
-            f"max_execution_time={cap:g} s would cut it off: raise it or split the job", number, pub,
+            "error",
+            "max_execution_time",
+            f"{usage.expected:,.0f} s of QPU usage expected, most of it PUB {pub}'s; "
+            f"max_execution_time={cap:g} s would cut it off: raise it or split the job",
+            number,
+            pub,
         )
     yield from _circuits(work, number, partition)
     if work.settings.same_shots and len({work.items[p.pub].shots for p in partition.pieces}) > 1:
         word = "shots" if work.settings.kind == "sampler" else "precision"
         yield Finding(
-            "error", "same shots", f"PUBs of different {word} in one job, which the client-side primitives refuse: "
-            "keep them apart, as qmode.partition(...) does", number,
+            "error",
+            "same shots",
+            f"PUBs of different {word} in one job, which the client-side primitives refuse: "
+            "keep them apart, as qmode.partition(...) does",
+            number,
         )
 
 
@@ -143,27 +147,35 @@ def _circuits(work: Work, number: int, partition: Partition) -> Iterable[Finding
     if (total := sum(gates.values())) >= TWO_QUBIT_GATES:
         pub = max(gates, key=lambda p: gates[p])
         yield Finding(
-            "warning", "two-qubit gates",
+            "warning",
+            "two-qubit gates",
             f"{total:,.0f} two-qubit gates (PUB {pub}: {gates[pub]:,.0f}); below {TWO_QUBIT_GATES:,} a job always "
             "passes validation, above it depends on the options: put fewer PUBs into a job, or try "
             "run(..., dry_run=True)",
-            number, pub,
+            number,
+            pub,
         )
     if (over := too_many_instructions(work, partition)) is not None:
         most, pub = over
         yield Finding(
-            "error", "control instructions",
+            "error",
+            "control instructions",
             f"{most:,.0f} control instructions on one qubit, most of them PUB {pub}'s; the service takes "
-            f"{INSTRUCTIONS:,}: put fewer PUBs into a job, or shorten the circuits", number, pub,
+            f"{INSTRUCTIONS:,}: put fewer PUBs into a job, or shorten the circuits",
+            number,
+            pub,
         )
     if payload > PAYLOAD_OLDER:
         level: Level = "error" if payload > PAYLOAD else "warning"
         limit = PAYLOAD if payload > PAYLOAD else PAYLOAD_OLDER
         pub = max(partition.pieces, key=lambda p: work.items[p.pub].payload).pub
         yield Finding(
-            level, "payload",
+            level,
+            "payload",
             f"about {payload / 1e6:,.0f} MB of inputs (PUB {pub} has the most parameter values), over "
-            f"{limit / 1e6:,.0f} MB: put fewer parameter sets or circuits into a job", number, pub,
+            f"{limit / 1e6:,.0f} MB: put fewer parameter sets or circuits into a job",
+            number,
+            pub,
         )
 
 
@@ -171,7 +183,9 @@ def _primitive(work: Work) -> Iterable[Finding]:
     s = work.settings
     if s.client_side and (s.pec or s.pea) and s.layer_noise_model is None:
         yield Finding(
-            "error", "noise model", f"{'PEC' if s.pec else 'PEA'} of the client-side Estimator needs "
+            "error",
+            "noise model",
+            f"{'PEC' if s.pec else 'PEA'} of the client-side Estimator needs "
             "resilience.layer_noise_model: learn it first with NoiseLearnerV3, in the same session",
         )
 
@@ -182,7 +196,9 @@ def _pace(usages: Sequence[UsageEstimate], mode: Mode, given: Conditions) -> Ite
         return
     gap = 60.0 / given.per_minute
     yield Finding(
-        "warning", "submission rate", f"{jobs} jobs at {given.per_minute:g} submissions a minute take "
+        "warning",
+        "submission rate",
+        f"{jobs} jobs at {given.per_minute:g} submissions a minute take "
         f"{math.ceil((jobs - given.burst) / given.burst) * gap * given.burst:,.0f} s to send: fewer, larger jobs start "
         "together",
     )
@@ -190,19 +206,21 @@ def _pace(usages: Sequence[UsageEstimate], mode: Mode, given: Conditions) -> Ite
     ttl = given.batch_interactive_ttl if mode == "batch" else given.interactive_ttl
     if mode != "job" and given.burst * mean + ttl < given.burst * gap:
         yield Finding(
-            "warning", "trickle", f"jobs of about {mean:.3g} s end faster than they can be sent, and the interactive "
+            "warning",
+            "trickle",
+            f"jobs of about {mean:.3g} s end faster than they can be sent, and the interactive "
             f"TTL is {ttl:g} s: the {mode} goes inactive on the way and queues again each time; make jobs of at least "
             f"{gap:.0f} s",
         )
 
 
-def _plan(
-    mode: Mode, plan: str | None, left: float | None, expected: float, highest: float
-) -> Iterable[Finding]:
+def _plan(mode: Mode, plan: str | None, left: float | None, expected: float, highest: float) -> Iterable[Finding]:
     open_plan = is_open_plan(plan)
     if open_plan and mode == "session":
         yield Finding(
-            "error", "open plan", "the Open Plan has no sessions (the service answers 400, code 1352): use a batch, or "
+            "error",
+            "open plan",
+            "the Open Plan has no sessions (the service answers 400, code 1352): use a batch, or "
             "an instance of another plan",
         )
     source = "the instance has left"
@@ -212,11 +230,93 @@ def _plan(
         return
     if expected > left:
         yield Finding(
-            "error", "usage left", f"{expected:,.0f} s of QPU usage expected, {left:,.0f} s are what {source}: "
+            "error",
+            "usage left",
+            f"{expected:,.0f} s of QPU usage expected, {left:,.0f} s are what {source}: "
             "lower the shots, or split the workload over time",
         )
     elif highest > left:
         yield Finding(
-            "warning", "usage left", f"up to {highest:,.0f} s of QPU usage possible (expected {expected:,.0f} s), "
+            "warning",
+            "usage left",
+            f"up to {highest:,.0f} s of QPU usage possible (expected {expected:,.0f} s), "
             f"{left:,.0f} s are what {source}",
         )
+
+
+EXECUTIONS = 10_000_000  # sampler jobs; estimator jobs are split into sub-jobs [guide: job limits]
+EXECUTIONS_OLDER = 5_000_000  # what another page of the same guide says
+INSTRUCTIONS = 26_800_000  # control instructions a qubit and job [job limits; 32 million on an older page]
+TWO_QUBIT_GATES = 10_000  # below this a job always passes; the limit above depends on the options [job limits]
+PAYLOAD = 300e6  # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
+PAYLOAD_OLDER = 50e6
+INSTRUCTION_BYTES = 5.0  # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
+VALUE_BYTES = 4 / 3  # base64 of a parameter value's byte; random values do not compress
+JOB_SECONDS = 3 * 3600.0  # QPU usage at which the service ends a job [guide: maximum execution time]
+OPEN_PLAN_SECONDS = 600.0  # a rolling 28 days
+
+
+def folds(work: Work) -> float:
+    """How often gate folding brings a circuit's gates: the sum of the noise factors [guide: job limits]."""
+    s = work.settings
+    return sum(s.noise_factors) if s.noise_factors and not s.pea else 1.0
+
+
+def control_instructions(work: Work, item: PubWork) -> float:
+    """A bound from above on the control instructions a PUB puts on any one qubit."""
+    return sum(f.weight + INIT_INSTRUCTIONS for f in item.facts) * folds(work)
+
+
+def payload_bytes(item: PubWork, part: float = 1.0) -> float:
+    """About how many bytes a PUB, or a part of its parameter sets, adds to a job's inputs."""
+    return item.payload * VALUE_BYTES * part + sum(f.size for f in item.facts) * INSTRUCTION_BYTES
+
+
+def too_many_instructions(work: Work, partition: Partition) -> tuple[float, int] | None:
+    """Control instructions of a job on its busiest qubit and the PUB that brings most, if they are too many.
+
+    A PUB's circuit is loaded once, its parameter values at run time. Only where the bounds do not settle it are the
+    circuits counted qubit by qubit.
+    """
+    if sum(control_instructions(work, work.items[p.pub]) for p in partition.pieces) <= INSTRUCTIONS:
+        return None
+    most, pub = busiest_qubit(work, partition.pieces)
+    return (most, pub) if most > INSTRUCTIONS else None
+
+
+def busiest_qubit(work: Work, pieces: Iterable[Piece]) -> tuple[float, int]:
+    """Control instructions of these pieces' circuits on their busiest qubit, and the PUB that brings most."""
+    times = folds(work)
+    qubits: dict[int, float] = {}
+    most, pub = 0.0, 0
+    for piece in pieces:
+        for facts in work.items[piece.pub].facts:
+            key = id(facts.circuit)
+            if key not in work.per_qubit:
+                work.per_qubit[key] = count_per_qubit(facts.circuit)
+            counts = work.per_qubit[key]
+            for qubit, n in counts.items():
+                qubits[qubit] = qubits.get(qubit, 0.0) + n * times
+            if (own := max(counts.values(), default=0) * times) > most:
+                most, pub = own, piece.pub
+    return max(qubits.values(), default=0.0), pub
+
+
+def count_per_qubit(circuit: Any) -> dict[int, int]:
+    """Control instructions on each qubit of a circuit, all blocks of its control flow included."""
+    counts = dict.fromkeys(range(circuit.num_qubits), INIT_INSTRUCTIONS)
+    _add(circuit, range(circuit.num_qubits), counts)
+    return counts
+
+
+def _add(circuit: Any, qubits: Iterable[int], counts: dict[int, int]) -> None:
+    index = dict(zip(circuit.qubits, qubits, strict=True))
+    for instruction in circuit.data:
+        op = instruction.operation
+        on = [index[q] for q in instruction.qubits]
+        for block in getattr(op, "blocks", None) or ():
+            _add(block, on, counts)
+        if getattr(op, "blocks", None) or op.name == "barrier":
+            continue
+        for qubit in on:
+            counts[qubit] += CONTROL_INSTRUCTIONS.get(op.name, OTHER_INSTRUCTION)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
+from ..errors import PlanError
+from ..ibm.account import Account, account
 from ..model.partition import Partition, check
 from ..model.snapshot import Mode
-from .account import Account, account
 from .advice import Advice, Facts, Reason, advise
 from .forecast import OPEN_PLAN_MAX_TTL, Conditions, Forecast, compare_modes, conditions
 from .limits import Finding, check_limits, is_open_plan
@@ -18,26 +19,8 @@ from .splitting import Rules, cut_work, priced
 from .usage import UsageEstimate, job_usage, shares, total
 from .work import Work, analyse, listed
 
-EXAMPLE_ITERATIONS = 10            # of a workload said to be iterative without saying how often
-EXAMPLE_CLASSICAL = 10.0           # seconds of an optimizer's step, where not given
-
-
-class Hooks:
-    """What the floor above lends to a plan; set when the package is imported."""
-
-    figure: Callable[[Plan], Any] | None = None
-    comparison: Callable[[Mapping[str, Any]], Any] | None = None       # results by setting
-
-
-hooks = Hooks()
-
-
-class PlanError(ValueError):
-    """The plan cannot be run as it is; `findings` say why."""
-
-    def __init__(self, findings: Sequence[Finding]) -> None:
-        self.findings = tuple(findings)
-        super().__init__("; ".join(f.message for f in findings) + ". Pass force=True to submit all the same")
+EXAMPLE_ITERATIONS = 10  # of a workload said to be iterative without saying how often
+EXAMPLE_CLASSICAL = 10.0  # seconds of an optimizer's step, where not given
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -58,10 +41,10 @@ class Plan:
     iterations: int = 1
     classical: float = 0.0
     price_per_minute: float | None = None
-    primitive: Any = None                          # the user's object, if one was given
-    pubs: tuple[Any, ...] = ()                     # as given
+    primitive: Any = None  # the user's object, if one was given
+    pubs: tuple[Any, ...] = ()  # as given
     run_options: Mapping[str, Any] = field(default_factory=dict)
-    labels: tuple[str, ...] = ()                   # of the jobs, where they are settings to compare
+    labels: tuple[str, ...] = ()  # of the jobs, where they are settings to compare
 
     @property
     def mode(self) -> Mode:
@@ -102,7 +85,7 @@ class Plan:
         if self.iterations > 1:
             raise ValueError(
                 "the inputs of later iterations are not there yet: open a session and submit each step, as "
-                "qmode_widgets.planning.presets.variational_loop does"
+                "qmode_widgets.planning.compare.variational_loop does"
             )
         if self.errors and not force:
             raise PlanError(self.errors)
@@ -118,9 +101,9 @@ class Plan:
 
     def figure(self) -> Any:
         """A plotly figure: one time line per mode on a common axis, usage as numbers at the end."""
-        if hooks.figure is None:
-            raise RuntimeError("figures need the whole package: import qmode_widgets")
-        return hooks.figure(self)
+        from .figures import plan_figure
+
+        return plan_figure(self)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values only, for JSON."""
@@ -145,14 +128,14 @@ class Plan:
         }
 
     def __str__(self) -> str:
-        from .render import text
+        from .view import text
 
         return text(self)
 
     __repr__ = __str__
 
     def _repr_html_(self) -> str:
-        from .render import html
+        from .view import html
 
         return html(self)
 
@@ -287,9 +270,8 @@ def assemble(
 
 def open_mode(mode: Mode, backend: Any, **options: Any) -> Any:
     """The controller of a newly opened mode."""
-    from ..control.batch import BatchController
     from ..control.job import JobController
-    from ..control.session import SessionController
+    from ..control.modes import BatchController, SessionController
 
     kinds: dict[Mode, Any] = {"job": JobController, "batch": BatchController, "session": SessionController}
     return kinds[mode].open(backend, **options)

@@ -17,13 +17,13 @@ Kind = Literal["sampler", "estimator", "executor", "noise-learner"]
 Auto = int | Literal["auto"]
 
 DEFAULT_SHOTS = 4096
-DEFAULT_PRECISION = 0.015625                       # 1 / sqrt(4096)
+DEFAULT_PRECISION = 0.015625  # 1 / sqrt(4096)
 NOISE_FACTORS = (1.0, 3.0, 5.0)
-TREX_RANDOMIZATIONS = 32                           # legacy measure_noise_learning.num_randomizations
-TREX_SHOTS = 1024                                  # its "auto": 32,768 executions a job were billed at any shots
+TREX_RANDOMIZATIONS = 32  # legacy measure_noise_learning.num_randomizations
+TREX_SHOTS = 1024  # its "auto": 32,768 executions a job were billed at any shots
 LEARN_LAYERS, LEARN_RANDOMIZATIONS, LEARN_SHOTS = 4, 32, 128
 LEARN_DEPTHS = (0, 1, 2, 4, 16, 32)
-LEARN_BASES = 9                                    # circuits that measure all two-qubit Paulis of a layer
+LEARN_BASES = 9  # circuits that measure all two-qubit Paulis of a layer
 PEC_OVERHEAD = 100.0
 
 _NAMES: dict[str, tuple[Kind, bool]] = {
@@ -54,7 +54,7 @@ _GROUPS = {                                        # what groups of options may 
     "layer_noise_learning": {"max_layers_to_learn", "shots_per_randomization", "num_randomizations",
                              "layer_pair_depths"},
 }  # fmt: skip
-_LEVELS = {                                        # resilience level: gates twirled, measurements twirled, TREX, ZNE
+_LEVELS = {  # resilience level: gates twirled, measurements twirled, TREX, ZNE
     0: (False, False, False, False),
     1: (False, True, True, False),
     2: (True, True, True, True),
@@ -66,8 +66,8 @@ class Settings:
     """The options that cost executions, resolved; `raw` is what was given."""
 
     kind: Kind
-    client_side: bool                              # prepared by the client, every executed circuit in the payload
-    shots: int | None = None                       # options.default_shots
+    client_side: bool  # prepared by the client, every executed circuit in the payload
+    shots: int | None = None  # options.default_shots
     precision: float | None = None
     twirl_gates: bool = False
     twirl_measure: bool = False
@@ -76,7 +76,7 @@ class Settings:
     trex: bool = False
     trex_randomizations: Auto = "auto"
     trex_shots: Auto = "auto"
-    noise_factors: tuple[float, ...] = ()          # empty: no ZNE
+    noise_factors: tuple[float, ...] = ()  # empty: no ZNE
     pea: bool = False
     pec: bool = False
     pec_overhead: float | None = PEC_OVERHEAD
@@ -134,9 +134,7 @@ COSTS = (
 
 def differences(planned: Settings, own: Settings) -> list[str]:
     """Which options that cost executions differ, in words; an option left out counts as its default."""
-    pairs: list[tuple[str, Any, Any]] = [
-        ("default_shots", planned.shots or DEFAULT_SHOTS, own.shots or DEFAULT_SHOTS)
-    ]
+    pairs: list[tuple[str, Any, Any]] = [("default_shots", planned.shots or DEFAULT_SHOTS, own.shots or DEFAULT_SHOTS)]
     if own.kind == "estimator":
         precisions = (planned.precision or DEFAULT_PRECISION, own.precision or DEFAULT_PRECISION)
         pairs = [("default_shots", planned.shots, own.shots), ("default_precision", *precisions)]
@@ -180,16 +178,22 @@ def _identify(primitive: Any) -> tuple[Kind, bool]:
     if isinstance(primitive, str):
         if primitive not in _NAMES:
             near = get_close_matches(primitive, _NAMES, 1)
-            raise ValueError(f"unknown primitive {primitive!r}: one of {', '.join(_NAMES)}" + (
-                f"; did you mean {near[0]!r}?" if near else ""))
+            raise ValueError(
+                f"unknown primitive {primitive!r}: one of {', '.join(_NAMES)}"
+                + (f"; did you mean {near[0]!r}?" if near else "")
+            )
         return _NAMES[primitive]
     for cls in type(primitive).__mro__:
         name, module = cls.__name__, cls.__module__
         client_side = ".executor" in module or "V3" in name
-        for word, kind in (("NoiseLearner", "noise-learner"), ("Sampler", "sampler"), ("Estimator", "estimator"),
-                           ("Executor", "executor")):
+        for word, kind in (
+            ("NoiseLearner", "noise-learner"),
+            ("Sampler", "sampler"),
+            ("Estimator", "estimator"),
+            ("Executor", "executor"),
+        ):
             if name.removeprefix("Base").startswith(word):
-                return kind, client_side           # type: ignore[return-value]
+                return kind, client_side  # type: ignore[return-value]
     raise ValueError(f"{type(primitive).__name__} is no primitive: pass a Sampler, an Estimator, an Executor or a name")
 
 
@@ -199,7 +203,7 @@ def _plain(options: Any) -> dict[str, Any]:
         return {}
     if isinstance(options, Mapping):
         return {str(k): _plain(v) if _nested(v) else v for k, v in options.items() if not _unset(v)}
-    if hasattr(type(options), "model_fields"):     # asked first: the client's models warn when taken for dataclasses
+    if hasattr(type(options), "model_fields"):  # asked first: the client's models warn when taken for dataclasses
         pairs = ((name, getattr(options, name, None)) for name in type(options).model_fields)
     elif is_dataclass(options) and not isinstance(options, type):
         pairs = ((f.name, getattr(options, f.name, None)) for f in fields(options))
@@ -237,7 +241,7 @@ def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> S
     if cancelled and extrapolated:
         if "zne_mitigation" in res:
             raise ValueError("pec_mitigation and zne_mitigation are both on: a job can do one of them")
-        extrapolated = False                       # PEC asked for at resilience level 2 stands in for its ZNE
+        extrapolated = False  # PEC asked for at resilience level 2 stands in for its ZNE
     pea = extrapolated and zne.get("amplifier") == "pea"
     factors = zne.get("noise_factors", NOISE_FACTORS)
     factors = NOISE_FACTORS if isinstance(factors, str) else tuple(float(x) for x in factors)
@@ -258,11 +262,13 @@ def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> S
         noise_factors=factors if extrapolated else (),
         pea=pea,
         pec=cancelled,
-        pec_overhead=_positive(pec, "max_overhead") if "max_overhead" in pec else (
-            None if _explicitly_none(raw, "resilience", "pec", "max_overhead") else PEC_OVERHEAD),
+        pec_overhead=_positive(pec, "max_overhead")
+        if "max_overhead" in pec
+        else (None if _explicitly_none(raw, "resilience", "pec", "max_overhead") else PEC_OVERHEAD),
         layer_noise_model=res.get("layer_noise_model"),
-        learn_layers=_count(learn, "max_layers_to_learn", least=0) if "max_layers_to_learn" in learn else (
-            None if _explicitly_none(raw, *layers, "max_layers_to_learn") else LEARN_LAYERS),
+        learn_layers=_count(learn, "max_layers_to_learn", least=0)
+        if "max_layers_to_learn" in learn
+        else (None if _explicitly_none(raw, *layers, "max_layers_to_learn") else LEARN_LAYERS),
         learn_randomizations=_count(learn, "num_randomizations") or LEARN_RANDOMIZATIONS,
         learn_shots=_count(learn, "shots_per_randomization") or LEARN_SHOTS,
         learn_depths=tuple(learn.get("layer_pair_depths") or LEARN_DEPTHS),
@@ -304,8 +310,11 @@ def _positive(tree: Mapping[str, Any], name: str, *, zero: bool = False) -> floa
     value = tree.get(name)
     if value is None:
         return None
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value) or (
-        value < 0 or (value == 0 and not zero)
+    if (
+        isinstance(value, bool)
+        or not isinstance(value, int | float)
+        or not math.isfinite(value)
+        or (value < 0 or (value == 0 and not zero))
     ):
         raise ValueError(f"{name}={value!r}: give a {'non-negative' if zero else 'positive'} number")
     return float(value)

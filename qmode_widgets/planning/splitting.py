@@ -17,7 +17,7 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.partition import Partition, Piece, check
-from .bounds import (
+from .limits import (
     EXECUTIONS_OLDER,
     INSTRUCTIONS,
     JOB_SECONDS,
@@ -30,9 +30,9 @@ from .settings import settings
 from .usage import UsageEstimate, job_usage, pub_usage, shares
 from .work import Work, analyse
 
-LEAST_SECONDS = 60.0               # jobs that use less QPU time are combined [guide: choose the right execution mode]
+LEAST_SECONDS = 60.0  # jobs that use less QPU time are combined [guide: choose the right execution mode]
 LANES = 5
-MAX_JOBS = 10_000                  # a workload of more is a mistake in the shots
+MAX_JOBS = 10_000  # a workload of more is a mistake in the shots
 
 Seconds = npt.NDArray[np.float64]
 
@@ -41,15 +41,15 @@ Seconds = npt.NDArray[np.float64]
 class Sizes:
     """What a cut needs to know of each PUB, as arrays over the PUBs."""
 
-    seconds: Seconds                               # QPU time without a job's overhead and learning
+    seconds: Seconds  # QPU time without a job's overhead and learning
     executions: Seconds
-    units: npt.NDArray[np.int64]                   # parameter sets, or 1: a PUB may be cut between its units
+    units: npt.NDArray[np.int64]  # parameter sets, or 1: a PUB may be cut between its units
     shapes: Sequence[tuple[int, ...]]
     shots: Sequence[float]
-    groups: Sequence[Any]                          # PUBs of different groups may not share a job
-    shots_split: npt.NDArray[np.bool_]             # a PUB without units that may be cut by shots
-    payload: Seconds | None = None                 # fraction of what a job may carry in bytes, all units together
-    loaded: Seconds | None = None                  # fraction of the control memory that its circuit takes, however cut
+    groups: Sequence[Any]  # PUBs of different groups may not share a job
+    shots_split: npt.NDArray[np.bool_]  # a PUB without units that may be cut by shots
+    payload: Seconds | None = None  # fraction of what a job may carry in bytes, all units together
+    loaded: Seconds | None = None  # fraction of the control memory that its circuit takes, however cut
 
     @classmethod
     def of(cls, work: Work, *, split_pubs: bool = True) -> Sizes:
@@ -74,12 +74,12 @@ class Sizes:
 class Rules:
     """How to cut. One of `jobs`, `seconds`, `executions` fixes the size; without them the guide's rules do."""
 
-    jobs: int | None = None                        # exactly so many jobs
-    seconds: float | None = None                   # at most about so much QPU time each
-    executions: float | None = None                # at most so many executions each
+    jobs: int | None = None  # exactly so many jobs
+    seconds: float | None = None  # at most about so much QPU time each
+    executions: float | None = None  # at most so many executions each
     lanes: int = LANES
-    per_job: float = 2.0                           # seconds every job costs besides its PUBs
-    max_executions: float = EXECUTIONS_OLDER       # the stricter of the two figures IBM gives
+    per_job: float = 2.0  # seconds every job costs besides its PUBs
+    max_executions: float = EXECUTIONS_OLDER  # the stricter of the two figures IBM gives
     max_seconds: float = JOB_SECONDS
 
     def __post_init__(self) -> None:
@@ -139,7 +139,7 @@ def partition_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list
 
 def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
     """Divide analysed PUBs into jobs."""
-    per_job = job_usage(work, [(work.items[0], 0.0)]).expected        # overhead and learning, whatever the PUBs
+    per_job = job_usage(work, [(work.items[0], 0.0)]).expected  # overhead and learning, whatever the PUBs
     sizes = Sizes.of(work, split_pubs=split_pubs)
     rules = replace(rules, per_job=per_job)
     partitions = cut_sizes(sizes, rules)
@@ -196,7 +196,7 @@ def _jobs_per_group(
             f"{rules.jobs} jobs of {sum(most)} parts (PUBs and parameter sets): ask for at most {sum(most)}"
         )
     out = [1] * len(members)
-    for _ in range(rules.jobs - len(members)):     # each further job where a job is longest
+    for _ in range(rules.jobs - len(members)):  # each further job where a job is longest
         room = [i for i in range(len(members)) if out[i] < most[i]]
         longest = max(room, key=lambda i: (seconds[i] / out[i], -i))
         out[longest] += 1
@@ -215,7 +215,7 @@ def _wanted(seconds: float, executions: float, rules: Rules) -> int:
     else:
         jobs = min(rules.lanes, int(seconds // LEAST_SECONDS))
         least = max(math.ceil(executions / rules.max_executions), math.ceil(seconds / (0.8 * rules.max_seconds)))
-        if least > jobs:                           # beyond the lanes: whole rounds of them
+        if least > jobs:  # beyond the lanes: whole rounds of them
             jobs = math.ceil(least / rules.lanes) * rules.lanes if least > rules.lanes else least
     _refuse_absurd(jobs, f"{executions:,.0f} executions")
     return max(1, jobs)
@@ -294,7 +294,7 @@ def _spread(cuts: list[tuple[int, int]], sizes: Sizes, pubs: npt.NDArray[np.int6
     offsets = np.concatenate([[0], np.cumsum(sizes.units[pubs])])
     flat = [int(offsets[i]) + u for i, u in cuts]
     total = int(offsets[-1])
-    for n in range(len(flat)):                     # forwards: after the one before; backwards: room for the rest
+    for n in range(len(flat)):  # forwards: after the one before; backwards: room for the rest
         flat[n] = max(flat[n], (flat[n - 1] if n else 0) + 1)
     for n in range(len(flat) - 1, -1, -1):
         flat[n] = min(flat[n], (flat[n + 1] if n + 1 < len(flat) else total) - 1)
@@ -339,7 +339,7 @@ def _within(sizes: Sizes, loads: _Loads, pieces: list[Piece], *, hard: float) ->
         if by_shots:
             out += _by_shots(piece.pub, sizes, math.ceil(float(sizes.executions[piece.pub]) / hard))
             continue
-        if current and (last := current[-1]).pub == piece.pub:      # neighbouring stretches are one piece
+        if current and (last := current[-1]).pub == piece.pub:  # neighbouring stretches are one piece
             current[-1] = Piece(piece.pub, last.start, piece.stop, shape=piece.shape)
         else:
             current.append(piece)
@@ -365,3 +365,21 @@ def _by_shots(pub: int, sizes: Sizes, jobs: int) -> list[Partition]:
         raise ValueError(f"PUB {pub}: {jobs} jobs of {shots} shots: ask for at most {shots}")
     edges = [round(k * shots / jobs) for k in range(jobs + 1)]
     return [Partition((Piece(pub, shots=b - a),)) for a, b in pairwise(edges)]
+
+
+def price(
+    pubs: list[Any],
+    backend: Any,
+    primitive: Any,
+    partitions: Sequence[Partition],
+    *,
+    shots: int | None = None,
+    precision: float | None = None,
+) -> list[Partition]:
+    """Partitions that are cut already, each with its expected usage in seconds and the formula behind it.
+
+    Raises:
+        ValueError: a PUB or an option cannot be analysed; it says which.
+    """
+    work = analyse(pubs, backend, settings(primitive, None), shots, precision)
+    return [priced(p, job_usage(work, shares(work, p))) for p in partitions]

@@ -18,10 +18,10 @@ from typing import Any
 from ..model.partition import Partition, Piece
 from ..model.timing import OVERHEAD, TYPICAL_LENGTH, Timing, quick
 from .settings import settings
-from .work import Executions, Learning, PubWork, Work, analyse
+from .work import Executions, Learning, PubUsage, PubWork, Work, analyse
 
-SUB_JOB_EXECUTIONS = 10_000_000   # an estimator job beyond this is split into sub-jobs [guide: job limits]
-LOADING = 1e-5                    # seconds an instruction, high end: two jobs of 40 100×100 circuits take ~6 s more
+SUB_JOB_EXECUTIONS = 10_000_000  # an estimator job beyond this is split into sub-jobs [guide: job limits]
+LOADING = 1e-5  # seconds an instruction, high end: two jobs of 40 100×100 circuits take ~6 s more
 #                                   than one of 80 [guide: minimise job run time], 4 s of that beyond the usual 2 s
 
 
@@ -29,11 +29,11 @@ LOADING = 1e-5                    # seconds an instruction, high end: two jobs o
 class Breakdown:
     """Where the expected seconds go. They add up to `expected`."""
 
-    overhead: float = 0.0                          # 2 s a sub-job
+    overhead: float = 0.0  # 2 s a sub-job
     rep_delay: float = 0.0
     initialisation: float = 0.0
     circuit: float = 0.0
-    learning: float = 0.0                          # TREX and layer learning, all terms together
+    learning: float = 0.0  # TREX and layer learning, all terms together
 
     def __add__(self, other: Breakdown) -> Breakdown:
         return Breakdown(
@@ -51,19 +51,6 @@ class Breakdown:
 
 
 @dataclass(frozen=True, slots=True)
-class PubUsage:
-    """One PUB's share in seconds of QPU usage, without its job's overhead and learning."""
-
-    pub: int
-    low: float
-    expected: float
-    high: float
-    configurations: int                            # circuits after broadcasting
-    executions: float
-    length: float                                  # mean seconds of one execution's circuit
-
-
-@dataclass(frozen=True, slots=True)
 class UsageEstimate:
     """Seconds of QPU usage of one job, or of several. `formula` says in numbers how `expected` comes about."""
 
@@ -71,10 +58,10 @@ class UsageEstimate:
     expected: float
     high: float
     breakdown: Breakdown
-    executions: float                              # of the PUBs
+    executions: float  # of the PUBs
     learning_executions: float
     jobs: int
-    quick: float                                   # IBM's quick formula, for comparison
+    quick: float  # IBM's quick formula, for comparison
     formula: str
     pubs: tuple[PubUsage, ...] = ()
     assumed: tuple[str, ...] = ()

@@ -7,35 +7,26 @@ qubit-wise commuting terms. An execution is one shot of one configuration.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
+import numpy as np
+
+from ..errors import PubError
 from ..model.merge import parameter_shape
 from ..model.timing import Length, NotIsaError, Timing
-from .grouping import Bases
-from .prepared import pec_executions
 from .settings import DEFAULT_PRECISION, DEFAULT_SHOTS, LEARN_BASES, TREX_RANDOMIZATIONS, TREX_SHOTS, Settings
-
-if TYPE_CHECKING:
-    from .usage import PubUsage
 
 CONTROL_INSTRUCTIONS = {                           # weights of the validation service [guide: job limits]
     "rz": 1, "delay": 1, "sx": 2, "x": 2, "cx": 5, "cz": 5, "ecr": 5, "measure": 10, "reset": 17,
 }  # fmt: skip
 INIT_INSTRUCTIONS = 50
-OTHER_INSTRUCTION = 5                              # one the table does not name, as the dearest gate
+OTHER_INSTRUCTION = 5  # one the table does not name, as the dearest gate
 UNBOUNDED = 10**9
-TYPICAL_LAYERS = 2                                 # the even and the odd bonds of a brickwork circuit
-UNLIMITED_LAYERS = 8                               # high end where max_layers_to_learn is None
-
-
-class PubError(ValueError):
-    """Something is wrong with one PUB; `pub` is its index."""
-
-    def __init__(self, pub: int, message: str) -> None:
-        self.pub = pub
-        super().__init__(f"PUB {pub}: {message}")
+TYPICAL_LAYERS = 2  # the even and the odd bonds of a brickwork circuit
+UNLIMITED_LAYERS = 8  # high end where max_layers_to_learn is None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +67,10 @@ class PubWork:
     shots: float
     executions: Executions
     length: float
-    shape: tuple[int, ...] = ()                    # of its parameter sets, padded (Piece.shape)
+    shape: tuple[int, ...] = ()  # of its parameter sets, padded (Piece.shape)
     sets: int = 1
-    payload: float = 0.0                           # bytes of parameter values
-    overhead: float = 1.0                          # sampling overhead (PEC) that `executions` holds
+    payload: float = 0.0  # bytes of parameter values
+    overhead: float = 1.0  # sampling overhead (PEC) that `executions` holds
 
     def at(self, index: int) -> PubWork:
         """The same work as another PUB of the list."""
@@ -108,8 +99,8 @@ class Work:
     rep_delay: float
     assumed: tuple[str, ...]
     circuits: dict[int, CircuitFacts] = field(default_factory=dict)
-    per_qubit: dict[int, dict[int, int]] = field(default_factory=dict)     # control instructions, where counted
-    usage: dict[int, PubUsage] = field(default_factory=dict)      # of whole PUBs, worked out once
+    per_qubit: dict[int, dict[int, int]] = field(default_factory=dict)  # control instructions, where counted
+    usage: dict[int, PubUsage] = field(default_factory=dict)  # of whole PUBs, worked out once
 
     @property
     def per_execution(self) -> float:
@@ -137,7 +128,7 @@ class Work:
 
     def _trex(self, items: Sequence[PubWork]) -> int:
         s = self.settings
-        if s.client_side:                          # executor_estimator/trex.py: one item, of the program's shots
+        if s.client_side:  # executor_estimator/trex.py: one item, of the program's shots
             randomizations, per = s.split(math.ceil(max(i.shots for i in items)))
             return (randomizations if s.trex_randomizations == "auto" else s.trex_randomizations) * per
         randomizations = TREX_RANDOMIZATIONS if s.trex_randomizations == "auto" else s.trex_randomizations
@@ -146,7 +137,7 @@ class Work:
     def layer_length(self) -> float:
         """Mean length of a layer-learning circuit: pairs of the layer, dressed with single-qubit gates."""
         depths = self.settings.learn_depths
-        layer = 6 * self.timing.typical_layer()    # rz·sx·rz·sx·rz and the two-qubit gate
+        layer = 6 * self.timing.typical_layer()  # rz·sx·rz·sx·rz and the two-qubit gate
         return 2 * sum(depths) / len(depths) * layer + self.timing.measure
 
 
@@ -184,7 +175,7 @@ def analyse(
             raise
         except NotIsaError as e:
             raise PubError(index, f"not an ISA circuit of {timing.backend}: {e}") from None
-        except Exception as e:                     # whatever Qiskit says of this PUB, with its index
+        except Exception as e:  # whatever Qiskit says of this PUB, with its index
             raise PubError(index, str(e).strip("'\"")) from e
     lengths = (note for f in work.circuits.values() for note in f.length.assumed)
     work.assumed = tuple(dict.fromkeys((*timing.assumed, *reader.assumed, *lengths)))
@@ -216,8 +207,8 @@ class _Reader:
         self.precision = precision
         self.bases = Bases()
         self.assumed: list[str] = []
-        self.observables: dict[tuple[int, int], Any] = {}             # coerced, by their circuit and themselves
-        self.bare: dict[tuple[int, Any], tuple[Any, PubWork]] = {}     # circuits without parameters, by their shots
+        self.observables: dict[tuple[int, int], Any] = {}  # coerced, by their circuit and themselves
+        self.bare: dict[tuple[int, Any], tuple[Any, PubWork]] = {}  # circuits without parameters, by their shots
         kind = work.settings.kind
         self._read = {"sampler": self._sampler, "estimator": self._estimator, "executor": self._program,
                       "noise-learner": self._layer}[kind]  # fmt: skip
@@ -240,7 +231,7 @@ class _Reader:
     def _weight(self, circuit: Any, ops: dict[str, int], length: Length) -> int:
         """All its control instructions, or what fits on one qubit in its length: a pulse of 2 and an rz at a time."""
         if circuit.has_control_flow_op():
-            return UNBOUNDED                       # blocks that are not run are loaded too: count them when it matters
+            return UNBOUNDED  # blocks that are not run are loaded too: count them when it matters
         all_of_them = sum(
             CONTROL_INSTRUCTIONS.get(name, OTHER_INSTRUCTION) * n for name, n in ops.items() if name != "barrier"
         )
@@ -356,7 +347,7 @@ class _Reader:
                 exponent += 5 * (getattr(known, "error", None) or 0.0)
         cap = math.inf if self.work.settings.pec_overhead is None else self.work.settings.pec_overhead
         overhead = min(math.exp(min(exponent, 700.0)), cap)
-        high = cap if cap < math.inf else math.exp(min(2 * exponent, 700.0))       # errors twice those reported
+        high = cap if cap < math.inf else math.exp(min(2 * exponent, 700.0))  # errors twice those reported
         self.assumed.append(
             "PEC: the sampling overhead γ² from the backend's reported gate errors; the job learns its own, "
             f"at most {cap:g}"
@@ -378,9 +369,9 @@ class _Reader:
     def _layer(self, index: int, layer: Any) -> tuple[Any, PubWork]:
         s = self.work.settings
         each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations
-        if hasattr(layer, "operation"):            # NoiseLearnerV3: one instruction is one layer
+        if hasattr(layer, "operation"):  # NoiseLearnerV3: one instruction is one layer
             counts = Executions.exactly(each * s.learn_shots)
-        else:                                      # the legacy learner finds the layers of a circuit itself
+        else:  # the legacy learner finds the layers of a circuit itself
             most = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
             one = each * s.learn_shots
             counts = Executions(min(1, most) * one, min(TYPICAL_LAYERS, most) * one, most * one)
@@ -395,3 +386,83 @@ def _bare(pub: Any) -> tuple[int, Any] | None:
         shots = pub[2] if len(pub) == 3 else None
         return (id(pub[0]), shots) if shots is None or type(shots) is int else None
     return None
+
+
+_TO_PAULI = str.maketrans({"0": "Z", "1": "Z", "+": "X", "-": "X", "r": "Y", "l": "Y"})
+
+
+class Bases:
+    """Counts measurement bases and remembers them by the terms they measure."""
+
+    def __init__(self) -> None:
+        self._known: dict[tuple[str, ...], int] = {}
+        self._terms_of: dict[int, tuple[Any, list[tuple[str, ...]]]] = {}  # keeps the array: ids are reused
+
+    def configurations(self, pub: Any) -> int:
+        """Circuits after broadcasting of a coerced `EstimatorPub`."""
+        shape = pub.shape
+        params = (1,) * (len(shape) - len(pub.parameter_values.shape)) + tuple(pub.parameter_values.shape)
+        terms = self._all_terms(pub.observables)
+        own = pub.observables.shape
+        index: np.ndarray[Any, Any] = np.arange(len(terms)).reshape((1,) * (len(shape) - len(own)) + tuple(own))
+        varying = [i for i, n in enumerate(params) if n != 1]
+        free = [i for i, n in enumerate(params) if n == 1]
+        sets = int(np.prod(params))
+        if all(index.shape[i] == 1 for i in varying):  # every parameter set meets the same observables
+            return sets * self.count(terms[i] for i in index.ravel())
+        index = np.broadcast_to(index, shape).transpose([*free, *varying]).reshape(-1, sets)
+        met, times = np.unique(index, axis=1, return_counts=True)
+        return sum(self.count(terms[i] for i in met[:, k]) * int(times[k]) for k in range(len(times)))
+
+    def _all_terms(self, observables: Any) -> list[tuple[str, ...]]:
+        if (known := self._terms_of.get(id(observables))) is None:
+            flat = observables.ravel()
+            known = observables, [self._terms(flat[i]) for i in range(flat.size)]
+            self._terms_of[id(observables)] = known
+        return known[1]
+
+    @staticmethod
+    def _terms(observable: Any) -> tuple[str, ...]:
+        return tuple(dict.fromkeys(label.translate(_TO_PAULI) for label in observable))
+
+    def count(self, terms: Any) -> int:
+        """Bases that measure all these terms, by the greedy colouring the client uses."""
+        labels = tuple(dict.fromkeys(label for group in terms for label in group))
+        if (known := self._known.get(labels)) is None:
+            if len(labels) == 1:
+                known = 1
+            else:
+                from qiskit.quantum_info import PauliList
+
+                known = len(PauliList(list(labels)).group_commuting(qubit_wise=True))
+            self._known[labels] = known
+        return known
+
+
+def pec_executions(pubs: Sequence[Any], options: Any, backend: Any, precision: float | None) -> list[int]:
+    """Executions of each coerced estimator PUB, without measurement learning.
+
+    Raises:
+        Exception: whatever the client says of PUBs or options it refuses.
+    """
+    from qiskit_ibm_runtime.executor_estimator.prepare import prepare
+    from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
+
+    own = EstimatorOptions(**options) if isinstance(options, Mapping) else options
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # options it overrides: the primitive itself says so when it is run
+        program, _ = prepare(pubs, own, precision, backend=backend)
+    return [math.prod(item.shape) * program.shots for item in program.items[: len(pubs)]]
+
+
+@dataclass(frozen=True, slots=True)
+class PubUsage:
+    """One PUB's share in seconds of QPU usage, without its job's overhead and learning."""
+
+    pub: int
+    low: float
+    expected: float
+    high: float
+    configurations: int  # circuits after broadcasting
+    executions: float
+    length: float  # mean seconds of one execution's circuit

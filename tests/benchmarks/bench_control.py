@@ -14,7 +14,7 @@ from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 import qmode_widgets as qmode
-from qmode_widgets.control.service import decode
+from qmode_widgets.ibm.client import decode
 from qmode_widgets.model.merge import merge
 
 Row = tuple[str, str, str]
@@ -66,8 +66,11 @@ def refreshing(emulator: Any, jobs: int = 200) -> list[Row]:
     emulator.faults.clear()
     return [
         (f"refresh of a {jobs}-job batch: requests", str(requests), "≤ 2"),
-        (f"the same: wall time, client's {theirs * 1e3:.0f} ms / ours {ours * 1e3:.1f} ms", f"{theirs / ours:.0f} ×",
-         "≥ 20 ×"),
+        (
+            f"the same: wall time, client's {theirs * 1e3:.0f} ms / ours {ours * 1e3:.1f} ms",
+            f"{theirs / ours:.0f} ×",
+            "≥ 20 ×",
+        ),
     ]
 
 
@@ -79,7 +82,7 @@ def idling(emulator: Any, jobs: int = 1000, seconds: float = 20.0) -> list[Row]:
     batch._ledger.wait_for(lambda: batch.usage.status == "final", 900)
     heard: list[object] = []
     batch.on_change(heard.append)
-    threading.Event().wait(3)                               # the last changes of the end
+    threading.Event().wait(3)  # the last changes of the end
     heard.clear()
     begun = time.process_time()
     threading.Event().wait(seconds)

@@ -92,9 +92,10 @@ def _answers(emulator, backend, pm) -> Row:
 
 def _memory(bell, total: int = 5000) -> Row:
     """Posts the same job over and over by bare HTTP, from four threads."""
-    with tempfile.TemporaryDirectory() as folder, start(
-        shared=False, speed=float("inf"), state=f"{folder}/state"
-    ) as emulator:
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        start(shared=False, speed=float("inf"), state=f"{folder}/state") as emulator,
+    ):
         job = Sampler(mode=emulator.service.backend("emu_fez")).run([bell], shots=100)
         job.result()
         login = requests.post(f"{emulator.url}/identity/token", data={"apikey": emulator.token}, timeout=10).json()
@@ -139,7 +140,7 @@ def _scheduler() -> list[Row]:
         s.drain()
         return time.perf_counter() - began
 
-    gc.freeze()                                    # or the collector walks through all of Qiskit while we count
+    gc.freeze()  # or the collector walks through all of Qiskit while we count
     each = {n: min(seconds(n) for _ in range(3)) for n in (1000, 10_000, 100_000)}
     gc.unfreeze()
     growth = ", ".join(f"{t / n * 1e6:.1f}" for n, t in each.items())

@@ -92,7 +92,7 @@ def run() -> list[tuple[str, str, str]]:
     target = backend.target
     circuits = [isa_circuit(backend, seed) for seed in range(20)]
     pubs = [(circuits[i % 20], None, 1000) for i in range(1000)]
-    circuits[0].estimate_duration(target)          # the target's own tables are made on first use
+    circuits[0].estimate_duration(target)  # the target's own tables are made on first use
     ours, own = side_by_side(lambda: plan(pubs, backend), lambda: [c.estimate_duration(target) for c in circuits])
     decades = (100, 1_000, 10_000, 100_000)
     return [

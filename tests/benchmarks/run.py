@@ -19,7 +19,7 @@ def table(rows: list[tuple[str, str, str]]) -> str:
 
 def main(names: list[str]) -> int:
     """Run all parts, or those named."""
-    warnings.simplefilter("ignore", DeprecationWarning)         # the client's own, of the legacy primitives
+    warnings.simplefilter("ignore", DeprecationWarning)  # the client's own, of the legacy primitives
     sys.path.insert(0, str(Path(__file__).parent))
     rows: list[tuple[str, str, str]] = []
     for name in names or PARTS:

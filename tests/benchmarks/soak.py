@@ -15,11 +15,11 @@ from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 import qmode_widgets as qmode
-from qmode_widgets.control.errors import ServiceError, UnreachableError
+from qmode_widgets.errors import ServiceError, UnreachableError
 from qmode_widgets.model.snapshot import JobState
 
 PARTITIONS, PROBABILITY, SEED = int(os.environ.get("PARTITIONS", 200)), 0.2, 7
-QUBITS = 8                              # PUB i prepares the bits of i: its result says without noise which PUB it was
+QUBITS = 8  # PUB i prepares the bits of i: its result says without noise which PUB it was
 
 
 def circuits(backend: Any) -> list[Any]:
@@ -72,14 +72,18 @@ def carry_out(emulator: Any, probability: float) -> tuple[list[dict[int, int]], 
     jobs = emulator.service.jobs(session_id=batch.workload_id, limit=None)
     keys = Counter(
         next(t for t in job.tags if t.startswith("qmode:") and t.count(".") == 2)
-        for job in jobs if job.status() in ("DONE", "QUEUED", "RUNNING")
+        for job in jobs
+        if job.status() in ("DONE", "QUEUED", "RUNNING")
     )
     reported = sum("duplicate" in e.text for e in batch.events)
     doubted = sum(r.doubted is not None for r in batch._ledger.records.values())
     batch.cancel_workload()
     seen = {
-        "jobs on the service": len(jobs), "rounds of resubmission": rounds, "answers lost": doubted,
-        "partitions that ran twice": sum(n > 1 for n in keys.values()), "duplicates reported": reported,
+        "jobs on the service": len(jobs),
+        "rounds of resubmission": rounds,
+        "answers lost": doubted,
+        "partitions that ran twice": sum(n > 1 for n in keys.values()),
+        "duplicates reported": reported,
     }
     return outcomes(result), seen
 

@@ -1,7 +1,7 @@
 """Ours beside what was billed: rebuilds the published rows from their own fields and makes the README's tables.
 
-    python tests/benchmarks/usage_table.py            # print the table
-    python tests/benchmarks/usage_table.py --write    # put it into qmode_widgets/planning/README.md
+python tests/benchmarks/usage_table.py            # print the table
+python tests/benchmarks/usage_table.py --write    # put it into qmode_widgets/planning/README.md
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ OTHERS_BEGIN, OTHERS_END = "<!-- other rows: begin -->", "<!-- other rows: end -
 FAMILY = {"torino": FakeTorino, "fez": FakeFez, "marrakesh": FakeMarrakesh, "brisbane": FakeBrisbane,
           "kingston": FakeMarrakesh, "aachen": FakeMarrakesh, "heron": FakeMarrakesh,
           "phoenix": FakeMarrakesh, "nighthawk": FakeMarrakesh, "eagle": FakeBrisbane}  # fmt: skip
-REP_DELAYS = {"phoenix": 1e-6}                     # of backends whose default is not 250 µs, as the rows themselves say
+REP_DELAYS = {"phoenix": 1e-6}  # of backends whose default is not 250 µs, as the rows themselves say
 
-WHY = {                                            # misses, by the source's last words: what the row does not say
+WHY = {  # misses, by the source's last words: what the row does not say
     "fit, E=34": "a regression's line at E = 34, billed 171 µs an execution, under the rep_delay: its executions must "
     "have been fewer",
     "dafc00bdd5gc73d9kohg": "the layer count is assumed; two layers give 3.8 s",

@@ -5,9 +5,10 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
-from qmode_widgets.model.command import Action, Command, Outcome
+from qmode_widgets.errors import QmodeError
+from qmode_widgets.model.command import Action
 from qmode_widgets.model.snapshot import (
     Event,
     JobSnapshot,
@@ -49,6 +50,13 @@ def job(n: int, of: int, state: JobState, now: float, *, last: int | None = None
         **more,
     }
     return JobSnapshot(**values)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True)
+class Sent:
+    """What a resubmission returns."""
+
+    sent: tuple[str, ...]
 
 
 class Scripted:
@@ -98,39 +106,62 @@ class Scripted:
         self.clicked.clear()
         return came
 
-    def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
-        threading.Thread(target=self._obey, args=(command, answer), daemon=True).start()
+    def cancel(self, job: str) -> str:
+        waits = any(j.key == job and j.state is JobState.WAITING for j in self._state.jobs)
+        return self._obey(Action.DROP if waits else Action.CANCEL, job)
 
-    def _obey(self, command: Command, answer: Callable[[Outcome], None]) -> None:
-        answer(Outcome(command.id, "accepted"))
-        if self.refuse is not None:
-            message, self.refuse = self.refuse, None
-            answer(Outcome(command.id, "failed", message))
-        else:
-            self._carry_out(command)
-            answer(Outcome(command.id, "done"))
-        self.said.append((command.action.value, command.target))
-        self.clicked.set()
+    def cancel_remaining(self) -> dict[str, str]:
+        return {"all": self._obey(Action.CANCEL_REMAINING)}
 
-    def _carry_out(self, command: Command) -> None:
+    def cancel_all(self) -> dict[str, str]:
+        return {"all": self._obey(Action.CANCEL_ALL)}
+
+    def close(self) -> str:
+        return self._obey(Action.CLOSE)
+
+    def resubmit(self, job: str) -> Sent:
+        self._obey(Action.RESUBMIT, job)
+        return Sent((job,))
+
+    def resubmit_failed(self) -> list[Sent]:
+        failed = tuple(j.key for j in self._state.jobs if j.state is JobState.FAILED and not j.superseded)
+        self._obey(Action.RESUBMIT_FAILED)
+        return [Sent(failed)]
+
+    def refresh(self) -> WorkloadSnapshot:
+        self._obey(Action.REFRESH)
+        return self._state
+
+    def _obey(self, action: Action, target: str | None = None) -> str:
+        try:
+            if self.refuse is not None:
+                message, self.refuse = self.refuse, None
+                raise QmodeError(message)
+            self._carry_out(action, target)
+            return "done"
+        finally:
+            self.said.append((action.value, target))
+            self.clicked.set()
+
+    def _carry_out(self, action: Action, target: str | None) -> None:
         with self._lock:
             jobs = list(self._state.jobs)
             for i, j in enumerate(jobs):
-                hit = j.key == command.target
+                hit = j.key == target
                 waiting = j.state in (JobState.QUEUED, JobState.WAITING)
-                if (hit and command.action is Action.CANCEL) or (waiting and command.action is Action.CANCEL_REMAINING):
+                if (hit and action is Action.CANCEL) or (waiting and action is Action.CANCEL_REMAINING):
                     jobs[i] = replace(j, state=JobState.CANCELLED, service_status="Cancelled", finished=time.time())
-                elif hit and command.action is Action.DROP:
+                elif hit and action is Action.DROP:
                     jobs[i] = replace(j, state=JobState.DROPPED)
-                elif (hit and command.action is Action.RESUBMIT) or (
-                    j.state is JobState.FAILED and command.action is Action.RESUBMIT_FAILED
+                elif (hit and action is Action.RESUBMIT) or (
+                    j.state is JobState.FAILED and action is Action.RESUBMIT_FAILED
                 ):
                     jobs[i] = replace(j, superseded=True)
                     key = f"{j.run}:{j.partition}.{j.attempt + 1}"
                     again = {"key": key, "attempt": j.attempt + 1}
                     jobs.append(job(j.partition or 0, j.of or 1, JobState.QUEUED, time.time(), **again))
             jobs.sort(key=lambda j: (j.partition or 0, j.attempt))
-            closed = {"accepting_jobs": False} if command.action is Action.CLOSE else {}
+            closed = {"accepting_jobs": False} if action is Action.CLOSE else {}
             self.change(jobs=tuple(jobs), **closed)
 
 

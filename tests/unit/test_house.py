@@ -13,14 +13,33 @@ import pytest
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "qmode_widgets"
 
-# Private parts of qiskit-ibm-runtime that we rely on; each may stand in control/service.py only.
+# Private parts of qiskit-ibm-runtime that we rely on; each may stand in ibm/client.py only.
 CLIENTS = {
-    "_active_api_client", "_api_clients", "_get_api_client", "_get_api_clients", "_all_instances", "_session_id",
-    "_active", "_max_time", "_instance", "_api_client", "_account", "_client_params", "_url_resolver",
+    "_active_api_client",
+    "_api_clients",
+    "_get_api_client",
+    "_get_api_clients",
+    "_all_instances",
+    "_session_id",
+    "_active",
+    "_max_time",
+    "_instance",
+    "_api_client",
+    "_account",
+    "_client_params",
+    "_url_resolver",
     "_create_session",
 }
 ABROAD = {
-    "qiskit_ibm_runtime", "anywidget", "ipywidgets", "ipykernel", "IPython", "comm", "requests", "tornado", "plotly"
+    "qiskit_ibm_runtime",
+    "anywidget",
+    "ipywidgets",
+    "ipykernel",
+    "IPython",
+    "comm",
+    "requests",
+    "tornado",
+    "plotly",
 }
 
 
@@ -44,13 +63,15 @@ def test_the_ground_floor_knows_no_client_no_jupyter_and_no_network(path):
 
 
 @pytest.mark.parametrize(
-    "path", [p for f in ("control", "planning", "frontend") for p in modules(f) if p.name != "service.py"],
+    "path",
+    [p for f in ("control", "planning", "frontend", "ibm") for p in modules(f) if p.name != "client.py"],
     ids=lambda p: f"{p.parent.name}/{p.stem}",
 )
 def test_private_parts_of_the_client_stay_in_one_file(path):
     tree = ast.parse(path.read_text())
     theirs = [
-        node.attr for node in ast.walk(tree)
+        node.attr
+        for node in ast.walk(tree)
         if isinstance(node, ast.Attribute)
         and not (isinstance(node.value, ast.Name) and node.value.id in ("self", "cls"))
     ]

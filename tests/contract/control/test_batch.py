@@ -6,7 +6,7 @@ import pytest
 from qiskit_ibm_runtime import Batch, Session
 
 import qmode_widgets as qmode
-from qmode_widgets.control.errors import IncompleteResultError, SubmissionError
+from qmode_widgets.errors import IncompleteResultError, SubmissionError
 from qmode_widgets.model.snapshot import JobState, WorkloadState
 
 

@@ -16,7 +16,7 @@ from qmode_widgets.model.snapshot import JobState
 @pytest.fixture
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
-    controller._runtime.submitter.lag = 1.0            # the test's listings lag less than real ones may
+    controller._runtime.submitter.lag = 1.0  # the test's listings lag less than real ones may
     yield controller
     controller.cancel_workload()
 
@@ -170,7 +170,7 @@ def test_a_kernel_killed_midway_leaves_a_workload_that_can_be_attached(emulator)
     found = controller.runs[0]
     assert found.id == run_id
     sent = [j.partition for j in found.jobs]
-    assert sent in ([0], [0, 1])                      # the second was on its way when the kernel died
+    assert sent in ([0], [0, 1])  # the second was on its way when the kernel died
     assert [j.pubs for j in found.jobs] == [str(i) for i in sent]
     missing = ", ".join(str(i + 1) for i in range(4) if i not in sent)
     assert any(f"partitions {missing} of 4 were never sent" in e.text for e in controller.events)

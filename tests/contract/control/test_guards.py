@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import qmode_widgets as qmode
-from qmode_widgets.control.errors import SubmissionError
+from qmode_widgets.errors import SubmissionError
 from qmode_widgets.model.snapshot import JobState
 
 

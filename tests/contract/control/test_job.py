@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 import qmode_widgets as qmode
-from qmode_widgets.control.errors import SubmissionError
+from qmode_widgets.errors import SubmissionError
 from qmode_widgets.model.snapshot import JobState, WorkloadState
 
 
@@ -52,7 +52,7 @@ def test_a_private_job_is_not_resubmitted_and_its_result_not_read_unasked(backen
     assert run.wait(60)
     with pytest.raises(qmode.QmodeError, match="private"):
         jobs.resubmit(jobs.jobs[0])
-    assert len(run.result()) == 1                     # still there: nobody read it before
+    assert len(run.result()) == 1  # still there: nobody read it before
 
 
 def test_a_batch_primitive_is_refused_in_job_mode(backend, sampler, rotations):

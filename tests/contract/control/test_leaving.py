@@ -6,9 +6,11 @@ import _thread
 import threading
 
 import pytest
+from requests.auth import AuthBase
 
 import qmode_widgets as qmode
-from qmode_widgets.control.pacing import Pacer
+from qmode_widgets.control.submission import Pacer
+from qmode_widgets.frontend.commands import commands
 from qmode_widgets.model.command import Action, Command
 from qmode_widgets.model.snapshot import JobState
 
@@ -18,7 +20,7 @@ def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
     controller.cancel_workload()
-    controller._runtime.submitter.pacer = Pacer()       # shared by all workloads: its long waits end with the test
+    controller._runtime.submitter.pacer = Pacer()  # shared by all workloads: its long waits end with the test
 
 
 def test_an_error_inside_the_block_passes_through_and_the_batch_is_closed(backend, sampler, rotations):
@@ -88,7 +90,7 @@ def test_a_click_on_nothing_cancels_nothing(batch, sampler, rotations, emulator,
         if outcome.status != "accepted":
             done.set()
 
-    batch.command(Command("1", batch.id, Action.CANCEL, target), hear)
+    commands.enqueue(batch, Command("1", batch.id, Action.CANCEL, target), hear)
     assert done.wait(20)
     assert answers[-1].status == "failed"
     assert not any(j.state is JobState.DROPPED for j in run.jobs)
@@ -103,7 +105,7 @@ def test_a_screen_that_is_gone_does_not_keep_its_command_from_being_carried_out(
     def gone(_):
         raise OSError("the comm is closed")
 
-    batch.command(Command("1", batch.id, Action.CANCEL_ALL), gone)
+    commands.enqueue(batch, Command("1", batch.id, Action.CANCEL_ALL), gone)
     assert run.wait(30)
     assert [j.state for j in run.jobs] == [JobState.CANCELLED]
 
@@ -140,13 +142,17 @@ def test_a_second_object_of_the_same_batch_drains_too_when_its_block_ends(batch,
 
 
 def test_a_name_that_is_not_resolved_means_nothing_was_sent():
-    import requests
+    from qmode_widgets.ibm.client import Origin
+    from qmode_widgets.ibm.link import Link
 
-    from qmode_widgets.control.link import _not_sent
+    class Token(AuthBase):
+        def __call__(self, request):
+            return request
 
-    with pytest.raises(requests.ConnectionError) as caught:
-        requests.get("http://nowhere.invalid", timeout=5)
-    assert _not_sent(caught.value)
+    origin = Origin(lambda: None, "crn", "http://nowhere.invalid", Token(), {}, True, None, None)
+    with pytest.raises(qmode.UnreachableError, match="name is not resolved") as caught:
+        Link(origin).post_job("{}")
+    assert not caught.value.sent
 
 
 def test_a_callback_that_waits_for_its_own_thread_is_told_so(batch, sampler, rotations):

@@ -10,7 +10,7 @@ from qiskit_ibm_runtime import Executor
 from qiskit_ibm_runtime.quantum_program import QuantumProgram
 
 import qmode_widgets as qmode
-from qmode_widgets.control.errors import SubmissionError
+from qmode_widgets.errors import SubmissionError
 from qmode_widgets.model.partition import Partition, Piece
 from qmode_widgets.model.snapshot import JobState
 

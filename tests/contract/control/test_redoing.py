@@ -9,7 +9,7 @@ import pytest
 from qiskit_ibm_runtime import Batch
 
 import qmode_widgets as qmode
-from qmode_widgets.control import workload as module
+from qmode_widgets.control import controller as module
 from qmode_widgets.model.snapshot import JobState
 
 
@@ -172,9 +172,7 @@ def test_result_waits_for_the_retries_of_the_policy(backend, sampler, rotations,
     batch.cancel_workload()
 
 
-def test_a_retry_that_is_impossible_is_said_and_does_not_hold_up_the_others(
-    backend, sampler, rotations, emulator
-):
+def test_a_retry_that_is_impossible_is_said_and_does_not_hold_up_the_others(backend, sampler, rotations, emulator):
     batch = qmode.BatchController.open(backend, retries=1)
     emulator.faults.fail_jobs(2, code=9707)
     private = sampler(batch.mode)

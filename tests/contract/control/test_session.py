@@ -20,9 +20,7 @@ def session(backend, emulator):
     controller.cancel_workload()
 
 
-def test_a_session_runs_iterations_and_counts_the_idle_time_between_them(
-    session, sampler, rotations, in_pub_order
-):
+def test_a_session_runs_iterations_and_counts_the_idle_time_between_them(session, sampler, rotations, in_pub_order):
     for step in range(3):
         with session.iteration(f"step {step}"):
             in_pub_order(session.submit(sampler(session.mode), rotations(2), partitions=1).result(timeout=60), 2)
@@ -50,7 +48,7 @@ def test_the_interactive_ttl_counts_down_only_while_idle(session, sampler, rotat
     emulator.faults.resume()
     assert session.wait(60)
     session.refresh()
-    assert session.usage.estimated is None              # nothing is to come: idle time is nobody's to foretell
+    assert session.usage.estimated is None  # nothing is to come: idle time is nobody's to foretell
     ttl = session.ttl
     assert ttl.interactive_deadline is not None
     assert ttl.max_deadline is not None

@@ -21,7 +21,7 @@ def test_a_refresh_costs_two_requests_and_a_finished_job_is_not_asked_again(batc
     batch.submit(sampler(batch.mode), rotations(12), partitions=12)
     assert batch.wait(60)
     assert batch._ledger.wait_for(lambda: batch.usage.status == "final", 30)
-    batch.refresh()                                     # the last completion may have come after the session's answer
+    batch.refresh()  # the last completion may have come after the session's answer
     batch._runtime.watcher.forget(batch._ledger)
     before = batch._ledger.link.asked
     batch.refresh()
@@ -56,7 +56,7 @@ def test_watching_ends_when_everything_is_final(backend, sampler, rotations):
     jobs.submit(sampler(backend), rotations(1), partitions=1)
     assert jobs.wait(60)
     assert jobs._ledger.wait_for(lambda: jobs.usage.status == "final", 30)
-    from qmode_widgets.control.watcher import pace
+    from qmode_widgets.control.sync import pace
 
     assert pace(jobs._ledger) is None
 

@@ -11,17 +11,14 @@ from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
-from qmode_widgets.control.batch import BatchController
 from qmode_widgets.control.job import JobController
-from qmode_widgets.control.session import SessionController
-from qmode_widgets.frontend import figures
+from qmode_widgets.control.modes import BatchController, SessionController
+from qmode_widgets.ibm.account import account
 from qmode_widgets.model.snapshot import JobState
-from qmode_widgets.planning.account import account
+from qmode_widgets.planning.compare import compare, variational_loop
 from qmode_widgets.planning.limits import is_open_plan
 from qmode_widgets.planning.plan import plan
-from qmode_widgets.planning.presets import compare, variational_loop
 
-figures.lend()
 TIMEOUT = 120
 
 
@@ -53,7 +50,7 @@ def test_a_plan_runs_as_a_batch_and_merges_one_split_pub(emulator, backend, meas
     planned = plan([(measured, angles)], backend, sampler, partitions=3, queue_wait=0)
     assert planned.mode == "batch"
     assert planned.errors == ()
-    assert planned.work.rep_delay == pytest.approx(250e-6)           # of the real client's backend object, in seconds
+    assert planned.work.rep_delay == pytest.approx(250e-6)  # of the real client's backend object, in seconds
     assert planned.work.timing.assumed == ()
     controller = planned.run()
     assert isinstance(controller, BatchController)
@@ -64,7 +61,7 @@ def test_a_plan_runs_as_a_batch_and_merges_one_split_pub(emulator, backend, meas
     ones = np.array([[result[0].data.meas[i, j].get_counts().get("1", 0) / 400 for j in range(5)] for i in range(4)])
     np.testing.assert_allclose(ones, np.sin(angles[..., 0] / 2) ** 2, atol=0.15)
     ran = [part for chunk in result.metadata["executor"].chunk_timing for part in chunk.parts]
-    assert {part.idx_item for part in ran} == {0}                    # three jobs, one PUB of the whole
+    assert {part.idx_item for part in ran} == {0}  # three jobs, one PUB of the whole
     assert sum(part.size for part in ran) == 20
     controller.close()
 
@@ -125,7 +122,7 @@ def test_comparing_settings_is_one_job_each_in_a_batch(emulator, backend, turned
     comparison = compare(grid, [(turned, z, [0.0]), (turned, z, [np.pi])], backend, base)
     assert comparison.plan.mode == "batch"
     assert comparison.plan.partitions[1].expected > comparison.plan.partitions[0].expected
-    assert base.options.resilience_level == 1                        # the user's object is as it was
+    assert base.options.resilience_level == 1  # the user's object is as it was
     with pytest.raises(RuntimeError, match="call run"):
         comparison.results()
     controller = comparison.run()
@@ -150,7 +147,7 @@ def test_compare_refuses_what_it_cannot_tell_apart(backend, turned, z):
 def test_a_variational_loop_in_a_session(emulator, backend, turned, z):
     def descend(cost, start):
         at = start
-        for _ in range(4):                                            # parameter-shift gradient descent
+        for _ in range(4):  # parameter-shift gradient descent
             gradient = (cost(at + np.pi / 2) - cost(at - np.pi / 2)) / 2
             at = at - 0.9 * gradient
         return at

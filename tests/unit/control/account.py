@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qmode_widgets.control.errors import ServiceError
+from qmode_widgets.errors import ServiceError
 
 T0 = "2026-01-01T00:00:00Z"
 
@@ -18,7 +18,7 @@ class Account:
     instance_label, clock_offset = "an instance", 0.0
 
     def __init__(self):
-        self.time = 1767225600.0                        # T0
+        self.time = 1767225600.0  # T0
         self.sessions, self.listed, self.told = {}, {}, {}
         self.asked, self.spoil, self.cancelled, self.closed = [], {}, [], []
 
@@ -33,7 +33,11 @@ class Account:
     def add(self, id_, status="Queued", **more):
         """A job."""
         self.listed[id_] = {
-            "id": id_, "created": at(len(self.listed)), "state": {"status": status}, "tags": [], "session_id": "s",
+            "id": id_,
+            "created": at(len(self.listed)),
+            "state": {"status": status},
+            "tags": [],
+            "session_id": "s",
         } | more
         return self.listed[id_]
 
@@ -44,7 +48,8 @@ class Account:
     def jobs(self, *, session_id=None, tags=(), pending=None, limit=200, offset=0, oldest_first=False):
         self._asked("jobs", session_id or tuple(tags), pending, offset)
         found = [
-            j for j in self.listed.values()
+            j
+            for j in self.listed.values()
             if (session_id is None or j["session_id"] == session_id)
             and set(tags) <= set(j["tags"])
             and pending in (None, j["state"]["status"] in ("Queued", "Running"))

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import pytest
 
-from qmode_widgets.control import ending
-from qmode_widgets.control.errors import QmodeError, ServiceError, UnreachableError
+from qmode_widgets.control import actions
 from qmode_widgets.control.guards import Guards
 from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.record import Record, seconds
-from qmode_widgets.control.refresh import refresh
+from qmode_widgets.control.record import Record
+from qmode_widgets.control.sync import refresh
+from qmode_widgets.errors import QmodeError, ServiceError, UnreachableError
+from qmode_widgets.ibm.wire import seconds
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
 from tests.unit.control.account import Account, at, refuse
@@ -43,9 +44,9 @@ class Desk:
                 self.account.close("s")
                 self.ledger.session["accepting_jobs"] = False
             case "cancel_remaining":
-                ending.cancel(self.ledger, ending.remaining(self.ledger))
+                actions.cancel(self.ledger, actions.remaining(self.ledger))
             case "cancel_stopped":
-                ending.cancel(self.ledger, self.guards.to_cancel())
+                actions.cancel(self.ledger, self.guards.to_cancel())
 
     def look(self):
         refresh(self.ledger)
@@ -57,7 +58,7 @@ class Desk:
 
 @pytest.fixture(autouse=True)
 def _hasty(monkeypatch):
-    monkeypatch.setattr("qmode_widgets.control.patience.PAUSES", ())
+    monkeypatch.setattr("qmode_widgets.ibm.link.PAUSES", ())
 
 
 def test_a_cap_goes_on_until_the_service_took_it():
@@ -82,8 +83,13 @@ def test_a_sessions_cap_acts_while_it_idles_and_the_service_tells_no_usage():
     desk = Desk("session")
     desk.guards.cap(60)
     desk.account.sessions["s"] = {
-        "id": "s", "state": "active", "accepting_jobs": True, "elapsed_time": None, "started_at": at(0),
-        "activated_at": at(0), "timestamps": [{"status": "active", "timestamp": at(0)}],
+        "id": "s",
+        "state": "active",
+        "accepting_jobs": True,
+        "elapsed_time": None,
+        "started_at": at(0),
+        "activated_at": at(0),
+        "timestamps": [{"status": "active", "timestamp": at(0)}],
     }
     desk.account.time = seconds(at(50))
     desk.look()
@@ -112,7 +118,11 @@ def test_an_idle_session_is_closed_even_if_the_first_request_fails_and_no_intera
     desk = Desk("session")
     desk.guards.close_when_idle(30)
     desk.account.sessions["s"] = {
-        "id": "s", "state": state, "accepting_jobs": True, "interactive_ttl": None, "last_job_completed": at(10),
+        "id": "s",
+        "state": state,
+        "accepting_jobs": True,
+        "interactive_ttl": None,
+        "last_job_completed": at(10),
     }
     desk.account.spoil["close"] = refuse(500, times=1)
     desk.account.time = seconds(at(39))

@@ -7,8 +7,9 @@ import threading
 import pytest
 
 from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.record import Record, seconds
-from qmode_widgets.control.refresh import refresh
+from qmode_widgets.control.record import Record
+from qmode_widgets.control.sync import refresh
+from qmode_widgets.ibm.wire import seconds
 from qmode_widgets.model.partition import Partition, Piece
 from qmode_widgets.model.snapshot import JobState
 from tests.unit.control.account import Account, at
@@ -68,7 +69,7 @@ def test_a_slow_observer_holds_up_nobody_and_misses_nothing_that_stays(ledger):
     assert entered.wait(10)
     for group in ("a", "b", "c"):
         ledger.group = group
-        ledger.changed()                            # returns at once
+        ledger.changed()  # returns at once
     release.set()
     thread.join(10)
     assert heard == [None, "c"]
@@ -93,8 +94,13 @@ def test_an_observer_that_raises_or_interrupts_does_not_silence_the_others(ledge
 
 
 def test_idle_time_leaves_out_inactive_stretches(account, ledger):
-    session(account, started_at=at(0), activated_at=at(100), elapsed_time=70,
-            timestamps=moves(("open", 0), ("active", 0), ("inactive", 40), ("active", 100)))
+    session(
+        account,
+        started_at=at(0),
+        activated_at=at(100),
+        elapsed_time=70,
+        timestamps=moves(("open", 0), ("active", 0), ("inactive", 40), ("active", 100)),
+    )
     ran(account, "a", 0, 10)
     ran(account, "b", 100, 105)
     account.time = seconds(at(130))
@@ -132,10 +138,12 @@ def test_usage_for_the_cap_runs_by_the_clock_where_the_service_does_not_tell(acc
 def test_what_ended_badly_is_expected_to_cost_no_more(account):
     ledger = Ledger(account, "s", "batch", "b")
     part = Partition((Piece(0),), expected=10.0, formula="f")
-    ledger.add([
-        Record(JobState.CANCELLED, partition=part, job_id="a", data={"id": "a"}),
-        Record(JobState.QUEUED, partition=part, job_id="b", data={"id": "b"}),
-    ])
+    ledger.add(
+        [
+            Record(JobState.CANCELLED, partition=part, job_id="a", data={"id": "a"}),
+            Record(JobState.QUEUED, partition=part, job_id="b", data={"id": "b"}),
+        ]
+    )
     assert ledger.snapshot().usage.estimated == 10.0
 
 

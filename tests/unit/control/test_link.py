@@ -8,8 +8,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from qmode_widgets.control.errors import ServiceError, UnreachableError
-from qmode_widgets.control.service import open_link
+from qmode_widgets.errors import ServiceError, UnreachableError
+from qmode_widgets.ibm.link import link_of
 
 
 @pytest.fixture
@@ -40,7 +40,14 @@ def server():
 def link(url, get_token):
     auth = SimpleNamespace(tm=SimpleNamespace(get_token=get_token, expire_time=0), crn="crn")
     client = SimpleNamespace(_session=SimpleNamespace(base_url=url, auth=auth, proxies={}, verify=True))
-    return open_link(SimpleNamespace(_get_api_clients=lambda: {"crn": client}, _all_instances=[]), "crn")
+
+    class Service:
+        _all_instances = ()
+
+        def _get_api_clients(self):
+            return {"crn": client}
+
+    return link_of(Service(), "crn")
 
 
 def test_a_submission_is_not_sent_on_to_another_place(server):

@@ -6,13 +6,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmode_widgets.control import ending
-from qmode_widgets.control.errors import ServiceError
+from qmode_widgets.control import actions
+from qmode_widgets.control.actions import cancel_duplicates, cancel_found
 from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.outcomes import attempt_of, cancel_duplicates, cancel_found
+from qmode_widgets.control.prepare import attempt_of
 from qmode_widgets.control.record import Record
-from qmode_widgets.control.refresh import refresh
-from qmode_widgets.control.service import Captured
+from qmode_widgets.control.sync import refresh
+from qmode_widgets.errors import ServiceError
+from qmode_widgets.ibm.client import Captured
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
 from tests.unit.control.account import Account, refuse
@@ -36,7 +37,7 @@ class Desk:
         return self.account.add(id_, tags=["qmode:abcdef12", self.key.tag])
 
     def cancel(self):
-        return next(iter(ending.cancel(self.ledger, [self.record]).values()))
+        return next(iter(actions.cancel(self.ledger, [self.record]).values()))
 
 
 @pytest.fixture
@@ -79,7 +80,7 @@ def test_taken_back_and_then_refused_it_is_not_offered_for_resubmission(desk):
     desk.cancel()
     desk.attempt.refused(ServiceError("no", status=400))
     assert desk.record.state is JobState.DROPPED
-    assert ending.failed(desk.ledger) == []
+    assert actions.failed(desk.ledger) == []
 
 
 def test_what_the_listing_of_the_workload_shows_is_cancelled_even_if_the_look_up_never_finds_it(desk):
@@ -125,7 +126,7 @@ def test_a_second_answer_to_one_attempt_is_a_duplicate_cancelled_at_once(desk):
 
 
 def test_a_duplicate_that_cannot_be_cancelled_now_is_cancelled_later_and_said_once(desk, monkeypatch):
-    monkeypatch.setattr("qmode_widgets.control.patience.PAUSES", ())
+    monkeypatch.setattr("qmode_widgets.ibm.link.PAUSES", ())
     desk.attempt.body()
     desk.create("j1")
     desk.attempt.posted("j1")

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.record import Record, seconds
-from qmode_widgets.control.refresh import refresh
-from qmode_widgets.control.watcher import pace
+from qmode_widgets.control.record import Record
+from qmode_widgets.control.sync import pace, refresh
+from qmode_widgets.ibm.wire import seconds
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
 from tests.unit.control.account import Account, at, refuse
@@ -105,7 +105,8 @@ def test_runs_in_job_mode_are_listed_each_for_its_own_jobs_and_not_when_they_end
     account.asked.clear()
     refresh(ledger)
     assert [a for a in account.asked if a[0] == "jobs"] == [
-        ("jobs", ("qmode:bbbbbb",), True, 0), ("jobs", ("qmode:cccccc",), True, 0),
+        ("jobs", ("qmode:bbbbbb",), True, 0),
+        ("jobs", ("qmode:cccccc",), True, 0),
     ]
 
 
@@ -185,15 +186,45 @@ def test_times_without_a_zone_are_utc():
 
 
 JSON = st.recursive(
-    st.none() | st.booleans() | st.integers(-5, 10**12) | st.floats() | st.text(max_size=6)
+    st.none()
+    | st.booleans()
+    | st.integers(-5, 10**12)
+    | st.floats()
+    | st.text(max_size=6)
     | st.sampled_from(["Queued", "Completed", "active", "closed", at(3), "complete"]),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from(["status", "id", "timestamp"]), inner),
     max_leaves=6,
 )
-SESSION = ("state", "state_reason", "accepting_jobs", "interactive_ttl", "max_ttl", "active_ttl", "started_at",
-           "activated_at", "closed_at", "last_job_started", "last_job_completed", "elapsed_time", "timestamps", "id")
-JOB = ("id", "state", "status", "created", "tags", "session_id", "program", "usage", "private", "cost", "ended",
-       "estimated_running_time_seconds")
+SESSION = (
+    "state",
+    "state_reason",
+    "accepting_jobs",
+    "interactive_ttl",
+    "max_ttl",
+    "active_ttl",
+    "started_at",
+    "activated_at",
+    "closed_at",
+    "last_job_started",
+    "last_job_completed",
+    "elapsed_time",
+    "timestamps",
+    "id",
+)
+JOB = (
+    "id",
+    "state",
+    "status",
+    "created",
+    "tags",
+    "session_id",
+    "program",
+    "usage",
+    "private",
+    "cost",
+    "ended",
+    "estimated_running_time_seconds",
+)
 METRICS = ("timestamps", "usage")
 
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmode_widgets.control.errors import ServiceError, UnreachableError
 from qmode_widgets.control.submission import LAG, Attempt, Submitter
+from qmode_widgets.errors import ServiceError, UnreachableError
 
 
 class Service:
@@ -71,8 +71,13 @@ class Outcome:
             self.doubts += 1
 
         return Attempt(
-            self.tag, lambda: json.dumps({"tag": self.tag}), lambda: self.wanted and self.error is None,
-            posted, refused, unknown, lambda _: None,
+            self.tag,
+            lambda: json.dumps({"tag": self.tag}),
+            lambda: self.wanted and self.error is None,
+            posted,
+            refused,
+            unknown,
+            lambda _: None,
         )
 
 
@@ -88,8 +93,17 @@ def run(service, outcomes, steps=5000):
 
 
 ANSWERS = (
-    "ok", "504 after", "504 before", "dropped after", "dropped before", "cut short", "no connection", "429",
-    "429 Retry-After", "refused", "listing 500",
+    "ok",
+    "504 after",
+    "504 before",
+    "dropped after",
+    "dropped before",
+    "cut short",
+    "no connection",
+    "429",
+    "429 Retry-After",
+    "refused",
+    "listing 500",
 )
 
 

@@ -12,7 +12,6 @@ import pytest
 
 from qmode_widgets.frontend.hub import Hub
 from qmode_widgets.frontend.protocol import Message
-from qmode_widgets.model.command import Command, Outcome
 from qmode_widgets.model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
 
 JOBS = tuple(JobSnapshot(f"r:{n}.0", JobState.QUEUED) for n in range(3))
@@ -25,8 +24,7 @@ class Controller:
     def __init__(self, state: WorkloadSnapshot = STATE) -> None:
         self.state = state
         self.callbacks: list[Callable[[WorkloadSnapshot], None]] = []
-        self.commands: list[Command] = []
-        self.answers: list[Callable[[Outcome], None]] = []
+        self.cancelled: list[str] = []
         self.fails: Exception | None = None
 
     @property
@@ -40,11 +38,11 @@ class Controller:
         self.callbacks.append(callback)
         return lambda: self.callbacks.remove(callback)
 
-    def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
+    def cancel(self, job: str) -> str:
+        self.cancelled.append(job)
         if self.fails:
             raise self.fails
-        self.commands.append(command)
-        self.answers.append(answer)
+        return "cancelled"
 
     def job(self, n: int, state: JobState) -> None:
         jobs = tuple(replace(job, state=state) if i == n else job for i, job in enumerate(self.state.jobs))
@@ -117,18 +115,19 @@ def test_a_command_is_answered_and_a_repeated_one_obeyed_once(shown: tuple[Hub, 
     hub.receive(click())
     hub.receive(click())                           # over the control channel and over the comm
     hub.receive(click("c2"))
-    while len(controller.commands) < 2:
-        threading.Event().wait(0.01)
-    assert [c.id for c in controller.commands] == ["c1", "c2"]
-    controller.answers[0](Outcome("c1", "accepted"))
-    controller.answers[0](Outcome("c1", "failed", "409"))
-    assert (screen.next("ack")["status"], screen.next("ack")["message"]) == ("accepted", "409")
+    acks = [screen.next("ack") for _ in range(4)]
+    assert [(a["id"], a["status"]) for a in acks] == [
+        ("c1", "accepted"), ("c1", "done"), ("c2", "accepted"), ("c2", "done"),
+    ]
+    assert acks[1]["message"] == "cancelled"
+    assert controller.cancelled == ["r:0.0", "r:0.0"]
 
 
 def test_what_a_controller_raises_is_the_answer(shown: tuple[Hub, Controller, Screen]) -> None:
     hub, controller, screen = shown
     controller.fails = ValueError("there is no such job")
     hub.receive(click())
+    assert screen.next("ack")["status"] == "accepted"
     ack = screen.next("ack")
     assert (ack["id"], ack["status"], ack["message"]) == ("c1", "failed", "there is no such job")
 

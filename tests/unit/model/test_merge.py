@@ -216,9 +216,7 @@ def double_spans(pubs):
 
 def twirled_spans(at_front, kind):
     def spans(pubs):
-        entries = [
-            ((2, *p.shape, p.shots // 2) if at_front else (*p.shape, 2, p.shots // 2), at_front) for p in pubs
-        ]
+        entries = [((2, *p.shape, p.shots // 2) if at_front else (*p.shape, 2, p.shots // 2), at_front) for p in pubs]
         rest = [() if kind is TwirledSliceSpan else (p.shots,) for p in pubs]
         middles = [int(np.prod(s[:-1])) // 2 + 1 for s, _ in entries]
         return [
@@ -285,7 +283,7 @@ def test_chunk_timing_of_client_side_primitives_names_the_pubs_of_the_whole():
     assert [[p.idx_item for p in c.parts] for c in timing] == [[0], [1], [2]]
     assert [c.start for c in timing] == [moments(n)[0] for n in (0, 1, 5)]
     assert [p.idx_item for c in parts[1].metadata["executor"].chunk_timing for p in c.parts] == [0]
-    parts[0].metadata["executor"].chunk_timing.append(ChunkSpan(*moments(9), [ChunkPart(2, 1)]))      # a TREX item
+    parts[0].metadata["executor"].chunk_timing.append(ChunkSpan(*moments(9), [ChunkPart(2, 1)]))  # a TREX item
     assert "executor" not in merge(partitions, parts).metadata
 
 

@@ -5,8 +5,15 @@ from __future__ import annotations
 from qmode_widgets.model.snapshot import Ttl, WorkloadState
 
 BASE = {
-    "max_ttl": 28800, "interactive_ttl": 60, "active_ttl": 14400, "started_at": 1000.0, "activated_at": 1000.0,
-    "last_job_completed": None, "created_at": 900.0, "unfinished": 0, "empty_close": 1800,
+    "max_ttl": 28800,
+    "interactive_ttl": 60,
+    "active_ttl": 14400,
+    "started_at": 1000.0,
+    "activated_at": 1000.0,
+    "last_job_completed": None,
+    "created_at": 900.0,
+    "unfinished": 0,
+    "empty_close": 1800,
 }
 
 

@@ -20,7 +20,10 @@ pieces = st.one_of(
     st.builds(Piece, st.integers(0, 300)),
     st.builds(
         lambda pub, start, n, shape: Piece(pub, start, start + n, shape=shape),
-        st.integers(0, 300), st.integers(0, 90), st.integers(1, 90), st.lists(st.integers(1, 9), max_size=3).map(tuple),
+        st.integers(0, 300),
+        st.integers(0, 90),
+        st.integers(1, 90),
+        st.lists(st.integers(1, 9), max_size=3).map(tuple),
     ),
     st.builds(Piece, st.integers(0, 300), shots=st.integers(1, 100_000)),
 )

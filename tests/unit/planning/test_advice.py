@@ -126,7 +126,7 @@ def test_every_rule_is_reached_and_has_a_source():
 def test_when_rules_and_forecast_disagree_it_says_so():
     facts = Facts((13.0,), iterative=True)
     slow = compare_modes(facts.jobs, Conditions(queue_wait=0, batch_interactive_ttl=60), iterations=20, classical=30)
-    assert "bills" in advise(facts, slow).disagreement               # nothing queues: the session only costs more
+    assert "bills" in advise(facts, slow).disagreement  # nothing queues: the session only costs more
     busy = compare_modes(facts.jobs, Conditions(queue_wait=1200), iterations=20, classical=30)
     assert advise(facts, busy).disagreement is None
     single = Facts((90.0,) * 4)

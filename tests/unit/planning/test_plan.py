@@ -4,12 +4,10 @@ import re
 import numpy as np
 import pytest
 
-from qmode_widgets.frontend import figures
 from qmode_widgets.model.partition import Partition, Piece, check
 from qmode_widgets.planning.plan import PlanError, plan
 from qmode_widgets.planning.splitting import partition
 
-figures.lend()
 
 
 @pytest.fixture(scope="module")
@@ -218,7 +216,7 @@ def test_bad_input_leaves_nothing_half_made(backend, bell):
     ],
 )
 def test_what_the_instance_has_left(usage, left):
-    from qmode_widgets.control.link import seconds_left
+    from qmode_widgets.ibm.link import seconds_left
 
     assert seconds_left(usage) == left
 
@@ -246,7 +244,7 @@ def test_jobs_are_cut_where_a_limit_demands_it(backend, transpile):
 def test_blocks_of_control_flow_are_loaded_whether_or_not_they_run(backend):
     from qiskit import QuantumCircuit
 
-    from qmode_widgets.planning.bounds import count_per_qubit
+    from qmode_widgets.planning.limits import count_per_qubit
 
     circuit = QuantumCircuit(2, 1)
     circuit.measure(0, 0)

@@ -76,7 +76,7 @@ def test_a_plan_holds_together(asked, wish):
     try:
         found = plan(pubs, BACKEND, primitive, options, **wish)
     except ValueError as e:
-        refused = str(e)                                              # more jobs than parts, or absurdly many
+        refused = str(e)  # more jobs than parts, or absurdly many
     else:
         refused = ""
     if refused:

@@ -44,7 +44,7 @@ def test_every_part_of_every_pub_is_in_exactly_one_job_in_order(found, rule):
     partitions = covered(cut_sizes(sizes, rule), sizes)
     order = [(p.pub, p.start or 0) for part in partitions for p in part.pieces]
     assert order == sorted(order)
-    assert cut_sizes(sizes, rule) == partitions                     # reproducible
+    assert cut_sizes(sizes, rule) == partitions  # reproducible
 
 
 @settings(max_examples=200, deadline=None)
@@ -96,7 +96,7 @@ def test_one_big_pub_is_cut_between_its_parameter_sets():
 
 
 def test_a_single_parameter_set_beyond_the_limit_is_cut_by_shots():
-    sizes = sizes_of([(2500.0, 1)], shots=10_000_000.0)             # 10 million executions
+    sizes = sizes_of([(2500.0, 1)], shots=10_000_000.0)  # 10 million executions
     partitions = covered(cut_sizes(sizes, Rules()), sizes)
     assert [p.pieces[0].shots for p in partitions] == [5_000_000, 5_000_000]
     assert len(cut_sizes(sizes_of([(2500.0, 1)], shots_split=False), Rules())) == 1
@@ -105,7 +105,7 @@ def test_a_single_parameter_set_beyond_the_limit_is_cut_by_shots():
 
 def test_sizes_asked_for():
     sizes = sizes_of([(1.0, 1)] * 100)
-    assert len(cut_sizes(sizes, Rules(seconds=12.0))) == 10          # 2 s of each are the job's overhead
+    assert len(cut_sizes(sizes, Rules(seconds=12.0))) == 10  # 2 s of each are the job's overhead
     assert len(cut_sizes(sizes, Rules(executions=40_000))) == 10
 
 

@@ -118,7 +118,7 @@ def test_zne_runs_every_noise_factor_and_folding_makes_circuits_longer(backend, 
     pea = estimate_usage(pubs, backend, "estimator", amplified)
     assert zne.executions == pea.executions == 3 * plain.executions
     assert zne.pubs[0].length > plain.pubs[0].length == pea.pubs[0].length
-    assert pea.learning_executions > zne.learning_executions          # layers as well
+    assert pea.learning_executions > zne.learning_executions  # layers as well
 
 
 def test_layers_are_not_learned_when_a_noise_model_is_given(backend, ansatz, observable):
@@ -239,9 +239,7 @@ def test_mismatched_observables_name_their_pub(backend, ansatz):
     with pytest.raises(PubError, match="PUB 0"):
         estimate_usage([(ansatz, "ZZ", [0.1, 0.2])], backend, "estimator")
     with pytest.raises(PubError, match=r"PUB 0: .*broadcast"):
-        estimate_usage(
-            [(ansatz, ["Z" * 156, "X" * 156], RNG.random((3, 2)))], backend, "estimator"
-        )
+        estimate_usage([(ansatz, ["Z" * 156, "X" * 156], RNG.random((3, 2)))], backend, "estimator")
 
 
 @pytest.mark.parametrize(
@@ -294,7 +292,7 @@ def test_noise_learners(backend, bell):
     assert usage.executions == 2 * 9 * 6 * 32 * 128
     small = estimate_usage([layer], backend, "noise-learner", {"num_randomizations": 4, "shots_per_randomization": 16})
     assert small.executions == 9 * 6 * 4 * 16
-    legacy = estimate_usage([bell], backend, "noise-learner")           # a circuit: its layers are found by the learner
+    legacy = estimate_usage([bell], backend, "noise-learner")  # a circuit: its layers are found by the learner
     assert legacy.low < legacy.expected < legacy.high
 
 

@@ -47,7 +47,7 @@ def test_a_session_has_the_qpu_for_itself_and_is_billed_while_idle():
     assert w.why == "interactive_ttl"
     assert w.usage(200) == 100
     assert w.idle_seconds(200) == 20 + 60
-    assert of(happened, What.CALIBRATING)[0][0] == 100      # due at 15, kept waiting by the session
+    assert of(happened, What.CALIBRATING)[0][0] == 100  # due at 15, kept waiting by the session
     assert s.jobs["stranger"].qpu_start == 105
 
 

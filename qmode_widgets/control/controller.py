@@ -8,35 +8,33 @@ import threading
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, ClassVar
 
+from ..errors import QmodeError, ServiceError, SubmissionError, UnreachableError
+from ..ibm.client import self_test
 from ..model import tags
-from ..model.command import Command, Outcome
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import table
-from . import ending, sending
-from .commands import enqueue
-from .errors import QmodeError, ServiceError, SubmissionError, UnreachableError
+from . import actions, prepare
+from .actions import cancel_duplicates, cancel_found
 from .guards import Guards
-from .ledger import Ledger
-from .outcomes import attempt_of, cancel_duplicates, cancel_found
+from .ledger import Ledger, latest
+from .prepare import attempt_of
 from .record import Record
-from .refresh import refresh
-from .registry import registry as registry  # the package reaches it here
-from .results import Results, latest
-from .run import Run
-from .runtime import runtime
-from .service import self_test
+from .results import Results
+from .runtime import registry, runtime_of
+from .sync import refresh
 
 log = logging.getLogger(__name__)
 
-class Workload:
+
+class Controller:
     """The base of the controllers. All methods may be called from any thread."""
 
     _mode: ClassVar[Mode]
 
     def __init__(self, ledger: Ledger, *, usage_cap: float | None = None, retries: int = 0) -> None:
         self._ledger = ledger
-        self._runtime = runtime(ledger.link.service, ledger.link.instance)
+        self._runtime = runtime_of(ledger.link.service, ledger.link.instance)
         self._results = Results(ledger)
         self._guards = Guards(ledger, self._act, retries=retries)
         self._submits, self._redoing = threading.RLock(), threading.RLock()
@@ -57,6 +55,11 @@ class Workload:
     def workload_id(self) -> str:
         """The service's id of the session or batch now."""
         return self._ledger.service_id
+
+    @property
+    def workload_ids(self) -> tuple[str, ...]:
+        """The service's ids of the workloads that this one continues, oldest first, and of the present one."""
+        return (*self._ledger.lineage, self.workload_id)
 
     @property
     def jobs(self) -> tuple[JobSnapshot, ...]:
@@ -125,28 +128,34 @@ class Workload:
             SubmissionError: before anything is sent, saying what is wrong with which partition.
         """
         self._check_open()
-        kind = sending.kind_of(primitive)
+        kind = prepare.kind_of(primitive)
         ledger = self._ledger
-        sending.check_primitive(
+        prepare.check_primitive(
             primitive, id_=ledger.service_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
         )
-        listed = sending.listed(pubs)
-        parts = sending.divide(kind, primitive, listed, partitions, run_options)
-        with self._submits:                     # one at a time: the first run of a job controller has its id
+        listed = prepare.listed(pubs)
+        parts = prepare.divide(kind, primitive, listed, partitions, run_options)
+        with self._submits:  # one at a time: the first run of a job controller has its id
             run = self._new_run()
-            records = sending.prepare(
-                kind, primitive, listed, parts, run, run_options,
-                max_execution_time=self._guards.max_execution_time(), group=ledger.group,
+            records = prepare.prepare(
+                kind,
+                primitive,
+                listed,
+                parts,
+                run,
+                run_options,
+                max_execution_time=self._guards.max_execution_time(),
+                group=ledger.group,
             )
             with ledger.lock:
-                self._check_open()              # preparing may have taken a while
+                self._check_open()  # preparing may have taken a while
                 ledger.add(records)
                 ledger.runs.append(run)
         self._submitting(kind, primitive, records)
         self._send(records)
-        return Run(self, run)
+        return Run(self, run, tuple(r.row for r in records))
 
-    def _submitting(self, kind: sending.Kind, primitive: Any, records: list[Record]) -> None:
+    def _submitting(self, kind: prepare.Kind, primitive: Any, records: list[Record]) -> None:
         """What a mode remarks on jobs about to be sent."""
 
     def _new_run(self) -> str:
@@ -179,15 +188,15 @@ class Workload:
 
     def cancel_remaining(self) -> dict[str, str]:
         """Cancel what has not started, and drop what is not sent; by row, what came of it."""
-        return self._cancel(ending.remaining(self._ledger))
+        return self._cancel(actions.remaining(self._ledger))
 
     def cancel_all(self) -> dict[str, str]:
         """Cancel whatever has not ended. Running jobs bill what they used until then."""
-        return self._cancel(ending.unfinished(self._ledger))
+        return self._cancel(actions.unfinished(self._ledger))
 
     def _cancel(self, records: Iterable[Record]) -> dict[str, str]:
         self._check_writable()
-        answers = ending.cancel(self._ledger, records)
+        answers = actions.cancel(self._ledger, records)
         self._runtime.submitter.nudge()
         self._wake()
         return answers
@@ -209,7 +218,7 @@ class Workload:
         ledger = self._ledger
 
         def unsent() -> list[Record]:
-            return ending.unsent(ledger)
+            return actions.unsent(ledger)
 
         if self._runtime.submitter.here and unsent():
             raise QmodeError(
@@ -221,7 +230,7 @@ class Workload:
         except KeyboardInterrupt:
             left = unsent()
             ledger.event("warning", f"closed with {len(left)} partitions not sent: {', '.join(r.row for r in left)}")
-            ending.cancel(ledger, left)
+            actions.cancel(ledger, left)
             raise
 
     def resubmit(self, job: Any) -> Run:
@@ -238,7 +247,7 @@ class Workload:
     def resubmit_failed(self) -> list[Run]:
         """Resubmit every failed or refused partition; an empty list when there is none."""
         self._look_around()
-        return self._resubmit(lambda: ending.failed(self._ledger))
+        return self._resubmit(lambda: actions.failed(self._ledger))
 
     def _look_around(self) -> None:
         """Another kernel, or another user, may have resubmitted it already: see that before it costs anything."""
@@ -260,13 +269,16 @@ class Workload:
                 return []
             if self._guards.stopped:
                 raise QmodeError(f"nothing is resubmitted: {self._guards.stopped}")
-            payloads = ending.payloads(self._ledger, chosen, limit=self._guards.max_execution_time())
-            ending.mention_calibration(self._ledger, chosen)
+            payloads = actions.payloads(self._ledger, chosen, limit=self._guards.max_execution_time())
+            actions.mention_calibration(self._ledger, chosen)
             if self._ledger.closed:
                 self._continue()
-            fresh = ending.next_attempts(self._ledger, chosen, payloads)
+            fresh = actions.next_attempts(self._ledger, chosen, payloads)
             self._send(fresh)
-            return [Run(self, run) for run in dict.fromkeys(r.key.run for r in fresh if r.key)]
+            rows: dict[str, list[str]] = {}
+            for record in fresh:
+                rows.setdefault(record.key.run if record.key else "", []).append(record.row)
+            return [Run(self, run, tuple(sent)) for run, sent in rows.items()]
         finally:
             self._redoing.release()
 
@@ -299,6 +311,7 @@ class Workload:
         from tqdm.auto import tqdm
 
         with tqdm(total=len(chosen()), unit="partition", desc=f"{ledger.mode} {ledger.id[:8]}") as bar:
+
             def show(_: WorkloadSnapshot) -> None:
                 bar.total = len(chosen())
                 bar.n = sum(r.state.final for r in chosen())
@@ -348,14 +361,10 @@ class Workload:
 
     # --- screens -----------------------------------------------------------------------------------------------
 
-    def command(self, command: Command, answer: Callable[[Outcome], None]) -> None:
-        """Enqueue a screen's command; `answer` hears `accepted`, then the outcome, from the command thread."""
-        enqueue(self, command, answer)
-
     def _act(self, what: str) -> None:
         """What a guard does."""
         if what == "cancel_remaining":
-            self._cancel(ending.remaining(self._ledger))
+            self._cancel(actions.remaining(self._ledger))
         elif what == "cancel_stopped":
             self._cancel(self._guards.to_cancel())
         elif what == "close":
@@ -372,15 +381,15 @@ class Workload:
                 self._resubmit(lambda left=left: left, patient=False)  # type: ignore[misc]
             except (ServiceError, UnreachableError) as error:
                 if isinstance(error, UnreachableError) or error.passing:
-                    return                                      # at the next look
+                    return  # at the next look
                 self._give_up(left, error)
             except QmodeError as error:
                 self._give_up(left, error)
 
     def _give_up(self, group: list[Record], error: QmodeError) -> None:
-        if len(group) == 1:                                     # of several, each is tried by itself
+        if len(group) == 1:  # of several, each is tried by itself
             self._guards.give_up(group)
-            self._ledger.event("error", f"{ending.name(group[0])} is not run again: {error}", group[0].row)
+            self._ledger.event("error", f"{group[0].name} is not run again: {error}", group[0].row)
 
     def _after_refresh(self) -> None:
         """On the watcher's thread, after each look at the service."""
@@ -388,6 +397,9 @@ class Workload:
         cancel_duplicates(self._ledger)
         self._guards.look()
         self._ledger.alarm = self._guards.alarm
+
+    def at_exit(self) -> None:
+        """The process ends: nothing to do in job mode."""
 
     def _wake(self) -> None:
         self._runtime.watcher.wake(self._ledger)
@@ -405,10 +417,10 @@ class Workload:
         raise QmodeError(f"no job {job!r} in {self._ledger.mode} {self.id}: see controller.jobs")
 
     def figure(self, kind: str = "timeline") -> Any:
-        """A plotly figure of what ran when; made by the frontend, where plotly lives."""
-        if hooks.figure is None:
-            raise QmodeError("figures need the whole package: import qmode_widgets")
-        return hooks.figure(self, kind)
+        """A plotly figure: what ran when (`"timeline"`), or usage beside what was expected (`"usage"`)."""
+        from .figures import workload_figure
+
+        return workload_figure(self.snapshot(), kind)
 
     def _repr_mimebundle_(self, **_: Any) -> dict[str, Any]:
         if registry.display is not None:
@@ -427,10 +439,35 @@ class Workload:
         return f"<{type(self).__name__} {self.id} on {shot.backend}: {shot.state}, {done} of {total} jobs done>"
 
 
-class Hooks:
-    """What higher floors lend to a controller; set when the package is imported."""
+class Run:
+    """The jobs of one `submit` call.
 
-    figure: Callable[[Workload, str], Any] | None = None
+    `sent` holds the keys of the jobs that were sent by the call that returned this handle.
+    """
 
+    def __init__(self, controller: Controller, id_: str, sent: tuple[str, ...] = ()) -> None:
+        self._controller = controller
+        self.id = id_
+        self.sent = sent
 
-hooks = Hooks()
+    @property
+    def jobs(self) -> tuple[JobSnapshot, ...]:
+        """The last attempt at each partition, in PUB order."""
+        rows = latest(self._controller._ledger, self.id)
+        return tuple(rows[i].snapshot() for i in sorted(rows))
+
+    def wait(self, timeout: float | None = None, *, progress: bool = False) -> bool:
+        """Until every partition has ended; False when the time (seconds) ran out first."""
+        return self._controller.wait(timeout, run=self.id, progress=progress)
+
+    def result(self, timeout: float | None = None) -> Any:
+        """The merged result in PUB order; waits for it."""
+        return self._controller.result(timeout, run=self.id)
+
+    def partial_result(self) -> Any:
+        """What there is of it, and what is missing."""
+        return self._controller.partial_result(run=self.id)
+
+    def __repr__(self) -> str:
+        done = sum(j.state is JobState.DONE for j in self.jobs)
+        return f"<Run {self.id}: {done} of {len(self.jobs)} partitions done>"

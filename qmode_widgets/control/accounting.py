@@ -2,23 +2,7 @@
 
 from __future__ import annotations
 
-from .link import Json
-from .record import number, seconds
-
-NUMBERS = ("interactive_ttl", "max_ttl", "active_ttl", "elapsed_time")
-TEXTS = ("id", "state", "state_reason")
-
-
-def session_json(data: Json) -> Json:
-    """The session object with what we read of it in the kinds we expect; what is not of its kind is null: unknown."""
-    clean = dict(data)
-    clean |= {name: number(data.get(name)) for name in NUMBERS}
-    clean |= {name: data[name] if isinstance(data.get(name), str) else None for name in TEXTS}
-    accepting = data.get("accepting_jobs")
-    clean["accepting_jobs"] = accepting if isinstance(accepting, bool) else None
-    moves = data.get("timestamps")
-    clean["timestamps"] = [m for m in moves if isinstance(m, dict)] if isinstance(moves, list) else []
-    return clean
+from ..ibm.wire import Json, seconds
 
 
 def active_stretches(session: Json, end: float) -> list[tuple[float, float]] | None:
@@ -40,7 +24,7 @@ def active_stretches(session: Json, end: float) -> list[tuple[float, float]] | N
     if out or (started is None and activated is None):
         return out
     if session.get("state") == "active" and started is not None and activated in (None, started):
-        return [(started, max(started, end))]       # active ever since
+        return [(started, max(started, end))]  # active ever since
     return None
 
 

@@ -6,15 +6,12 @@ Colours are JupyterLab's variables with fallbacks that follow the page's colour 
 from __future__ import annotations
 
 from html import escape
-from typing import TYPE_CHECKING
 
 from ..model.snapshot import Mode
 from .forecast import MODES
+from .plan import Plan
 
-if TYPE_CHECKING:
-    from .plan import Plan
-
-CELLS = 60                         # partitions drawn one by one; beyond, neighbours are drawn together
+CELLS = 60  # partitions drawn one by one; beyond, neighbours are drawn together
 
 _STYLE = """
 .qmode-plan{--q-fg:var(--jp-ui-font-color1,CanvasText);--q-dim:var(--jp-ui-font-color2,GrayText);
@@ -132,8 +129,10 @@ def _strip(plan: Plan) -> str:
 
 
 def _notes(plan: Plan) -> str:
-    items = [(str(f.level), f"{_sign(f.level)} {'' if f.job is None else f'Job {f.job}: '}{f.message}")
-             for f in plan.findings]
+    items = [
+        (str(f.level), f"{_sign(f.level)} {'' if f.job is None else f'Job {f.job}: '}{f.message}")
+        for f in plan.findings
+    ]
     items += [("warning", f"{_sign('warning')} {w.text}") for w in plan.advice.warnings]
     if plan.advice.disagreement:
         items.append(("warning", f"{_sign('warning')} {plan.advice.disagreement}"))

@@ -8,46 +8,24 @@ from __future__ import annotations
 
 import threading
 import time
-from abc import abstractmethod
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any
+from typing import Any, ParamSpec, TypeVar
+from weakref import WeakKeyDictionary
 
 import requests
+import urllib3
+from qiskit_ibm_runtime import QiskitRuntimeService
 from requests.adapters import HTTPAdapter
-from requests.auth import AuthBase
 
-from .errors import ServiceError, UnreachableError
-
-Json = dict[str, Any]
+from ..errors import QmodeError, ServiceError, UnreachableError
+from .client import Origin, origin_of
+from .wire import Json, error_of
 
 API_VERSION = "2026-04-15"
-PAGE = 200                          # the most jobs the service puts on one page
-TIMEOUT = (5.0, 60.0)               # connect, read: seconds
-POST_TIMEOUT = (5.0, 300.0)         # a payload may be tens of MB
-
-
-class Token(AuthBase):
-    """Signs a request."""
-
-    @abstractmethod
-    def renew(self) -> None:
-        """Forget the token, so that the next request asks for a new one."""
-
-
-@dataclass(frozen=True, slots=True)
-class Origin:
-    """What a link takes over from the client's own connection."""
-
-    service: Any                    # the user's QiskitRuntimeService
-    instance: str                   # CRN
-    base_url: str
-    token: Token
-    proxies: dict[str, str]
-    verify: bool | str
-    name: str | None                # of the instance, where the account tells it
-    plan: str | None
+PAGE = 200  # the most jobs the service puts on one page
+TIMEOUT = (5.0, 60.0)  # connect, read: seconds
+POST_TIMEOUT = (5.0, 300.0)  # a payload may be tens of MB
 
 
 class Link:
@@ -59,18 +37,30 @@ class Link:
     """
 
     def __init__(self, origin: Origin) -> None:
-        self.service, self.instance = origin.service, origin.instance
+        self.instance = origin.instance
         self._origin = origin
         self._local = threading.local()
         self.clock_offset = 0.0
         self._offset_window: tuple[float, float] | None = None
+
+    @property
+    def service(self) -> QiskitRuntimeService:
+        """The service object that this link was made from.
+
+        Raises:
+            QmodeError: nobody holds it any more. A link does not keep it alive.
+        """
+        found: QiskitRuntimeService | None = self._origin.service()
+        if found is None:
+            raise QmodeError("the QiskitRuntimeService of this workload is gone: attach again with a new one")
+        return found
 
     # --- one request -------------------------------------------------------------------------------------------
 
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
-            session = requests.Session()                    # one a thread: requests does not promise thread safety
+            session = requests.Session()  # one a thread: requests does not promise thread safety
             session.mount("http://", HTTPAdapter(max_retries=0))
             session.mount("https://", HTTPAdapter(max_retries=0))
             session.proxies, session.verify = self._origin.proxies, self._origin.verify
@@ -94,17 +84,19 @@ class Link:
                 headers=headers,
                 auth=self._origin.token,
                 timeout=POST_TIMEOUT if method == "POST" and path == "/jobs" else TIMEOUT,
-                allow_redirects=False,                      # a submission goes where it was sent, and so does the token
+                allow_redirects=False,  # a submission goes where it was sent, and so does the token
             )
-            answer.content                                  # read here: a body cut short is "no answer"  # noqa: B018
+            answer.content  # read here: a body cut short is "no answer"  # noqa: B018
         except (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError) as error:
             raise UnreachableError(_why(error), sent=False) from error
         except requests.ConnectionError as error:
-            raise UnreachableError(_why(error), sent=not _not_sent(error)) from error
+            raise UnreachableError(
+                _why(error), sent=not isinstance(_cause(error), urllib3.exceptions.NewConnectionError)
+            ) from error
         except requests.RequestException as error:
             raise UnreachableError(_why(error), sent=True) from error
         self._note_clock(answer, before, time.time())
-        if answer.status_code == 401 and not renewed:       # an expired token; the request was not carried out
+        if answer.status_code == 401 and not renewed:  # an expired token; the request was not carried out
             self._origin.token.renew()
             return self._request(method, path, params=params, body=body, renewed=True)
         if answer.status_code >= 300:
@@ -252,53 +244,68 @@ def seconds_left(usage: Json) -> float | None:
         return None
 
 
-def _not_sent(error: Exception) -> bool:
-    """No connection was made: no route, refused, or the name not resolved."""
-    return any(kind in repr(error) for kind in ("NewConnectionError", "NameResolutionError"))
+def _cause(error: Exception) -> object:
+    """urllib3's own error inside one of requests."""
+    inner = error.args[0] if error.args else None
+    return getattr(inner, "reason", inner)
 
 
 def _why(error: Exception) -> str:
-    """The kind of a network failure in a few words: requests' own text repeats the URL and the pool."""
-    kinds = {
-        "ConnectTimeout": "no connection to the service within 5 s",
-        "ReadTimeout": "the service did not answer in time",
-        "NewConnectionError": "the service cannot be reached",
-        "NameResolutionError": "the service cannot be reached: its name is not resolved",
-        "ChunkedEncodingError": "the answer was cut short",
-    }
-    text = repr(error)
-    return next((words for kind, words in kinds.items() if kind in text), "the connection to the service was lost")
+    """The kind of a network failure in a few words: the text of requests repeats the URL and the pool."""
+    cause = _cause(error)
+    if isinstance(error, requests.ConnectTimeout):
+        return f"no connection to the service within {TIMEOUT[0]:g} s"
+    if isinstance(error, requests.ReadTimeout) or isinstance(cause, urllib3.exceptions.ReadTimeoutError):
+        return "the service did not answer in time"
+    if isinstance(cause, urllib3.exceptions.NameResolutionError):
+        return "the service cannot be reached: its name is not resolved"
+    if isinstance(cause, urllib3.exceptions.NewConnectionError):
+        return "the service cannot be reached"
+    if isinstance(error, requests.exceptions.ChunkedEncodingError):
+        return "the answer was cut short"
+    return "the connection to the service was lost"
 
 
-def error_of(answer: requests.Response) -> ServiceError:
-    """The service's code, message and solution from an error body; `code` may be a string."""
-    code: int | str | None = None
-    message, solution = "", None
-    try:
-        first = answer.json()["errors"][0]
-        code, message, solution = first.get("code"), str(first.get("message", "")), first.get("solution")
-        if isinstance(code, str) and code.isdigit():
-            code = int(code)
-    except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        message = answer.text.strip()[:300]
-    return ServiceError(
-        message or str(answer.reason),
-        status=answer.status_code,
-        code=code,
-        solution=solution,
-        retry_after=_retry_after(answer.headers.get("Retry-After")),
-    )
+P = ParamSpec("P")
+T = TypeVar("T")
+
+PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
+LONGEST = 30.0  # seconds; a longer `Retry-After` is the caller's to see
 
 
-def _retry_after(value: str | None) -> float | None:
-    """Seconds to wait, from either form of the header."""
-    if value is None:
-        return None
-    try:
-        return max(0.0, float(value))
-    except ValueError:
-        pass
-    try:
-        return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
-    except ValueError:
-        return None
+def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """`call(...)`, again after a pause while the service answers 429 or 5xx or not at all.
+
+    Raises:
+        ServiceError, UnreachableError: the last one, when it still does.
+    """
+    for pause in PAUSES:
+        try:
+            return call(*args, **kwargs)
+        except UnreachableError:
+            wait = pause
+        except ServiceError as error:
+            if not error.passing:
+                raise
+            wait = max(pause, error.retry_after or 0.0)
+            if wait > LONGEST:
+                raise
+        time.sleep(wait)
+    return call(*args, **kwargs)
+
+
+_links: WeakKeyDictionary[QiskitRuntimeService, dict[str, Link]] = WeakKeyDictionary()
+_lock = threading.Lock()
+
+
+def link_of(service: QiskitRuntimeService, instance: str) -> Link:
+    """The one link to an instance (a CRN) of this service object; made on first use, let go with the service object.
+
+    Raises:
+        QmodeError: the service object has no client for this instance.
+    """
+    with _lock:
+        links = _links.setdefault(service, {})
+        if instance not in links:
+            links[instance] = Link(origin_of(service, instance))
+        return links[instance]

@@ -8,22 +8,24 @@ asked again. The client's own way is one GET a job and status.
 from __future__ import annotations
 
 import logging
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from ..errors import ServiceError, UnreachableError
+from ..ibm.link import PAGE, Link
+from ..ibm.wire import Json, as_dict
 from ..model import tags
-from ..model.snapshot import JobState
-from .errors import ServiceError
+from ..model.snapshot import JobState, WorkloadState
 from .ledger import Ledger
-from .link import PAGE, Json, Link
-from .record import Record, as_dict
+from .record import Record
 
 log = logging.getLogger(__name__)
 
-METRICS_AT_ONCE = 20                # requests for metrics in one refresh: a burst of ended jobs is spread
-INSTANCE_EVERY = 30.0               # seconds
+METRICS_AT_ONCE = 20  # requests for metrics in one refresh: a burst of ended jobs is spread
+INSTANCE_EVERY = 30.0  # seconds
 
 
 def refresh(ledger: Ledger) -> None:
@@ -55,8 +57,8 @@ class _Scope:
 
     name: str
     query: dict[str, Any]
-    watched: frozenset[str]             # ids of jobs that have not ended
-    mark: object                        # changes when a job of it ended
+    watched: frozenset[str]  # ids of jobs that have not ended
+    mark: object  # changes when a job of it ended
 
 
 def _scopes(ledger: Ledger) -> list[_Scope]:
@@ -157,18 +159,18 @@ def _new(ledger: Ledger, job_id: str, data: Json) -> Record | None:
     key = said.key
     row = ledger.records.get(key.row) if key else None
     home = data.get("session_id") or (ledger.service_id if ledger.mode != "job" else None)
-    if row is not None and row.job_id is None:                  # the answer to its submission was lost
-        if row.superseded or row.state is JobState.DROPPED:     # given up meanwhile
+    if row is not None and row.job_id is None:  # the answer to its submission was lost
+        if row.superseded or row.state is JobState.DROPPED:  # given up meanwhile
             row.cancel_when_found = True
         row.job_id, row.captured, row.workload = job_id, None, home
         row.settle(JobState.QUEUED, None)
-        ledger.event("info", f"{_name(row)}: its submission had arrived, job {job_id}", row.row)
+        ledger.event("info", f"{row.name}: its submission had arrived, job {job_id}", row.row)
         return row
     if row is not None and not row.data:
-        return None                                             # when our own was created is not known yet
+        return None  # when our own was created is not known yet
     record = Record(JobState.QUEUED, key=key, partition=said.partition, job_id=job_id, group=said.group)
     record.own_tags, record.workload = said.own, home
-    if row is not None:                                         # the same attempt stands twice on the service
+    if row is not None:  # the same attempt stands twice on the service
         return _twice(ledger, row, record, data)
     if key is not None:
         _supersede(ledger, record)
@@ -208,7 +210,8 @@ def _supersede(ledger: Ledger, record: Record) -> None:
     """Of the attempts at one partition only the last counts as its row."""
     assert record.key is not None
     same = [
-        r for r in ledger.records.values()
+        r
+        for r in ledger.records.values()
         if r.key and (r.key.run, r.key.partition) == (record.key.run, record.key.partition)
     ]
     latest = max((r.key.attempt for r in same if r.key), default=-1)
@@ -229,7 +232,7 @@ def _read_metrics(ledger: Ledger, link: Link) -> None:
         except ServiceError as error:
             if error.status == 429:
                 raise
-            found = {}                                          # one job's metrics must not keep the rest from view
+            found = {}  # one job's metrics must not keep the rest from view
         with ledger.lock:
             if record.read_metrics(found):
                 ledger.instance_old = True
@@ -243,7 +246,7 @@ def _read_instance(ledger: Ledger, link: Link) -> None:
         ledger.instance_old, ledger.instance_asked = False, time.monotonic()
     try:
         left = link.usage_left()
-    except ServiceError as error:                               # not every user may ask for it
+    except ServiceError as error:  # not every user may ask for it
         log.info("what the instance has left is not told: %s", error)
         left = None
     with ledger.lock:
@@ -252,7 +255,7 @@ def _read_instance(ledger: Ledger, link: Link) -> None:
 
 def _tell(ledger: Ledger, record: Record) -> None:
     """The events a user wants to find later."""
-    name = _name(record)
+    name = record.name
     if record.state is JobState.FAILED:
         why = f"{record.reason_code or ''} {as_dict(record.data.get('state')).get('reason') or ''}".strip()
         ledger.event("error", f"{name} failed: {why or 'the service gives no reason'}", record.row)
@@ -260,7 +263,135 @@ def _tell(ledger: Ledger, record: Record) -> None:
         ledger.event("warning", f"{name} was cancelled", record.row)
 
 
-def _name(record: Record) -> str:
-    if record.key is not None:
-        return f"partition {record.key.partition + 1}"
-    return f"job {record.job_id}"
+log = logging.getLogger(__name__)
+
+RUNNING, QUEUED, IDLE, ENDING = 1.0, 3.0, 10.0, 2.0  # seconds between refreshes
+BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+
+
+class Watcher:
+    """A daemon thread that ends by itself when nothing is left to watch."""
+
+    def __init__(self) -> None:
+        self._wake = threading.Condition()
+        self._next: dict[str, float] = {}
+        self._ledgers: dict[str, Ledger] = {}
+        self._errors: dict[str, int] = {}
+        self._after: dict[str, Callable[[], None]] = {}
+        self._not_before = 0.0  # `Retry-After`: not even for a click
+        self._thread: threading.Thread | None = None
+
+    def watch(self, ledger: Ledger, after: Callable[[], None]) -> None:
+        """Watch a workload from now on; `after` runs on the watcher's thread after each look (guards live there)."""
+        with self._wake:
+            self._ledgers[ledger.id], self._after[ledger.id] = ledger, after
+            self._next[ledger.id] = 0.0
+            self._ensure()
+
+    def wake(self, ledger: Ledger) -> None:
+        """Look at this workload now: something was sent, cancelled or closed."""
+        with self._wake:
+            if ledger.id in self._ledgers:
+                self._next[ledger.id] = 0.0
+                self._ensure()
+
+    def forget(self, ledger: Ledger) -> None:
+        """Stop watching it."""
+        with self._wake:
+            for table in (self._ledgers, self._next, self._errors, self._after):
+                table.pop(ledger.id, None)
+            self._wake.notify_all()
+
+    @property
+    def here(self) -> bool:
+        """The caller runs on the thread that polls."""
+        return threading.current_thread() is self._thread
+
+    @property
+    def alive(self) -> bool:
+        """A thread is polling."""
+        return self._thread is not None and self._thread.is_alive()
+
+    def _ensure(self) -> None:
+        if not self.alive:
+            self._thread = threading.Thread(target=self._run, name="qmode-watch", daemon=True)
+            self._thread.start()
+        self._wake.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._wake:
+                waiting = {i: t for i, t in self._next.items() if t != float("inf")}
+                if not waiting:
+                    self._thread = None
+                    return
+                due = min(waiting, key=waiting.__getitem__)
+                left = max(waiting[due], self._not_before) - time.monotonic()
+                if left > 0:
+                    self._wake.wait(left)
+                    continue
+                self._next[due] = float("inf")  # a wake while it is being refreshed is not lost
+                ledger, after = self._ledgers[due], self._after[due]
+            try:
+                pause = self._look(ledger, after)
+            except Exception:  # a thread that dies here leaves everything unwatched
+                log.exception("looking at workload %s failed inside", due)
+                pause = BACK_OFF[-1]
+            with self._wake:
+                if due in self._next:
+                    at = float("inf") if pause is None else time.monotonic() + pause
+                    self._next[due] = min(self._next[due], at)
+
+    def _look(self, ledger: Ledger, after: Callable[[], None]) -> float | None:
+        """One refresh. Returns the pause until the next, None when there is nothing more to learn."""
+        try:
+            with ledger.looking:
+                refresh(ledger)
+                self._errors.pop(ledger.id, None)
+                try:
+                    after()
+                except Exception:
+                    log.exception("a guard of workload %s failed", ledger.id)
+        except (ServiceError, UnreachableError) as error:
+            n = self._errors[ledger.id] = self._errors.get(ledger.id, 0) + 1
+            ledger.failed(str(error))
+            ledger.changed()
+            wait = BACK_OFF[min(n, len(BACK_OFF)) - 1]
+            asked = getattr(error, "retry_after", None)
+            if asked:
+                self._not_before = time.monotonic() + asked
+                return float(asked)
+            return wait
+        except Exception:
+            log.exception("refreshing workload %s failed inside", ledger.id)
+            ledger.failed("an error of qmode_widgets itself, see the log")
+            ledger.changed()
+            return BACK_OFF[-1]
+        ledger.changed()
+        return pace(ledger)
+
+
+def pace(ledger: Ledger) -> float | None:
+    """Seconds until the next look, by what can change."""
+    now = time.monotonic()
+    with ledger.lock:
+        records = ledger.records.values()
+        states = {r.state for r in records}
+        ending = [r.metrics_due - now for r in records if r.needs_metrics]
+        doubted = any(r.in_doubt for r in records)
+    if JobState.RUNNING in states:
+        return RUNNING
+    if states & {JobState.QUEUED, JobState.UNKNOWN, JobState.WAITING}:
+        return RUNNING if ledger.state is WorkloadState.ACTIVE else QUEUED
+    if ending:
+        return max(ENDING, min(ending))
+    if doubted:
+        return IDLE
+    if ledger.mode == "job":
+        return None if states else IDLE
+    if ledger.state is WorkloadState.CLOSED:
+        return ENDING if states and ledger.unsettled() else None
+    deadline = ledger.next_deadline()
+    if deadline is not None:
+        return min(IDLE, max(0.2, deadline - ledger.link.now() + 0.2))
+    return IDLE

@@ -3,36 +3,28 @@
 from __future__ import annotations
 
 import logging
+import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Any, Literal
 
+from ..errors import ServiceError, SubmissionError
+from ..ibm.client import backend_of, capture, instance_of, mode_of, with_own_seed
 from ..model import tags
 from ..model.isa import why_not_isa
 from ..model.merge import cut
 from ..model.partition import Partition, check, even
 from ..model.snapshot import JobState
-from .errors import SubmissionError
+from ..planning import splitting
+from .actions import cancel_found
+from .ledger import Ledger
 from .record import Record
-from .service import backend_of, capture, instance_of, mode_of, with_own_seed
+from .submission import Attempt
 
 log = logging.getLogger(__name__)
 
-LANES = 5                           # classical parts the service runs at once (guide)
+LANES = 5  # classical parts the service runs at once (guide)
 
 Kind = Literal["sampler", "estimator", "executor", "noise-learner"]
-Partitioner = Callable[..., list[Partition]]
-
-
-@dataclass
-class Hooks:
-    """What the planner above this floor lends to a submission; set when the package is imported."""
-
-    partition: Partitioner | None = None        # (pubs, backend, primitive, **run options) -> partitions
-    price: Partitioner | None = None            # (pubs, backend, primitive, partitions, **run options) -> priced ones
-
-
-hooks = Hooks()
 
 
 def kind_of(primitive: Any) -> Kind:
@@ -121,8 +113,8 @@ def divide(
                 raise SubmissionError(f'partitions={partitions!r}: pass "auto", a number, or a list of Partitions')
             if kind == "executor":
                 return even(len(pubs), len(pubs))
-            if hooks.partition is not None and kind in ("sampler", "estimator"):
-                return hooks.partition(pubs, backend_of(primitive), primitive, **run_options)
+            if kind in ("sampler", "estimator"):
+                return splitting.partition(pubs, backend_of(primitive), primitive=primitive, **run_options)
             return even(len(pubs), min(LANES, len(pubs)))
         if isinstance(partitions, bool) or (isinstance(partitions, int) and partitions < 1):
             raise SubmissionError(f"partitions={partitions!r}: pass a number of at least 1")
@@ -155,10 +147,10 @@ def prepare(
         check_isa(pubs, backend_of(primitive).target)
     split = any(not p.whole for part in partitions for p in part.pieces)
     coerced = coerce(kind, pubs, run_options) if split else pubs
-    if hooks.price is not None and kind in ("sampler", "estimator") and any(p.expected is None for p in partitions):
+    if kind in ("sampler", "estimator") and any(p.expected is None for p in partitions):
         try:
-            partitions = hooks.price(pubs, backend_of(primitive), primitive, partitions, **run_options)
-        except ValueError as error:         # the service will tell; an estimate is no reason to refuse
+            partitions = splitting.price(pubs, backend_of(primitive), primitive, partitions, **run_options)
+        except ValueError as error:  # the service will tell; an estimate is no reason to refuse
             log.info("the usage of this submission cannot be estimated: %s", error)
     records = []
     for i, partition in enumerate(partitions):
@@ -173,7 +165,7 @@ def prepare(
             if any(p.shots is not None for p in partition.pieces):
                 captured = with_own_seed(captured, i)
             key = tags.AttemptKey(run, i, len(partitions))
-            tags.write(key, captured.tags, partition, group)        # too many? now, not after the first job
+            tags.write(key, captured.tags, partition, group)  # too many? now, not after the first job
         except SubmissionError:
             raise
         except Exception as error:
@@ -213,3 +205,79 @@ def coerce(kind: Kind, pubs: list[Any], run_options: dict[str, Any]) -> list[Any
     if kind == "estimator":
         return [EstimatorPub.coerce(p, run_options.get("precision")) for p in pubs]
     raise SubmissionError(f"PUBs of a {kind} cannot be split: pass them whole")
+
+
+def attempt_of(
+    ledger: Ledger, record: Record, *, stopped: Callable[[], str | None], wake: Callable[[], None]
+) -> Attempt:
+    """What the submitter needs to send one record. `stopped` says why nothing may be sent any more."""
+    assert record.key is not None
+    key = record.key
+
+    def body() -> str | None:
+        with ledger.lock:
+            why = stopped()
+            if why is not None and record.state is JobState.WAITING:
+                record.settle(JobState.DROPPED, f"not sent: {why}")
+            if record.state is not JobState.WAITING or record.captured is None:
+                return None
+            record.sending = True  # from here on only the answer tells whether it exists
+            record.workload = ledger.service_id if ledger.mode != "job" else None
+            captured, home = record.captured, record.workload
+        return captured.body(tags.write(key, record.own_tags, record.partition, record.group), home)
+
+    def wanted() -> bool:
+        with ledger.lock:
+            return record.state in (JobState.WAITING, JobState.UNKNOWN)
+
+    def posted(job_id: str) -> None:
+        with ledger.lock:
+            record.sending = False
+            if record.job_id is None:
+                record.job_id, record.captured = job_id, None
+                record.settle(JobState.QUEUED, None)
+            elif record.job_id != job_id:  # the watcher found the first one while this was on its way
+                extra = Record(JobState.QUEUED, job_id=job_id, workload=record.workload, superseded=True)
+                extra.note = f"a duplicate of {record.job_id}: the answer to its submission was lost"
+                ledger.duplicates.append(extra)
+                ledger.records.setdefault(extra.row, extra)
+        cancel_found(ledger)
+        ledger.changed()
+        wake()
+
+    def refused(error: ServiceError) -> None:
+        with ledger.lock:
+            record.sending = False
+            if record.job_id is not None:  # it was found meanwhile: it exists
+                return
+            if record.cancel_when_found:
+                record.settle(JobState.DROPPED, f"taken back; the service had refused it: {error}")
+            else:
+                record.settle(JobState.REFUSED, str(error))
+            dropped = record.state is JobState.DROPPED
+        if not dropped:
+            ledger.event("error", f"{record.name} was refused, nothing is billed: {error}", record.row)
+        ledger.changed()
+
+    def unknown(why: str) -> None:
+        with ledger.lock:
+            if record.job_id is not None:  # the watcher found it first
+                return
+            first = record.state is not JobState.UNKNOWN
+            record.sending, record.doubted = False, time.monotonic()
+            after = ", to be cancelled" if record.cancel_when_found else ""
+            record.settle(JobState.UNKNOWN, f"{why}; looking whether the job exists{after}")
+        if first:
+            ledger.event("warning", f"{record.name}: the answer was lost ({why})", record.row)
+        ledger.changed()
+
+    def waiting(why: str) -> None:
+        with ledger.lock:
+            record.sending = False
+            if record.job_id is None and record.cancel_when_found:
+                record.settle(JobState.DROPPED, "taken back: it never reached the service")
+            elif record.job_id is None and not record.state.final:
+                record.settle(JobState.WAITING, why)
+        ledger.changed()
+
+    return Attempt(key.tag, body, wanted, posted, refused, unknown, waiting, group=ledger.id)

@@ -5,15 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
+from ..errors import QmodeError, ServiceError, UnreachableError
+from ..ibm.client import Captured, replay
+from ..ibm.link import patiently
+from ..ibm.wire import seconds
 from ..model import tags
 from ..model.snapshot import JobState
-from .errors import QmodeError, ServiceError, UnreachableError
 from .ledger import Ledger
-from .patience import patiently
-from .record import Record, seconds
-from .service import Captured, replay
+from .record import Record
 
-AT_ONCE = 4                         # cancellations under way together: hundreds of them must not take minutes
+AT_ONCE = 4  # cancellations under way together: hundreds of them must not take minutes
 
 # Codes whose remedy, by the service's error registry (quantum.cloud.ibm.com/docs/errors), is to try again.
 TRANSIENT = frozenset({1000, 1006, 1008, 1010, 1011, 9707})
@@ -71,15 +72,15 @@ def payload_of(ledger: Ledger, record: Record) -> Captured:
         QmodeError: the attempt has not ended, was resubmitted already, is private, or its inputs are gone.
     """
     if record.state is JobState.UNKNOWN:
-        raise QmodeError(f"it is not known yet whether {name(record)} reached the service: wait until it is")
+        raise QmodeError(f"it is not known yet whether {record.name} reached the service: wait until it is")
     if not record.state.final:
-        raise QmodeError(f"{name(record)} is {record.state}: cancel it before you resubmit it")
+        raise QmodeError(f"{record.name} is {record.state}: cancel it before you resubmit it")
     if record.superseded:
-        raise QmodeError(f"{name(record)} was resubmitted already: resubmit its last attempt")
+        raise QmodeError(f"{record.name} was resubmitted already: resubmit its last attempt")
     if record.captured is not None:
         return record.captured
     if record.job_id is None:
-        raise QmodeError(f"{name(record)} was never sent and its inputs are gone: submit its PUBs again")
+        raise QmodeError(f"{record.name} was never sent and its inputs are gone: submit its PUBs again")
     if record.snapshot().private:
         raise QmodeError(
             f"job {record.job_id} is private: the service never returns its inputs, so it cannot be resubmitted from "
@@ -106,7 +107,7 @@ def payloads(ledger: Ledger, records: Sequence[Record], *, limit: int | None) ->
         try:
             tags.write(_next_key(record), record.own_tags, record.partition, record.group)
         except ValueError as error:
-            raise QmodeError(f"{name(record)} cannot be resubmitted with its tags: {error}; submit its PUBs") from error
+            raise QmodeError(f"{record.name} cannot be resubmitted with its tags: {error}; submit its PUBs") from error
     return [captured.limited(limit) for captured in found]
 
 
@@ -128,7 +129,7 @@ def next_attempts(ledger: Ledger, records: Sequence[Record], captured: Sequence[
             if expected is None:
                 expected = record.usage().estimated
             cost = "expected usage unknown" if expected is None else f"expected usage ≈ {expected:.1f} s"
-            ledger.event("info", f"{name(record)} is resubmitted (attempt {key.attempt + 1}), {cost}", key.row)
+            ledger.event("info", f"{record.name} is resubmitted (attempt {key.attempt + 1}), {cost}", key.row)
     return made
 
 
@@ -145,14 +146,9 @@ def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
     try:
         last = seconds(ledger.link.calibrated_at(ledger.backend))
     except (ServiceError, UnreachableError):
-        return                                                  # a remark is not worth failing a resubmission
+        return  # a remark is not worth failing a resubmission
     if last is not None and last > min(before):
         ledger.event("warning", f"{ledger.backend} was recalibrated since the first attempt: results may differ")
-
-
-def name(record: Record) -> str:
-    """How a message calls it."""
-    return f"partition {record.key.partition + 1}" if record.key else f"job {record.job_id}"
 
 
 def unsent(ledger: Ledger) -> list[Record]:
@@ -179,3 +175,34 @@ def failed(ledger: Ledger) -> list[Record]:
 def _where(ledger: Ledger, wanted: Callable[[Record], bool]) -> list[Record]:
     with ledger.lock:
         return [r for r in ledger.records.values() if wanted(r)]
+
+
+def cancel_found(ledger: Ledger) -> None:
+    """Cancel what turned up although it was taken back while nobody knew whether it exists; says what came of it."""
+    with ledger.lock:
+        found = [
+            r
+            for r in ledger.records.values()
+            if r.cancel_when_found and r.job_id is not None and not r.state.final and not r.cancelling
+        ]
+    _cancel(ledger, found, lambda r: f"{r.name} had reached the service as job {r.job_id}")
+
+
+def cancel_duplicates(ledger: Ledger) -> None:
+    """One attempt, one live job: what stands on the service a second time is cancelled, until the service took it."""
+    with ledger.lock:
+        ledger.duplicates = [r for r in ledger.duplicates if not r.state.final and not r.cancelling]
+        found = list(ledger.duplicates)
+    _cancel(ledger, found, lambda r: f"job {r.job_id} is {r.note}")
+
+
+def _cancel(ledger: Ledger, found: list[Record], what: Callable[[Record], str]) -> None:
+    if not found:
+        return
+    texts = [what(r) for r in found]
+    answers = cancel(ledger, found)
+    for record, text in zip(found, texts, strict=True):
+        said = f"{text}: {answers[record.row]}"
+        if record.told != said:  # it is tried again at each look while the service does not take it
+            record.told = said
+            ledger.event("warning", said, record.row)

@@ -12,6 +12,8 @@ import copy
 import json
 import logging
 import warnings
+import weakref
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, reduce
@@ -23,12 +25,12 @@ from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.decoders.defaults import DEFAULT_DECODERS
 from qiskit_ibm_runtime.decoders.result_decoder import ResultDecoder
 from qiskit_ibm_runtime.json import RuntimeEncoder
+from requests.auth import AuthBase
 
-from .errors import QmodeError, ServiceError, UnreachableError
-from .link import Json, Link, Origin, Token, error_of
+from ..errors import QmodeError, ServiceError, UnreachableError
+from .wire import Json, error_of
 
 log = logging.getLogger(__name__)
-
 
 
 @cache
@@ -50,6 +52,28 @@ def self_test() -> str | None:
     )
 
 
+class Token(AuthBase):
+    """Signs a request."""
+
+    @abstractmethod
+    def renew(self) -> None:
+        """Forget the token, so that the next request asks for a new one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """What a link takes over from the client's own connection."""
+
+    service: weakref.ref[QiskitRuntimeService]  # the user's; a link must not keep it alive
+    instance: str  # CRN
+    base_url: str
+    token: Token
+    proxies: dict[str, str]
+    verify: bool | str
+    name: str | None  # of the instance, where the account tells it
+    plan: str | None
+
+
 class _ClientToken(Token):
     """The client's own token manager, without its fall-back of sending the raw API key when IAM does not answer."""
 
@@ -69,8 +93,8 @@ class _ClientToken(Token):
         self._auth.tm.expire_time = 0
 
 
-def open_link(service: QiskitRuntimeService, instance: str) -> Link:
-    """A link to one instance of the service's account.
+def origin_of(service: QiskitRuntimeService, instance: str) -> Origin:
+    """What a link to one instance of the service's account takes over from the client.
 
     Raises:
         QmodeError: the service object has no client for this instance.
@@ -83,17 +107,15 @@ def open_link(service: QiskitRuntimeService, instance: str) -> Link:
         )
     client = clients[instance]._session
     about: Json = next((i for i in service._all_instances if i.get("crn") == instance), {})
-    return Link(
-        Origin(
-            service=service,
-            instance=instance,
-            base_url=str(client.base_url),
-            token=_ClientToken(client.auth),
-            proxies=dict(client.proxies),
-            verify=client.verify,
-            name=None if about.get("name") is None else str(about["name"]),
-            plan=None if about.get("plan") is None else str(about["plan"]),
-        )
+    return Origin(
+        service=weakref.ref(service),
+        instance=instance,
+        base_url=str(client.base_url),
+        token=_ClientToken(client.auth),
+        proxies=dict(client.proxies),
+        verify=client.verify,
+        name=None if about.get("name") is None else str(about["name"]),
+        plan=None if about.get("plan") is None else str(about["plan"]),
     )
 
 
@@ -107,7 +129,7 @@ class Captured:
     program_id: str
     backend: str
     instance: str | None
-    tags: tuple[str, ...]               # the user's own
+    tags: tuple[str, ...]  # the user's own
     private: bool
     payload: Json
 
@@ -117,7 +139,6 @@ class Captured:
         if session_id:
             full["session_id"] = session_id
         return json.dumps(full, cls=RuntimeEncoder)
-
 
     def limited(self, seconds: int | None) -> Captured:
         """With this limit on its execution time, where its own is not lower."""
@@ -147,7 +168,7 @@ def capture(primitive: Any, items: Any, run_options: Json, *, max_execution_time
     backend = clone._backend
     clone._mode = _CapturingMode(backend)
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)         # the user saw them when they made the primitive
+        warnings.simplefilter("ignore", DeprecationWarning)  # the user saw them when they made the primitive
         caught = clone.run(items, **run_options)
     options = caught["options"]
     limit = options.get("max_execution_time")
@@ -187,8 +208,12 @@ def replay(raw: Json) -> Captured:
     payload: Json = {"program_id": raw["program"]["id"], "params": raw["params"], "backend": raw["backend"]}
     if not raw["params"]:
         raise KeyError("params")
-    optional = {"runtime": raw.get("runtime"), "log_level": raw.get("log_level"), "cost": raw.get("cost"),
-                "calibration_id": raw.get("calibration_id")}
+    optional = {
+        "runtime": raw.get("runtime"),
+        "log_level": raw.get("log_level"),
+        "cost": raw.get("cost"),
+        "calibration_id": raw.get("calibration_id"),
+    }
     payload |= {k: v for k, v in optional.items() if v not in (None, "")}
     return Captured(
         program_id=str(raw["program"]["id"]),

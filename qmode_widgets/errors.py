@@ -1,6 +1,18 @@
-"""What can go wrong between us and the service, told apart by what it means for a submission."""
+"""What can go wrong: one tree. Those that are errors of a value as well are also `ValueError`s."""
 
 from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Protocol
+
+
+class Finding(Protocol):
+    """What a plan found against running it."""
+
+    @property
+    def message(self) -> str:
+        """In a sentence."""
+        ...
 
 
 class QmodeError(Exception):
@@ -29,7 +41,6 @@ class ServiceError(QmodeError):
         """A 5xx (or 408) to a POST does not say whether the job was created."""
         return self.status >= 500 or self.status == 408
 
-
     @property
     def passing(self) -> bool:
         """Asking again later may help: too many requests, or the service stumbled."""
@@ -54,3 +65,19 @@ class IncompleteResultError(QmodeError):
     def __init__(self, message: str, missing: dict[int, str]) -> None:
         self.missing = missing
         super().__init__(message)
+
+
+class PlanError(QmodeError, ValueError):
+    """A plan cannot be run as it is. `findings` say why, each with a `message`."""
+
+    def __init__(self, findings: Sequence[Finding]) -> None:
+        self.findings = tuple(findings)
+        super().__init__("; ".join(f.message for f in findings) + ". Pass force=True to submit all the same")
+
+
+class PubError(QmodeError, ValueError):
+    """Something is wrong with one PUB; `pub` is its index."""
+
+    def __init__(self, pub: int, message: str) -> None:
+        self.pub = pub
+        super().__init__(f"PUB {pub}: {message}")

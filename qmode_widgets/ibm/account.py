@@ -5,7 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from ..control.errors import QmodeError
+from ..errors import QmodeError
+from .client import instance_of, is_local
+from .link import link_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,14 +22,11 @@ def account(backend: Any) -> Account:
     """Read the instance a backend came from. What cannot be read is unknown: a plan must not fail for it."""
     if getattr(backend, "service", None) is None:
         return Account()
-    from ..control.runtime import runtime
-    from ..control.service import instance_of, is_local
-
     instance = instance_of(backend)
     if is_local(backend) or instance is None:
         return Account()
     try:
-        link = runtime(backend.service, str(instance)).link
+        link = link_of(backend.service, str(instance))
         return Account(link.plan, link.usage_left())
     except QmodeError:
         return Account()

@@ -3,33 +3,24 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass, field
-from html import escape
-from typing import Any
+from typing import Any, cast
 
 from qiskit_ibm_runtime import QiskitRuntimeService
 
+from ..errors import QmodeError, ServiceError, UnreachableError
+from ..ibm.client import backend_named, instances_of, job_object
+from ..ibm.link import Link, link_of, patiently
+from ..ibm.wire import Json, as_dict, seconds, session_json
 from ..model import tags
-from ..model.snapshot import Mode
-from .batch import BatchController
-from .errors import QmodeError, ServiceError, UnreachableError
+from .controller import Controller
 from .job import JobController
-from .link import Json, Link
-from .patience import patiently
-from .record import as_dict, number, seconds
-from .refresh import merge, pages
-from .registry import registry
-from .results import latest
-from .runtime import runtime
-from .service import backend_named, instances_of, job_object
-from .session import SessionController
-from .sessions import session_json
-from .workload import Workload
+from .ledger import latest
+from .modes import BatchController, SessionController
+from .runtime import registry
+from .sync import merge, pages
 
-_ID = re.compile(r"[\w.-]{1,100}", re.ASCII)      # it becomes part of a path
-_GONE = (400, 404)                  # what the service answers to an id it does not know or that is malformed
-PAGE = 50
+_ID = re.compile(r"[\w.-]{1,100}", re.ASCII)  # it becomes part of a path
+_GONE = (400, 404)  # what the service answers to an id it does not know or that is malformed
 MISSING_SHOWN = 20
 
 
@@ -53,7 +44,7 @@ def find_service(service: QiskitRuntimeService | None = None) -> QiskitRuntimeSe
         ) from error
 
 
-def attach(id_: str, service: QiskitRuntimeService | None = None) -> Workload:
+def attach(id_: str, service: QiskitRuntimeService | None = None) -> Controller:
     """The controller of a workload that exists: by the id of a session, a batch, a job, or a run.
 
     Everything comes from the service: jobs, partitions, attempts, iterations and the order of the results stand in the
@@ -70,15 +61,15 @@ def attach(id_: str, service: QiskitRuntimeService | None = None) -> Workload:
     if not _ID.fullmatch(id_):
         raise QmodeError(f"{id_!r} is no id: pass the id of a session, batch, job or run as text")
     if (existing := registry.find(id_)) is not None:
-        return existing
+        return cast(Controller, existing)
     service = find_service(service)
     asked: list[str] = []
     for instance in instances_of(service):
-        link = runtime(service, instance).link
+        link = link_of(service, instance)
         asked.append(link.instance_label)
         try:
             controller = _attach_in(link, id_)
-        except (ServiceError, UnreachableError) as error:       # another instance may know it
+        except (ServiceError, UnreachableError) as error:  # another instance may know it
             asked[-1] += f" (which could not be asked: {error})"
             continue
         if controller is not None:
@@ -90,7 +81,7 @@ def attach(id_: str, service: QiskitRuntimeService | None = None) -> Workload:
     )
 
 
-def _attach_in(link: Link, id_: str) -> Workload | None:
+def _attach_in(link: Link, id_: str) -> Controller | None:
     session = _ask(link.workload, id_)
     if session is not None:
         return _attach_mode(link, session)
@@ -114,13 +105,13 @@ def _attach_in(link: Link, id_: str) -> Workload | None:
     return controller
 
 
-def _attach_mode(link: Link, session: Json) -> Workload:
+def _attach_mode(link: Link, session: Json) -> Controller:
     """The controller of a session or batch, with the workloads it continues, or that continue it."""
     kind = BatchController if session.get("mode") == "batch" else SessionController
     family, jobs = _family(link, str(session["id"]))
     newest = session if family[-1] == session["id"] else patiently(link.workload, family[-1])
     if (existing := registry.find(family[-1])) is not None:
-        return existing
+        return cast(Controller, existing)
     backend = backend_named(link.service, str(newest["backend_name"]), link.instance)
     controller = kind._attach(family[-1], backend, accepting=bool(newest.get("accepting_jobs")))
     ledger = controller._ledger
@@ -139,7 +130,7 @@ def _family(link: Link, id_: str) -> tuple[list[str], list[Json]]:
     """
     jobs: dict[str, Json] = {}
     found, asked = [id_], set[str]()
-    for home in found:                                          # it grows while it is read
+    for home in found:  # it grows while it is read
         for pending in (True, False):
             for job in patiently(pages, link, session_id=home, pending=pending):
                 jobs[str(job["id"])] = job
@@ -189,7 +180,7 @@ def _ask(method: Any, id_: str) -> Json | None:
     return found
 
 
-def _report_missing(controller: Workload) -> None:
+def _report_missing(controller: Controller) -> None:
     ledger = controller._ledger
     for run in ledger.runs:
         rows = latest(ledger, run)
@@ -204,116 +195,3 @@ def _report_missing(controller: Workload) -> None:
             )
     ledger.event("info", f"attached: {len(ledger.records)} jobs found on the service")
     ledger.changed()
-
-
-@dataclass(frozen=True, slots=True)
-class OpenWorkload:
-    """One open workload of the account. `watched`: a controller of this kernel looks after it."""
-
-    id: str
-    mode: Mode
-    backend: str
-    instance: str
-    status: str
-    created: float | None
-    usage_seconds: float | None
-    watched: bool
-    link: Link = field(repr=False)
-
-    def attach(self) -> Workload:
-        """Its controller."""
-        return attach(self.id, self.link.service)
-
-    def close(self) -> str:
-        """No further jobs; queued ones still run."""
-        if self.mode == "job":
-            return "a job needs no closing; cancel() ends it"
-        return self._end(self.link.close, "closed")
-
-    def cancel(self) -> str:
-        """Cancel what is queued and close; in job mode cancel the job."""
-        return self._end(self.link.cancel_job if self.mode == "job" else self.link.cancel_workload, "cancelled")
-
-    def _end(self, how: Callable[[str], None], done: str) -> str:
-        try:
-            patiently(how, self.id)
-        except ServiceError as error:
-            if error.status not in (404, 409) and error.code != 1217:
-                raise
-            return "had already ended"
-        return done
-
-
-class OpenWorkloads(list[OpenWorkload]):
-    """A list that shows itself as a table and says what it cannot see."""
-
-    def __init__(self, found: Iterator[OpenWorkload] | list[OpenWorkload], unseen: list[str]) -> None:
-        super().__init__(found)
-        self.unseen = unseen
-
-    def _rows(self) -> list[list[str]]:
-        return [
-            [w.mode, w.backend, w.id, w.status, "–" if w.usage_seconds is None else f"{w.usage_seconds:.1f} s",
-             w.instance, "this kernel" if w.watched else "nobody here"]
-            for w in self
-        ]
-
-    def __repr__(self) -> str:
-        lines = ["  ".join(row) for row in self._rows()] or ["no open workloads"]
-        return "\n".join([*lines, *(f"not seen: {text}" for text in self.unseen)])
-
-    def _repr_html_(self) -> str:
-        head = "".join(f"<th>{h}</th>" for h in ("Mode", "Backend", "Id", "Status", "Usage", "Instance", "Watched by"))
-        body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in self._rows())
-        notes = "".join(f"<div>Not seen: {escape(text)}</div>" for text in self.unseen)
-        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
-
-
-def workloads(service: QiskitRuntimeService | None = None) -> OpenWorkloads:
-    """The account's open workloads, those marked that no controller of this kernel watches.
-
-    Raises:
-        QmodeError: there is no account.
-    """
-    service = find_service(service)
-    found: list[OpenWorkload] = []
-    unseen = ["what other users of the account run", "controllers of other kernels: the sidebar shows those"]
-    for instance in instances_of(service):
-        link = runtime(service, instance).link
-        try:
-            found += [_open(link, w) for w in _pages(link)]
-        except (ServiceError, UnreachableError) as error:
-            unseen.append(f"the instance {link.instance_label}: {error}")
-    return OpenWorkloads(sorted(found, key=lambda w: w.created or 0.0, reverse=True), unseen)
-
-
-def _pages(link: Link) -> Iterator[Json]:
-    cursor: dict[str, str] = {}
-    seen: set[str] = set()
-    while True:
-        page = link.workloads(limit=PAGE, sort="-createdAt", status=["pending", "in_progress"], **cursor)
-        fresh = [w for w in page.get("workloads") or [] if isinstance(w.get("id"), str) and w["id"] not in seen]
-        seen.update(w["id"] for w in fresh)
-        yield from fresh
-        following = page.get("next")
-        if not following or not fresh:
-            return
-        cursor = {"next": str(following["href"] if isinstance(following, dict) else following)}
-
-
-def _open(link: Link, w: Json) -> OpenWorkload:
-    id_ = str(w["id"])
-    watched = any(
-        id_ in (c.workload_id, *c._ledger.lineage) or any(j.job_id == id_ for j in c.jobs) for c in registry.all()
-    )
-    return OpenWorkload(
-        id=id_,
-        mode=w["mode"] if w.get("mode") in ("session", "batch") else "job",
-        backend=str(w.get("backend") or "?"),
-        instance=link.instance_label,
-        status=str(w.get("status") or "?"),
-        created=seconds(w.get("created")),
-        usage_seconds=number(w.get("usage_seconds")),
-        watched=watched,
-        link=link,
-    )

@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..ibm.account import Account, account
 from ..model.partition import Partition, Piece
-from .account import Account, account
 from .advice import Facts
 from .forecast import conditions
 from .limits import is_open_plan
@@ -108,11 +108,9 @@ class Comparison:
 
     def figure(self, results: Mapping[str, Any] | None = None) -> Any:
         """A plotly figure of the results per setting: expectation values with errors, or counts."""
-        from .plan import hooks
+        from .figures import comparison_figure
 
-        if hooks.comparison is None:
-            raise RuntimeError("figures need the whole package: import qmode_widgets")
-        return hooks.comparison(self.results() if results is None else results)
+        return comparison_figure(self.results() if results is None else results)
 
     def __repr__(self) -> str:
         return f"Comparison of {', '.join(self.settings)}\n{self.plan}"
@@ -180,9 +178,7 @@ def _labelled(grid: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str, Any]
 
 
 def _label(options: Mapping[str, Any], within: str = "") -> str:
-    parts = [
-        _label(v, f"{within}{k}.") if isinstance(v, Mapping) else f"{within}{k}={v}" for k, v in options.items()
-    ]
+    parts = [_label(v, f"{within}{k}.") if isinstance(v, Mapping) else f"{within}{k}={v}" for k, v in options.items()]
     return ", ".join(parts) or "defaults"
 
 

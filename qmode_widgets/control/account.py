@@ -1,0 +1,140 @@
+"""The open workloads of the account, with those marked that no controller of this kernel watches."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from html import escape
+
+from qiskit_ibm_runtime import QiskitRuntimeService
+
+from ..errors import ServiceError, UnreachableError
+from ..ibm.client import instances_of
+from ..ibm.link import Link, link_of, patiently
+from ..ibm.wire import Json, number, seconds
+from ..model.snapshot import Mode
+from .attach import attach, find_service
+from .controller import Controller
+from .runtime import registry
+
+PAGE = 50
+
+
+@dataclass(frozen=True, slots=True)
+class OpenWorkload:
+    """One open workload of the account. `watched`: a controller of this kernel looks after it."""
+
+    id: str
+    mode: Mode
+    backend: str
+    instance: str
+    status: str
+    created: float | None
+    usage_seconds: float | None
+    watched: bool
+    link: Link = field(repr=False)
+
+    def attach(self) -> Controller:
+        """Its controller."""
+        return attach(self.id, self.link.service)
+
+    def close(self) -> str:
+        """No further jobs; queued ones still run."""
+        if self.mode == "job":
+            return "a job needs no closing; cancel() ends it"
+        return self._end(self.link.close, "closed")
+
+    def cancel(self) -> str:
+        """Cancel what is queued and close; in job mode cancel the job."""
+        return self._end(self.link.cancel_job if self.mode == "job" else self.link.cancel_workload, "cancelled")
+
+    def _end(self, how: Callable[[str], None], done: str) -> str:
+        try:
+            patiently(how, self.id)
+        except ServiceError as error:
+            if error.status not in (404, 409) and error.code != 1217:
+                raise
+            return "had already ended"
+        return done
+
+
+class OpenWorkloads(list[OpenWorkload]):
+    """A list that shows itself as a table and says what it cannot see."""
+
+    def __init__(self, found: Iterator[OpenWorkload] | list[OpenWorkload], unseen: list[str]) -> None:
+        super().__init__(found)
+        self.unseen = unseen
+
+    def _rows(self) -> list[list[str]]:
+        return [
+            [
+                w.mode,
+                w.backend,
+                w.id,
+                w.status,
+                "–" if w.usage_seconds is None else f"{w.usage_seconds:.1f} s",
+                w.instance,
+                "this kernel" if w.watched else "nobody here",
+            ]
+            for w in self
+        ]
+
+    def __repr__(self) -> str:
+        lines = ["  ".join(row) for row in self._rows()] or ["no open workloads"]
+        return "\n".join([*lines, *(f"not seen: {text}" for text in self.unseen)])
+
+    def _repr_html_(self) -> str:
+        head = "".join(f"<th>{h}</th>" for h in ("Mode", "Backend", "Id", "Status", "Usage", "Instance", "Watched by"))
+        body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in self._rows())
+        notes = "".join(f"<div>Not seen: {escape(text)}</div>" for text in self.unseen)
+        return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
+
+
+def workloads(service: QiskitRuntimeService | None = None) -> OpenWorkloads:
+    """The account's open workloads, those marked that no controller of this kernel watches.
+
+    Raises:
+        QmodeError: there is no account.
+    """
+    service = find_service(service)
+    found: list[OpenWorkload] = []
+    unseen = ["what other users of the account run", "controllers of other kernels: the sidebar shows those"]
+    for instance in instances_of(service):
+        link = link_of(service, instance)
+        try:
+            found += [_open(link, w) for w in _pages(link)]
+        except (ServiceError, UnreachableError) as error:
+            unseen.append(f"the instance {link.instance_label}: {error}")
+    return OpenWorkloads(sorted(found, key=lambda w: w.created or 0.0, reverse=True), unseen)
+
+
+def _pages(link: Link) -> Iterator[Json]:
+    cursor: dict[str, str] = {}
+    seen: set[str] = set()
+    while True:
+        page = link.workloads(limit=PAGE, sort="-createdAt", status=["pending", "in_progress"], **cursor)
+        fresh = [w for w in page.get("workloads") or [] if isinstance(w.get("id"), str) and w["id"] not in seen]
+        seen.update(w["id"] for w in fresh)
+        yield from fresh
+        following = page.get("next")
+        if not following or not fresh:
+            return
+        cursor = {"next": str(following["href"] if isinstance(following, dict) else following)}
+
+
+def _open(link: Link, w: Json) -> OpenWorkload:
+    id_ = str(w["id"])
+    watched = any(
+        id_ in (c.workload_id, *c._ledger.lineage) or any(j.job_id == id_ for j in c.jobs) for c in registry.all()
+    )
+    return OpenWorkload(
+        id=id_,
+        mode=w["mode"] if w.get("mode") in ("session", "batch") else "job",
+        backend=str(w.get("backend") or "?"),
+        instance=link.instance_label,
+        status=str(w.get("status") or "?"),
+        created=seconds(w.get("created")),
+        usage_seconds=number(w.get("usage_seconds")),
+        watched=watched,
+        link=link,
+    )

@@ -1,0 +1,1 @@
+"""Everything that knows the client or the JSON of IBM's service."""

@@ -1,0 +1,206 @@
+"""Plotly figures of a plan and of a comparison. They follow the page's light or dark theme."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any, Literal
+
+import plotly.graph_objects as go
+
+from ..model.snapshot import Mode
+from .forecast import MODES, Bar
+from .plan import Plan
+
+Phase = Literal["waiting", "preparing", "on the QPU", "failed", "idle, billed"]
+
+
+@dataclass(frozen=True, slots=True)
+class Stretch:
+    """One phase of one job: from `start` for `length` seconds, in a lane (from 1; 0 is the queue) of a time line."""
+
+    job: int
+    iteration: int
+    lane: int
+    phase: Phase
+    start: float
+    length: float
+
+
+@dataclass(frozen=True, slots=True)
+class Timeline:
+    """One mode: its stretches, what it says at the end, and whether all jobs are drawn."""
+
+    mode: Mode
+    advised: bool
+    stretches: tuple[Stretch, ...]
+    end: float
+    caption: str
+    complete: bool
+
+
+def timelines(plan: Plan) -> list[Timeline]:
+    """One time line a mode, on the same axis of seconds from submission."""
+    out = []
+    for mode in MODES:
+        course = plan.forecasts[mode]
+        stretches = tuple(s for bar in course.bars for s in _stretches(bar))
+        if mode == "session":
+            stretches += tuple(_idle(course.bars, plan.conditions.interactive_ttl))
+        end = max((s.start + s.length for s in stretches), default=0.0)
+        caption = f"≈ {course.usage:,.0f} s of usage"
+        if course.idle:
+            caption += f", {course.idle:,.0f} s of it idle"
+        if course.failed:
+            caption += f", {course.failed} jobs fail"
+        if (price := plan.price(mode)) is not None:
+            caption += f", ≈ {price:,.2f}"
+        drawn = len(course.bars) == course.completed + course.failed
+        out.append(Timeline(mode, mode == plan.mode, stretches, end, caption, drawn))
+    return out
+
+
+def _stretches(bar: Bar) -> list[Stretch]:
+    lane = 0 if bar.lane is None else bar.lane + 1
+    marks: list[tuple[Phase, float | None, float | None]] = [
+        ("waiting", bar.submitted, bar.started if bar.started is not None else bar.ended),
+        ("preparing" if bar.qpu_start is not None else "failed", bar.started, bar.qpu_start or bar.ended),
+        ("on the QPU", bar.qpu_start, bar.qpu_end if bar.qpu_end is not None else bar.ended),
+    ]
+    return [
+        Stretch(bar.job, bar.iteration, lane, phase, a, b - a)
+        for phase, a, b in marks
+        if a is not None and b is not None and b > a
+    ]
+
+
+def _idle(bars: Sequence[Bar], ttl: float) -> list[Stretch]:
+    """Where a session waits for its next job, as long as its interactive TTL allows: it is billed for that."""
+    out: list[Stretch] = []
+    busy_until: float | None = None
+    for bar in sorted(bars, key=lambda b: b.submitted):
+        if bar.ended is None:
+            continue
+        if busy_until is not None and bar.submitted > busy_until:
+            length = min(bar.submitted - busy_until, ttl)
+            out.append(Stretch(bar.job, bar.iteration, 0, "idle, billed", busy_until, length))
+        busy_until = max(bar.ended, busy_until or 0.0)
+    return out
+
+
+# Okabe and Ito's colours: told apart on light and dark ground, and by colour-blind eyes; each phase has its own row
+# height and hatching besides.
+COLOURS = {
+    "waiting": "#999999", "idle, billed": "#E69F00", "preparing": "#56B4E9", "on the QPU": "#0072B2",
+    "failed": "#D55E00",
+}  # fmt: skip
+HATCH = {"waiting": "", "idle, billed": "\\", "preparing": "/", "on the QPU": "", "failed": "x"}
+WIDTH = {"waiting": 0.15, "idle, billed": 0.5, "preparing": 0.5, "on the QPU": 0.8, "failed": 0.5}
+
+
+def layout(figure: go.Figure, **more: Any) -> None:
+    """Colours and margins that suit a light and a dark page."""
+    grid = "rgba(128,128,128,0.25)"
+    figure.updatelayout(
+        paper_bgcolor="rgba(0,0,0,0)",
+        plot_bgcolor="rgba(0,0,0,0)",
+        font={"color": "#808080"},  # readable on both grounds
+        margin={"l": 70, "r": 30, "t": 40, "b": 45},
+        **more,
+    )
+    figure.update_xaxes(gridcolor=grid, zerolinecolor=grid)
+    figure.update_yaxes(gridcolor=grid, zerolinecolor=grid)
+
+
+def plan_figure(plan: Plan) -> go.Figure:
+    """One time line per mode on a common axis of seconds; usage as numbers at the end."""
+    from plotly.subplots import make_subplots
+
+    lines = timelines(plan)
+    titles = [f"{t.mode.capitalize()}{' ✓ advised' * t.advised}" for t in lines]
+    figure = make_subplots(rows=len(lines), shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.09)
+    end = max((t.end for t in lines), default=0.0)
+    named: set[str] = set()  # phases that have their entry in the legend
+    lanes = plan.conditions.lanes
+    for row, line in enumerate(lines, start=1):
+        _draw(figure, line, row, named)
+        text = line.caption.replace(", ", "<br>") + ("" if line.complete else "<br>(the first jobs only)")
+        figure.add_annotation(
+            text=text, x=line.end, y=(lanes + 1) / 2, xanchor="left", xshift=8, align="left", showarrow=False, row=row,
+            col=1,
+        )  # fmt: skip
+    figure.update_xaxes(range=[0, end * 1.3 or 1])  # room for the numbers at the end
+    figure.update_xaxes(title="seconds from submission", row=len(lines))
+    names = ["queue", *map(str, range(1, lanes + 1))]
+    figure.update_yaxes(title="lane", tickvals=list(range(lanes + 1)), ticktext=names, range=[lanes + 0.6, -0.6])
+    layout(figure, barmode="overlay", height=170 * len(lines) + 90, legend={"orientation": "h", "y": -0.12})
+    return figure
+
+
+def _draw(figure: go.Figure, line: Timeline, row: int, named: set[str]) -> None:
+    import plotly.graph_objects as go
+
+    for phase, colour in COLOURS.items():
+        found = [s for s in line.stretches if s.phase == phase]
+        figure.add_trace(
+            go.Bar(
+                orientation="h",
+                base=[s.start for s in found],
+                x=[s.length for s in found],
+                y=[s.lane for s in found] if phase != "waiting" else [0] * len(found),
+                width=WIDTH[phase],
+                name=phase,
+                legendgroup=phase,
+                showlegend=bool(found) and phase not in named,
+                marker={"color": colour, "pattern": {"shape": HATCH[phase]}, "line": {"width": 0}},
+                hovertext=[f"job {s.job}, iteration {s.iteration}: {phase} for {s.length:,.1f} s" for s in found],
+                hoverinfo="text",
+            ),
+            row=row,
+            col=1,
+        )
+        if found:
+            named.add(phase)
+
+
+def comparison_figure(results: Mapping[str, Any]) -> go.Figure:
+    """Results per setting: expectation values with their standard errors, else the most frequent outcomes.
+
+    Args:
+        results: a `PrimitiveResult` by label.
+
+    Raises:
+        ValueError: no results.
+    """
+    import numpy as np
+    import plotly.graph_objects as go
+
+    if not results:
+        raise ValueError("no results to draw")
+    figure = go.Figure()
+    titles = {"x": "PUB and element", "y": "expectation value"}
+    for label, result in results.items():
+        names, values, errors = [], [], []
+        for pub, one in enumerate(result):
+            if "evs" in one.data:
+                evs = np.atleast_1d(one.data.evs)
+                stds = np.broadcast_to(one.data.stds if "stds" in one.data else np.nan, evs.shape)
+                for at in np.ndindex(evs.shape):
+                    names.append(f"{pub}{list(at) if evs.size > 1 else ''}")
+                    values.append(float(evs[at]))
+                    errors.append(float(stds[at]))
+            else:
+                titles = {"x": "PUB and outcome", "y": "probability"}
+                for outcome, probability in _most_frequent(one):
+                    names.append(f"{pub}: {outcome}")
+                    values.append(probability)
+        figure.add_trace(go.Bar(x=names, y=values, name=escape(label), error_y={"array": errors} if errors else None))
+    layout(figure, barmode="group", xaxis={"title": titles["x"], "type": "category"}, yaxis={"title": titles["y"]})
+    return figure
+
+
+def _most_frequent(result: Any, most: int = 16) -> list[tuple[str, float]]:
+    counts = result.join_data().get_counts()
+    total = sum(counts.values())
+    return [(k, n / total) for k, n in sorted(counts.items(), key=lambda item: -item[1])[:most]]
