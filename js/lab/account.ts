@@ -46,6 +46,7 @@ interface Look {
 
 const PATH = 'quantum-account';
 const LOST_MS = 60_000;
+const ABOUT_MS = 10_000; // a kernel may have to ask IBM which instances there are
 const GRACE_MS = 60_000; // a panel put out of sight for a moment keeps its kernel
 
 const CODE: Record<Source, string> = {
@@ -63,6 +64,7 @@ export class Account {
   private readonly looks = new Map<string, Look>(); // by kernel
   private readonly listeners = new Set<() => void>();
   private readonly asked = new Map<string, ReturnType<typeof setTimeout>>();
+  private readonly abouts = new Map<string, (instances: string[]) => void>();
   private own: Session.ISessionConnection | null = null;
   private poll: Poll | null = null;
   private visible = false;
@@ -169,7 +171,7 @@ export class Account {
     const kernels = await this.able();
     if (kernels.length === 0) return false;
     if (this.status === 'off') this.status = 'asking';
-    for (const follow of kernels) await this.ask(follow, { kind: 'look', id: newId() });
+    for (const follow of kernels) this.ask(follow, { kind: 'look', id: newId() });
     this.changed();
     return true;
   }
@@ -197,7 +199,7 @@ export class Account {
       this.status = 'asking';
       this.changed();
       const follow = await this.followed(kernel.id);
-      await this.ask(follow, { kind: 'look', id: newId() });
+      this.ask(follow, { kind: 'look', id: newId() });
     } catch (error) {
       await this.disconnect();
       this.problem = error instanceof Error ? error.message : String(error);
@@ -232,7 +234,7 @@ export class Account {
     this.changed();
     const kernel = [...this.looks].find(([, look]) => look.workloads.some(one => one.id === workload))?.[0];
     const follow = this.kernels.find(kernel ?? '') ?? (await this.able())[0];
-    if (follow === undefined || !(await this.ask(follow, { kind: 'act', id, act, workload })))
+    if (follow === undefined || !this.ask(follow, { kind: 'act', id, act, workload }))
       this.answer(
         id,
         'failed',
@@ -253,30 +255,36 @@ export class Account {
     const found = this.kernels.all
       .filter(({ wire }) => wire.found)
       .sort((a, b) => Number(b.id === own) - Number(a.id === own));
-    const about = await Promise.all(found.map(({ wire }) => wire.account({ kind: 'about' })));
+    const about = await Promise.all(found.map(follow => this.about(follow)));
     const covered = new Set<string>();
     return found.filter((_, i) => {
-      const { instances } = (about[i] ?? {}) as { instances?: unknown };
-      if (!Array.isArray(instances)) return false;
-      const fresh = instances.filter(one => !covered.has(String(one)));
-      fresh.forEach(one => covered.add(String(one)));
+      const fresh = (about[i] ?? []).filter(instance => !covered.has(instance));
+      fresh.forEach(instance => covered.add(instance));
       return fresh.length > 0;
     });
   }
 
-  private async ask(
-    { wire }: Follow,
-    request: { kind: string; id: string; act?: Act; workload?: string },
-  ): Promise<boolean> {
-    this.asked.set(
-      request.id,
-      setTimeout(
-        () => this.answer(request.id, 'failed', trans.__('The kernel has not answered for a minute.')),
-        LOST_MS,
-      ),
-    );
-    const reply = (await wire.account(request)) as { status?: unknown } | null;
-    return reply?.status === 'ok';
+  /** Fingerprints of the instances a kernel knows; none if it has no service, or does not answer. */
+  private about({ wire }: Follow): Promise<string[]> {
+    const id = newId();
+    return new Promise(resolve => {
+      const settle = (instances: string[]): void => {
+        clearTimeout(timer);
+        this.abouts.delete(id);
+        resolve(instances);
+      };
+      const timer = setTimeout(() => settle([]), ABOUT_MS);
+      this.abouts.set(id, settle);
+      if (!wire.account({ kind: 'about', id })) settle([]);
+    });
+  }
+
+  /** False: there is no way to the kernel. What comes of it is heard. */
+  private ask({ wire }: Follow, request: { kind: string; id: string; act?: Act; workload?: string }): boolean {
+    if (!wire.account(request)) return false;
+    const lost = (): void => this.answer(request.id, 'failed', trans.__('The kernel has not answered for a minute.'));
+    this.asked.set(request.id, setTimeout(lost, LOST_MS));
+    return true;
   }
 
   /** The kernel, once its package has said hello. */
@@ -310,6 +318,9 @@ export class Account {
       this.problem = null;
       this.keepAsking();
       this.changed();
+    } else if (said.kind === 'account-about') {
+      const { instances } = message as { instances?: unknown };
+      this.abouts.get(String(said.id))?.(Array.isArray(instances) ? instances.map(String) : []);
     } else if (said.kind === 'account-answer') {
       if (said.status === 'done' || said.status === 'failed')
         this.answer(String(said.id), said.status, String(said.message ?? ''));

@@ -50,17 +50,11 @@ export class Wire {
     return true;
   }
 
-  /**
-   * Ask the kernel's account service. Its reply says whether it took the request; what came of it is heard on the
-   * beacon. Null: no way to the kernel, or it knows no such requests.
-   */
-  async account(request: object): Promise<unknown> {
-    if (!this.reachable || !this.found) return null;
-    try {
-      return await this.control(ACCOUNT, request);
-    } catch {
-      return null; // the kernel went away
-    }
+  /** Ask the kernel's account service; what comes of it is heard. False: there is no way to the kernel. */
+  account(request: object): boolean {
+    if (!this.reachable || !this.found) return false;
+    this.control(ACCOUNT, request).catch(() => undefined); // the kernel went away: its status says so
+    return true;
   }
 
   dispose(): void {

@@ -112,7 +112,8 @@ def _pages(link: Link) -> Iterator[Json]:
     cursor: dict[str, str] = {}
     seen: set[str] = set()
     while True:
-        page = link.workloads(limit=PAGE, sort="-createdAt", status=["pending", "in_progress"], **cursor)
+        # user=me: a member of an instance may see other people's workloads, and could cancel them.
+        page = link.workloads(limit=PAGE, sort="-createdAt", user="me", status=["pending", "in_progress"], **cursor)
         fresh = [w for w in page.get("workloads") or [] if isinstance(w.get("id"), str) and w["id"] not in seen]
         seen.update(w["id"] for w in fresh)
         yield from fresh
