@@ -125,9 +125,7 @@ def _pages(link: Link) -> Iterator[Json]:
 
 def _open(link: Link, w: Json) -> OpenWorkload:
     id_ = str(w["id"])
-    watched = any(
-        id_ in (c.workload_id, *c._ledger.lineage) or any(j.job_id == id_ for j in c.jobs) for c in registry.all()
-    )
+    watched = any(id_ in c.workload_ids or any(j.job_id == id_ for j in c.jobs) for c in registry.all())
     return OpenWorkload(
         id=id_,
         mode=w["mode"] if w.get("mode") in ("session", "batch") else "job",

@@ -14,7 +14,6 @@ from ..ibm.wire import Json, as_dict, seconds, session_json
 from ..model import tags
 from .controller import Controller
 from .job import JobController
-from .ledger import latest
 from .modes import BatchController, SessionController
 from .runtime import registry
 from .sync import merge, pages
@@ -61,7 +60,7 @@ def attach(id_: str, service: QiskitRuntimeService | None = None) -> Controller:
     if not _ID.fullmatch(id_):
         raise QmodeError(f"{id_!r} is no id: pass the id of a session, batch, job or run as text")
     if (existing := registry.find(id_)) is not None:
-        return cast(Controller, existing)
+        return cast("Controller", existing)
     service = find_service(service)
     asked: list[str] = []
     for instance in instances_of(service):
@@ -111,12 +110,11 @@ def _attach_mode(link: Link, session: Json) -> Controller:
     family, jobs = _family(link, str(session["id"]))
     newest = session if family[-1] == session["id"] else patiently(link.workload, family[-1])
     if (existing := registry.find(family[-1])) is not None:
-        return cast(Controller, existing)
+        return cast("Controller", existing)
     backend = backend_named(link.service, str(newest["backend_name"]), link.instance)
     controller = kind._attach(family[-1], backend, accepting=bool(newest.get("accepting_jobs")))
     ledger = controller._ledger
-    with ledger.lock:
-        ledger.lineage, ledger.past = tuple(family[:-1]), {id_: {} for id_ in family[:-1]}
+    ledger.continues(family[:-1])
     merge(ledger, jobs)
     patiently(controller.refresh)
     return controller
@@ -183,7 +181,7 @@ def _ask(method: Any, id_: str) -> Json | None:
 def _report_missing(controller: Controller) -> None:
     ledger = controller._ledger
     for run in ledger.runs:
-        rows = latest(ledger, run)
+        rows = ledger.latest(run)
         of = max((r.key.of for r in rows.values() if r.key), default=0)
         missing = [str(i + 1) for i in range(of) if i not in rows]
         if missing:

@@ -51,9 +51,7 @@ class JobController(Controller):
             said = tags.read(job.tags or [])
             record = Record(JobState.QUEUED, key=said.key, partition=said.partition, job_id=job.job_id())
             record.own_tags, record.group = said.own, said.group
-            ledger.add([record])
-            if said.key is not None and said.key.run not in ledger.runs:
-                ledger.runs.append(said.key.run)
+            ledger.add([record], None if said.key is None else said.key.run, said.label)
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)
 
     @classmethod
@@ -68,7 +66,7 @@ class JobController(Controller):
         self._backend = backend
         ledger = cls._make_ledger(backend, run)
         if not fresh:
-            ledger.runs.append(run)
+            ledger.add_run(run)
         Controller.__init__(self, ledger, usage_cap=usage_cap, retries=retries)
         return self
 

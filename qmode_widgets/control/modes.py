@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -174,7 +173,7 @@ class ModeController(Controller):
         if ledger.closed:
             return "was closed already"
         try:
-            patiently(ledger.link.close, ledger.service_id)
+            patiently(ledger.link.close, ledger.workload_id)
         except ServiceError as error:
             if error.status != 404 and error.code != 1217:
                 raise
@@ -191,7 +190,7 @@ class ModeController(Controller):
         self._check_writable()
         self._cancel(actions.unsent(self._ledger))
         try:
-            patiently(self._ledger.link.cancel_workload, self._ledger.service_id)
+            patiently(self._ledger.link.cancel_workload, self._ledger.workload_id)
         except ServiceError as error:
             if error.status != 404 and error.code != 1217:
                 raise
@@ -204,10 +203,10 @@ class ModeController(Controller):
     def _note_closed(self, id_: str | None = None) -> None:
         """The service took it: do not wait for the next look to refuse submissions."""
         with self._ledger.lock:
-            if id_ not in (None, self._ledger.service_id):  # the block of a workload that was continued
+            if id_ not in (None, self._ledger.workload_id):  # the block of a workload that was continued
                 return
             note_closed(self._mode_object)
-            self._ledger.session = self._ledger.session | {"accepting_jobs": False}
+            self._ledger.refuse_jobs()
 
     def _continue(self) -> None:
         """The old one is closed for good: go on in a new one of the same mode, on the same backend."""
@@ -217,14 +216,14 @@ class ModeController(Controller):
         fresh = open_mode(self._kind, backend_of(old), max_time)
         self._hook(fresh)
         self._mode_object = fresh
-        ledger.move(str(fresh.session_id))
-        ledger.event("info", f"{ledger.lineage[-1]} is closed: continued in the new {self._mode} {ledger.service_id}")
+        ledger.continue_in(str(fresh.session_id))
+        ledger.event("info", f"{ledger.lineage[-1]} is closed: continued in the new {self._mode} {ledger.workload_id}")
 
     def at_exit(self) -> None:
         """The kernel exits. Time is short, and nothing may be raised: the service closes an idle session by itself."""
         if self._on_exit == "close" and not self._ledger.closed:
             try:
-                self._ledger.link.close(self._ledger.service_id)
+                self._ledger.link.close(self._ledger.workload_id)
                 self._note_closed()  # screens are told of it with the kernel's last word
             except Exception as error:  # noqa: BLE001 - the interpreter is going down: anything may be gone
                 warnings.warn(f"the {self._mode} {self.workload_id} could not be closed: {error}", stacklevel=1)
@@ -307,7 +306,7 @@ class SessionController(ModeController):
 
     @contextmanager
     def iteration(self, label: str) -> Iterator[None]:
-        """Group the jobs submitted inside: one step of a loop the user runs.
+        """Group the jobs that this thread submits inside: one step of a loop that the user runs.
 
         Raises:
             QmodeError: a label of more than 30 characters (it becomes a job tag), or one iteration inside another.
@@ -315,14 +314,13 @@ class SessionController(ModeController):
         if not label or len(label) > LONGEST_LABEL:
             raise QmodeError(f"the label {label!r} has {len(label)} characters: use 1 to {LONGEST_LABEL}")
         ledger = self._ledger
-        if ledger.group is not None:
-            raise QmodeError(f"the iteration {ledger.group!r} is still under way: leave it first")
-        ledger.group = label
-        ledger.changed()
+        if (inside := ledger.group) is not None:
+            raise QmodeError(f"this thread is still in the iteration {inside!r}: leave it first")
         try:
-            yield
+            with ledger.in_group(label):
+                ledger.changed()
+                yield
         finally:
-            ledger.group = None
             self._wake()
             ledger.changed()
 

@@ -7,9 +7,11 @@ from dataclasses import dataclass, field
 
 from ..ibm.client import Captured
 from ..ibm.wire import Json, as_dict, number, seconds, text
+from ..model import tags
 from ..model.partition import Partition
 from ..model.snapshot import JobSnapshot, JobState, Usage
 from ..model.tags import AttemptKey
+from .accounting import JobAccount
 
 _STATES = {
     "QUEUED": JobState.QUEUED,
@@ -50,6 +52,8 @@ class Record:
     seen_running: float | None = None  # when we first saw it run: until its metrics tell, that is known
     asked_metrics: int = 0
     metrics_due: float = 0.0  # when (monotonic) to ask next
+    number: int = 0  # of its row in the workload
+    label: str | None = None  # of its run
     _snapshot: JobSnapshot | None = None
 
     @property
@@ -67,6 +71,20 @@ class Record:
     def touch(self) -> None:
         """Something changed: the next `snapshot()` is made anew."""
         self._snapshot = None
+
+    def tags(self, label: str | None) -> list[str]:
+        """The tags of its job.
+
+        Raises:
+            ValueError: more than the service takes.
+        """
+        assert self.key is not None
+        return tags.write(self.key, self.own_tags, self.partition, self.group, label)
+
+    def exists(self, job_id: str) -> None:
+        """The service has a job for it: its payload is let go."""
+        self.job_id, self.captured = job_id, None
+        self.settle(JobState.QUEUED, None)
 
     def settle(self, state: JobState, note: str | None) -> None:
         """A new state of our own finding, and why."""
@@ -149,8 +167,45 @@ class Record:
             expected, formula = served, "the service's own estimate"
         return Usage(reported=reported, status=status, estimated=expected, formula=formula)  # type: ignore[arg-type]
 
-    def snapshot(self) -> JobSnapshot:
-        """The frozen view; the same object as long as nothing changed."""
+    @property
+    def private(self) -> bool:
+        """Its inputs are never returned, and its result can be read once, by its owner."""
+        return bool(self.data.get("private")) or bool(self.captured and self.captured.private)
+
+    @property
+    def reason_solution(self) -> str | None:
+        """The service's advice on a failure."""
+        state = as_dict(self.data.get("state"))
+        return text(state.get("reason_solution") or state.get("reasonSolution"))
+
+    def account(self, now: float | None) -> JobAccount:
+        """What accounting needs of it. `now`: the end of what is known of its session's time."""
+        times = as_dict(self.metrics.get("timestamps"))
+        start, end = seconds(times.get("running")), seconds(times.get("finished"))
+        running = self.state is JobState.RUNNING
+        if running:
+            start, end = start or self.seen_running, now
+        if end is None:
+            end = now
+        return JobAccount(
+            self.state,
+            self.job_id is not None,
+            self.usage(),
+            self.usage_final,
+            None if start is None or end is None else (start, end),
+            running or bool(self.metrics),
+        )
+
+    def snapshot(self, number: int | None = None, label: str | None = None) -> JobSnapshot:
+        """The frozen view; the same object as long as nothing changed.
+
+        Args:
+            number: of its row in the workload; the last one if not given.
+            label: of its run; likewise.
+        """
+        if number is not None and (number, label) != (self.number, self.label):
+            self.number, self.label = number, label
+            self.touch()
         if self._snapshot is None:
             state = as_dict(self.data.get("state"))
             times = as_dict(self.metrics.get("timestamps"))
@@ -169,17 +224,19 @@ class Record:
                 note=self.note,
                 reason=text(state.get("reason")),
                 reason_code=self.reason_code,
-                reason_solution=text(state.get("reason_solution") or state.get("reasonSolution")),
+                reason_solution=self.reason_solution,
                 created=seconds(self.data.get("created")),
                 running=seconds(times.get("running")) or self.seen_running,
                 finished=seconds(times.get("finished")) or seconds(self.data.get("ended")),
                 usage=usage,
                 qpu_used=bool(usage.reported),
-                private=bool(self.data.get("private")) or bool(self.captured and self.captured.private),
+                private=self.private,
                 tags=self.own_tags,
                 program=text(as_dict(self.data.get("program")).get("id"))
                 or (self.captured.program_id if self.captured else None),
                 group=self.group,
                 spans=self.spans,
+                number=self.number,
+                label=self.label,
             )
         return self._snapshot

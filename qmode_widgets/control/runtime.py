@@ -45,12 +45,6 @@ def runtime_of(service: QiskitRuntimeService, instance: str) -> Runtime:
         return runtimes[instance]
 
 
-def services() -> list[QiskitRuntimeService]:
-    """The service objects that controllers of this process use."""
-    with _lock:
-        return list(_runtimes)
-
-
 class Registered(Protocol):
     """What the registry needs of a controller."""
 

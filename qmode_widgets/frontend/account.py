@@ -190,12 +190,12 @@ def services() -> list[QiskitRuntimeService]:
         return []
     from qiskit_ibm_runtime import QiskitRuntimeService
 
-    from ..control.runtime import services as in_use
+    from ..control.runtime import registry
 
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     named = [] if shell is None else list(shell.user_ns.values())
-    found = [*_connected, *in_use(), *(v for v in named if isinstance(v, QiskitRuntimeService))]
+    found = [*_connected, *(c.service for c in registry.all()), *(v for v in named if isinstance(v, QiskitRuntimeService))]
     return list({id(service): service for service in found}.values())
 
 

@@ -68,7 +68,7 @@ def _title(state: WorkloadSnapshot) -> str:
     seen = "not seen yet"
     if state.seen_at is not None:
         seen = time.strftime("as of %Y-%m-%d %H:%M:%S", time.localtime(state.seen_at - state.clock_offset))
-    where = f"{state.mode.capitalize()} {state.service_id or state.id} on {state.backend}"
+    where = f"{state.mode.capitalize()} {state.workload_id or state.id} on {state.backend}"
     return f"{where}: {state.state}, usage {usage_text(state.usage)} ({seen})"
 
 

@@ -130,7 +130,7 @@ class Hub:
         """The kernel exits: tell which workloads were closed with it, so that no screen takes them for open."""
         with self._wake:
             states = [feed.controller.snapshot() for feed in self._feeds.values()]
-        closed = [s.service_id or s.id for s in states if s.mode != "job" and s.accepting_jobs is False]
+        closed = [s.workload_id or s.id for s in states if s.mode != "job" and s.accepting_jobs is False]
         if self._link is not None and self._link.listening:
             self._link.last_word({"kind": "farewell", "closed": closed})
 

@@ -59,7 +59,9 @@ def table(snapshot: WorkloadSnapshot) -> str:
         )
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    head = f"{snapshot.mode.capitalize()} on {snapshot.backend}  {snapshot.service_id or snapshot.id}  {snapshot.state}"
+    head = (
+        f"{snapshot.mode.capitalize()} on {snapshot.backend}  {snapshot.workload_id or snapshot.id}  {snapshot.state}"
+    )
     total = f"usage {usage_text(snapshot.usage)}"
     if snapshot.usage.reported is not None and snapshot.usage.status != "final":
         total += " so far"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from weakref import WeakValueDictionary
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -27,7 +28,8 @@ def another_kernel(monkeypatch, emulator):
 
     def attach(id_):
         with monkeypatch.context() as patch:
-            patch.setattr(module.registry, "_all", {})
+            patch.setattr(module.registry, "_kept", {})
+            patch.setattr(module.registry, "_known", WeakValueDictionary())
             attached.append(qmode.attach(id_, emulator.connect("emulator-payg")))
         return attached[-1]
 

@@ -99,7 +99,7 @@ def test_runs_in_job_mode_are_listed_each_for_its_own_jobs_and_not_when_they_end
     ledger = Ledger(account, "aaaaaa", "job", "b")
     for run, status in (("aaaaaa", "Completed"), ("bbbbbb", "Queued"), ("cccccc", "Queued")):
         account.add(run, status, tags=[f"qmode:{run}", f"qmode:{run}:0.1.0"], session_id=None)
-        ledger.runs.append(run)
+        ledger.add_run(run)
     refresh(ledger)
     refresh(ledger)
     account.asked.clear()
@@ -133,7 +133,7 @@ def test_a_usage_that_is_late_is_asked_for_ever_later(account, ledger):
 
 def test_an_answer_of_the_workload_before_is_not_taken_for_the_present_one(account, ledger):
     refresh(ledger)
-    ledger.move("t")
+    ledger.continue_in("t")
     ledger.read_session({"id": "elsewhere", "state": "closed", "accepting_jobs": False})
     ledger.read_session({"id": "s", "state": "closed", "accepting_jobs": False, "elapsed_time": 1})
     assert not ledger.closed
@@ -143,7 +143,7 @@ def test_the_workloads_it_continues_are_followed_to_their_end(account):
     ledger = Ledger(account, "s", "session", "b")
     account.sessions["s"] = {"id": "s", "state": "active", "accepting_jobs": False, "elapsed_time": 10}
     refresh(ledger)
-    ledger.move("t")
+    ledger.continue_in("t")
     account.sessions["t"] = {"id": "t", "state": "active", "accepting_jobs": True, "elapsed_time": None}
     account.sessions["s"] = {"id": "s", "state": "closed", "accepting_jobs": False, "elapsed_time": 25}
     refresh(ledger)
@@ -171,7 +171,7 @@ def test_a_job_of_a_lost_answer_may_turn_up_after_all_others_ended(account):
     ledger = Ledger(account, "aaaaaa", "job", "b")
     record = Record(JobState.REFUSED, key=AttemptKey("aaaaaa", 0, 1))
     ledger.add([record])
-    ledger.runs.append("aaaaaa")
+    ledger.add_run("aaaaaa")
     refresh(ledger)
     assert pace(ledger) is None
     record.doubted = 1e12
@@ -248,3 +248,21 @@ def test_no_answer_stops_the_watching(session, jobs, metrics, mode):
         ledger.idle_since()
         pace(ledger)
     assert all(isinstance(j.job_id, str) for j in ledger.snapshot().jobs)
+
+
+def test_a_job_that_ends_between_the_two_requests_of_a_refresh_is_not_missed(account):
+    ledger = Ledger(account, "s", "batch", "b")
+    account.sessions["s"] = {"id": "s", "state": "active", "last_job_completed": None}
+    refresh(ledger)
+    account.add("theirs", "Queued")
+    asked = []
+
+    def ends(*_):
+        asked.append(1)
+        if len(asked) == 2:  # after the first request of this refresh, whichever that is
+            account.listed["theirs"]["state"] = {"status": "Completed"}
+            account.sessions["s"] = {"id": "s", "state": "active", "last_job_completed": at(9)}
+
+    account.spoil = {"jobs": ends, "workload": ends}
+    refresh(ledger)
+    assert [j.job_id for j in ledger.snapshot().jobs] == ["theirs"]
