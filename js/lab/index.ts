@@ -2,6 +2,7 @@
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
 import { ILauncher } from '@jupyterlab/launcher';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
 import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator } from '@jupyterlab/translation';
@@ -16,6 +17,7 @@ import { Kernels } from './kernels';
 import { Memory } from './memory';
 import { Notices } from './notices';
 import { insertAdopt, openQuickstart } from './open';
+import { Outputs } from './output';
 import { Panel } from './panel';
 import { reveal } from './reveal';
 import { DEFAULTS, follow, type Settings } from './settings';
@@ -29,7 +31,15 @@ const plugin: JupyterFrontEndPlugin<void> = {
   id: ID,
   description: 'Quantum workloads of all running kernels and of the account: panel, status item and notifications.',
   autoStart: true,
-  optional: [ILayoutRestorer, ICommandPalette, ISettingRegistry, ITranslator, IStatusBar, ILauncher],
+  optional: [
+    ILayoutRestorer,
+    ICommandPalette,
+    ISettingRegistry,
+    ITranslator,
+    IStatusBar,
+    ILauncher,
+    IRenderMimeRegistry,
+  ],
   activate: (
     app: JupyterFrontEnd,
     restorer: ILayoutRestorer | null,
@@ -38,6 +48,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     translator: ITranslator | null,
     statusBar: IStatusBar | null,
     launcher: ILauncher | null,
+    rendermime: IRenderMimeRegistry | null,
   ) => {
     speak(translator);
     let settings: Settings = DEFAULTS;
@@ -47,6 +58,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const memory = new Memory(browserStorage(), `qmode-widgets:${serverSettings.baseUrl}`);
     const signals = new Signals(Date.now() / 1000, memory.workloads.values());
     const kernels = new Kernels(sessions, kernelspecs);
+    if (rendermime !== null) new Outputs(app, kernels, rendermime);
     const account = new Account(kernels, sessions, () => kernels.all.find(({ wire }) => wire.found)?.kernelName);
     const desk = new Desk(kernels, memory, account, settings);
 

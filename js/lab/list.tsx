@@ -1,8 +1,9 @@
 /** The panel's content: the account on top, then groups of rows. */
 import { render, type VNode } from 'preact';
 import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { ago, useNow, usageSeconds } from '../core/clock';
+import { ago, usageSeconds } from '../core/clock';
 import { Frame } from '../core/mount';
+import { Tick } from '../core/views/tick';
 import type { Instance } from './account';
 import type { Desk, Sweep } from './desk';
 import css from './panel.css';
@@ -64,10 +65,9 @@ function Workloads({ desk, doors }: { desk: Desk; doors: Doors }) {
       {desk.asked !== null && (
         <Ask
           text={desk.asked.text}
-          yes={desk.asked.yes}
-          danger
+          choices={[{ label: desk.asked.yes, danger: true }]}
           onNo={() => desk.ask(null)}
-          onYes={() => {
+          onChoice={() => {
             if (desk.asked !== null) desk.carryOut(desk.asked);
             desk.ask(null);
           }}
@@ -106,7 +106,7 @@ function groupRows(group: Group, entries: readonly Entry[], unfold: boolean, des
   const head = (
     <h3 class="qm-group" key={`group ${group}`} data-group={group}>
       {past ? (
-        <button type="button" class="qm-plain" aria-expanded={open} onClick={() => desk.fold(group)}>
+        <button type="button" class="qm-bare" aria-expanded={open} onClick={() => desk.fold(group)}>
           <span aria-hidden="true">{open ? '▾' : '▸'}</span> {title}
         </button>
       ) : (
@@ -179,8 +179,9 @@ function AccountHead({ desk }: { desk: Desk }) {
 }
 
 function ReadAt({ at }: { at: number | null }) {
-  const now = useNow(at !== null);
-  return <span class="qm-grow">{at === null ? '' : trans.__('Read %1 ago', ago(now - at))}</span>;
+  return (
+    <span class="qm-grow qm-num">{at !== null && <Tick text={now => trans.__('Read %1 ago', ago(now - at))} />}</span>
+  );
 }
 
 /** Used, left, and when seconds come back. An allocation is a share, not a cap, and says so. */

@@ -1,10 +1,11 @@
 /** A workload in two lines: what it is and where; what is left of it and what it spent. Unfolds to the cell's view. */
 import type { ComponentChildren } from 'preact';
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { question } from '../core/ask';
-import { ago, dateTime, duration, usageSeconds, useNow } from '../core/clock';
-import { counts, jobFace, shownJobs, workloadFace } from '../core/facts';
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { type Choice, cost, question } from '../core/ask';
+import { ago, dateTime, duration, usageSeconds } from '../core/clock';
+import { counts, jobFace, shownJobs, toGo, workloadFace } from '../core/facts';
 import type { Action, JobSnapshot, WorkloadSnapshot } from '../core/protocol';
+import { Tick } from '../core/views/tick';
 import { WorkloadView } from '../core/views/workload';
 import type { Act } from './account';
 import { actable, type Desk } from './desk';
@@ -39,7 +40,7 @@ export function Row({ entry, desk, reveal }: Props) {
               {title}
             </span>
           ) : (
-            <button type="button" class="qm-title1 qm-plain" aria-expanded={open} title={idsOf(entry)} onClick={toggle}>
+            <button type="button" class="qm-title1 qm-bare" aria-expanded={open} title={idsOf(entry)} onClick={toggle}>
               {title}
             </button>
           )}
@@ -151,10 +152,9 @@ function stateWord(word: string | undefined): string {
 }
 
 function Left({ deadline, tone }: { deadline: number; tone: string }) {
-  const now = useNow(true);
   return (
     <span class={`qm-value qm-num ${tone}`} role="timer" title={dateTime(deadline, 0)}>
-      {duration(deadline - now)}
+      <Tick text={now => duration(deadline - now)} />
     </span>
   );
 }
@@ -195,25 +195,28 @@ function Detail({ entry }: { entry: Entry }) {
 }
 
 function Seen({ at, used }: { at: number; used: string }) {
-  const now = useNow(true);
   return (
-    <span class="qm-detail qm-num">{[trans.__('seen %1 ago', ago(now - at)), used].filter(Boolean).join(' · ')}</span>
+    <span class="qm-detail qm-num">
+      <Tick text={now => [trans.__('seen %1 ago', ago(now - at)), used].filter(Boolean).join(' · ')} />
+    </span>
   );
 }
 
-/** "≈ 14 min left" from the pace so far; before there is a pace, how long it has waited. */
+/** "≈ 14 min left" at the pace of what is done; before there is a pace, how long it has waited. */
 function Going({ state, offset, entry }: { state: WorkloadSnapshot; offset: number; entry: Entry }) {
-  const now = useNow(true) + offset;
-  const { jobs } = entry;
-  const begun = state.jobs.flatMap(job => job.running ?? []).reduce((a, b) => Math.min(a, b), Infinity);
-  let text = '';
-  if (jobs.done >= 2 && Number.isFinite(begun))
-    text = trans.__('≈ %1 left', ago(((now - begun) / jobs.done) * (jobs.running + jobs.remaining)));
-  else if (jobs.running === 0) {
-    const since = state.jobs.flatMap(job => job.created ?? []).reduce((a, b) => Math.min(a, b), Infinity);
-    if (Number.isFinite(since)) text = trans.__('queued for %1', duration(now - since));
-  } else text = spentText(entry);
-  return <span class="qm-detail qm-num">{text}</span>;
+  const jobs = useMemo(() => shownJobs(state), [state.jobs]);
+  const since = useMemo(() => jobs.reduce((first, job) => Math.min(first, job.created ?? Infinity), Infinity), [jobs]);
+  const text = (now: number): string => {
+    if (entry.jobs.running === 0)
+      return Number.isFinite(since) ? trans.__('queued for %1', duration(now + offset - since)) : '';
+    const left = entry.jobs.total > 1 ? toGo(jobs, now + offset) : null;
+    return left === null ? spentText(entry) : trans.__('≈ %1 left', ago(left));
+  };
+  return (
+    <span class="qm-detail qm-num">
+      <Tick text={text} />
+    </span>
+  );
 }
 
 /** A cell a job, or proportional segments beyond: shape and count stand in words beside it. */
@@ -235,6 +238,7 @@ function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
   const { reason, group, jobs } = entry;
   const { store, workload } = entry.watches[0]!;
   const { state, clicks } = workload;
+  const failed = shownJobs(state).filter(job => job.state === 'failed' || job.state === 'refused');
   const again = useRef<HTMLButtonElement>(null);
   const own = clicks.filter(click => click.target === null && click.action !== 'refresh').at(-1);
   const under = own !== undefined && (own.status === 'sent' || own.status === 'accepted');
@@ -253,18 +257,17 @@ function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
       : isIdle(state, jobs)
         ? { name: 'close', label: trans.__('End session'), kind: 'qm-primary' }
         : reason === 'failed'
-          ? { name: 'resubmit_failed', label: againLabel(state), kind: 'qm-primary' }
+          ? { name: 'resubmit_failed', label: trans.__('Run again%1', cost(failed)), kind: 'qm-primary' }
           : null;
   const shown = group === 'needs' || group === 'idle';
   if (asked !== null)
     return (
       <Ask
         text={asked.text}
-        yes={asked.yes.label}
-        danger={asked.yes.danger}
+        choices={[asked.yes, ...(asked.also === null ? [] : [asked.also])]}
         onNo={leave}
-        onYes={() => {
-          store.command(state.id, asked.yes.action);
+        onChoice={choice => {
+          store.command(state.id, choice.action);
           leave();
         }}
       />
@@ -308,33 +311,23 @@ function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
   );
 }
 
-/** "Run again ≈ 8 s": what costs usage says how much first. */
-function againLabel(state: WorkloadSnapshot): string {
-  const failed = shownJobs(state).filter(job => job.state === 'failed' || job.state === 'refused');
-  const known = failed.flatMap(({ usage }) => usage.estimated ?? []);
-  if (known.length < failed.length) return trans.__('Run again');
-  return trans.__('Run again ≈ %1', usageSeconds(known.reduce((a, b) => a + b, 0)));
-}
-
 /** Asks once, in the place of the button. Takes the focus, so that it is read aloud; Escape is "Not now". */
-export function Ask({
+export function Ask<T extends Pick<Choice, 'label' | 'danger'>>({
   text,
-  yes,
-  danger,
-  onYes,
+  choices,
+  onChoice,
   onNo,
 }: {
   text: string;
-  yes: string;
-  danger: boolean;
-  onYes: () => void;
+  choices: readonly T[];
+  onChoice: (choice: T) => void;
   onNo: () => void;
 }) {
   const box = useRef<HTMLDivElement>(null);
   useLayoutEffect(() => box.current?.focus(), [text]);
   return (
     <div
-      class="qm-confirm"
+      class="qm-ask"
       ref={box}
       tabIndex={-1}
       role="group"
@@ -345,16 +338,20 @@ export function Ask({
         onNo();
       }}
     >
-      <span class="qm-grow">{text}</span>
+      <p>{text}</p>
       <span class="qm-actions">
-        <button
-          type="button"
-          data-confirm="yes"
-          class={`qm-button ${danger ? 'qm-danger' : 'qm-primary'}`}
-          onClick={onYes}
-        >
-          {yes}
-        </button>
+        {choices.map((choice, i) => (
+          <button
+            key={i}
+            type="button"
+            data-confirm={i === 0 ? 'yes' : 'also'}
+            class={`qm-button ${choice.danger ? 'qm-danger' : 'qm-primary'}`}
+            onClick={() => onChoice(choice)}
+          >
+            {choice.label}
+          </button>
+        ))}
+        {/* Last, where the button was that asked: a double click changes nothing. */}
         <button type="button" data-confirm="no" class="qm-button" onClick={onNo}>
           {trans.__('Not now')}
         </button>
@@ -378,10 +375,9 @@ function Unwatched({ entry, desk }: { entry: Entry; desk: Desk }) {
     return (
       <Ask
         text={end ? endText(mode) : cancelText(mode)}
-        yes={end ? endLabel(mode) : trans.__('Cancel it')}
-        danger
+        choices={[{ label: end ? endLabel(mode) : trans.__('Cancel it'), danger: true }]}
         onNo={() => setAsking(null)}
-        onYes={() => {
+        onChoice={() => {
           setAsking(null);
           void account.act(asking, listed.id);
         }}

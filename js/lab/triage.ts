@@ -3,7 +3,7 @@
  * and the last visit know goes in, groups of rows come out.
  */
 import { duration, usageSeconds } from '../core/clock';
-import { shortId, shownJobs, type Tally, tally } from '../core/facts';
+import { capReached, shortId, shownJobs, type Tally, tally } from '../core/facts';
 import type { Mode, WorkloadSnapshot } from '../core/protocol';
 import type { Store, Workload } from '../core/store';
 import { trans } from './texts';
@@ -213,7 +213,7 @@ export function aliasesOf(state: WorkloadSnapshot): readonly string[] {
   if (found === undefined) {
     const jobs = state.mode === 'job' ? state.jobs.flatMap(job => job.job_id ?? []) : [];
     found = [
-      ...new Set([state.id, ...(state.service_id === null ? [] : [state.service_id]), ...state.lineage, ...jobs]),
+      ...new Set([state.id, ...(state.workload_id === null ? [] : [state.workload_id]), ...state.lineage, ...jobs]),
     ];
     aliasCache.set(state, found);
   }
@@ -246,7 +246,7 @@ export function isIdle(state: WorkloadSnapshot, jobs: Tally): boolean {
 
 /** The cap has acted: what it cancelled does not run. */
 export function isCapped(state: WorkloadSnapshot): boolean {
-  return state.limits.some(limit => limit.acted !== null && /cap/.test(limit.name));
+  return capReached(state) !== null;
 }
 
 /** When the last of it ended, on the service's clock. */
@@ -341,9 +341,10 @@ function midnight(now: number, offset: number): number {
 
 // --- what a row says -----------------------------------------------------------------------------------------------
 
+/** The names its user gave its runs. */
 export function labelOf(state: WorkloadSnapshot): string | null {
-  const { label } = state as WorkloadSnapshot & { label?: string | null };
-  return label ?? null;
+  const labels = [...new Set(state.jobs.flatMap(job => job.label ?? []))];
+  return labels.length === 0 ? null : labels.slice(0, 2).join(', ') + (labels.length > 2 ? ', …' : '');
 }
 
 /** The user's name for it, else its short id. */
@@ -352,7 +353,7 @@ export function titleOf({ watches, remembered, listed, key }: Entry): string {
   const label = (state === undefined ? null : labelOf(state)) ?? remembered?.label ?? listed?.label;
   if (label) return label;
   const lone = state?.mode === 'job' && state.jobs.length === 1 ? state.jobs[0]?.job_id : null;
-  return shortId(lone ?? state?.service_id ?? listed?.id ?? key);
+  return shortId(lone ?? state?.workload_id ?? listed?.id ?? key);
 }
 
 export function modeOf({ watches, remembered, listed, jobs }: Entry): string {

@@ -3,7 +3,7 @@ import type { WorkloadSnapshot } from '../core/protocol';
 import { Memory } from '../lab/memory';
 import { Signals } from '../lab/signals';
 import { type Remembered, triage } from '../lab/triage';
-import { job, ttl, usage, workload } from './samples';
+import { job, snapshot, ttl, usage, workload } from './samples';
 import { known, remembered, watchesOf } from './watches';
 
 const NOW = known().now;
@@ -95,7 +95,8 @@ describe('signals', () => {
     const watches = watchesOf('k1', running);
     watches[0]!.store.command('w1', 'cancel_all');
     const over = young({ jobs: [job(0, 'done'), job(1, 'cancelled')], state: 'closed', closed: NOW });
-    watches[0]!.store.receive({ kind: 'snapshot', workload: 'w1', seq: 2, now: NOW, state: over });
+    watches[0]!.store.receive(snapshot(over, 2, NOW));
+    expect(watches[0]!.store.workloads.get('w1')!.state.state).toBe('closed');
     const ended = [{ ...watches[0]!, workload: watches[0]!.store.workloads.get('w1')! }];
     expect(signals.read(triage(known({ watches: ended })), NOW)).toEqual([]);
     ended[0]!.store.connected(false);

@@ -50,7 +50,7 @@ describe('one entry a workload', () => {
   });
 
   it('knows a continued workload by the ids it continues, wherever they are remembered or listed', () => {
-    const watches = watchesOf('k1', workload({ id: 'new', service_id: 'new', lineage: ['old'] }));
+    const watches = watchesOf('k1', workload({ id: 'new', workload_id: 'new', lineage: ['old'] }));
     const listed = [
       {
         id: 'old',
@@ -192,7 +192,7 @@ describe('what a row says', () => {
 
   it('names it by its label, else by its short id', () => {
     expect(titleOf(entry(workload({ id: 'd2f0b8c4k3a0008v77a1' })))).toBe('d2f0…77a1');
-    expect(titleOf(entry({ ...workload(), label: 'trotter-24' } as WorkloadSnapshot))).toBe('trotter-24');
+    expect(titleOf(entry(workload({ jobs: [job(0, 'done', { label: 'trotter-24' })] })))).toBe('trotter-24');
     expect(titleOf(entry(workload({ mode: 'job', id: 'run', jobs: [job(0, 'queued')] })))).toBe('job0');
   });
 
@@ -209,7 +209,7 @@ describe('what a row says', () => {
   });
 
   it('is found by any word of its name, id, backend, instance or notebook', () => {
-    const found = entry({ ...workload({ instance: 'open-plan' }), label: 'VQE, LiH' } as WorkloadSnapshot);
+    const found = entry(workload({ instance: 'open-plan', jobs: [job(0, 'done', { label: 'VQE, LiH' })] }));
     for (const typed of ['', 'vqe', 'LIH fez', 'w1', 'open-plan', 'k1.ipynb', 'batch'])
       expect(matches(found, typed)).toBe(true);
     expect(matches(found, 'vqe torino')).toBe(false);

@@ -61,8 +61,8 @@ class _Feed:
     def whole(self) -> Message:
         return protocol.snapshot(self.sent, seq=self.seq, now=_now(self.sent))
 
-    def due(self) -> float:
-        return self.last + (_PACE if all(o.attached for o in self.outlets) else _SLOW_PACE)
+    def due(self, *, followed: bool) -> float:
+        return self.last + (_PACE if followed or all(o.attached for o in self.outlets) else _SLOW_PACE)
 
 
 class Hub:
@@ -110,7 +110,7 @@ class Hub:
             old.end()
         feed.end = controller.on_change(lambda _: self._mark(feed))
         if self._heard(feed):
-            self._post(lambda: self._send_whole(feed))
+            self._post(lambda: self._introduce(feed))
 
     def unregister(self, controller: Controllable) -> None:
         """Take a controller off every screen."""
@@ -134,15 +134,25 @@ class Hub:
         if self._link is not None and self._link.listening:
             self._link.last_word({"kind": "farewell", "closed": closed})
 
+    @property
+    def process(self) -> str:
+        """This start of the kernel, as the greeting names it; empty outside a kernel."""
+        return self._link.process if self._link else ""
+
+    @property
+    def followed(self) -> bool:
+        """A page with our JupyterLab extension has asked for this kernel's workloads: it draws outputs by itself."""
+        return self._link is not None and self._link.listening and self._link.problem is None
+
     # -- what screens use
 
     def greeting(self) -> Message:
         """The hello message."""
         with self._wake:
             workloads = list(self._feeds)
-        process, busy = (self._link.process, self._link.busy) if self._link else ("", False)
+        busy = self._link.busy if self._link else False
         return protocol.hello(
-            version=_version(), process=process, busy=busy, workloads=workloads, problem=self.problem
+            version=_version(), process=self.process, busy=busy, workloads=workloads, problem=self.problem
         )
 
     def current(self, workload: str) -> Message | None:
@@ -165,13 +175,13 @@ class Hub:
         with self._wake:
             self._feeds[workload].outlets.append(outlet)
 
-    def receive(self, message: object) -> None:
-        """Take a request of a screen. Returns at once: what it asks happens on other threads."""
-        self._post(lambda: self._handle(message))
+    def receive(self, message: object, outlet: Outlet | None = None) -> None:
+        """Take a request of a screen: of a widget, or of a sidebar. Returns at once: other threads do what it asks."""
+        self._post(lambda: self._handle(message, outlet))
 
     # -- on the worker thread
 
-    def _handle(self, message: object) -> None:
+    def _handle(self, message: object, outlet: Outlet | None) -> None:
         try:
             request = protocol.read(message)
         except ValueError as error:
@@ -184,11 +194,10 @@ class Hub:
             return
         with self._wake:
             feeds = [f for key, f in self._feeds.items() if request in ("all", key)]
-        if request != "all":
-            for outlet in [o for f in feeds for o in f.outlets]:
-                outlet.attached = True
+        if outlet is not None:
+            outlet.attached = True
         for feed in feeds:
-            self._send_whole(feed)
+            self._send_whole(feed, outlet)
 
     def _command(self, command: Command) -> None:
         if command.id in self._seen:     # the same click over two ways
@@ -210,10 +219,20 @@ class Hub:
         except Exception as error:  # noqa: BLE001 - whatever a controller refuses is the click's answer
             self._send(feed, protocol.ack(Outcome(command.id, "failed", str(error) or type(error).__name__)))
 
-    def _send_whole(self, feed: _Feed) -> None:
-        latest = feed.controller.snapshot()
+    def _send_whole(self, feed: _Feed, asker: Outlet | None = None) -> None:
+        """The whole state, to the widget that asked, else to the sidebars. Who follows patches hears of changes first."""
+        self._flush(feed)
         with self._wake:
-            feed.catch_up(latest)
+            message = feed.whole()
+        if asker is not None:
+            self._deliver(feed, asker, message)
+        else:
+            self._broadcast(message)
+
+    def _introduce(self, feed: _Feed) -> None:
+        """A controller that came, or took another's place: everybody hears its whole state."""
+        with self._wake:
+            feed.catch_up(feed.controller.snapshot())
             message = feed.whole()
         self._send(feed, message)
 
@@ -231,9 +250,15 @@ class Hub:
     def _send(self, feed: _Feed, message: Message) -> None:
         self._broadcast(message)
         for outlet in tuple(feed.outlets):
-            try:
-                outlet.deliver(message)
-            except Exception:  # noqa: BLE001 - a widget closed meanwhile must not silence the others
+            self._deliver(feed, outlet, message)
+
+    def _deliver(self, feed: _Feed, outlet: Outlet, message: Message) -> None:
+        if not outlet.attached and message["kind"] != "ack" and self.followed:
+            return                       # nobody has looked at this widget: the page draws the output from the sidebar's
+        try:
+            outlet.deliver(message)
+        except Exception:  # noqa: BLE001 - a widget closed meanwhile must not silence the others
+            if outlet in feed.outlets:
                 feed.outlets.remove(outlet)
 
     def _send_all(self, message: Message) -> None:
@@ -280,9 +305,10 @@ class Hub:
                 tasks, self._inbox = self._inbox, deque()
                 now = time.monotonic()
                 dirty = [f for f in self._feeds.values() if f.dirty]
-                ready = [f for f in dirty if f.due() <= now]
+                due = [(f.due(followed=self.followed), f) for f in dirty]
+                ready = [f for at, f in due if at <= now]
                 if not tasks and not ready:
-                    self._wake.wait(min((f.due() - now for f in dirty), default=None))
+                    self._wake.wait(min((at - now for at, _ in due), default=None))
                     continue
             work: list[Callable[[], object]] = [*tasks, *(partial(self._flush, feed) for feed in ready)]
             for task in work:
