@@ -195,7 +195,7 @@ function Allowance({ instance }: { instance: Instance }) {
         ? trans.__('%1 used', usageSeconds(used))
         : trans.__('%1 of %2 used', usageSeconds(used), usageSeconds(limit)),
     reached ? trans.__('limit reached') : left === null ? '' : trans.__('%1 left', usageSeconds(left)),
-    allocation === null ? '' : trans.__('%1 allocated, no cap', usageSeconds(allocation)),
+    allocation === null || allocation === limit ? '' : trans.__('%1 allocated, no cap', usageSeconds(allocation)),
     returns === null
       ? ''
       : trans.__('≈ %1 back on %2', usageSeconds(returns.seconds), new Date(returns.at * 1000).toLocaleDateString()),
@@ -239,7 +239,11 @@ function Empty({ desk, doors }: { desk: Desk; doors: Doors }) {
   const { status } = desk.account;
   return (
     <div class="qm-empty">
-      <p>{trans.__('No kernel watches a workload.')}</p>
+      <p>
+        {status === 'on'
+          ? trans.__('No kernel watches a workload, and the account has none open.')
+          : trans.__('No kernel watches a workload.')}
+      </p>
       <div class="qm-choices">
         <button type="button" class="qm-button qm-primary" data-empty="quickstart" onClick={doors.openQuickstart}>
           {trans.__('Open the quickstart')}

@@ -50,8 +50,17 @@ def connect(service: QiskitRuntimeService | None = None) -> None:
         QmodeError: there is no saved account.
     """
     from ..control.attach import find_service
+    from ..errors import QmodeError
 
-    found = find_service(service)
+    try:
+        found = find_service(service)
+    except QmodeError as error:
+        if service is None and type(error.__cause__).__name__ == "AccountNotFoundError":
+            raise QmodeError(
+                "There is no saved IBM Quantum account where this kernel runs. Save one once, in a notebook, with "
+                "QiskitRuntimeService.save_account(token=…, instance=…)."
+            ) from error
+        raise
     if not any(found is known for known in _connected):
         _connected.append(found)
 
