@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import QmodeError, ServiceError, SubmissionError, UnreachableError
 from ..ibm.client import self_test
@@ -24,6 +24,9 @@ from .results import Results
 from .runtime import registry, runtime_of
 from .submission import PartitionAttempt
 from .sync import refresh
+
+if TYPE_CHECKING:
+    from qiskit_ibm_runtime import QiskitRuntimeService
 
 log = logging.getLogger(__name__)
 
@@ -86,6 +89,11 @@ class Controller:
     def runs(self) -> list[Run]:
         """One for each `submit` call, oldest first."""
         return [Run(self, r) for r in self._ledger.runs]
+
+    @property
+    def service(self) -> QiskitRuntimeService:
+        """The account's service that it speaks to."""
+        return self._ledger.link.service
 
     def snapshot(self) -> WorkloadSnapshot:
         """What is known now; makes no request."""

@@ -7,6 +7,7 @@ while our lock is held: its own may be held while it calls back.
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import logging
 import sys
@@ -22,8 +23,9 @@ from typing import Protocol
 from ..model.command import Command, Controllable, Outcome
 from ..model.snapshot import JobState, WorkloadSnapshot, WorkloadState
 from . import protocol
+from .account import AccountDesk
 from .commands import commands
-from .kernel import KernelLink, running_kernel
+from .kernel import ACCOUNT, KernelLink, running_kernel
 from .protocol import Message
 
 _log = logging.getLogger(__name__)
@@ -98,6 +100,9 @@ class Hub:
             self.problem = str(error)
             return
         self.problem = self._link.problem
+        self._link.take(ACCOUNT, AccountDesk(self._tell, self.register).receive)
+        # Registered before the controllers' own: it runs after they have closed what they close.
+        atexit.register(self._farewell)
         self._post(lambda: self._broadcast(self.greeting()))
 
     def register(self, controller: Controllable) -> None:
@@ -132,6 +137,18 @@ class Hub:
                 return
             del self._feeds[feed.sent.id]
         self._send(feed, protocol.gone(feed.sent.id))
+
+    def _tell(self, message: Message) -> None:
+        """Broadcast from the worker thread, whatever thread it comes from."""
+        self._post(lambda: self._broadcast(message))
+
+    def _farewell(self) -> None:
+        """The kernel exits: tell which workloads were closed with it, so that no screen takes them for open."""
+        with self._wake:
+            states = [feed.controller.snapshot() for feed in self._feeds.values()]
+        closed = [s.workload_id or s.id for s in states if s.mode != "job" and s.accepting_jobs is False]
+        if self._link is not None and self._link.listening:
+            self._link.last_word({"kind": "farewell", "closed": closed})
 
     @property
     def process(self) -> str:
