@@ -71,13 +71,18 @@ class Registry:
         self.gone: Callable[[Any], object] | None = None  # likewise: takes it off the screens
 
     def add(self, controller: Registered) -> None:
-        """Keep a controller, and tell whoever wants to hear of new ones."""
+        """A new controller: keep it, and tell whoever wants to hear of new ones."""
         with self._lock:
-            new = self._known.get(controller.id) is not controller
             self._known[controller.id] = self._kept[controller.id] = controller
-            callbacks = list(self._callbacks) if new else []
+            callbacks = list(self._callbacks)
         for tell in callbacks:
             tell(controller)
+
+    def keep(self, controller: Registered) -> None:
+        """It has something to do again."""
+        with self._lock:
+            if self._known.get(controller.id) is controller:
+                self._kept[controller.id] = controller
 
     def release(self, controller: Registered) -> None:
         """Nothing is left to learn: hold it weakly from now on."""

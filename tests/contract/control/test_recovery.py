@@ -12,7 +12,7 @@ import qmode_widgets as qmode
 CHILD = """
 import sys
 import qmode_widgets as qmode
-from qmode_widgets.emulator.launch import Emulator
+from qmode_widgets.emulator.client.launch import Emulator
 from qmode_widgets.emulator.options import Options
 
 service = Emulator(sys.argv[1], sys.argv[2], 0, Options()).connect("emulator-payg")
