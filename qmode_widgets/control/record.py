@@ -131,7 +131,7 @@ class Record:
     def needs_metrics(self) -> bool:
         """Ended, and its final usage or its times are not known yet; the service is not asked for ever."""
         ended = self.state.final and self.job_id is not None and self.asked_metrics < METRICS_TRIES
-        return ended and not (self.usage_final and self.times_known)
+        return ended and not (self.usage_final and self.metrics is not None)
 
     @property
     def times_known(self) -> bool:
@@ -148,7 +148,7 @@ class Record:
         """Take over the metrics, and ask again ever later while the usage is not complete; True where they are new."""
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 1.4**self.asked_metrics)
         self.asked_metrics, self.metrics_due = self.asked_metrics + 1, time.monotonic() + pause
-        new = found is not None and found != self.metrics
+        new = found not in (None, Metrics(), self.metrics)
         if new:
             self.metrics = found
             self.touch()
