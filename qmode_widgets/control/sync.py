@@ -208,10 +208,14 @@ def _twice(ledger: Ledger, row: Record, other: Record, job: Job) -> Record:
         other.partition = other.partition or row.partition
         ledger.give_row(row, other)
     stays = other if extra is row else row
-    extra.key, extra.superseded = None, True
+    name = stays.name
+    extra.key, extra.superseded, extra.doubled = None, True, name
     extra.note = f"a duplicate of {stays.job_id}: the same attempt stands twice on the service"
     extra.touch()
     ledger.duplicate(extra)
+    if extra.state.final:  # what still runs is cancelled, which says so
+        text = f"{name} ran twice: job {extra.job_id} is a duplicate of {stays.job_id} and had already ended"
+        ledger.event("warning", text, stays.row)
     return other
 
 
@@ -410,7 +414,7 @@ def pace(ledger: Ledger) -> float | None:
     now = time.monotonic()
     with ledger.lock:
         records = ledger.records.values()
-        states = {r.state for r in records}
+        states = {r.state for r in records if not r.held}
         ending = [r.metrics_due - now for r in records if r.needs_metrics]
         doubted = any(r.in_doubt for r in records)
     if JobState.RUNNING in states:
