@@ -14,7 +14,6 @@ from ..ibm.link import Link, PerInstance, link_of
 from .submission import Submitter
 from .sync import Watcher
 
-
 PACE = 1.0  # factor on the seconds between two looks at a workload; tests set it lower before they begin
 
 
