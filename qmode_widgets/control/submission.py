@@ -123,10 +123,9 @@ class Poster(Protocol):
 class Submitter:
     """Daemon threads that run while there is something to send or to look up."""
 
-    def __init__(
-        self, link: Poster, *, lag: float = LAG, sure: float = SURE, clock: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._link, self.lag, self.sure, self._clock = link, lag, sure, clock
+    def __init__(self, link: Poster, *, pace: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._link, self._clock = link, clock
+        self.pace = pace  # factor on the seconds for which a lost answer is looked up; tests lower it
         self.pacer = Pacer()
         self._due: list[tuple[float, int, Attempt]] = []
         self._order = itertools.count()
@@ -315,7 +314,7 @@ class Submitter:
         attempt.posted(job_id)
         if not attempt.sent_again:
             return None
-        attempt.afterwards = [now + pause for pause in AFTERWARDS]
+        attempt.afterwards = [now + pause * self.pace for pause in AFTERWARDS]
         return attempt.afterwards[0]
 
     # --- looking up --------------------------------------------------------------------------------------------
@@ -333,7 +332,7 @@ class Submitter:
         try:
             found = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True).jobs
             absent = False
-            if not found and age >= self.lag:
+            if not found and age >= LAG * self.pace:
                 found, absent = self._look_around(attempt, asked)
         except Exception as error:  # whatever it is, it is no proof that the job is not there
             if not isinstance(error, ServiceError | UnreachableError):
@@ -351,14 +350,15 @@ class Submitter:
             attempt.doubt_since, attempt.sent_again = None, True
             attempt.waiting("not on the service: sending it again")  # or drops it, if it was taken back
             return asked
-        if absent or age >= LONGEST_DOUBT:
+        if absent or age >= LONGEST_DOUBT * self.pace:
             attempt.doubt_since = None
             attempt.held("no listing shows it" if absent else f"the service's listings lag by more than {age:.0f} s")
             return None
         attempt.looks += 1
-        wait = LOOK_UP[min(attempt.looks, len(LOOK_UP) - 1)]
-        end = attempt.doubt_since + self.lag
-        return min(asked + wait, max(end, asked + 0.05)) if age < self.lag else asked + LOOK_UP[-1]
+        wait, lag = LOOK_UP[min(attempt.looks, len(LOOK_UP) - 1)], LAG * self.pace
+        if age >= lag:
+            return asked + wait * self.pace
+        return min(asked + wait, max(attempt.doubt_since + lag, asked + 0.05))
 
     def _look_around(self, attempt: Attempt, asked: float) -> tuple[tuple[Job, ...], bool]:
         """The attempt's jobs in the listings of its workload and of the account; and if there is none, whether that
@@ -381,7 +381,9 @@ class Submitter:
         missing = [at for at, id_ in accepted if at > newest and id_ not in shown]
         if missing:
             self._behind = max(self._behind, asked - min(missing))
-        return (), not missing and asked - attempt.doubt_since >= max(self.sure, 1.25 * self._behind + LOOK_UP[-1])
+        return (), not missing and asked - attempt.doubt_since >= max(
+            SURE * self.pace, 1.25 * self._behind + LOOK_UP[-1] * self.pace
+        )
 
     def _look_afterwards(self, attempt: Attempt) -> float | None:
         """It was posted again: has the first job turned up?"""

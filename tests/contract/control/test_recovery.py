@@ -93,8 +93,8 @@ circuit = QuantumCircuit(1)
 circuit.measure_all()
 isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
 batch = qmode.BatchController.open(backend)
-parts = [Partition((Piece(0, shots=50),)), Partition((Piece(1),)), Partition((Piece(0, shots=50), Piece(2)))]
-batch.submit(Sampler(mode=batch.mode), [(isa, None, 100)] * 3, partitions=parts)
+parts = [Partition((Piece(0, shots=50),)), Partition((Piece(1),)), Partition((Piece(0, shots=50),))]
+batch.submit(Sampler(mode=batch.mode), [(isa, None, 100)] * 2, partitions=parts)
 done = lambda shot: sum(j.state is JobState.DONE for j in shot.jobs) == 2 and "asked to wait" in str(shot.jobs[2].note)
 assert batch.wait_until(done, 60)
 print(batch.id, flush=True)
