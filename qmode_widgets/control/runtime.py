@@ -22,7 +22,7 @@ class Runtime:
 
     def __init__(self, link: Link) -> None:
         self.submitter = Submitter(link)
-        self.watcher = Watcher(PACE)
+        self.watcher = Watcher(link.budget, PACE)
 
     @property
     def here(self) -> bool:
