@@ -11,17 +11,22 @@ type ControlOptions = KernelMessage.IOptions<KernelMessage.IDebugRequestMsg>;
 const TARGET = 'qmode_widgets';
 const BEACON = 'qmode_widgets-beacon';
 const REQUEST = 'qmode_request';
+const ACCOUNT = 'qmode_account';
 
 export class Wire {
   readonly store: Store;
   /** The kernel runs a cell. */
   busy = false;
-  private found = false;
+  /** The kernel has said what it watches, or that it has no qmode_widgets: until then nothing is known of it. */
+  answered = false;
+  /** qmode_widgets is at work in this kernel. */
+  found = false;
   private process = '';
 
   constructor(
     private readonly kernel: Kernel.IKernelConnection,
     private readonly changed: () => void,
+    private readonly heard: (message: unknown) => void = () => undefined,
   ) {
     this.store = new Store(request => this.send(request));
     this.store.subscribe(changed);
@@ -32,15 +37,23 @@ export class Wire {
   }
 
   send(request: Request): boolean {
-    if (this.kernel.isDisposed || this.kernel.status === 'dead' || this.kernel.connectionStatus !== 'connected')
-      return false;
+    if (!this.reachable) return false;
     this.control(REQUEST, request).then(
       greeting => {
         this.store.receive(greeting);
+        this.answered = true;
         this.setBusy(this.store.hello?.busy === true);
+        this.changed();
       },
       () => undefined, // the kernel went away: its status says so
     );
+    return true;
+  }
+
+  /** Ask the kernel's account service; what comes of it is heard. False: there is no way to the kernel. */
+  account(request: object): boolean {
+    if (!this.reachable || !this.found) return false;
+    this.control(ACCOUNT, request).catch(() => undefined); // the kernel went away: its status says so
     return true;
   }
 
@@ -49,6 +62,11 @@ export class Wire {
     this.kernel.statusChanged.disconnect(this.onStatus);
     this.kernel.connectionStatusChanged.disconnect(this.onConnection);
     this.store.dispose();
+  }
+
+  private get reachable(): boolean {
+    const { isDisposed, status, connectionStatus } = this.kernel;
+    return !isDisposed && status !== 'dead' && connectionStatus === 'connected';
   }
 
   /** Is the package at work in this kernel? Asked so that a kernel without it logs no error. */
@@ -61,6 +79,10 @@ export class Wire {
     }
     const comms = (content as { comms?: object } | undefined)?.comms;
     if (comms !== undefined && Object.keys(comms).length > 0) this.attach();
+    else if (!this.found) {
+      this.answered = true;
+      this.changed();
+    }
   }
 
   private attach(): void {
@@ -79,6 +101,7 @@ export class Wire {
 
   private readonly onIopub = (_: unknown, message: KernelMessage.IMessage): void => {
     const { session, msg_type: type } = message.header;
+    if (type === 'comm_msg' && isFarewell(message)) return this.heard(message.content.data);
     if (session !== this.process) {
       // another start of the kernel, whoever restarted it
       if (this.process !== '') {
@@ -100,11 +123,13 @@ export class Wire {
     if (id !== BEACON) return;
     if (!this.found) this.attach(); // the package has just been imported
     this.store.receive(data);
+    this.heard(data);
   };
 
   private readonly onStatus = (_: unknown, status: Kernel.Status): void => {
     if (status !== 'restarting' && status !== 'autorestarting' && status !== 'dead') return;
     this.forget();
+    if (status === 'dead') this.answered = true; // it watches nothing any more
     this.setBusy(false);
   };
 
@@ -120,6 +145,13 @@ export class Wire {
 
   private forget(): void {
     this.found = false;
+    this.answered = false;
     this.store.reset();
   }
+}
+
+/** A kernel's last word. It may arrive when the next start of the kernel has already spoken. */
+function isFarewell(message: KernelMessage.IMessage): message is KernelMessage.ICommMsgMsg<'iopub'> {
+  const { comm_id: id, data } = message.content as { comm_id?: string; data?: { kind?: unknown } };
+  return id === BEACON && data?.kind === 'farewell';
 }

@@ -58,7 +58,7 @@ export const job = (n: number, state: JobState, more: Partial<JobSnapshot> = {})
   program: null,
   group: null,
   spans: [],
-  number: 0,
+  number: n + 1,
   label: null,
   ...more,
 });

@@ -7,11 +7,13 @@ while our lock is held: its own may be held while it calls back.
 
 from __future__ import annotations
 
+import atexit
 import contextvars
 import logging
 import sys
 import threading
 import time
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
@@ -21,8 +23,9 @@ from typing import Protocol
 from ..model.command import Command, Controllable, Outcome
 from ..model.snapshot import JobState, WorkloadSnapshot, WorkloadState
 from . import protocol
+from .account import AccountDesk
 from .commands import commands
-from .kernel import KernelLink, running_kernel
+from .kernel import ACCOUNT, KernelLink, running_kernel
 from .protocol import Message
 
 _log = logging.getLogger(__name__)
@@ -47,7 +50,7 @@ class Outlet(Protocol):
 
 @dataclass
 class _Feed:
-    controller: Controllable
+    reference: weakref.ref[Controllable]  # the registry keeps a controller as long as it has something to do
     sent: WorkloadSnapshot  # what screens that followed every message show
     seq: int = 0
     outlets: list[Outlet] = field(default_factory=list)
@@ -55,6 +58,10 @@ class _Feed:
     silent: bool = False  # the service has stopped to answer, and nobody was told by an error
     last: float = float("-inf")  # when it last sent, on the monotonic clock
     end: Callable[[], None] = lambda: None
+
+    @property
+    def controller(self) -> Controllable | None:
+        return self.reference()
 
     def catch_up(self, latest: WorkloadSnapshot) -> None:
         """Make what counts as sent the latest; whoever followed gets it whole, under a number of its own."""
@@ -93,11 +100,15 @@ class Hub:
             self.problem = str(error)
             return
         self.problem = self._link.problem
+        self._link.take(ACCOUNT, AccountDesk(self._tell, self.register).receive)
+        # Registered before the controllers' own: it runs after they have closed what they close.
+        atexit.register(self._farewell)
         self._post(lambda: self._broadcast(self.greeting()))
 
     def register(self, controller: Controllable) -> None:
         """Show a controller on every screen. A controller of the same workload takes the other's place."""
-        feed = _Feed(controller, controller.snapshot())
+        state = controller.snapshot()
+        feed = _Feed(weakref.ref(controller, lambda _: self._post(lambda: self._let_go(feed))), state)
         with self._wake:
             old = self._feeds.pop(feed.sent.id, None)
             if old is not None:
@@ -116,11 +127,28 @@ class Hub:
         """Take a controller off every screen."""
         with self._wake:
             feed = self._feeds.get(controller.id)
-            if feed is None or feed.controller is not controller:
+        if feed is not None and feed.controller is controller:
+            feed.end()
+            self._post(lambda: self._let_go(feed))
+
+    def _let_go(self, feed: _Feed) -> None:
+        with self._wake:
+            if self._feeds.get(feed.sent.id) is not feed:
                 return
-            del self._feeds[controller.id]
-        feed.end()
-        self._post(lambda: self._send(feed, protocol.gone(controller.id)))
+            del self._feeds[feed.sent.id]
+        self._send(feed, protocol.gone(feed.sent.id))
+
+    def _tell(self, message: Message) -> None:
+        """Broadcast from the worker thread, whatever thread it comes from."""
+        self._post(lambda: self._broadcast(message))
+
+    def _farewell(self) -> None:
+        """The kernel exits: tell which workloads were closed with it, so that no screen takes them for open."""
+        with self._wake:
+            states = [feed.controller.snapshot() for feed in self._feeds.values()]
+        closed = [s.workload_id or s.id for s in states if s.mode != "job" and s.accepting_jobs is False]
+        if self._link is not None and self._link.listening:
+            self._link.last_word({"kind": "farewell", "closed": closed})
 
     @property
     def process(self) -> str:
@@ -195,14 +223,15 @@ class Hub:
             self._seen.popitem(last=False)
         with self._wake:
             feed = self._feeds.get(command.workload)
-        if feed is None:
+        controller = None if feed is None else feed.controller
+        if feed is None or controller is None:
             text = f"workload {command.workload} is not watched in this kernel any more: attach to it again"
             self._send_all(protocol.ack(Outcome(command.id, "failed", text)))
             return
         answered = feed
         try:
             commands.enqueue(
-                feed.controller, command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o)))
+                controller, command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o)))
             )
         except Exception as error:  # noqa: BLE001 - whatever a controller refuses is the click's answer
             self._send(feed, protocol.ack(Outcome(command.id, "failed", str(error) or type(error).__name__)))
@@ -231,7 +260,8 @@ class Hub:
         A request that hangs is not an error until it times out, and until then nothing else says that what is shown is
         old.
         """
-        state = feed.controller.snapshot()
+        controller = feed.controller
+        state = feed.sent if controller is None else controller.snapshot()
         feed.silent = _silent(state)
         return replace(state, problem=SILENT) if feed.silent else state
 
@@ -240,7 +270,8 @@ class Hub:
         with self._wake:
             feeds = [f for f in self._feeds.values() if self._heard(f)]
         for feed in feeds:
-            if _silent(feed.controller.snapshot()) != feed.silent:
+            controller = feed.controller
+            if controller is not None and _silent(controller.snapshot()) != feed.silent:
                 self._flush(feed)
 
     def _flush(self, feed: _Feed) -> None:

@@ -22,6 +22,7 @@ from .protocol import Message
 TARGET = "qmode_widgets"
 BEACON = "qmode_widgets-beacon"
 REQUEST, REPLY = "qmode_request", "qmode_reply"
+ACCOUNT = "qmode_account"
 
 _NEEDED = ("session", "iopub_socket", "comm_manager")
 
@@ -59,6 +60,18 @@ class KernelLink:
         self.busy = False
         self._follow_cells()
 
+    def take(self, name: str, receive: Callable[[object], None]) -> None:
+        """Take requests of a further name on the control channel; each is answered `ok` and handed to `receive`."""
+
+        def on_request(stream: Any, ident: Any, msg: dict[str, Any]) -> None:
+            self.listening = True
+            receive(msg.get("content"))
+            self._kernel.session.send(stream, f"{name}_reply", {"status": "ok"}, msg, ident)
+
+        handlers = getattr(self._kernel, "control_handlers", None)
+        if isinstance(handlers, dict):
+            handlers[name] = on_request
+
     @property
     def process(self) -> str:
         """This start of the kernel: the session id its messages carry."""
@@ -77,6 +90,15 @@ class KernelLink:
                 {"comm_id": BEACON, "data": message},
                 ident=f"comm-{BEACON}".encode(),
             )
+
+    def last_word(self, message: Message) -> None:
+        """Broadcast while the process exits: wait until the sending thread has passed it on."""
+        self.broadcast(message)
+        schedule = getattr(getattr(self._kernel.iopub_socket, "io_thread", None), "schedule", None)
+        if callable(schedule):
+            sent = threading.Event()
+            schedule(sent.set)
+            sent.wait(1.0)
 
     def _light_beacon(self) -> None:
         from comm import create_comm
