@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { type Choice, cost, question } from '../core/ask';
 import { ago, dateTime, duration, usageSeconds } from '../core/clock';
-import { counts, jobFace, shownJobs, toGo, workloadFace } from '../core/facts';
+import { counts, jobFace, paceOf, shownJobs, toGo, workloadFace } from '../core/facts';
 import type { Action, JobSnapshot, WorkloadSnapshot } from '../core/protocol';
 import { Tick } from '../core/views/tick';
 import { WorkloadView } from '../core/views/workload';
@@ -209,7 +209,7 @@ function Going({ state, offset, entry }: { state: WorkloadSnapshot; offset: numb
   const text = (now: number): string => {
     if (entry.jobs.running === 0)
       return Number.isFinite(since) ? trans.__('queued for %1', duration(now + offset - since)) : '';
-    const left = entry.jobs.total > 1 ? toGo(jobs, now + offset) : null;
+    const left = entry.jobs.total > 1 ? toGo(paceOf(jobs), now + offset) : null;
     return left === null ? spentText(entry) : trans.__('≈ %1 left', ago(left));
   };
   return (
