@@ -1,6 +1,6 @@
 /** What a click is about to do, as a question: what costs usage says how much first, what destroys asks once. */
 import { usageSeconds } from './clock';
-import { expectedSum, expectedUsage, many, Numbering, shownJobs, tally } from './facts';
+import { expectedSum, expectedUsage, many, jobName, shownJobs, tally } from './facts';
 import type { Action, WorkloadSnapshot } from './protocol';
 
 export interface Choice {
@@ -23,7 +23,7 @@ export function question(state: WorkloadSnapshot, action: Action, target: string
   const jobs = shownJobs(state);
   const { remaining, running } = tally(jobs);
   const job = jobs.find(each => each.key === target);
-  const name = job === undefined ? '' : new Numbering(state.jobs).name(job);
+  const name = job === undefined ? '' : jobName(job);
   const ask = (
     named: string,
     text: string,
@@ -88,7 +88,7 @@ export function question(state: WorkloadSnapshot, action: Action, target: string
 /** What a click did, for the line that reports it. */
 export function naming(state: WorkloadSnapshot, action: Action, target: string | null): string {
   const job = state.jobs.find(each => each.key === target);
-  const name = job === undefined ? 'job' : new Numbering(state.jobs).name(job);
+  const name = job === undefined ? 'job' : jobName(job);
   switch (action) {
     case 'resubmit':
       return `Run ${name} again`;

@@ -1,5 +1,5 @@
 /** What a snapshot means to a reader: words, shapes, tones, counts. Pure; no DOM. */
-import { ago, duration, usageSeconds } from './clock';
+import { ago, duration, integer, usageSeconds } from './clock';
 import type { Action, Event, Folded, JobSnapshot, JobState, WorkloadSnapshot } from './protocol';
 
 /** Tones map to JupyterLab's colours in style.css; a tone never stands alone, a word and a shape go with it. */
@@ -118,7 +118,7 @@ export function workloadFace(state: WorkloadSnapshot, jobs: Tally): WorkloadFace
       if (jobs.running > 0) return face('Running', '▶', 'active', closing);
       if (jobs.remaining > 0) return face('Queued', '·', 'dim', closing);
       if (closing !== '') return face('Closing', '○', 'dim');
-      if (jobs.total === 0) return face('Open, no job yet', '○', 'dim');
+      if (state.state === 'open') return face('Open, no job yet', '○', 'dim');
       return state.mode === 'session' ? face('Idle, billed', '●', 'warn') : face('Idle', '○', 'dim');
     }
     default:
@@ -151,25 +151,42 @@ export function eventText(event: Event, state: WorkloadSnapshot): string {
 
 /** "3 of 6 done": the first thing a reader wants to know. */
 export function progress(jobs: Tally): string {
-  const n = (count: number): string => count.toLocaleString('en');
+  const n = (count: number): string => integer(count);
   return jobs.total === 0 ? 'No job yet' : `${n(jobs.done)} of ${n(jobs.total)} done`;
 }
 
+/** What `toGo` needs of the jobs, so that a tick need not look at all of them. */
+export interface Pace {
+  /** Seconds that the jobs that are done ran, on average; null while none is done. */
+  mean: number | null;
+  waiting: number;
+  /** When those that run have started. */
+  started: number[];
+}
+
+export function paceOf(jobs: readonly JobSnapshot[]): Pace {
+  let [sum, done, waiting] = [0, 0, 0];
+  const started: number[] = [];
+  for (const { state, running, finished } of jobs) {
+    if (state === 'queued' || state === 'waiting') waiting++;
+    else if (state === 'running' && running !== null) started.push(running);
+    else if (state === 'done' && running !== null && finished !== null) {
+      sum += finished - running;
+      done++;
+    }
+  }
+  return { mean: done === 0 ? null : sum / done, waiting, started };
+}
+
 /**
- * Seconds until the last job is done: what is left to run at the mean pace of the jobs that are done, in as many lanes as
+ * Seconds until the last job is done: what is left to run at the mean pace of the jobs that are done, as many at once as
  * run now. Null while none is done: a QPU estimate says nothing of the classical time around it.
  */
-export function toGo(jobs: readonly JobSnapshot[], now: number): number | null {
-  const ran = jobs.flatMap(job =>
-    job.state === 'done' && job.running !== null && job.finished !== null ? [job.finished - job.running] : [],
-  );
-  const running = jobs.filter(job => job.state === 'running');
-  const waiting = jobs.filter(job => job.state === 'queued' || job.state === 'waiting').length;
-  if (ran.length === 0 || running.length === 0) return null;
-  const mean = ran.reduce((a, b) => a + b, 0) / ran.length;
-  const left = running.map(job => Math.max(0, mean - (now - (job.running ?? now))));
+export function toGo({ mean, waiting, started }: Pace, now: number): number | null {
+  if (mean === null || started.length === 0) return null;
+  const left = started.map(time => Math.max(0, mean - (now - time)));
   const work = left.reduce((a, b) => a + b, 0) + waiting * mean;
-  return Math.max(...left, work / running.length);
+  return Math.max(...left, work / started.length);
 }
 
 export interface Countdown {
@@ -185,6 +202,11 @@ export interface Countdown {
   tone: Tone;
   /** It is the most important thing now. */
   near: boolean;
+}
+
+function unfinished(state: WorkloadSnapshot): number {
+  const { running, remaining } = tally(shownJobs(state));
+  return running + remaining;
 }
 
 const NEAR_MAX = 300;
@@ -212,8 +234,7 @@ export function countdown(state: WorkloadSnapshot, now: number): Countdown | nul
   }
   if (ttl.max_deadline !== null) {
     const near = left(ttl.max_deadline) < Math.min(NEAR_MAX, 0.25 * (ttl.max_ttl ?? Infinity));
-    const { running, remaining } = tally(shownJobs(state));
-    const at = running + remaining;
+    const at = near ? unfinished(state) : 0;
     const lost = at === 0 ? '' : `: what has not finished then (${many(at, 'job')} now) fails`;
     const idle =
       ttl.interactive_ttl === null
@@ -262,33 +283,24 @@ export function timers(state: WorkloadSnapshot, now: number): string {
     .join('\n');
 }
 
-/** Gives each partition of a workload its number, counted on over its runs: a second run does not begin at 1 again. */
-export class Numbering {
-  private readonly before = new Map<string, number>();
+/** How rows are called. The kernel numbers them through all runs; an iteration goes by its own name. */
+export function jobNumber(job: JobSnapshot): string {
+  if (job.group !== null)
+    return (job.of ?? 1) > 1 && job.partition !== null ? `${job.group}.${job.partition + 1}` : job.group;
+  if (job.partition === null) return '–';
+  return String(job.number || job.partition + 1);
+}
 
-  constructor(jobs: readonly JobSnapshot[]) {
-    let sum = 0;
-    for (const { run, of, partition } of jobs) {
-      if (run === null || partition === null || this.before.has(run)) continue;
-      this.before.set(run, sum);
-      sum += of ?? 1;
-    }
-  }
+/** "partition 5 (PUBs 8–9)", "step 3", or "job d2f1…b19". */
+export function jobName(job: JobSnapshot): string {
+  if (job.group !== null) return jobNumber(job);
+  if (job.partition === null) return `job ${shortId(job.job_id ?? job.key)}`;
+  return `partition ${jobNumber(job)}${job.pubs === null ? '' : ` (${pubs(job.pubs)})`}`;
+}
 
-  /** 5; "step 3" for an iteration's only job, "step 3.2" for one of several; – for a job that is no partition. */
-  of(job: JobSnapshot): string {
-    if (job.group !== null)
-      return (job.of ?? 1) > 1 && job.partition !== null ? `${job.group}.${job.partition + 1}` : job.group;
-    if (job.partition === null) return '–';
-    return String((this.before.get(job.run ?? '') ?? 0) + job.partition + 1);
-  }
-
-  /** "partition 5 (PUBs 8–9)", "step 3", or "job d2f1…b19". */
-  name(job: JobSnapshot): string {
-    if (job.group !== null) return this.of(job);
-    if (job.partition === null) return `job ${shortId(job.job_id ?? job.key)}`;
-    return `partition ${this.of(job)}${job.pubs === null ? '' : ` (${pubs(job.pubs)})`}`;
-  }
+/** The names that the user gave the runs, in their order. */
+export function labels(jobs: readonly JobSnapshot[]): string[] {
+  return [...new Set(jobs.flatMap(({ label }) => (label === null ? [] : [label])))];
 }
 
 /** "PUB 3", "PUBs 8–9". */
@@ -368,5 +380,5 @@ export function staleness(state: WorkloadSnapshot, now: number, lost: boolean): 
 }
 
 export function many(n: number, noun: string): string {
-  return `${n.toLocaleString('en')} ${noun}${n === 1 ? '' : 's'}`;
+  return `${integer(n)} ${noun}${n === 1 ? '' : 's'}`;
 }

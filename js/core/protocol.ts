@@ -75,6 +75,7 @@ export interface JobSnapshot {
   program: string | null;
   group: string | null;
   spans: [number, number][];
+  /** Of its row, from 1; 0: not known. */
   number: number;
   label: string | null;
 }
@@ -321,9 +322,17 @@ export function compact(state: WorkloadSnapshot): Pick<Snapshot, 'state' | 'comm
 }
 
 /** Of a job what others of its run may share. */
-function shared({ run, of, program, service_status, state, usage }: JobSnapshot): JobChange {
+function shared({ run, of, program, service_status, state, label, usage }: JobSnapshot): JobChange {
   const { status, estimated, formula } = usage;
-  return difference<JobChange>(JOB, { run, of, program, service_status, state, usage: { status, estimated, formula } });
+  return difference<JobChange>(JOB, {
+    run,
+    of,
+    program,
+    service_status,
+    state,
+    label,
+    usage: { status, estimated, formula },
+  });
 }
 
 function difference<T extends object>(old: object, now: object): T {

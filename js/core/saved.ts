@@ -99,7 +99,7 @@ function title(state: WorkloadSnapshot, folded: readonly Folded[]): string {
 function cells(job: JobSnapshot, number: number): string[] {
   const { shape, word } = jobFace(job.state);
   const said = [job.reason_code, job.reason].filter(part => part !== null).join(' ');
-  const place = String(job.partition === null ? number : job.partition + 1);
+  const place = String(job.number || number);
   return [place, job.pubs ?? '–', `${shape} ${word}`, job.job_id ?? '–', usageText(job), said || (job.note ?? '')];
 }
 

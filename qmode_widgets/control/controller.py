@@ -42,9 +42,10 @@ class Controller:
         self._results = Results(ledger)
         self._guards = Guards(ledger, self._act, retries=retries)
         self._submits, self._redoing = threading.RLock(), threading.RLock()
-        if usage_cap is not None:
-            self._guards.cap(usage_cap)
+        self._set_limits(usage_cap, 0)
         ledger.read_only = self_test()
+        self._forgotten = False
+        registry.add(self)
         self._wake()
 
     # --- what it is --------------------------------------------------------------------------------------------
@@ -119,6 +120,7 @@ class Controller:
 
         Nothing changes on the service. Screens show it as gone; `attach` makes a new controller.
         """
+        self._forgotten = True
         self._runtime.watcher.forget(self._ledger)
         registry.remove(self)
         self._results.drop()
@@ -201,6 +203,8 @@ class Controller:
         ledger = self._ledger
         if ledger.read_only:
             raise SubmissionError(ledger.read_only)
+        if self._forgotten:
+            raise SubmissionError(f"this controller was told to forget {self.id}: attach({self.id!r}) makes a new one")
         if self._guards.stopped:
             raise SubmissionError(f"no further submissions: {self._guards.stopped}")
         if ledger.closed:
@@ -384,6 +388,13 @@ class Controller:
         """What there is of a run's result now, and what is missing; does not wait."""
         return self._results.run(self._run_id(run), partial=True)
 
+    def drop_results(self) -> None:
+        """Let the decoded results go from memory; they are fetched again when they are asked for.
+
+        A private job's result can be read once: it is lost with it.
+        """
+        self._results.drop()
+
     def _run_id(self, run: str | None) -> str:
         if run is None and not self._ledger.runs:
             raise QmodeError("nothing was submitted through this controller: call submit(primitive, pubs) first")
@@ -393,6 +404,12 @@ class Controller:
         return chosen
 
     # --- conditions and caps -----------------------------------------------------------------------------------
+
+    def _set_limits(self, usage_cap: float | None, retries: int) -> None:
+        if usage_cap is not None:
+            self._guards.cap(usage_cap)
+        if retries:
+            self._guards.retry(retries)
 
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool]) -> None:
         """Cancel the remaining jobs once `predicate(result, job)` is true of a finished one; never reads private ones.
@@ -458,7 +475,9 @@ class Controller:
 
     def _wake(self) -> None:
         """Look at the workload now, and keep this controller until nothing is left to learn."""
-        registry.add(self)
+        if self._forgotten:
+            return
+        registry.keep(self)
         self._runtime.watcher.watch(self._ledger, self._after_refresh, self._settled)
 
     def _settled(self) -> None:

@@ -42,11 +42,20 @@ def display(controller: Controllable, hub: Hub = hub) -> dict[str, Any]:
     return bundle
 
 
+def widget(controller: Controllable, hub: Hub = hub) -> WorkloadWidget | None:
+    """The widget of a controller, for a layout of the user's own; None where no page can show one."""
+    kernel = running_kernel()
+    if kernel is None or not has_page(kernel):
+        return None
+    hub.register(controller)
+    return _widget(controller.id, hub)
+
+
 def _widget(workload: str, hub: Hub) -> WorkloadWidget:
     """One widget per workload: shown in several cells it is the same model with several views."""
     from .widget import WorkloadWidget
 
     widget = _widgets.get(workload)
-    if widget is None or widget.comm is None:        # closed, for example by `Widget.close_all()`
+    if widget is None or widget.comm is None:  # closed, for example by `Widget.close_all()`
         widget = _widgets[workload] = WorkloadWidget(hub, workload)
     return widget

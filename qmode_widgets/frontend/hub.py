@@ -13,14 +13,15 @@ import logging
 import sys
 import threading
 import time
+import weakref
 from collections import OrderedDict, deque
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Protocol
 
 from ..model.command import Command, Controllable, Outcome
-from ..model.snapshot import WorkloadSnapshot
+from ..model.snapshot import JobState, WorkloadSnapshot, WorkloadState
 from . import protocol
 from .account import AccountDesk
 from .commands import commands
@@ -29,14 +30,18 @@ from .protocol import Message
 
 _log = logging.getLogger(__name__)
 
-_PACE = 0.1            # seconds between two patches of one workload: faster is only noise to an eye
-_SLOW_PACE = 1.0       # while a widget has not answered yet and gets whole snapshots
+_PACE = 0.1  # seconds between two patches of one workload: faster is only noise to an eye
+_LOOK = 2.0  # seconds between two looks whether the service still answers
+# Seconds without an answer after which what is shown counts as old: three polls of the watcher, and one to spare.
+_SILENCE = {"running": 4.0, "queued": 10.0, "idle": 31.0}
+SILENT = "The service has not answered the last three requests"
+_SLOW_PACE = 1.0  # while a widget has not answered yet and gets whole snapshots
 
 
 class Outlet(Protocol):
     """Where the messages of one workload go besides the sidebar: a widget."""
 
-    attached: bool     # the page has asked for the workload: it gets patches from now on
+    attached: bool  # the page has asked for the workload: it gets patches from now on
 
     def deliver(self, message: Message) -> None:
         """Send it; called from the hub's worker thread."""
@@ -45,13 +50,18 @@ class Outlet(Protocol):
 
 @dataclass
 class _Feed:
-    controller: Controllable
-    sent: WorkloadSnapshot               # what screens that followed every message show
+    reference: weakref.ref[Controllable]  # the registry keeps a controller as long as it has something to do
+    sent: WorkloadSnapshot  # what screens that followed every message show
     seq: int = 0
     outlets: list[Outlet] = field(default_factory=list)
     dirty: bool = False
-    last: float = float("-inf")          # when it last sent, on the monotonic clock
+    silent: bool = False  # the service has stopped to answer, and nobody was told by an error
+    last: float = float("-inf")  # when it last sent, on the monotonic clock
     end: Callable[[], None] = lambda: None
+
+    @property
+    def controller(self) -> Controllable | None:
+        return self.reference()
 
     def catch_up(self, latest: WorkloadSnapshot) -> None:
         """Make what counts as sent the latest; whoever followed gets it whole, under a number of its own."""
@@ -97,7 +107,8 @@ class Hub:
 
     def register(self, controller: Controllable) -> None:
         """Show a controller on every screen. A controller of the same workload takes the other's place."""
-        feed = _Feed(controller, controller.snapshot())
+        state = controller.snapshot()
+        feed = _Feed(weakref.ref(controller, lambda _: self._post(lambda: self._let_go(feed))), state)
         with self._wake:
             old = self._feeds.pop(feed.sent.id, None)
             if old is not None:
@@ -116,11 +127,16 @@ class Hub:
         """Take a controller off every screen."""
         with self._wake:
             feed = self._feeds.get(controller.id)
-            if feed is None or feed.controller is not controller:
+        if feed is not None and feed.controller is controller:
+            feed.end()
+            self._post(lambda: self._let_go(feed))
+
+    def _let_go(self, feed: _Feed) -> None:
+        with self._wake:
+            if self._feeds.get(feed.sent.id) is not feed:
                 return
-            del self._feeds[controller.id]
-        feed.end()
-        self._post(lambda: self._send(feed, protocol.gone(controller.id)))
+            del self._feeds[feed.sent.id]
+        self._send(feed, protocol.gone(feed.sent.id))
 
     def _tell(self, message: Message) -> None:
         """Broadcast from the worker thread, whatever thread it comes from."""
@@ -161,7 +177,7 @@ class Hub:
             feed = self._feeds.get(workload)
         if feed is None:
             return None
-        latest = feed.sent if self._heard(feed) else feed.controller.snapshot()
+        latest = feed.sent if self._heard(feed) else self._latest(feed)
         with self._wake:
             feed.catch_up(latest)
             return feed.whole()
@@ -200,27 +216,28 @@ class Hub:
             self._send_whole(feed, outlet)
 
     def _command(self, command: Command) -> None:
-        if command.id in self._seen:     # the same click over two ways
+        if command.id in self._seen:  # the same click over two ways
             return
         self._seen[command.id] = None
         while len(self._seen) > 256:
             self._seen.popitem(last=False)
         with self._wake:
             feed = self._feeds.get(command.workload)
-        if feed is None:
+        controller = None if feed is None else feed.controller
+        if feed is None or controller is None:
             text = f"workload {command.workload} is not watched in this kernel any more: attach to it again"
             self._send_all(protocol.ack(Outcome(command.id, "failed", text)))
             return
         answered = feed
         try:
             commands.enqueue(
-                feed.controller, command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o)))
+                controller, command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o)))
             )
         except Exception as error:  # noqa: BLE001 - whatever a controller refuses is the click's answer
             self._send(feed, protocol.ack(Outcome(command.id, "failed", str(error) or type(error).__name__)))
 
     def _send_whole(self, feed: _Feed, asker: Outlet | None = None) -> None:
-        """The whole state, to the widget that asked, else to the sidebars. Who follows patches hears of changes first."""
+        """The whole state, to the widget that asked or to the sidebars; those that follow hear of changes first."""
         self._flush(feed)
         with self._wake:
             message = feed.whole()
@@ -231,13 +248,34 @@ class Hub:
 
     def _introduce(self, feed: _Feed) -> None:
         """A controller that came, or took another's place: everybody hears its whole state."""
+        latest = self._latest(feed)
         with self._wake:
-            feed.catch_up(feed.controller.snapshot())
+            feed.catch_up(latest)
             message = feed.whole()
         self._send(feed, message)
 
+    def _latest(self, feed: _Feed) -> WorkloadSnapshot:
+        """The controller's state; where the service has stopped to answer, with that as the problem.
+
+        A request that hangs is not an error until it times out, and until then nothing else says that what is shown is
+        old.
+        """
+        controller = feed.controller
+        state = feed.sent if controller is None else controller.snapshot()
+        feed.silent = _silent(state)
+        return replace(state, problem=SILENT) if feed.silent else state
+
+    def _listen(self) -> None:
+        """Look whether the service still answers. A message goes out only when that has changed."""
+        with self._wake:
+            feeds = [f for f in self._feeds.values() if self._heard(f)]
+        for feed in feeds:
+            controller = feed.controller
+            if controller is not None and _silent(controller.snapshot()) != feed.silent:
+                self._flush(feed)
+
     def _flush(self, feed: _Feed) -> None:
-        latest = feed.controller.snapshot()
+        latest = self._latest(feed)
         with self._wake:
             feed.dirty = False
             feed.last = time.monotonic()
@@ -254,7 +292,7 @@ class Hub:
 
     def _deliver(self, feed: _Feed, outlet: Outlet, message: Message) -> None:
         if not outlet.attached and message["kind"] != "ack" and self.followed:
-            return                       # nobody has looked at this widget: the page draws the output from the sidebar's
+            return  # nobody has looked at this widget: the page draws the output from the sidebar's
         try:
             outlet.deliver(message)
         except Exception:  # noqa: BLE001 - a widget closed meanwhile must not silence the others
@@ -292,7 +330,7 @@ class Hub:
 
     def _work(self) -> None:
         """Wake the worker, or start it; holds the lock."""
-        if self._worker is None or not self._worker.is_alive():      # first use, or a forked child
+        if self._worker is None or not self._worker.is_alive():  # first use, or a forked child
             # In our context: ipykernel 7.0 finds the message to answer to only there, not in bare threads.
             run = contextvars.copy_context().run
             self._worker = threading.Thread(target=run, args=(self._run,), name="qmode-hub", daemon=True)
@@ -300,16 +338,22 @@ class Hub:
         self._wake.notify_all()
 
     def _run(self) -> None:
+        looked = time.monotonic()
         while True:
             with self._wake:
                 tasks, self._inbox = self._inbox, deque()
                 now = time.monotonic()
                 dirty = [f for f in self._feeds.values() if f.dirty]
-                due = [(f.due(followed=self.followed), f) for f in dirty]
-                ready = [f for at, f in due if at <= now]
-                if not tasks and not ready:
+                due: list[tuple[float, _Feed | None]] = [(f.due(followed=self.followed), f) for f in dirty]
+                ready = [f for at, f in due if f is not None and at <= now]
+                if any(_patience(f.sent) for f in self._feeds.values() if self._heard(f)):
+                    due.append((looked + _LOOK, None))
+                if not tasks and not ready and (not due or min(at for at, _ in due) > now):
                     self._wake.wait(min((at - now for at, _ in due), default=None))
                     continue
+            if now >= looked + _LOOK:
+                looked = now
+                tasks.append(self._listen)
             work: list[Callable[[], object]] = [*tasks, *(partial(self._flush, feed) for feed in ready)]
             for task in work:
                 try:
@@ -320,6 +364,23 @@ class Hub:
 
 def _now(state: WorkloadSnapshot) -> float:
     return time.time() + state.clock_offset
+
+
+def _patience(state: WorkloadSnapshot) -> float | None:
+    """Seconds for which an answer may be missing; None where the service is not asked, or its failure is known."""
+    if state.problem not in (None, SILENT):
+        return None
+    states = {job.state for job in state.jobs}
+    if JobState.RUNNING in states:
+        return _SILENCE["running"]
+    if states & {JobState.QUEUED, JobState.UNKNOWN, JobState.WAITING}:
+        return _SILENCE["queued"]
+    return None if state.mode == "job" or state.state is WorkloadState.CLOSED else _SILENCE["idle"]
+
+
+def _silent(state: WorkloadSnapshot) -> bool:
+    patience = _patience(state)
+    return patience is not None and state.seen_at is not None and _now(state) - state.seen_at > patience
 
 
 def _version() -> str:

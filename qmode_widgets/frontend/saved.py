@@ -18,7 +18,7 @@ from .protocol import Message
 
 MIME = "application/vnd.qmode-widgets.workload+json"
 
-KEPT = 60            # rows a document keeps; beyond, the least urgent become a count and a sum
+KEPT = 60  # rows a document keeps; beyond, the least urgent become a count and a sum
 _EVENTS = 10
 # What needs a reader first; the same order as in js/core/facts.ts.
 _URGENCY = (
@@ -94,7 +94,7 @@ def _title(state: WorkloadSnapshot, kept: WorkloadSnapshot, folded: list[dict[st
 
 
 def _row(job: JobSnapshot, number: int) -> tuple[str, ...]:
-    place = str(number if job.partition is None else job.partition + 1)
+    place = str(job.number or number)
     return place, job.pubs or "–", SIGNS[job.state], job.job_id or "–", usage_text(job.usage), why(job)
 
 

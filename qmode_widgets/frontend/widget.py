@@ -49,7 +49,7 @@ class WorkloadWidget(anywidget.AnyWidget):
             self.send_state("_start")
 
     def _greeting(self) -> dict[str, Any]:
-        """What a page that opens the widget finds; where our extension draws the output, it needs no copy of the state."""
+        """What a page that opens the widget finds; no state where our extension draws the output."""
         snapshot = None if self._hub.followed else self._hub.current(self._workload)
         return {"workload": self._workload, "hello": self._hub.greeting(), "snapshot": snapshot}
 

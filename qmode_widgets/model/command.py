@@ -18,6 +18,7 @@ class Action(StrEnum):
     CANCEL_REMAINING = "cancel_remaining"  # whatever has not started, and what is not sent yet
     CANCEL_ALL = "cancel_all"
     CLOSE = "close"  # no further jobs; queued ones still run
+    END = "end"  # cancel whatever has not ended, then close
     RESUBMIT = "resubmit"
     RESUBMIT_FAILED = "resubmit_failed"
     REFRESH = "refresh"

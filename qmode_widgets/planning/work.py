@@ -85,6 +85,21 @@ class Learning:
     what: str
     executions: Executions
     length: float
+    layers: bool = False  # of layers, else of the readout
+
+
+@dataclass(frozen=True, slots=True)
+class PubUsage:
+    """One PUB's share in seconds of QPU usage, without its job's overhead and learning."""
+
+    pub: int
+    low: float
+    expected: float
+    high: float
+    configurations: int  # circuits after broadcasting
+    executions: float
+    length: float  # mean seconds of one execution's circuit
+    part: float = 1.0  # of the PUB's executions
 
 
 @dataclass(slots=True)
@@ -119,12 +134,20 @@ class Work:
             trex = Executions.exactly(self._trex(items))
             out.append(Learning("measurement learning (TREX)", trex, self.timing.measure))
         if s.kind == "estimator" and s.learns_layers:
-            layers = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
-            each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations * s.learn_shots
-            typical = min(layers, TYPICAL_LAYERS)
-            counts = Executions(min(1, layers) * each, typical * each, layers * each)
-            out.append(Learning("layer noise learning", counts, self.layer_length()))
+            out.append(self._layers())
         return out
+
+    def learning_once(self) -> Learning | None:
+        """What one job learns for all others, where the options say `learn_once`."""
+        return self._layers() if self.settings.kind == "estimator" and self.settings.learn_once else None
+
+    def _layers(self) -> Learning:
+        s = self.settings
+        layers = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
+        each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations * s.learn_shots
+        typical = min(layers, TYPICAL_LAYERS)
+        counts = Executions(min(1, layers) * each, typical * each, layers * each)
+        return Learning("layer noise learning", counts, self.layer_length(), layers=True)
 
     def _trex(self, items: Sequence[PubWork]) -> int:
         s = self.settings
@@ -453,16 +476,3 @@ def pec_executions(pubs: Sequence[Any], options: Any, backend: Any, precision: f
         warnings.simplefilter("ignore")  # options it overrides: the primitive itself says so when it is run
         program, _ = prepare(pubs, own, precision, backend=backend)
     return [math.prod(item.shape) * program.shots for item in program.items[: len(pubs)]]
-
-
-@dataclass(frozen=True, slots=True)
-class PubUsage:
-    """One PUB's share in seconds of QPU usage, without its job's overhead and learning."""
-
-    pub: int
-    low: float
-    expected: float
-    high: float
-    configurations: int  # circuits after broadcasting
-    executions: float
-    length: float  # mean seconds of one execution's circuit

@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 import qmode_widgets as qmode
-from qmode_widgets.emulator.launch import Emulator
+from qmode_widgets.emulator.client.launch import Emulator
 from tests.browser import lab as harness
 from tests.browser.lab import ROOT, Notebook
 

@@ -4,7 +4,7 @@ import { useLayoutEffect, useRef } from 'preact/hooks';
 import { ago } from '../clock';
 import type { Click } from '../store';
 import { type Asking, type Place, useControls } from './controls';
-import { Tick } from './tick';
+import { ClockContext, REAL, Tick } from './tick';
 
 interface Props {
   place: Place;
@@ -86,7 +86,9 @@ function Waiting({ click, problem }: { click: Click; problem: string | null }) {
   };
   return (
     <span class="qm-waiting qm-num">
-      <Tick text={text} runs />
+      <ClockContext.Provider value={REAL}>
+        <Tick text={text} />
+      </ClockContext.Provider>
     </span>
   );
 }

@@ -24,6 +24,7 @@ export function ActionButton({ action, place, target, kind = 'plain', name, busy
       type="button"
       class={`qm-button qm-${kind}`}
       data-action={action}
+      data-place={place}
       aria-disabled={busy}
       aria-busy={busy}
       aria-label={name}

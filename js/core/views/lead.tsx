@@ -1,12 +1,14 @@
 /** What leads: how far it is, what it has used, when it must end. */
 import type { ComponentChildren } from 'preact';
-import { ago, clock as time, duration, usageSeconds } from '../clock';
+import { useMemo } from 'preact/hooks';
+import { ago, clock as time, duration, integer, usageSeconds } from '../clock';
 import {
   type Countdown,
   countdown,
   counts,
   jobFace,
-  type Numbering,
+  jobName,
+  paceOf,
   progress,
   type Tally,
   timers,
@@ -21,14 +23,14 @@ interface ProgressProps {
   jobs: readonly JobSnapshot[];
   folded: readonly Folded[];
   sum: Tally;
-  numbering: Numbering;
   filter: JobState | null;
   onFilter: (state: JobState | null) => void;
 }
 
 /** "3 of 6 done": in words, as a strip, and in counts that filter the table. */
-export function Progress({ jobs, folded, sum, numbering, filter, onFilter }: ProgressProps) {
+export function Progress({ jobs, folded, sum, filter, onFilter }: ProgressProps) {
   const by = [...counts(jobs, folded)];
+  const pace = useMemo(() => paceOf(jobs), [jobs]);
   return (
     <div class="qm-tile qm-progress">
       <div class="qm-big qm-num">{progress(sum)}</div>
@@ -42,7 +44,7 @@ export function Progress({ jobs, folded, sum, numbering, filter, onFilter }: Pro
               <b
                 key={job.key}
                 class={`qm-cell qm-job-${job.state}`}
-                title={`${numbering.name(job)}: ${jobFace(job.state).word}`}
+                title={`${jobName(job)}: ${jobFace(job.state).word}`}
               >
                 {jobFace(job.state).shape}
               </b>
@@ -52,7 +54,7 @@ export function Progress({ jobs, folded, sum, numbering, filter, onFilter }: Pro
                 key={state}
                 class={`qm-cell qm-merged qm-job-${state}`}
                 style={{ flexGrow: n }}
-                title={`${n.toLocaleString('en')} ${jobFace(state).word}`}
+                title={`${integer(n)} ${jobFace(state).word}`}
               >
                 {jobFace(state).shape}
               </b>
@@ -68,14 +70,14 @@ export function Progress({ jobs, folded, sum, numbering, filter, onFilter }: Pro
             title={filter === state ? 'Show all' : `Show only: ${jobFace(state).word}`}
             onClick={() => onFilter(filter === state ? null : state)}
           >
-            {n.toLocaleString('en')} {jobFace(state).word.toLowerCase()}
+            {integer(n)} {jobFace(state).word.toLowerCase()}
           </button>
         ))}
         {sum.running > 0 && (
           <span class="qm-togo">
             <Tick
               text={now => {
-                const left = toGo(jobs, now);
+                const left = toGo(pace, now);
                 return left === null ? '' : left < 1 ? 'nearly done' : `about ${ago(left)} to go`;
               }}
             />

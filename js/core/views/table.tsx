@@ -1,7 +1,7 @@
 import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { at, axisOf, idleStretches } from '../axis';
-import { clock as time, everySecond, usageSeconds } from '../clock';
-import { jobAction, jobFace, type Numbering, URGENCY } from '../facts';
+import { clock as time, everySecond, integer, usageSeconds } from '../clock';
+import { jobAction, jobFace, jobName, jobNumber, URGENCY } from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
 import { type Asking } from './controls';
@@ -18,7 +18,6 @@ interface Props {
   state: WorkloadSnapshot;
   jobs: readonly JobSnapshot[];
   folded: readonly Folded[];
-  numbering: Numbering;
   earlier: ReadonlyMap<string, readonly JobSnapshot[]>;
   offset: number;
   filter: JobState | null;
@@ -42,7 +41,7 @@ export function slot(job: JobSnapshot): string {
  * screen readers.
  */
 export function JobTable(props: Props) {
-  const { state, jobs, folded, numbering, earlier, offset, filter, onFilter, asking, clicks, off, onCancel } = props;
+  const { state, jobs, folded, earlier, offset, filter, onFilter, asking, clicks, off, onCancel } = props;
   const clock = useContext(ClockContext);
   const box = useRef<HTMLDivElement>(null);
   const table = useRef<HTMLTableElement>(null);
@@ -84,16 +83,16 @@ export function JobTable(props: Props) {
   );
   const axis = useMemo(() => axisNow, [axisNow?.start, axisNow?.end, axisNow?.live]);
   const [, reaxis] = useState(0);
-  useLayoutEffect(() => {
-    const grow = (): void => {
-      if (axis === null || table.current === null) return;
-      const now = at(axis, clock.read());
-      table.current.style.setProperty('--now', axis.live ? String(now) : '200'); // 200: out of sight
-      if (now >= 100 && axis.live) reaxis(n => n + 1);
-    };
-    grow();
-    return axis?.live === true && clock.live ? everySecond(grow) : undefined;
-  }, [axis, clock]);
+  const grow = useStable((): void => {
+    if (axis === null || !axis.live || table.current === null) return;
+    const now = at(axis, clock.read());
+    // Each of the few that grow by itself: a variable on the table would have the browser look at every row.
+    for (const element of table.current.querySelectorAll<HTMLElement>('.qm-grows, .qm-now'))
+      element.style.setProperty('--now', String(now));
+    if (now >= 100) reaxis(n => n + 1);
+  });
+  useLayoutEffect(grow);
+  useEffect(() => (axis?.live === true && clock.live ? everySecond(grow) : undefined), [axis?.live, clock.live]);
 
   // ---- which of them are in the page
   const [view, setView] = useState({ top: 0, height: 480 });
@@ -273,8 +272,8 @@ export function JobTable(props: Props) {
                   key={place}
                   job={job}
                   earlier={before}
-                  number={numbering.of(job)}
-                  name={numbering.name(job)}
+                  number={jobNumber(job)}
+                  name={jobName(job)}
                   offset={offset}
                   axis={axis}
                   index={first + i + 2}
@@ -444,7 +443,7 @@ function visible(
 ): string {
   const first = Math.min(rows.length, Math.floor(view.top / row) + 1);
   const last = Math.min(rows.length, Math.max(first, Math.floor((view.top + view.height) / row) - 1));
-  return `${first.toLocaleString('en')}–${last.toLocaleString('en')} of ${total.toLocaleString('en')}`;
+  return `${integer(first)}–${integer(last)} of ${integer(total)}`;
 }
 
 function doneUsage(done: readonly JobSnapshot[], rows: readonly JobSnapshot[]): number | null {
@@ -460,7 +459,7 @@ function summed(parts: readonly Folded[]): string {
   return parts
     .map(
       ({ state, count, usage }) =>
-        `${count.toLocaleString('en')} more ${jobFace(state).word.toLowerCase()}${usage === null ? '' : `, ${usageSeconds(Math.round(10 * usage) / 10)}`}`,
+        `${integer(count)} more ${jobFace(state).word.toLowerCase()}${usage === null ? '' : `, ${usageSeconds(Math.round(10 * usage) / 10)}`}`,
     )
     .join(' · ');
 }

@@ -2,7 +2,7 @@ import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { naming, question } from '../ask';
 import { banner } from '../banner';
 import { ago, dateTime, duration } from '../clock';
-import { countdown, failure, jobFace, Numbering, progress, shortId, shownJobs, tally, type Tally } from '../facts';
+import { countdown, failure, jobFace, jobName, progress, shortId, shownJobs, tally, type Tally } from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click, Store, Workload } from '../store';
 import { Banner } from './banner';
@@ -47,7 +47,6 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
   const folded = saved?.folded ?? UNFOLDED;
   const jobs = useMemo(() => shownJobs(state), [state.jobs]);
   const sum = useMemo(() => tally(jobs, folded), [jobs, folded]);
-  const numbering = useMemo(() => new Numbering(state.jobs), [state.jobs]);
   const earlier = useMemo(() => attempts(state.jobs), [state.jobs]);
   const failed = useMemo(() => jobs.filter(job => job.state === 'failed' || job.state === 'refused'), [jobs]);
 
@@ -66,7 +65,11 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
   const now = useRef({ store, state, asking });
   now.current = { store, state, asking };
   const controls = useRef<Controls | null>(null);
-  controls.current ??= made(now, origin, root, setAsking);
+  controls.current ??= made(now, origin, setAsking);
+
+  useLayoutEffect(() => {
+    if (asking === null) giveBack(origin, root.current);
+  }, [asking]);
 
   const head = last(clicks, click => click.target === null && click.action !== 'refresh');
   const stale = staleWords(state, store.lost || saved !== null);
@@ -109,7 +112,7 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
               jobs={jobs}
               folded={folded}
               sum={sum}
-              numbering={numbering}
+
               filter={filter}
               onFilter={next => {
                 setFilter(next);
@@ -124,7 +127,7 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
               state={state}
               jobs={jobs}
               folded={folded}
-              numbering={numbering}
+
               earlier={earlier}
               offset={offset}
               filter={filter}
@@ -150,7 +153,7 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
               )}
             </div>
           )}
-          <Said state={state} clicks={clicks} failed={failed} numbering={numbering} />
+          <Said state={state} clicks={clicks} failed={failed} />
           {card && <Foot state={state} jobs={sum} failed={failed} open={open} onToggle={() => setOpen(!open)} />}
         </section>
       </ClockContext.Provider>
@@ -161,25 +164,9 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
 function made(
   now: { current: { store: Store; state: WorkloadSnapshot; asking: Asking | null } },
   origin: { current: HTMLElement | null },
-  root: { current: HTMLElement | null },
   setAsking: (asking: Asking | null) => void,
 ): Controls {
-  const leave = (): void => {
-    const back = origin.current;
-    setAsking(null);
-    // Once the button that asked is there again.
-    requestAnimationFrame(() => {
-      const action = back?.dataset.action;
-      const row = back?.closest<HTMLElement>('tr')?.dataset.key;
-      const found =
-        row === undefined
-          ? root.current?.querySelector<HTMLElement>(`.qm-actions [data-action="${action ?? ''}"]`)
-          : root.current?.querySelector<HTMLElement>(`tr[data-key="${CSS.escape(row)}"] button:not(.qm-expand)`);
-      const active = document.activeElement;
-      if (active === null || active === document.body || active === root.current)
-        (found ?? root.current)?.focus({ preventScroll: true });
-    });
-  };
+  const leave = (): void => setAsking(null);
   return {
     begin: (action, place, target) => {
       const { store, state } = now.current;
@@ -197,6 +184,21 @@ function made(
     dismiss: click => now.current.store.forget(click.id),
     naming: click => naming(now.current.state, click.action, click.target),
   };
+}
+
+/** After a question the focus goes to the button that asked, if there still is one. */
+function giveBack(origin: { current: HTMLElement | null }, root: HTMLElement | null): void {
+  const asked = origin.current;
+  origin.current = null;
+  if (asked === null || root === null) return;
+  const active = document.activeElement;
+  if (active !== null && active !== document.body && active !== root && active.isConnected) return;
+  const { action, place } = asked.dataset;
+  const same = `[data-action="${CSS.escape(action ?? '')}"][data-place="${CSS.escape(place ?? '')}"]`;
+  const row = `[data-row="${CSS.escape(place ?? '')}"]`;
+  (root.querySelector<HTMLElement>(same) ?? root.querySelector<HTMLElement>(row) ?? root).focus({
+    preventScroll: true,
+  });
 }
 
 /** JupyterLab's notebook reads single keys as commands ("x" cuts the cell): not while the focus is in here. */
@@ -266,11 +268,10 @@ interface SaidProps {
   state: WorkloadSnapshot;
   clicks: readonly Click[];
   failed: readonly JobSnapshot[];
-  numbering: Numbering;
 }
 
 /** For screen readers: what came of the last click, and jobs that fail. */
-function Said({ state, clicks, failed, numbering }: SaidProps) {
+function Said({ state, clicks, failed }: SaidProps) {
   const known = useRef<Set<string> | null>(null);
   const news = useRef('');
   const spoken = useRef('');
@@ -279,7 +280,7 @@ function Said({ state, clicks, failed, numbering }: SaidProps) {
   if (fresh.length > 3) news.current = `${fresh.length} jobs failed`;
   else if (fresh.length > 0)
     news.current = fresh
-      .map(job => `${numbering.name(job)} failed: ${failure(job)?.what ?? jobFace(job.state).word}`)
+      .map(job => `${jobName(job)} failed: ${failure(job)?.what ?? jobFace(job.state).word}`)
       .join(' ');
   const over = last(clicks, click => click.status === 'done' || click.status === 'failed');
   const outcome = over === undefined ? '' : `${naming(state, over.action, over.target)}: ${over.message || 'done'}`;

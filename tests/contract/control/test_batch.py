@@ -145,7 +145,7 @@ def test_a_circuit_that_is_not_isa_is_refused_and_nothing_is_sent(batch, sampler
     abstract = QuantumCircuit(2)
     abstract.h(0)
     abstract.measure_all()
-    with pytest.raises(SubmissionError, match=r"PUB 1.*no ISA circuit.*Transpile"):
+    with pytest.raises(SubmissionError, match=r"PUB 1.*not an ISA circuit.*Transpile"):
         batch.submit(sampler(batch.mode), [*rotations(1), abstract], partitions=2)
     assert service.jobs(session_id=batch.workload_id, limit=10) == []
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import threading
-from weakref import WeakValueDictionary
 from concurrent.futures import ThreadPoolExecutor
+from weakref import WeakValueDictionary
 
 import pytest
 from qiskit_ibm_runtime import Batch
@@ -35,7 +35,7 @@ def another_kernel(monkeypatch, emulator):
 
     yield attach
     for controller in attached:
-        controller._runtime.watcher.forget(controller._ledger)
+        controller.forget()
 
 
 def failed_once(batch, sampler, rotations, emulator, n=3):

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from qmode_widgets.frontend.hub import Hub
+from qmode_widgets.frontend.hub import SILENT, Hub
 from qmode_widgets.frontend.protocol import Message
 from qmode_widgets.model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
 
@@ -138,10 +139,29 @@ def test_a_screen_that_has_not_asked_yet_is_served_more_slowly(shown: tuple[Hub,
     hub.add_outlet("w1", late)
     controller.job(0, JobState.DONE)
     late.next("patch")                             # the widget makes a whole state of it
-    hub.receive({"kind": "attach", "workload": "w1"})
+    hub.receive({"kind": "attach", "workload": "w1"}, late)
     late.next("snapshot")
     assert late.attached
-    screen.next("snapshot")
+    hub.receive({"kind": "command", "id": "after"})
+    screen.next("ack")
+    assert screen.heard.empty(), "what one widget asked for went to another"
+
+
+def test_a_service_that_has_stopped_to_answer_is_said_once_and_taken_back(
+    shown: tuple[Hub, Controller, Screen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qmode_widgets.frontend.hub._LOOK", 0.02)
+    _, controller, screen = shown
+    controller.state = replace(controller.state, seen_at=time.time() - 60)    # no error: a request that hangs
+    hung = screen.next("patch")
+    assert hung["set"]["problem"] == SILENT
+    controller.state = replace(controller.state, seen_at=time.time())
+    assert screen.next("patch")["set"]["problem"] is None
+    hub_looked = threading.Event()
+    real = controller.snapshot
+    monkeypatch.setattr(controller, "snapshot", lambda: (hub_looked.set(), real())[1])
+    hub_looked.wait(5)
+    assert screen.heard.empty(), "a look at a service that answers is no news"
 
 
 def test_a_closed_widget_does_not_silence_the_others(shown: tuple[Hub, Controller, Screen]) -> None:
@@ -176,7 +196,7 @@ def test_who_comes_late_sees_the_latest_though_nobody_followed() -> None:
     controller.job(0, JobState.DONE)
     current = hub.current("w1")
     assert current is not None
-    assert current["state"]["jobs"][0]["state"] == "done"
+    assert current["jobs"][0]["state"] == "done"
     assert not [t for t in threading.enumerate() if t.name == "qmode-hub" and t is hub._worker], "work for nobody"
     hub.add_outlet("w1", screen)
     controller.job(1, JobState.DONE)
