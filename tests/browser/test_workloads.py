@@ -21,8 +21,8 @@ def row(place: Locator, key: str) -> Locator:
 
 
 def click(place: Locator, key: str) -> None:
-    """The row's button, then yes."""
-    row(place, key).get_by_role("button").click()
+    """The row's action, then yes."""
+    row(place, key).locator("[data-action]").click()
     place.locator("[data-confirm=yes]").click()
 
 
