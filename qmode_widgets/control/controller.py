@@ -30,6 +30,8 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+SWEPT = 5.0  # seconds after which a partition that is in no queue was forgotten by somebody
+
 
 class Controller:
     """The base of the controllers. All methods may be called from any thread."""
@@ -216,7 +218,16 @@ class Controller:
     def _send(self, records: Iterable[Record]) -> None:
         """Queue attempts that are in the ledger. The caller tells observers, and is not to be interrupted here."""
         self._runtime.submitter.add(
-            [PartitionAttempt(self._ledger, r, stopped=lambda: self._guards.stopped, wake=self._wake) for r in records]
+            [
+                PartitionAttempt(
+                    self._ledger,
+                    r,
+                    stopped=lambda: self._guards.stopped,
+                    wake=self._wake,
+                    held_back=lambda: self._guards.held,
+                )
+                for r in records
+            ]
         )
         self._wake()
 
@@ -246,9 +257,18 @@ class Controller:
             raise QmodeError(self._ledger.read_only)
 
     def close(self) -> str:
-        """No further jobs; queued ones still run. What still waits to be sent is sent first."""
-        self._drain()
-        return self._close()
+        """No further jobs; queued ones still run. What still waits to be sent is sent first.
+
+        An interrupt drops what waits to be sent, and the workload is then closed on the watcher's thread: left open, a
+        session would go on billing.
+        """
+        try:
+            self._drain()
+            return self._close()
+        except KeyboardInterrupt:
+            self._guards.close()
+            self._wake()
+            raise
 
     def _close(self) -> str:
         return "a run in job mode needs no closing"
@@ -269,8 +289,10 @@ class Controller:
             ledger.wait_for(lambda: not unsent(), None)
         except KeyboardInterrupt:
             left = unsent()
-            ledger.event("warning", f"closed with {len(left)} partitions not sent: {', '.join(r.row for r in left)}")
-            actions.cancel(ledger, left)
+            if left:
+                rows = ", ".join(r.row for r in left)
+                ledger.event("warning", f"interrupted while closing: {len(left)} partitions are not sent: {rows}")
+            actions.take_back(ledger, left)
             raise
 
     def resubmit(self, job: Any) -> Run:
@@ -468,8 +490,18 @@ class Controller:
         cancel_found(self._ledger)
         cancel_duplicates(self._ledger)
         report_doubles(self._ledger)
+        self._sweep()
         self._guards.look()
         self._ledger.set_alarm(self._guards.alarm)
+
+    def _sweep(self) -> None:
+        """What is in the ledger and in no queue would wait for ever: whatever lost it, it is queued again."""
+        waiting = self._ledger.where(lambda r: r.state is JobState.WAITING and not r.sending and r.waits > SWEPT)
+        if waiting:
+            queued = self._runtime.submitter.tags()
+            if lost := [r for r in waiting if r.key is not None and r.captured is not None and r.key.tag not in queued]:
+                self._ledger.event("warning", f"{len(lost)} partitions had not been queued for sending: they are now")
+                self._send(lost)
 
     def at_exit(self) -> None:
         """The process ends: nothing to do in job mode."""
