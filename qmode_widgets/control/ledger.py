@@ -276,6 +276,13 @@ class Ledger:
         with self.lock:
             self._lineage, self._past = tuple(lineage), dict.fromkeys(lineage)
 
+    def include(self, id_: str) -> None:
+        """A run of this workload has jobs in that one: it counts as one that this workload continues."""
+        with self.lock:
+            if self.mode != "job" and id_ != self._workload_id and id_ not in self._past:
+                self._lineage = (id_, *self._lineage)
+                self._past = {id_: None, **self._past}
+
     def unsettled(self) -> list[str]:
         """The workloads whose session object may still change: the present one, and those that it continues."""
         with self.lock:

@@ -142,7 +142,7 @@ class Submitter:
         self._threads: set[threading.Thread] = set()
         self._idle = 0  # threads that wait for something to do
 
-    def add(self, attempts: list[Attempt]) -> None:
+    def add(self, attempts: Sequence[Attempt]) -> None:
         """Queue attempts; returns at once."""
         with self._lock:
             for a in attempts:
@@ -470,6 +470,8 @@ class PartitionAttempt(Attempt):
     ) -> None:
         assert record.key is not None
         super().__init__(record.key.tag, group=ledger.id, resend=record.resend)
+        if record.state is JobState.UNKNOWN:  # another kernel may have sent it
+            self.doubt_since = time.monotonic()
         self._ledger, self._record, self._key = ledger, record, record.key
         self._stopped, self._held_back, self._wake = stopped, held_back, wake
 
