@@ -10,7 +10,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..ibm.wire import Json, seconds
+from ..ibm.wire import Session
 from ..model.snapshot import JobState, Mode, Usage, WorkloadState
 
 Interval = tuple[float, float]
@@ -33,7 +33,7 @@ def workload_usage(
     mode: Mode,
     state: WorkloadState,
     jobs: Sequence[JobAccount],
-    sessions: Sequence[Json],
+    sessions: Sequence[Session | None],
     stretches: Sequence[Interval] | None,
     *,
     cap: float | None,
@@ -45,7 +45,8 @@ def workload_usage(
         mode: of the workload.
         state: of the present workload.
         jobs: all attempts.
-        sessions: the session objects of the workloads that this one continues, oldest first, and the present one last.
+        sessions: the session objects of the workloads that this one continues, oldest first, and the present one last;
+            None for one that was not read yet.
         stretches: when the session was active; None where the service does not tell.
         cap: the user's usage cap in seconds.
         instance_left: seconds the instance may still use.
@@ -53,10 +54,10 @@ def workload_usage(
     told = [j.usage.reported for j in jobs if j.usage.reported is not None]
     total: float | None
     if mode == "session":
-        elapsed = [s.get("elapsed_time") for s in sessions]
-        known = [float(e) for e in elapsed if e is not None]
+        elapsed = [None if s is None else s.elapsed_time for s in sessions]
+        known = [e for e in elapsed if e is not None]
         total = sum(known) if known else None
-        closed = state is WorkloadState.CLOSED and all(s.get("state") == "closed" for s in sessions[:-1])
+        closed = state is WorkloadState.CLOSED and all(s is not None and s.closed for s in sessions[:-1])
         final = closed and None not in elapsed
         coming = [j.usage.estimated for j in jobs if not j.state.final and j.usage.estimated is not None]
         estimate = (total or 0.0) + sum(coming) if coming else None
@@ -64,13 +65,8 @@ def workload_usage(
         idle = idle_time(jobs, stretches)
     else:
         total = sum(told) if told else None
-        if (
-            total is None
-            and state is WorkloadState.CLOSED
-            and sessions
-            and sessions[-1].get("elapsed_time") is not None
-        ):
-            total = float(sessions[-1]["elapsed_time"])
+        if total is None and state is WorkloadState.CLOSED and sessions and sessions[-1] is not None:
+            total = sessions[-1].elapsed_time
         final = all(j.usage_final for j in jobs if j.on_service) and all(j.state.final for j in jobs)
         estimate = _expected(jobs)
         formula = "the sum of the jobs: reported where the service reported, expected otherwise"
@@ -98,37 +94,36 @@ def _expected(jobs: Iterable[JobAccount]) -> float | None:
     return sum(known) if known else None
 
 
-def active_stretches(session: Json, end: float) -> list[Interval] | None:
+def active_stretches(session: Session, end: float) -> list[Interval] | None:
     """When a session was active, from its list of transitions, until `end` where it still is.
 
     None where they are not told and cannot be inferred.
     """
     out: list[Interval] = []
     since: float | None = None
-    for move in session.get("timestamps") or []:
-        at = seconds(move.get("timestamp"))
-        if at is None:
+    for move in session.transitions:
+        if move.at is None:
             continue
-        if move.get("status") == "active" and since is None:
-            since = at
-        elif move.get("status") in ("inactive", "closed") and since is not None:
-            out.append((since, at))
+        if move.state == "active" and since is None:
+            since = move.at
+        elif move.state in ("inactive", "closed") and since is not None:
+            out.append((since, move.at))
             since = None
     if since is not None:
         out.append((since, max(since, end)))
-    started, activated = seconds(session.get("started_at")), seconds(session.get("activated_at"))
+    started, activated = session.started_at, session.activated_at
     if out or (started is None and activated is None):
         return out
-    if session.get("state") == "active" and started is not None and activated in (None, started):
+    if session.state == "active" and started is not None and activated in (None, started):
         return [(started, max(started, end))]  # active ever since
     return None
 
 
-def all_stretches(sessions: Iterable[Json], now: float) -> list[Interval] | None:
+def all_stretches(sessions: Iterable[Session | None], now: float) -> list[Interval] | None:
     """When any of these sessions was active, until `now` at the latest; None where one does not tell."""
     found: list[Interval] = []
     for session in sessions:
-        stretches = active_stretches(session, seconds(session.get("closed_at")) or now)
+        stretches = [] if session is None else active_stretches(session, session.closed_at or now)
         if stretches is None:
             return None
         found += stretches

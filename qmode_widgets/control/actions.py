@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from ..errors import QmodeError, ServiceError, UnreachableError
 from ..ibm.client import Captured, replay
 from ..ibm.link import patiently
-from ..ibm.wire import seconds
 from ..model import tags
 from ..model.snapshot import JobState
 from .ledger import Ledger
@@ -86,7 +85,7 @@ def payload_of(ledger: Ledger, record: Record) -> Captured:
             f"job {record.job_id} is private: the service never returns its inputs, so it cannot be resubmitted from "
             "here; submit its PUBs again"
         )
-    raw = patiently(ledger.link.job, record.job_id, params=True)
+    raw = patiently(ledger.link.stored, record.job_id)
     try:
         return replay(raw)
     except (KeyError, TypeError):
@@ -139,11 +138,11 @@ def _next_key(record: Record) -> tags.AttemptKey:
 
 def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
     """Say so when the backend was calibrated after the first attempt: the results may not compare."""
-    before = [t for r in records if (t := seconds(r.data.get("created"))) is not None]
+    before = [r.job.created for r in records if r.job is not None and r.job.created is not None]
     if not before:
         return
     try:
-        last = seconds(ledger.link.calibrated_at(ledger.backend))
+        last = ledger.link.calibrated_at(ledger.backend)
     except (ServiceError, UnreachableError):
         return  # a remark is not worth failing a resubmission
     if last is not None and last > min(before):

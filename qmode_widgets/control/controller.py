@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import QmodeError, ServiceError, SubmissionError, UnreachableError
 from ..ibm.client import self_test
@@ -25,6 +25,9 @@ from .runtime import registry, runtime_of
 from .submission import PartitionAttempt
 from .sync import refresh
 
+if TYPE_CHECKING:
+    from qiskit_ibm_runtime import QiskitRuntimeService
+
 log = logging.getLogger(__name__)
 
 
@@ -41,6 +44,8 @@ class Controller:
         self._submits, self._redoing = threading.RLock(), threading.RLock()
         self._set_limits(usage_cap, 0)
         ledger.read_only = self_test()
+        self._forgotten = False
+        registry.add(self)
         self._wake()
 
     # --- what it is --------------------------------------------------------------------------------------------
@@ -85,6 +90,11 @@ class Controller:
         """One for each `submit` call, oldest first."""
         return [Run(self, r) for r in self._ledger.runs]
 
+    @property
+    def service(self) -> QiskitRuntimeService:
+        """The account's service that it speaks to."""
+        return self._ledger.link.service
+
     def snapshot(self) -> WorkloadSnapshot:
         """What is known now; makes no request."""
         return self._ledger.snapshot()
@@ -110,6 +120,7 @@ class Controller:
 
         Nothing changes on the service. Screens show it as gone; `attach` makes a new controller.
         """
+        self._forgotten = True
         self._runtime.watcher.forget(self._ledger)
         registry.remove(self)
         self._results.drop()
@@ -192,6 +203,8 @@ class Controller:
         ledger = self._ledger
         if ledger.read_only:
             raise SubmissionError(ledger.read_only)
+        if self._forgotten:
+            raise SubmissionError(f"this controller was told to forget {self.id}: attach({self.id!r}) makes a new one")
         if self._guards.stopped:
             raise SubmissionError(f"no further submissions: {self._guards.stopped}")
         if ledger.closed:
@@ -462,7 +475,9 @@ class Controller:
 
     def _wake(self) -> None:
         """Look at the workload now, and keep this controller until nothing is left to learn."""
-        registry.add(self)
+        if self._forgotten:
+            return
+        registry.keep(self)
         self._runtime.watcher.watch(self._ledger, self._after_refresh, self._settled)
 
     def _settled(self) -> None:

@@ -14,7 +14,7 @@ from dataclasses import replace
 from typing import Literal
 
 from ..ibm.link import Link
-from ..ibm.wire import Json, seconds, session_json
+from ..ibm.wire import Metrics, Session
 from ..model.snapshot import Event, JobSnapshot, JobState, Limit, Mode, Ttl, WorkloadSnapshot, WorkloadState
 from . import accounting
 from .record import Record
@@ -45,8 +45,9 @@ class Ledger:
         self._records: dict[str, Record] = {}
         self._workload_id = id_
         self._lineage: tuple[str, ...] = ()
-        self._session: Json = {}
-        self._past: dict[str, Json] = {}  # session objects of the workloads that this one continues
+        self._session: Session | None = None
+        self._refusing = False  # the service took the closing: it never reopens
+        self._past: dict[str, Session | None] = {}  # of the workloads that this one continues
         self._runs: dict[str, str | None] = {}  # run id -> label, in order of submission
         self._duplicates: list[Record] = []
         self._listed: dict[str, object] = {}  # scope -> last_job_completed when its ended jobs were listed
@@ -217,7 +218,7 @@ class Ledger:
         return self._lineage
 
     @property
-    def session(self) -> Json:
+    def session(self) -> Session | None:
         """The session object, as last told."""
         return self._session
 
@@ -226,47 +227,41 @@ class Ledger:
         """When the service last answered, on its clock."""
         return self._seen_at
 
-    def read_session(self, data: Json) -> None:
+    def read_session(self, session: Session) -> None:
         """Take over the service's session object, of this workload or of one that it continues."""
-        data = session_json(data)
         with self.lock:
-            id_ = data.get("id")
-            if id_ in self._past:
-                self._past[str(id_)] = data
-            elif id_ in (None, self._workload_id):
-                self._read_present(data)
+            if session.id in self._past:
+                self._past[session.id] = session
+            elif session.id == self._workload_id:
+                self._read_present(session)
             else:
                 return  # an answer that overtook the move to another workload
-            if data.get("state") == "closed":
-                known = str(id_ or self._workload_id)
-                self._asked_closed[known] = self._asked_closed.get(known, 0) + 1
+            if session.closed:
+                self._asked_closed[session.id] = self._asked_closed.get(session.id, 0) + 1
 
-    def _read_present(self, data: Json) -> None:
-        before = self._session.get("state")
-        if self._session.get("accepting_jobs") is False:
-            data = data | {"accepting_jobs": False}  # an answer that overtook the closing: it never reopens
-        self._session = data
-        now = data.get("state")
-        if before is not None and now != before:
-            why = str(data.get("state_reason") or "").replace("_", " ")
-            self.event("info", f"{before} → {now}" + (f": {why}" if why else ""))
+    def _read_present(self, session: Session) -> None:
+        before, self._session = self._session, session
+        self._refusing |= session.accepting_jobs is False
+        if before is not None and session.state != before.state:
+            why = (session.state_reason or "").replace("_", " ")
+            self.event("info", f"{before.state} → {session.state}" + (f": {why}" if why else ""))
 
     def refuse_jobs(self) -> None:
         """The service took the closing: do not wait for the next look to refuse submissions."""
         with self.lock:
-            self._session = self._session | {"accepting_jobs": False}
+            self._refusing = True
 
     def continue_in(self, fresh: str) -> None:
         """Go on in a new workload; the present one's jobs and usage still count."""
         with self.lock:
             self._lineage = (*self._lineage, self._workload_id)
             self._past[self._workload_id] = self._session
-            self._workload_id, self._session = fresh, {}
+            self._workload_id, self._session, self._refusing = fresh, None, False
 
     def continues(self, lineage: Sequence[str]) -> None:
         """This workload continues these, oldest first; nothing is known of them yet."""
         with self.lock:
-            self._lineage, self._past = tuple(lineage), {id_: {} for id_ in lineage}
+            self._lineage, self._past = tuple(lineage), dict.fromkeys(lineage)
 
     def unsettled(self) -> list[str]:
         """The workloads whose session object may still change: the present one, and those that it continues."""
@@ -274,21 +269,23 @@ class Ledger:
             known = {**self._past, self._workload_id: self._session}
             return [id_ for id_, session in known.items() if not self._settled(id_, session)]
 
-    def _settled(self, id_: str, session: Json) -> bool:
+    def _settled(self, id_: str, session: Session | None) -> bool:
         """Closed, and its final usage is known, or was asked for often enough (a workload without usage has none)."""
-        if session.get("state") != "closed":
+        if session is None or not session.closed:
             return False
-        return session.get("elapsed_time") is not None or self._asked_closed.get(id_, 0) >= CLOSED_TRIES
+        return session.elapsed_time is not None or self._asked_closed.get(id_, 0) >= CLOSED_TRIES
 
-    def homes(self) -> dict[str, Json]:
-        """The session objects of all workloads, by id, oldest first."""
+    def homes(self) -> dict[str, Session | None]:
+        """The session objects of all workloads, by id, oldest first; None for one that was not read yet."""
         with self.lock:
             return {**self._past, self._workload_id: self._session}
 
-    def seen(self) -> None:
-        """The service answered just now."""
+    def seen(self, problems: Sequence[str] = ()) -> None:
+        """The service answered just now; `problems` says what of its answer could not be read."""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         with self.lock:
-            self._seen_at, self._problem = self.link.now(), None
+            self._seen_at = self.link.now()
+            self._problem = f"the service's answer is wrong: {problems[0]}{more}" if problems else None
 
     def failed(self, why: str) -> None:
         """The last request failed: what is shown may be old."""
@@ -326,8 +323,8 @@ class Ledger:
         with self.lock:
             self._instance_left = left
 
-    def read_metrics(self, record: Record, found: Json) -> None:
-        """Take over the metrics of a job."""
+    def read_metrics(self, record: Record, found: Metrics | None) -> None:
+        """Take over the metrics of a job; None where they could not be had."""
         with self.lock:
             if record.read_metrics(found):
                 self._instance_old = True
@@ -345,7 +342,7 @@ class Ledger:
                     return WorkloadState.CLOSED
                 started = any(r.state is not JobState.WAITING for r in self._records.values())
                 return WorkloadState.ACTIVE if started else WorkloadState.OPEN
-            said = str(self._session.get("state") or "")
+            said = "" if self._session is None else str(self._session.state)
         if said in _STATES:
             return _STATES[said]
         try:
@@ -356,9 +353,7 @@ class Ledger:
     @property
     def closed(self) -> bool:
         """No job can be added any more."""
-        return self.mode != "job" and (
-            self.state is WorkloadState.CLOSED or self._session.get("accepting_jobs") is False
-        )
+        return self.mode != "job" and (self.state is WorkloadState.CLOSED or self._refusing)
 
     def next_deadline(self) -> float | None:
         """The next moment at which a timer of the service or of a guard runs out, on the service's clock."""
@@ -374,7 +369,8 @@ class Ledger:
                 return None
             if any(not r.state.final for r in self._records.values()):
                 return None
-            times = [seconds(self._session.get(name)) for name in ("last_job_completed", "activated_at")]
+            session = self._session
+            times = [] if session is None else [session.last_job_completed, session.activated_at]
             return max((t for t in times if t is not None), default=None)
 
     def used(self) -> float | None:
@@ -394,17 +390,17 @@ class Ledger:
         """The frozen view of now."""
         with self.lock:
             jobs = tuple(self._numbered())
-            s = self._session
-            state = self.state
+            s, state = self._session or Session(self._workload_id), self.state
+            created = s.opened_at or self.created
             ttl = Ttl() if self.mode == "job" else Ttl.of(
                 state=state,
-                max_ttl=s.get("max_ttl"),
-                interactive_ttl=s.get("interactive_ttl"),
-                active_ttl=s.get("active_ttl"),
-                started_at=seconds(s.get("started_at")),
-                activated_at=seconds(s.get("activated_at")),
-                last_job_completed=seconds(s.get("last_job_completed")),
-                created_at=_first(s.get("timestamps")) or self.created,
+                max_ttl=s.max_ttl,
+                interactive_ttl=s.interactive_ttl,
+                active_ttl=s.active_ttl,
+                started_at=s.started_at,
+                activated_at=s.activated_at,
+                last_job_completed=s.last_job_completed,
+                created_at=created,
                 unfinished=sum(1 for r in self._records.values() if not r.state.final),
                 empty_close=EMPTY_CLOSE if self.mode == "session" else None,
             )  # fmt: skip
@@ -425,14 +421,14 @@ class Ledger:
                 mode=self.mode,
                 backend=self.backend,
                 state=state,
-                accepting_jobs=s.get("accepting_jobs"),
-                state_reason=s.get("state_reason"),
+                accepting_jobs=False if self._refusing else s.accepting_jobs,
+                state_reason=s.state_reason,
                 instance=self.link.instance_label,
                 jobs=jobs,
                 ttl=ttl,
                 usage=usage,
-                created=_first(s.get("timestamps")) or self.created,
-                closed=seconds(s.get("closed_at")),
+                created=created,
+                closed=s.closed_at,
                 clock_offset=round(self.link.clock_offset, 1),
                 seen_at=self._seen_at,
                 problem=self._problem,
@@ -541,7 +537,3 @@ def _same(a: WorkloadSnapshot, b: WorkloadSnapshot) -> bool:
     return replace(a, seen_at=None, usage=replace(a.usage, idle=None)) == replace(
         b, seen_at=None, usage=replace(b.usage, idle=None)
     )
-
-
-def _first(timestamps: list[Json] | None) -> float | None:
-    return seconds(timestamps[0].get("timestamp")) if timestamps else None

@@ -24,7 +24,6 @@ from ..ibm.client import (
     open_mode,
 )
 from ..ibm.link import link_of, patiently
-from ..ibm.wire import as_dict, seconds
 from ..model.snapshot import JobState, Limit, Mode
 from . import actions
 from .controller import Controller
@@ -75,15 +74,15 @@ class ModeController(Controller):
         link = link_of(mode.service, str(instance_of(backend)))
         ledger = Ledger(link, str(mode.session_id), self._mode, str(backend.name))
         try:
-            ledger.read_session(patiently(link.workload, ledger.id))
+            ledger.read_session(patiently(link.session, ledger.id))
         except ServiceError as error:
             raise QmodeError(f"the service does not know the {self._mode} {ledger.id}: {error}") from error
         ledger.seen()
         self._mode_object, self._max_time = mode, max_time_of(mode)
         self._on_exit = on_exit or self._default_on_exit()
         self._hook(mode)
-        if ledger.session.get("max_ttl") is not None:
-            ledger.limit(Limit("max TTL", f"{ledger.session['max_ttl']:g} s", "service"))
+        if ledger.session is not None and ledger.session.max_ttl is not None:
+            ledger.limit(Limit("max TTL", f"{ledger.session.max_ttl:g} s", "service"))
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)
 
     def _given_again(self, mode: Any, usage_cap: float | None, retries: int, on_exit: OnExit | None) -> None:
@@ -208,7 +207,9 @@ class ModeController(Controller):
     def _continue(self) -> None:
         """The old one is closed for good: go on in a new one of the same mode, on the same backend."""
         ledger, old = self._ledger, self._mode_object
-        max_ttl = ledger.session.get("max_ttl")  # of an attached one, the service's bound is its own
+        max_ttl = (
+            None if ledger.session is None else ledger.session.max_ttl
+        )  # of an attached one, the service's bound is its own
         max_time = self._max_time if self._max_time is not None or max_ttl is None else int(max_ttl)
         fresh = open_mode(self._kind, backend_of(old), max_time)
         self._hook(fresh)
@@ -221,6 +222,7 @@ class ModeController(Controller):
         if self._on_exit == "close" and not self._ledger.closed:
             try:
                 self._ledger.link.close(self._ledger.workload_id)
+                self._note_closed()  # screens are told of it with the kernel's last word
             except Exception as error:  # noqa: BLE001 - the interpreter is going down: anything may be gone
                 warnings.warn(f"the {self._mode} {self.workload_id} could not be closed: {error}", stacklevel=1)
 
@@ -342,8 +344,8 @@ class SessionController(ModeController):
                 (end, str(r.job_id))
                 for r in self._ledger.records.values()
                 if r.state is JobState.DONE
-                and (r.learns or as_dict(r.data.get("program")).get("id") == "noise-learner")
-                and (end := seconds(as_dict(r.metrics.get("timestamps")).get("finished"))) is not None
+                and (r.learns or r.program == "noise-learner")
+                and (end := r.ran[1]) is not None
             ]
         return [NoiseModel(job_id, end, now - end) for end, job_id in sorted(learned)]
 
@@ -354,9 +356,7 @@ class SessionController(ModeController):
         with self._ledger.lock:
             for r in self._ledger.records.values():
                 if r.group is not None:
-                    told = as_dict(r.metrics.get("timestamps"))
-                    span = (seconds(told.get("running")), seconds(told.get("finished")))
-                    groups.setdefault(r.group, []).append(span)
+                    groups.setdefault(r.group, []).append(r.ran)
         found: list[Iteration] = []
         for label, times in groups.items():
             starts = [a for a, _ in times if a is not None]

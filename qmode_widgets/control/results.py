@@ -8,10 +8,9 @@ from collections import OrderedDict
 from datetime import datetime
 from typing import Any
 
-from ..errors import IncompleteResultError, QmodeError
+from ..errors import IncompleteResultError, QmodeError, WrongAnswerError
 from ..ibm.client import decode
 from ..ibm.link import patiently
-from ..ibm.wire import as_dict
 from ..model.merge import Partial, merge, merge_partial
 from ..model.partition import Partition
 from ..model.snapshot import JobState
@@ -112,9 +111,13 @@ class Results:
         text = patiently(self.ledger.link.results, record.job_id)
         if not text:
             raise QmodeError(f"the service has no result for job {record.job_id}: a private one can be read once")
-        program = as_dict(record.data.get("program")).get("id") or "sampler"
+        program = record.program or patiently(self.ledger.link.job, record.job_id).program
+        if program is None:
+            raise WrongAnswerError(
+                f"job {record.job_id} has no program, so nobody can tell how its result is to be read"
+            )
         try:
-            found = decode(str(program), text)
+            found = decode(program, text)
         except Exception as error:
             raise QmodeError(
                 f"the result of job {record.job_id} cannot be decoded ({error!r}): service.job({record.job_id!r}) of a "

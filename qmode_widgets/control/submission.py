@@ -20,7 +20,7 @@ from typing import Protocol
 
 from ..errors import ServiceError, UnreachableError
 from ..ibm.link import PAGE
-from ..ibm.wire import Json
+from ..ibm.wire import JobPage
 from ..model.snapshot import JobState
 from .actions import cancel_found
 from .ledger import Ledger
@@ -75,7 +75,7 @@ class Poster(Protocol):
         """Create a job; its id."""
         ...
 
-    def jobs(self, *, tags: Sequence[str] = (), limit: int = PAGE, oldest_first: bool = False) -> Json:
+    def jobs(self, *, tags: Sequence[str] = (), limit: int = PAGE, oldest_first: bool = False) -> JobPage:
         """A page of the jobs that carry the tags."""
         ...
 
@@ -217,8 +217,7 @@ class Submitter:
         """Is there a job with this attempt's key? Only a listing that answered, after the lag, counts as a no."""
         asked = self._clock()
         try:
-            page = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)
-            found = [str(job["id"]) for job in page["jobs"]]
+            found = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True).jobs
         except Exception as error:  # whatever it is, it is no proof that the job is not there
             if not isinstance(error, ServiceError | UnreachableError):
                 log.exception("looking up %s failed inside", attempt.tag)
@@ -228,7 +227,7 @@ class Submitter:
         if found:
             attempt.doubt_since = None
             self.pacer.accepted(self._clock())
-            attempt.posted(found[0])
+            attempt.posted(found[0].id)
             return None
         if attempt.doubt_since is not None and asked - attempt.doubt_since >= self.lag:
             attempt.doubt_since = None
@@ -245,7 +244,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
 class Pacer:
-    """Pure: every method takes the time (seconds, monotonic)."""
+    """How fast to submit: an adaptive least interval, learned from the service's 429s.
+
+    IBM documents five submissions a minute for each user, not whether bursts are allowed. A 429 means that nothing was
+    created, so asking is safe: there is no interval until the first 429; then the rate that was accepted in the last
+    minute, at least the documented one, is the guess. `Retry-After` is obeyed where the service sends one, each further
+    429 halves the rate, and each accepted submission raises it by a quarter.
+
+    Pure: every method takes the time (seconds, monotonic).
+    """
 
     def __init__(self) -> None:
         self.rate: float | None = None  # None: no 429 was seen yet

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ServiceError, UnreachableError
+from ..errors import ServiceError, UnreachableError, WrongAnswerError
 from ..ibm.link import PAGE, Link
-from ..ibm.wire import Json, as_dict
+from ..ibm.wire import Job
 from ..model import tags
 from ..model.snapshot import JobState, WorkloadState
 from .ledger import Ledger
@@ -39,20 +39,33 @@ def refresh(ledger: Ledger) -> None:
     link = ledger.link
     with ledger.looking:
         scopes = _scopes(ledger)
-        left = {
-            s.name: s.watched - merge(ledger, pages(link, pending=True, oldest_first=True, **s.query)) for s in scopes
-        }
+        problems: list[str] = []  # parts of answers that could not be read: named, and no reason to miss the rest
+        left: dict[str, set[str]] = {}
+        for scope in scopes:
+            here = merge(ledger, pages(link, problems, pending=True, oldest_first=True, **scope.query))
+            left[scope.name] = set(scope.watched - here)
         if ledger.mode != "job":
             for id_ in ledger.unsettled():
-                session = link.workload(id_)
-                ledger.read_session(session | {"id": session.get("id") or id_})
+                _read_session(ledger, id_, problems)
         for scope in scopes:
-            _read_ended(ledger, scope, set(left[scope.name]))
+            _read_ended(ledger, scope, left[scope.name], problems)
         for record in [r for r in ledger.singles() if not r.state.final]:
-            merge(ledger, [link.job(str(record.job_id))])
-        ledger.seen()
-        _read_metrics(ledger, link)
+            job = link.job(str(record.job_id))
+            problems += job.problems
+            merge(ledger, [job])
+        _read_metrics(ledger, link, problems)
+        ledger.seen(problems)
         _read_instance(ledger, link)
+
+
+def _read_session(ledger: Ledger, id_: str, problems: list[str]) -> None:
+    try:
+        session = ledger.link.session(id_)
+    except WrongAnswerError as error:
+        problems.append(str(error))
+        return
+    problems += session.problems
+    ledger.read_session(session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +91,7 @@ def _scopes(ledger: Ledger) -> list[_Scope]:
             return found
         for id_, session in ledger.homes().items():
             ids = frozenset(str(r.job_id) for r in live if (r.workload or ledger.workload_id) == id_)
-            closed = session.get("state") == "closed" and ledger.was_listed(id_)
+            closed = session is not None and session.closed and ledger.was_listed(id_)
             if ids or not closed or ledger.listed_at(id_) != _mark(ledger, id_):
                 found.append(_Scope(id_, {"session_id": id_}, ids))
     return found
@@ -86,10 +99,11 @@ def _scopes(ledger: Ledger) -> list[_Scope]:
 
 def _mark(ledger: Ledger, scope: str) -> object:
     """What changes when a job of a scope ends: the session's last completion."""
-    return ledger.homes().get(scope, {}).get("last_job_completed")
+    session = ledger.homes().get(scope)
+    return session and session.last_job_completed
 
 
-def _read_ended(ledger: Ledger, scope: _Scope, left: set[str]) -> None:
+def _read_ended(ledger: Ledger, scope: _Scope, left: set[str], problems: list[str]) -> None:
     """List ended jobs where there are new ones.
 
     A job that left the pending page has ended; one that was never seen there may have come and gone since the last
@@ -97,61 +111,58 @@ def _read_ended(ledger: Ledger, scope: _Scope, left: set[str]) -> None:
     """
     first, mark = not ledger.was_listed(scope.name), _mark(ledger, scope.name)
     if left or first or ledger.listed_at(scope.name) != mark:
-        merge(ledger, _ended(ledger.link, left, everything=first, **scope.query))
+        merge(ledger, _ended(ledger.link, problems, left, everything=first, **scope.query))
         ledger.listed(scope.name, mark)
 
 
-def pages(link: Link, **query: Any) -> list[Json]:
-    """All pages of a listing; one request where 200 jobs or fewer match."""
-    return _each(link, query, lambda _: False)
+def pages(link: Link, problems: list[str] | None = None, **query: Any) -> list[Job]:
+    """All pages of a listing; one request where 200 jobs or fewer match. `problems` gets what could not be read."""
+    return _each(link, query, lambda _: False, [] if problems is None else problems)
 
 
-def _ended(link: Link, wanted: set[str], *, everything: bool, **scope: Any) -> list[Json]:
+def _ended(link: Link, problems: list[str], wanted: set[str], *, everything: bool, **scope: Any) -> list[Job]:
     """Pages of ended jobs, newest first, until all wanted ones are found."""
 
-    def enough(found: list[Json]) -> bool:
-        return not everything and wanted <= {str(j["id"]) for j in found}
+    def enough(found: Mapping[str, Job]) -> bool:
+        return not everything and wanted <= found.keys()
 
-    return _each(link, {"pending": False} | scope, enough)
+    return _each(link, {"pending": False} | scope, enough, problems)
 
 
-def _each(link: Link, query: dict[str, Any], enough: Callable[[list[Json]], bool]) -> list[Json]:
-    """Jobs page by page; a job that moved between pages is there once, an entry without an id is none."""
-    found: dict[str, Json] = {}
+def _each(
+    link: Link, query: dict[str, Any], enough: Callable[[Mapping[str, Job]], bool], problems: list[str]
+) -> list[Job]:
+    """Jobs page by page; a job that moved between pages is there once."""
+    found: dict[str, Job] = {}
     offset = 0
     while True:
         page = link.jobs(offset=offset, **query)
-        entries = page.get("jobs")
-        listed = [j for j in entries if isinstance(j, dict)] if isinstance(entries, list) else []
-        fresh = {str(j["id"]): j for j in listed if isinstance(j.get("id"), str) and j["id"] not in found}
+        problems += page.problems
+        fresh = {j.id: j for j in page.jobs if j.id not in found}
         found |= fresh
-        offset += len(listed)
-        count = page.get("count")
-        over = isinstance(count, int) and offset >= count
-        if over or len(listed) < PAGE or not fresh or enough(list(found.values())):
+        offset += page.listed
+        over = page.count is not None and offset >= page.count
+        if over or page.listed < PAGE or not fresh or enough(found):
             return list(found.values())
 
 
-def merge(ledger: Ledger, listed: list[Json]) -> set[str]:
+def merge(ledger: Ledger, listed: Iterable[Job]) -> set[str]:
     """Take over listings: known jobs by id, lost answers by key, the rest as jobs somebody submitted directly."""
     seen: set[str] = set()
     link_now = ledger.link.now()
     with ledger.lock:
         by_id = {r.job_id: r for r in ledger.records.values() if r.job_id}
         # Known jobs first: which of two jobs of one attempt stays is told by when each was created.
-        for data in sorted(listed, key=lambda j: (j.get("id") not in by_id, str(j.get("created") or ""))):
-            job_id = data.get("id")
-            if not isinstance(job_id, str) or not job_id:
-                continue
-            seen.add(job_id)
-            record = by_id.get(job_id)
+        for job in sorted(listed, key=lambda j: (j.id not in by_id, j.created or 0.0)):
+            seen.add(job.id)
+            record = by_id.get(job.id)
             if record is None:
-                record = _new(ledger, job_id, data)
+                record = _new(ledger, job)
                 if record is None:
                     continue
-                by_id[job_id] = record
+                by_id[job.id] = record
             before = record.state
-            if record.read(data) and record.state is not before:
+            if record.read(job) and record.state is not before:
                 if record.state is JobState.RUNNING:
                     record.seen_running = link_now
                     record.touch()
@@ -159,26 +170,25 @@ def merge(ledger: Ledger, listed: list[Json]) -> set[str]:
     return seen
 
 
-def _new(ledger: Ledger, job_id: str, data: Json) -> Record | None:
+def _new(ledger: Ledger, job: Job) -> Record | None:
     """A job this kernel had no id for; None: it can only be placed at a later look."""
-    written = data.get("tags")
-    said = tags.read([t for t in written if isinstance(t, str)] if isinstance(written, list) else [])
+    said = tags.read(job.tags)
     key = said.key
     row = ledger.records.get(key.row) if key else None
-    home = data.get("session_id") or (ledger.workload_id if ledger.mode != "job" else None)
+    home = job.session_id or (ledger.workload_id if ledger.mode != "job" else None)
     if row is not None and row.job_id is None:  # the answer to its submission was lost
         if row.superseded or row.state is JobState.DROPPED:  # given up meanwhile
             row.cancel_when_found = True
         row.workload = home
-        row.exists(job_id)
-        ledger.event("info", f"{row.name}: its submission had arrived, job {job_id}", row.row)
+        row.exists(job.id)
+        ledger.event("info", f"{row.name}: its submission had arrived, job {job.id}", row.row)
         return row
-    if row is not None and not row.data:
+    if row is not None and row.job is None:
         return None  # when our own was created is not known yet
-    record = Record(JobState.QUEUED, key=key, partition=said.partition, job_id=job_id, group=said.group)
+    record = Record(JobState.QUEUED, key=key, partition=said.partition, job_id=job.id, group=said.group)
     record.own_tags, record.workload = said.own, home
     if row is not None:  # the same attempt stands twice on the service
-        return _twice(ledger, row, record, data)
+        return _twice(ledger, row, record, job)
     if key is not None:
         _supersede(ledger, record)
         ledger.add_run(key.run, said.label)
@@ -186,12 +196,12 @@ def _new(ledger: Ledger, job_id: str, data: Json) -> Record | None:
     return record
 
 
-def _twice(ledger: Ledger, row: Record, other: Record, data: Json) -> Record:
+def _twice(ledger: Ledger, row: Record, other: Record, job: Job) -> Record:
     """Two jobs of one attempt: a lost answer, or two kernels that resubmitted it.
 
     One stays, and every kernel must choose the same one: with a result, before alive, before failed; then the older.
     """
-    other.read(data)
+    other.read(job)
     extra = row if row.state is not JobState.DONE and _rank(other) < _rank(row) else other
     if extra is row:
         other.superseded, other.cancel_when_found = row.superseded, row.cancel_when_found
@@ -205,9 +215,10 @@ def _twice(ledger: Ledger, row: Record, other: Record, data: Json) -> Record:
     return other
 
 
-def _rank(record: Record) -> tuple[int, str, str]:
+def _rank(record: Record) -> tuple[int, float, str]:
     state = 0 if record.state is JobState.DONE else 2 if record.state.final else 1
-    return state, str(record.data.get("created") or "~"), str(record.job_id)
+    created = None if record.job is None else record.job.created
+    return state, float("inf") if created is None else created, str(record.job_id)
 
 
 def _supersede(ledger: Ledger, record: Record) -> None:
@@ -226,17 +237,20 @@ def _supersede(ledger: Ledger, record: Record) -> None:
     record.superseded = latest > record.key.attempt
 
 
-def _read_metrics(ledger: Ledger, link: Link) -> None:
+def _read_metrics(ledger: Ledger, link: Link, problems: list[str]) -> None:
     now = time.monotonic()
     with ledger.lock:
         asked = [r for r in ledger.records.values() if r.needs_metrics and r.metrics_due <= now]
     for record in asked[:METRICS_AT_ONCE]:
+        found = None
         try:
             found = link.metrics(str(record.job_id))
-        except ServiceError as error:
+            problems += found.problems
+        except WrongAnswerError as error:
+            problems.append(str(error))
+        except ServiceError as error:  # one job's metrics must not keep the rest from view
             if error.status == 429:
                 raise
-            found = {}  # one job's metrics must not keep the rest from view
         ledger.read_metrics(record, found)
 
 
@@ -256,7 +270,7 @@ def _tell(ledger: Ledger, record: Record) -> None:
     """The events a user wants to find later."""
     name = record.name
     if record.state is JobState.FAILED:
-        why = f"{record.reason_code or ''} {as_dict(record.data.get('state')).get('reason') or ''}".strip()
+        why = f"{record.reason_code or ''} {(record.job and record.job.reason) or ''}".strip()
         ledger.event("error", f"{name} failed: {why or 'the service gives no reason'}", record.row)
     elif record.state is JobState.CANCELLED:
         ledger.event("warning", f"{name} was cancelled", record.row)

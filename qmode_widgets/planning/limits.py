@@ -1,17 +1,35 @@
-"""What the service would refuse or cut off, found before anything is sent. Each finding has figure, limit, remedy."""
+"""The service's limits, and what it would refuse or cut off because of them, found before anything is sent.
+
+The limits come first, then the findings (each with its figure, the limit and a remedy), then how a circuit's gates,
+control instructions and bytes are counted.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..model.partition import Partition, Piece
 from ..model.snapshot import Mode
-from .forecast import Conditions, Forecast
-from .usage import UsageEstimate, fraction
+from ..model.timing import REP_DELAY
+from .durations import billed, duration
+from .forecast import Bill, Conditions, Forecast
+from .usage import Jobs, UsageEstimate, fraction
 from .work import CONTROL_INSTRUCTIONS, INIT_INSTRUCTIONS, OTHER_INSTRUCTION, PubWork, Work
+
+EXECUTIONS = 10_000_000  # sampler jobs; estimator jobs are split into sub-jobs [guide: job limits]
+EXECUTIONS_OLDER = 5_000_000  # what another page of the same guide says
+INSTRUCTIONS = 26_800_000  # control instructions a qubit and job [job limits; 32 million on an older page]
+TWO_QUBIT_GATES = 10_000  # below this a job always passes; the limit above depends on the options [job limits]
+PAYLOAD = 300e6  # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
+PAYLOAD_OLDER = 50e6
+INSTRUCTION_BYTES = 5.0  # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
+VALUE_BYTES = 4 / 3  # base64 of a parameter value's byte; random values do not compress
+LONG_REP_DELAY = 1e-3  # seconds; Nighthawk's default is 4 ms
+JOB_SECONDS = 3 * 3600.0  # QPU usage at which the service ends a job [guide: maximum execution time]
+OPEN_PLAN_SECONDS = 600.0  # a rolling 28 days
 
 Level = Literal["error", "warning"]
 
@@ -32,49 +50,49 @@ class Finding:
 
 
 def check_limits(
-    work: Work,
-    partitions: Sequence[Partition],
-    usages: Sequence[UsageEstimate],
+    submissions: Sequence[Jobs],
     *,
     mode: Mode = "batch",
     instance_plan: str | None = None,
     usage_left: float | None = None,
     given: Conditions | None = None,
     expected: Forecast | None = None,
+    bills: Mapping[Mode, Bill] | None = None,
 ) -> list[Finding]:
-    """Everything that speaks against submitting these partitions in this mode, errors first.
+    """Everything that speaks against submitting these jobs in this mode, errors first.
 
     Args:
-        work: the analysed PUBs.
-        partitions: the jobs.
-        usages: their estimates.
+        submissions: the jobs, each checked against the options of its own submission.
         mode: the mode they would run in.
         instance_plan: the instance's plan, as the catalogue names it ("open", "pay-as-you-go", …).
         usage_left: seconds the instance may still use; for the Open Plan 600 if not given.
         given: what was assumed of the service.
         expected: the forecast of this mode.
+        bills: what each mode is billed over all iterations; the sum of the jobs if left out.
     """
     given = given or Conditions()
     found: list[Finding] = []
-    total = 0.0
-    highest = 0.0
-    for number, (partition, usage) in enumerate(zip(partitions, usages, strict=True)):
-        total, highest = total + usage.expected, highest + usage.high
-        found += _job(work, number, partition, usage)
-    found += _primitive(work)
+    usages = [usage for jobs in submissions for usage in jobs.usages]
+    number = 0
+    for jobs in submissions:
+        for partition, usage in zip(jobs.partitions, jobs.usages, strict=True):
+            found += _job(jobs.work, number, partition, usage)
+            number += 1
+        found += _primitive(jobs.work)
+        found += _rep_delay(jobs.work, jobs.usages)
     found += _pace(usages, mode, given)
-    found += _plan(mode, instance_plan, usage_left, total, highest)
+    found += _plan(mode, instance_plan, usage_left, bills or {mode: _sum(usages)})
     if expected is not None and "max TTL" in expected.hits:
         found.append(
             Finding(
                 "error",
                 "max TTL",
                 f"{expected.failed} of {expected.failed + expected.completed} jobs would still be queued when the max "
-                f"TTL of {given.max_ttl:g} s runs out: open the {mode} with a longer max_time where the plan allows "
-                "it, split the workload, or run it in job mode",
+                f"TTL of {billed(given.max_ttl)} runs out: open the {mode} with a longer max_time where the plan "
+                "allows it, split the workload, or run it in job mode",
             )
         )
-    return sorted(found, key=lambda f: f.level != "error")
+    return sorted(dict.fromkeys(found), key=lambda f: f.level != "error")
 
 
 def is_open_plan(plan: str | None) -> bool:
@@ -111,8 +129,8 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
         yield Finding(
             "error",
             "job time",
-            f"{usage.expected:,.0f} s of QPU usage expected, most of it PUB {pub}'s; the service "
-            f"ends a job after {JOB_SECONDS:,.0f} s: split it",
+            f"≈ {billed(usage.expected)} of QPU usage expected, most of it PUB {pub}'s; the service ends a job after "
+            f"{billed(JOB_SECONDS)}: split it",
             number,
             pub,
         )
@@ -181,7 +199,7 @@ def _circuits(work: Work, number: int, partition: Partition) -> Iterable[Finding
 
 def _primitive(work: Work) -> Iterable[Finding]:
     s = work.settings
-    if s.client_side and (s.pec or s.pea) and s.layer_noise_model is None:
+    if s.client_side and s.needs_noise_model and not s.learn_once:
         yield Finding(
             "error",
             "noise model",
@@ -190,17 +208,34 @@ def _primitive(work: Work) -> Iterable[Finding]:
         )
 
 
+def _rep_delay(work: Work, usages: Sequence[UsageEstimate]) -> Iterable[Finding]:
+    """A backend that waits milliseconds after every shot by default, which is most of the bill."""
+    usual = work.timing.rep_delay
+    if usual < LONG_REP_DELAY or work.settings.rep_delay is not None:
+        return
+    executions = sum(u.executions + u.learning_executions for u in usages)
+    share = usual * executions / sum(u.expected for u in usages)
+    low = None if work.timing.rep_delay_range is None else work.timing.rep_delay_range[0]
+    shorter = f"execution.rep_delay={low:g} is the least that it takes" if low else "set execution.rep_delay"
+    yield Finding(
+        "warning",
+        "rep_delay",
+        f"{work.timing.backend} waits {usual * 1e3:g} ms after every shot by default, {usual / REP_DELAY:.0f} times a "
+        f"Heron's 250 µs: {share:.0%} of this bill; {shorter}",
+    )
+
+
 def _pace(usages: Sequence[UsageEstimate], mode: Mode, given: Conditions) -> Iterable[Finding]:
     jobs = len(usages)
     if jobs <= given.burst:
         return
     gap = 60.0 / given.per_minute
+    takes = math.ceil((jobs - given.burst) / given.burst) * gap * given.burst
     yield Finding(
         "warning",
         "submission rate",
         f"{jobs} jobs at {given.per_minute:g} submissions a minute take "
-        f"{math.ceil((jobs - given.burst) / given.burst) * gap * given.burst:,.0f} s to send: fewer, larger jobs start "
-        "together",
+        f"{duration(takes)} to send: fewer, larger jobs start together",
     )
     mean = sum(u.expected for u in usages) / jobs
     ttl = given.batch_interactive_ttl if mode == "batch" else given.interactive_ttl
@@ -208,13 +243,17 @@ def _pace(usages: Sequence[UsageEstimate], mode: Mode, given: Conditions) -> Ite
         yield Finding(
             "warning",
             "trickle",
-            f"jobs of about {mean:.3g} s end faster than they can be sent, and the interactive "
+            f"jobs of about {duration(mean)} end faster than they can be sent, and the interactive "
             f"TTL is {ttl:g} s: the {mode} goes inactive on the way and queues again each time; make jobs of at least "
             f"{gap:.0f} s",
         )
 
 
-def _plan(mode: Mode, plan: str | None, left: float | None, expected: float, highest: float) -> Iterable[Finding]:
+def _sum(usages: Sequence[UsageEstimate]) -> Bill:
+    return Bill(sum(u.low for u in usages), sum(u.expected for u in usages), sum(u.high for u in usages))
+
+
+def _plan(mode: Mode, plan: str | None, left: float | None, bills: Mapping[Mode, Bill]) -> Iterable[Finding]:
     open_plan = is_open_plan(plan)
     if open_plan and mode == "session":
         yield Finding(
@@ -228,32 +267,24 @@ def _plan(mode: Mode, plan: str | None, left: float | None, expected: float, hig
         left, source = OPEN_PLAN_SECONDS, "the Open Plan has in 28 days"
     if left is None:
         return
-    if expected > left:
+    own = bills[mode]
+    word = "on the session's clock" if mode == "session" else "of QPU usage"
+    fit = [m for m, b in bills.items() if b.expected <= left and not (open_plan and m == "session")]
+    if own.expected > left:
+        other = f"{fit[0]} mode (≈ {billed(bills[fit[0]].expected)}) fits; otherwise " if fit else ""
         yield Finding(
             "error",
             "usage left",
-            f"{expected:,.0f} s of QPU usage expected, {left:,.0f} s are what {source}: "
-            "lower the shots, or split the workload over time",
+            f"≈ {billed(own.expected)} {word} expected, {left:,.0f} s are what {source}: {other}lower the shots, or "
+            "split the workload over time",
         )
-    elif highest > left:
+    elif own.high > left:
         yield Finding(
             "warning",
             "usage left",
-            f"up to {highest:,.0f} s of QPU usage possible (expected {expected:,.0f} s), "
-            f"{left:,.0f} s are what {source}",
+            f"up to {billed(own.high)} {word} possible (≈ {own.expected:,.0f} s expected), {left:,.0f} s are what "
+            f"{source}",
         )
-
-
-EXECUTIONS = 10_000_000  # sampler jobs; estimator jobs are split into sub-jobs [guide: job limits]
-EXECUTIONS_OLDER = 5_000_000  # what another page of the same guide says
-INSTRUCTIONS = 26_800_000  # control instructions a qubit and job [job limits; 32 million on an older page]
-TWO_QUBIT_GATES = 10_000  # below this a job always passes; the limit above depends on the options [job limits]
-PAYLOAD = 300e6  # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
-PAYLOAD_OLDER = 50e6
-INSTRUCTION_BYTES = 5.0  # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
-VALUE_BYTES = 4 / 3  # base64 of a parameter value's byte; random values do not compress
-JOB_SECONDS = 3 * 3600.0  # QPU usage at which the service ends a job [guide: maximum execution time]
-OPEN_PLAN_SECONDS = 600.0  # a rolling 28 days
 
 
 def folds(work: Work) -> float:

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from qmode_widgets.model.partition import Partition, Piece, check
+from qmode_widgets.planning.limits import check_limits
 from qmode_widgets.planning.plan import PlanError, plan
 from qmode_widgets.planning.splitting import partition
-
 
 
 @pytest.fixture(scope="module")
@@ -79,11 +79,8 @@ def test_limits_of_a_job_name_figure_limit_and_pub(backend, bell, options, kwarg
 
 
 def test_a_session_on_the_open_plan_is_an_error(backend, bell):
-    from qmode_widgets.planning.limits import check_limits
-
     found = plan([bell], backend)
-    jobs = [found.usage]
-    findings = check_limits(found.work, found.partitions, jobs, mode="session", instance_plan="open")
+    findings = check_limits([s.jobs for s in found.submissions], mode="session", instance_plan="open")
     assert "1352" in next(f.message for f in findings if f.rule == "open plan")
 
 
@@ -96,9 +93,16 @@ def test_many_small_jobs_trickle(backend, sampled):
 
 def test_max_ttl_against_the_forecast(backend, sweep):
     found = plan(sweep, backend, partitions=20, max_ttl=100)
-    assert "max TTL" in {f.rule for f in found.errors}
-    with pytest.raises(PlanError, match="max TTL"):
-        found.run(object())
+    assert found.mode == "job"  # which has no max TTL
+    assert found.errors == ()
+    batch = found.forecasts["batch"]
+    assert batch.failed > 0
+    findings = check_limits([s.jobs for s in found.submissions], mode="batch", expected=batch)
+    assert [f.level for f in findings if f.rule == "max TTL"] == ["error"]
+    assert batch.usage == pytest.approx(found.usage.expected)  # work undone is not work saved
+    assert batch.billed == pytest.approx(found.usage.expected - batch.undone)
+    with pytest.raises(PlanError, match="usage"):
+        plan(sweep, backend, usage_left=10).run(object())
 
 
 def test_a_batch_on_the_open_plan_lives_ten_minutes(backend, sweep):
@@ -157,7 +161,9 @@ def test_shows_the_three_modes_and_the_advised_one(backend, sweep):
 def test_what_comes_from_outside_is_escaped(backend, bell, monkeypatch):
     from dataclasses import replace
 
-    found = replace(plan([bell], backend), backend="<script>alert(1)</script>", labels=("<b>'\"",))
+    found = plan([bell], backend)
+    labelled = replace(found.submissions[0], label="<b>'\"")
+    found = replace(found, backend="<script>alert(1)</script>", submissions=(labelled,))
     assert "<script>" not in found._repr_html_()
     assert "<b>'" not in found._repr_html_()
 

@@ -38,7 +38,8 @@ def server():
 
 
 def link(url, get_token):
-    auth = SimpleNamespace(tm=SimpleNamespace(get_token=get_token, expire_time=0), crn="crn")
+    manager = SimpleNamespace(get_token=get_token, access_token=None, expire_time=0, refresh_time=0, request_time=0)
+    auth = SimpleNamespace(tm=manager, crn="crn")
     client = SimpleNamespace(_session=SimpleNamespace(base_url=url, auth=auth, proxies={}, verify=True))
 
     class Service:
