@@ -8,6 +8,7 @@ from typing import Any
 from ..errors import QmodeError
 from .client import instance_of, is_local
 from .link import link_of
+from .wire import Json, number
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,17 @@ def account(backend: Any) -> Account:
         return Account()
     try:
         link = link_of(backend.service, str(instance))
-        return Account(link.plan, link.usage_left())
+        return Account(link.plan, left_of(link.instance_usage()))
     except QmodeError:
         return Account()
+
+
+def left_of(usage: Json) -> float | None:
+    """Seconds that an instance may still use, from the answer to `GET /instances/usage`; None where no limit is told.
+
+    An allocation is a share, not a limit: above it work runs at lower priority. Only the limit stops it.
+    """
+    if usage.get("usage_limit_reached"):
+        return 0.0
+    limit, consumed = number(usage.get("usage_limit_seconds")), number(usage.get("usage_consumed_seconds"))
+    return None if limit is None else max(0.0, float(limit) - float(consumed or 0.0))
