@@ -1,9 +1,27 @@
-"""What can go wrong: one tree. Those that are errors of a value as well are also `ValueError`s."""
+"""What can go wrong: one tree. Those about a value inherit `ValueError` too."""
 
 from __future__ import annotations
 
+import unicodedata
 from collections.abc import Sequence
 from typing import Protocol
+
+_JOINERS = "\u200c\u200d"  # of scripts and emoji: they move nothing but their neighbours
+
+
+def printable(text: str) -> str:
+    """Text of the service, of a tag or of a circuit's name as a terminal may print it: in one line, nothing acts.
+
+    Control characters (ESC begins a command to the terminal, OSC 8 a link), what reverses the reading direction, and
+    line breaks are shown as their escapes: `\\x1b`, `\\u202e`.
+    """
+    if text.isascii() and text.isprintable():
+        return text
+    return "".join(c if _shown(c) else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def _shown(c: str) -> bool:
+    return c in _JOINERS or unicodedata.category(c) not in ("Cc", "Cf", "Cs", "Zl", "Zp")
 
 
 class Finding(Protocol):
@@ -31,10 +49,11 @@ class ServiceError(QmodeError):
         solution: str | None = None,
         retry_after: float | None = None,
     ) -> None:
-        self.status, self.code, self.solution, self.retry_after = status, code, solution, retry_after
-        self.plain = message
-        text = f"{code} {message}" if code is not None else f"HTTP {status}: {message}"
-        super().__init__(f"{text} {solution}" if solution else text)
+        self.status, self.code, self.retry_after = status, code, retry_after
+        self.solution = None if solution is None else printable(solution)
+        self.plain = printable(message)
+        text = f"{printable(str(code))} {self.plain}" if code is not None else f"HTTP {status}: {self.plain}"
+        super().__init__(f"{text} {self.solution}" if self.solution else text)
 
     @property
     def outcome_unknown(self) -> bool:
@@ -48,11 +67,21 @@ class ServiceError(QmodeError):
 
 
 class UnreachableError(QmodeError):
-    """No answer. `sent` is False when the request certainly did not reach the service."""
+    """No answer that can be used. `sent` is False when the request certainly did not reach the service."""
 
     def __init__(self, message: str, *, sent: bool) -> None:
         self.sent = sent
         super().__init__(message)
+
+
+class WrongAnswerError(UnreachableError):
+    """The service's answer is not what its API promises: a field is missing or of another kind. It names which.
+
+    Such an answer is not taken over: what is shown stays what was known before, and says since when it is old.
+    """
+
+    def __init__(self, message: str) -> None:
+        super().__init__(f"the service's answer is wrong: {message}", sent=True)
 
 
 class SubmissionError(QmodeError):

@@ -9,8 +9,10 @@ from functools import cache
 def wire() -> None:
     """Let controllers show themselves, and screens hear of new controllers."""
     from .control.runtime import registry
-    from .frontend.display import display
+    from .frontend.display import display, widget
     from .frontend.hub import hub
 
     registry.display = display
+    registry.widget = widget
+    registry.gone = hub.unregister
     registry.on_add(hub.register)

@@ -8,10 +8,10 @@ from html import escape
 
 from qiskit_ibm_runtime import QiskitRuntimeService
 
-from ..errors import ServiceError, UnreachableError
+from ..errors import ServiceError, UnreachableError, printable
 from ..ibm.client import instances_of
 from ..ibm.link import Link, link_of, patiently
-from ..ibm.wire import Json, number, seconds
+from ..ibm.wire import Workload
 from ..model.snapshot import Mode
 from .attach import attach, find_service
 from .controller import Controller
@@ -80,8 +80,8 @@ class OpenWorkloads(list[OpenWorkload]):
         ]
 
     def __repr__(self) -> str:
-        lines = ["  ".join(row) for row in self._rows()] or ["no open workloads"]
-        return "\n".join([*lines, *(f"not seen: {text}" for text in self.unseen)])
+        lines = ["  ".join(printable(cell) for cell in row) for row in self._rows()] or ["no open workloads"]
+        return "\n".join([*lines, *(f"not seen: {printable(text)}" for text in self.unseen)])
 
     def _repr_html_(self) -> str:
         head = "".join(f"<th>{h}</th>" for h in ("Mode", "Backend", "Id", "Status", "Usage", "Instance", "Watched by"))
@@ -102,39 +102,37 @@ def workloads(service: QiskitRuntimeService | None = None) -> OpenWorkloads:
     for instance in instances_of(service):
         link = link_of(service, instance)
         try:
-            found += [_open(link, w) for w in _pages(link)]
+            found += [_open(link, w) for w in _pages(link, unseen)]
         except (ServiceError, UnreachableError) as error:
             unseen.append(f"the instance {link.instance_label}: {error}")
     return OpenWorkloads(sorted(found, key=lambda w: w.created or 0.0, reverse=True), unseen)
 
 
-def _pages(link: Link) -> Iterator[Json]:
+def _pages(link: Link, unseen: list[str]) -> Iterator[Workload]:
     cursor: dict[str, str] = {}
     seen: set[str] = set()
     while True:
-        page = link.workloads(limit=PAGE, sort="-createdAt", status=["pending", "in_progress"], **cursor)
-        fresh = [w for w in page.get("workloads") or [] if isinstance(w.get("id"), str) and w["id"] not in seen]
-        seen.update(w["id"] for w in fresh)
+        # user=me: a member of an instance may see other people's workloads, and could cancel them.
+        page = link.workloads(limit=PAGE, sort="-createdAt", user="me", status=["pending", "in_progress"], **cursor)
+        unseen += page.problems
+        fresh = [w for w in page.workloads if w.id not in seen]
+        seen.update(w.id for w in fresh)
         yield from fresh
-        following = page.get("next")
-        if not following or not fresh:
+        if page.next is None or not fresh:
             return
-        cursor = {"next": str(following["href"] if isinstance(following, dict) else following)}
+        cursor = {"next": page.next}
 
 
-def _open(link: Link, w: Json) -> OpenWorkload:
-    id_ = str(w["id"])
-    watched = any(
-        id_ in (c.workload_id, *c._ledger.lineage) or any(j.job_id == id_ for j in c.jobs) for c in registry.all()
-    )
+def _open(link: Link, w: Workload) -> OpenWorkload:
+    watched = any(w.id in c.workload_ids or any(j.job_id == w.id for j in c.jobs) for c in registry.all())
     return OpenWorkload(
-        id=id_,
-        mode=w["mode"] if w.get("mode") in ("session", "batch") else "job",
-        backend=str(w.get("backend") or "?"),
+        id=w.id,
+        mode="session" if w.mode == "session" else "batch" if w.mode == "batch" else "job",
+        backend=w.backend or "?",
         instance=link.instance_label,
-        status=str(w.get("status") or "?"),
-        created=seconds(w.get("created")),
-        usage_seconds=number(w.get("usage_seconds")),
+        status=w.status,
+        created=w.created,
+        usage_seconds=w.usage,
         watched=watched,
         link=link,
     )

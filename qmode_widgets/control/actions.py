@@ -8,7 +8,6 @@ from concurrent.futures import ThreadPoolExecutor
 from ..errors import QmodeError, ServiceError, UnreachableError
 from ..ibm.client import Captured, replay
 from ..ibm.link import patiently
-from ..ibm.wire import seconds
 from ..model import tags
 from ..model.snapshot import JobState
 from .ledger import Ledger
@@ -81,12 +80,12 @@ def payload_of(ledger: Ledger, record: Record) -> Captured:
         return record.captured
     if record.job_id is None:
         raise QmodeError(f"{record.name} was never sent and its inputs are gone: submit its PUBs again")
-    if record.snapshot().private:
+    if record.private:
         raise QmodeError(
             f"job {record.job_id} is private: the service never returns its inputs, so it cannot be resubmitted from "
             "here; submit its PUBs again"
         )
-    raw = patiently(ledger.link.job, record.job_id, params=True)
+    raw = patiently(ledger.link.stored, record.job_id)
     try:
         return replay(raw)
     except (KeyError, TypeError):
@@ -105,7 +104,8 @@ def payloads(ledger: Ledger, records: Sequence[Record], *, limit: int | None) ->
         found = list(pool.map(lambda r: payload_of(ledger, r), records))
     for record in records:
         try:
-            tags.write(_next_key(record), record.own_tags, record.partition, record.group)
+            key = _next_key(record)
+            tags.write(key, record.own_tags, record.partition, record.group, ledger.label(key.run))
         except ValueError as error:
             raise QmodeError(f"{record.name} cannot be resubmitted with its tags: {error}; submit its PUBs") from error
     return [captured.limited(limit) for captured in found]
@@ -119,9 +119,7 @@ def next_attempts(ledger: Ledger, records: Sequence[Record], captured: Sequence[
             key = _next_key(record)
             fresh = Record(JobState.WAITING, key=key, partition=record.partition, captured=payload, group=record.group)
             fresh.own_tags, fresh.learns = record.own_tags, record.learns
-            ledger.add([fresh])
-            if key.run not in ledger.runs:
-                ledger.runs.append(key.run)
+            ledger.add([fresh], key.run)
             record.superseded, record.captured = True, None
             record.touch()
             made.append(fresh)
@@ -140,11 +138,11 @@ def _next_key(record: Record) -> tags.AttemptKey:
 
 def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
     """Say so when the backend was calibrated after the first attempt: the results may not compare."""
-    before = [t for r in records if (t := seconds(r.data.get("created"))) is not None]
+    before = [r.job.created for r in records if r.job is not None and r.job.created is not None]
     if not before:
         return
     try:
-        last = seconds(ledger.link.calibrated_at(ledger.backend))
+        last = ledger.link.calibrated_at(ledger.backend)
     except (ServiceError, UnreachableError):
         return  # a remark is not worth failing a resubmission
     if last is not None and last > min(before):
@@ -153,47 +151,36 @@ def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
 
 def unsent(ledger: Ledger) -> list[Record]:
     """Not on the service, as far as we know: not sent, or in doubt."""
-    return _where(ledger, lambda r: r.state in (JobState.WAITING, JobState.UNKNOWN))
+    return ledger.where(lambda r: r.state in (JobState.WAITING, JobState.UNKNOWN))
 
 
 def remaining(ledger: Ledger) -> list[Record]:
     """What has not started: not sent, in doubt, or queued."""
     open_ = (JobState.WAITING, JobState.UNKNOWN, JobState.QUEUED)
-    return _where(ledger, lambda r: r.state in open_ and not r.cancelling)
+    return ledger.where(lambda r: r.state in open_ and not r.cancelling)
 
 
 def unfinished(ledger: Ledger) -> list[Record]:
     """Whatever may still cost something."""
-    return _where(ledger, lambda r: not r.state.final)
+    return ledger.where(lambda r: not r.state.final)
 
 
 def failed(ledger: Ledger) -> list[Record]:
     """Failed or refused, and not yet resubmitted."""
-    return _where(ledger, lambda r: r.state in (JobState.FAILED, JobState.REFUSED) and not r.superseded)
-
-
-def _where(ledger: Ledger, wanted: Callable[[Record], bool]) -> list[Record]:
-    with ledger.lock:
-        return [r for r in ledger.records.values() if wanted(r)]
+    return ledger.where(lambda r: r.state in (JobState.FAILED, JobState.REFUSED) and not r.superseded)
 
 
 def cancel_found(ledger: Ledger) -> None:
     """Cancel what turned up although it was taken back while nobody knew whether it exists; says what came of it."""
-    with ledger.lock:
-        found = [
-            r
-            for r in ledger.records.values()
-            if r.cancel_when_found and r.job_id is not None and not r.state.final and not r.cancelling
-        ]
+    found = ledger.where(
+        lambda r: r.cancel_when_found and r.job_id is not None and not r.state.final and not r.cancelling
+    )
     _cancel(ledger, found, lambda r: f"{r.name} had reached the service as job {r.job_id}")
 
 
 def cancel_duplicates(ledger: Ledger) -> None:
     """One attempt, one live job: what stands on the service a second time is cancelled, until the service took it."""
-    with ledger.lock:
-        ledger.duplicates = [r for r in ledger.duplicates if not r.state.final and not r.cancelling]
-        found = list(ledger.duplicates)
-    _cancel(ledger, found, lambda r: f"job {r.job_id} is {r.note}")
+    _cancel(ledger, ledger.duplicates(), lambda r: f"job {r.job_id} is {r.note}")
 
 
 def _cancel(ledger: Ledger, found: list[Record], what: Callable[[Record], str]) -> None:

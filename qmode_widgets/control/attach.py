@@ -3,18 +3,18 @@
 from __future__ import annotations
 
 import re
-from typing import Any, cast
+from collections.abc import Callable
+from typing import Any, TypeVar, cast
 
 from qiskit_ibm_runtime import QiskitRuntimeService
 
-from ..errors import QmodeError, ServiceError, UnreachableError
+from ..errors import QmodeError, ServiceError, UnreachableError, WrongAnswerError
 from ..ibm.client import backend_named, instances_of, job_object
 from ..ibm.link import Link, link_of, patiently
-from ..ibm.wire import Json, as_dict, seconds, session_json
+from ..ibm.wire import Job, Session
 from ..model import tags
 from .controller import Controller
 from .job import JobController
-from .ledger import latest
 from .modes import BatchController, SessionController
 from .runtime import registry
 from .sync import merge, pages
@@ -22,6 +22,7 @@ from .sync import merge, pages
 _ID = re.compile(r"[\w.-]{1,100}", re.ASCII)  # it becomes part of a path
 _GONE = (400, 404)  # what the service answers to an id it does not know or that is malformed
 MISSING_SHOWN = 20
+T = TypeVar("T")
 
 
 def find_service(service: QiskitRuntimeService | None = None) -> QiskitRuntimeService:
@@ -61,7 +62,7 @@ def attach(id_: str, service: QiskitRuntimeService | None = None) -> Controller:
     if not _ID.fullmatch(id_):
         raise QmodeError(f"{id_!r} is no id: pass the id of a session, batch, job or run as text")
     if (existing := registry.find(id_)) is not None:
-        return cast(Controller, existing)
+        return cast("Controller", existing)
     service = find_service(service)
     asked: list[str] = []
     for instance in instances_of(service):
@@ -82,108 +83,104 @@ def attach(id_: str, service: QiskitRuntimeService | None = None) -> Controller:
 
 
 def _attach_in(link: Link, id_: str) -> Controller | None:
-    session = _ask(link.workload, id_)
+    session = _ask(link.session, id_)
     if session is not None:
         return _attach_mode(link, session)
     job = _ask(link.job, id_)
     if job is None:
-        tagged = link.jobs(tags=[tags.run_tag(id_)], limit=1)["jobs"] if tags.is_run(id_) else []
+        tagged = link.jobs(tags=[tags.run_tag(id_)], limit=1).jobs if tags.is_run(id_) else ()
         if not tagged:
             return None
         job = tagged[0]
-    if job.get("session_id"):
-        session = _ask(link.workload, str(job["session_id"]))
+    if job.session_id is not None:
+        session = _ask(link.session, job.session_id)
         if session is not None:
-            return registry.find(str(session["id"])) or _attach_mode(link, session)
-    backend = backend_named(link.service, str(job["backend"]), link.instance)
-    key = tags.read(job.get("tags") or []).key
+            return registry.find(session.id) or _attach_mode(link, session)
+    backend = _backend(link, job.backend, f"job {job.id}")
+    key = tags.read(job.tags).key
     if key is not None:
         controller = registry.find(key.run) or JobController._of_run(backend, key.run, fresh=False)
     else:
-        controller = JobController(job_object(link.service, str(job["id"])))
+        controller = JobController(job_object(link.service, job.id))
     patiently(controller.refresh)
     return controller
 
 
-def _attach_mode(link: Link, session: Json) -> Controller:
+def _backend(link: Link, name: str | None, what: str) -> Any:
+    if name is None:
+        raise WrongAnswerError(f"{what} does not say on which backend it runs")
+    return backend_named(link.service, name, link.instance)
+
+
+def _attach_mode(link: Link, session: Session) -> Controller:
     """The controller of a session or batch, with the workloads it continues, or that continue it."""
-    kind = BatchController if session.get("mode") == "batch" else SessionController
-    family, jobs = _family(link, str(session["id"]))
-    newest = session if family[-1] == session["id"] else patiently(link.workload, family[-1])
+    if session.mode not in ("batch", "dedicated"):
+        raise WrongAnswerError(f"the workload {session.id} has mode {session.mode!r}: neither batch nor dedicated")
+    kind = BatchController if session.mode == "batch" else SessionController
+    family, jobs = _family(link, session.id)
+    newest = session if family[-1] == session.id else patiently(link.session, family[-1])
     if (existing := registry.find(family[-1])) is not None:
-        return cast(Controller, existing)
-    backend = backend_named(link.service, str(newest["backend_name"]), link.instance)
-    controller = kind._attach(family[-1], backend, accepting=bool(newest.get("accepting_jobs")))
+        return cast("Controller", existing)
+    backend = _backend(link, newest.backend, f"the workload {newest.id}")
+    controller = kind._attach(family[-1], backend, accepting=bool(newest.accepting_jobs))
     ledger = controller._ledger
-    with ledger.lock:
-        ledger.lineage, ledger.past = tuple(family[:-1]), {id_: {} for id_ in family[:-1]}
+    ledger.continues(family[:-1])
     merge(ledger, jobs)
     patiently(controller.refresh)
     return controller
 
 
-def _family(link: Link, id_: str) -> tuple[list[str], list[Json]]:
+def _family(link: Link, id_: str) -> tuple[list[str], list[Job]]:
     """The workloads tied together by resubmissions, oldest first, and what was listed of their jobs.
 
     Work that failed in a closed workload is resubmitted into a new one under the same run tag. So a run of which
     something is missing here, or failed, may go on elsewhere: its jobs are listed by its tag.
     """
-    jobs: dict[str, Json] = {}
+    jobs: dict[str, Job] = {}
     found, asked = [id_], set[str]()
     for home in found:  # it grows while it is read
         for pending in (True, False):
             for job in patiently(pages, link, session_id=home, pending=pending):
-                jobs[str(job["id"])] = job
-        for run in _unfinished_runs([j for j in jobs.values() if j.get("session_id", home) == home]) - asked:
+                jobs[job.id] = job
+        for run in _unfinished_runs([j for j in jobs.values() if (j.session_id or home) == home]) - asked:
             asked.add(run)
             for job in patiently(pages, link, tags=[tags.run_tag(run)]):
-                jobs[str(job["id"])] = job
-                other = job.get("session_id")
-                if isinstance(other, str) and other not in found:
-                    found.append(other)
+                jobs[job.id] = job
+                if job.session_id is not None and job.session_id not in found:
+                    found.append(job.session_id)
     if len(found) == 1:
         return found, list(jobs.values())
-    opened = {home: _opened(link, home) for home in found}
-    since = {home: seconds(move.get("timestamp")) or 0.0 for home, move in opened.items() if move is not None}
-    return sorted(since, key=since.__getitem__), list(jobs.values())
+    sessions = [session for home in found if (session := _ask(link.session, home)) is not None]
+    return [s.id for s in sorted(sessions, key=lambda s: s.opened_at or 0.0)], list(jobs.values())
 
 
-def _opened(link: Link, id_: str) -> Json | None:
-    """The first transition of a workload; None where the service does not know it any more."""
-    session = _ask(link.workload, id_)
-    moves = None if session is None else session_json(session)["timestamps"]
-    return None if moves is None else (moves or [{}])[0]
-
-
-def _unfinished_runs(jobs: list[Json]) -> set[str]:
+def _unfinished_runs(jobs: list[Job]) -> set[str]:
     """Runs of which these jobs do not show every partition completed."""
     done: dict[str, set[int]] = {}
     of: dict[str, int] = {}
     for job in jobs:
-        written = job.get("tags")
-        key = tags.read([t for t in written if isinstance(t, str)] if isinstance(written, list) else []).key
+        key = tags.read(job.tags).key
         if key is None:
             continue
         of[key.run] = max(key.of, of.get(key.run, 0))
-        if str(as_dict(job.get("state")).get("status") or job.get("status")) == "Completed":
+        if job.status == "Completed":
             done.setdefault(key.run, set()).add(key.partition)
     return {run for run, n in of.items() if len(done.get(run, ())) < n}
 
 
-def _ask(method: Any, id_: str) -> Json | None:
+def _ask(method: Callable[[str], T], id_: str) -> T | None:
     try:
-        found: Json = patiently(method, id_)
+        return patiently(method, id_)
     except ServiceError as error:
         if error.status in _GONE:
             return None
         raise
-    return found
 
 
 def _report_missing(controller: Controller) -> None:
     ledger = controller._ledger
     for run in ledger.runs:
-        rows = latest(ledger, run)
+        rows = ledger.latest(run)
         of = max((r.key.of for r in rows.values() if r.key), default=0)
         missing = [str(i + 1) for i in range(of) if i not in rows]
         if missing:

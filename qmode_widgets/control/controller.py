@@ -6,7 +6,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import QmodeError, ServiceError, SubmissionError, UnreachableError
 from ..ibm.client import self_test
@@ -17,12 +17,16 @@ from ..model.text import table
 from . import actions, prepare
 from .actions import cancel_duplicates, cancel_found
 from .guards import Guards
-from .ledger import Ledger, latest
-from .prepare import attempt_of
+from .interrupts import Uninterrupted
+from .ledger import Ledger
 from .record import Record
 from .results import Results
 from .runtime import registry, runtime_of
+from .submission import PartitionAttempt
 from .sync import refresh
+
+if TYPE_CHECKING:
+    from qiskit_ibm_runtime import QiskitRuntimeService
 
 log = logging.getLogger(__name__)
 
@@ -38,11 +42,11 @@ class Controller:
         self._results = Results(ledger)
         self._guards = Guards(ledger, self._act, retries=retries)
         self._submits, self._redoing = threading.RLock(), threading.RLock()
-        if usage_cap is not None:
-            self._guards.cap(usage_cap)
+        self._set_limits(usage_cap, 0)
         ledger.read_only = self_test()
+        self._forgotten = False
         registry.add(self)
-        self._runtime.watcher.watch(ledger, self._after_refresh)
+        self._wake()
 
     # --- what it is --------------------------------------------------------------------------------------------
 
@@ -54,7 +58,7 @@ class Controller:
     @property
     def workload_id(self) -> str:
         """The service's id of the session or batch now."""
-        return self._ledger.service_id
+        return self._ledger.workload_id
 
     @property
     def workload_ids(self) -> tuple[str, ...]:
@@ -86,13 +90,40 @@ class Controller:
         """One for each `submit` call, oldest first."""
         return [Run(self, r) for r in self._ledger.runs]
 
+    @property
+    def service(self) -> QiskitRuntimeService:
+        """The account's service that it speaks to."""
+        return self._ledger.link.service
+
     def snapshot(self) -> WorkloadSnapshot:
         """What is known now; makes no request."""
         return self._ledger.snapshot()
 
-    def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
-        """Call back with each changed snapshot, from the watcher's thread; returns what ends it."""
+    def on_change(self, callback: Callable[[WorkloadSnapshot], object]) -> Callable[[], None]:
+        """Call back with each changed snapshot, one after the other, on a thread of its own; returns what ends it.
+
+        The callback may refresh, cancel or submit; it must not wait for the jobs, which is refused.
+        """
         return self._ledger.observe(callback)
+
+    def wait_until(self, predicate: Callable[[WorkloadSnapshot], bool], timeout: float | None = None) -> bool:
+        """Until `predicate(snapshot)` is true; False when `timeout` seconds ran out first.
+
+        An interrupt ends the waiting and cancels nothing.
+        """
+        self._refuse_waiting()
+        self._wake()
+        return self._ledger.wait_for(lambda: bool(predicate(self.snapshot())), timeout)
+
+    def forget(self) -> None:
+        """Let go of this workload: no thread looks after it, its caps and retries end, its results are dropped.
+
+        Nothing changes on the service. Screens show it as gone; `attach` makes a new controller.
+        """
+        self._forgotten = True
+        self._runtime.watcher.forget(self._ledger)
+        registry.remove(self)
+        self._results.drop()
 
     def refresh(self) -> WorkloadSnapshot:
         """Ask the service now.
@@ -114,6 +145,8 @@ class Controller:
         primitive: Any,
         pubs: Iterable[Any],
         partitions: str | int | Sequence[Partition] = "auto",
+        *,
+        label: str | None = None,
         **run_options: Any,
     ) -> Run:
         """Send PUBs in partitions, one job each; returns at once, with all partitions visible.
@@ -122,16 +155,19 @@ class Controller:
             primitive: a Sampler, Estimator, Executor or NoiseLearnerV3 made for this workload or for its backend.
             pubs: what its `run` takes: PUBs (for an Executor: one QuantumProgram a partition).
             partitions: `"auto"`, a number of jobs, or Partitions from `qmode.partition(…)`.
+            label: a name for the run, shown wherever its jobs are; at most 30 characters, kept in a job tag.
             run_options: `shots` or `precision`, as the primitive's `run` takes them.
 
         Raises:
             SubmissionError: before anything is sent, saying what is wrong with which partition.
         """
         self._check_open()
+        if label is not None and not 0 < len(label) <= tags.LONGEST_LABEL:
+            raise SubmissionError(f"label={label!r} has {len(label)} characters: use 1 to {tags.LONGEST_LABEL}")
         kind = prepare.kind_of(primitive)
         ledger = self._ledger
         prepare.check_primitive(
-            primitive, id_=ledger.service_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
+            primitive, id_=ledger.workload_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
         )
         listed = prepare.listed(pubs)
         parts = prepare.divide(kind, primitive, listed, partitions, run_options)
@@ -146,13 +182,15 @@ class Controller:
                 run_options,
                 max_execution_time=self._guards.max_execution_time(),
                 group=ledger.group,
+                label=label,
             )
-            with ledger.lock:
-                self._check_open()  # preparing may have taken a while
-                ledger.add(records)
-                ledger.runs.append(run)
-        self._submitting(kind, primitive, records)
-        self._send(records)
+            self._submitting(kind, primitive, records)
+            with Uninterrupted():  # in the ledger and in the queue, or in neither
+                with ledger.lock:
+                    self._check_open()  # preparing may have taken a while
+                    ledger.add(records, run, label)
+                self._send(records)
+        ledger.changed()
         return Run(self, run, tuple(r.row for r in records))
 
     def _submitting(self, kind: prepare.Kind, primitive: Any, records: list[Record]) -> None:
@@ -165,19 +203,21 @@ class Controller:
         ledger = self._ledger
         if ledger.read_only:
             raise SubmissionError(ledger.read_only)
+        if self._forgotten:
+            raise SubmissionError(f"this controller was told to forget {self.id}: attach({self.id!r}) makes a new one")
         if self._guards.stopped:
             raise SubmissionError(f"no further submissions: {self._guards.stopped}")
         if ledger.closed:
             raise SubmissionError(
-                f"the {ledger.mode} {ledger.service_id} is closed and never reopens: open a new one, "
+                f"the {ledger.mode} {ledger.workload_id} is closed and never reopens: open a new one, "
                 "or resubmit() jobs of this one, which opens a new one by itself"
             )
 
     def _send(self, records: Iterable[Record]) -> None:
+        """Queue attempts that are in the ledger. The caller tells observers, and is not to be interrupted here."""
         self._runtime.submitter.add(
-            [attempt_of(self._ledger, r, stopped=lambda: self._guards.stopped, wake=self._wake) for r in records]
+            [PartitionAttempt(self._ledger, r, stopped=lambda: self._guards.stopped, wake=self._wake) for r in records]
         )
-        self._ledger.changed()
         self._wake()
 
     # --- ending and redoing ------------------------------------------------------------------------------------
@@ -220,9 +260,9 @@ class Controller:
         def unsent() -> list[Record]:
             return actions.unsent(ledger)
 
-        if self._runtime.submitter.here and unsent():
+        if (self._runtime.here or self._ledger.telling) and unsent():
             raise QmodeError(
-                f"{len(unsent())} partitions wait to be sent by the thread this callback runs on: close from another "
+                f"{len(unsent())} partitions wait to be sent, which a callback cannot wait for: close from another "
                 "thread, or cancel_remaining() first"
             )
         try:
@@ -273,8 +313,10 @@ class Controller:
             actions.mention_calibration(self._ledger, chosen)
             if self._ledger.closed:
                 self._continue()
-            fresh = actions.next_attempts(self._ledger, chosen, payloads)
-            self._send(fresh)
+            with Uninterrupted():  # in the ledger and in the queue, or in neither
+                fresh = actions.next_attempts(self._ledger, chosen, payloads)
+                self._send(fresh)
+            self._ledger.changed()
             rows: dict[str, list[str]] = {}
             for record in fresh:
                 rows.setdefault(record.key.run if record.key else "", []).append(record.row)
@@ -300,11 +342,8 @@ class Controller:
         def ended() -> bool:
             return all(r.state.final and not self._guards.will_retry(r) for r in chosen())
 
-        if self._runtime.watcher.here and not ended():
-            raise QmodeError(
-                "a callback or a stop condition runs on the thread that watches the jobs, so it cannot wait for them: "
-                "take what it is given, or wait in another thread"
-            )
+        if not ended():
+            self._refuse_waiting()
         self._wake()
         if not progress:
             return ledger.wait_for(ended, timeout)
@@ -324,6 +363,14 @@ class Controller:
                 stop()
                 show(self.snapshot())
 
+    def _refuse_waiting(self) -> None:
+        """A callback that waits for what its own thread brings would wait for ever."""
+        if self._runtime.here or self._ledger.telling:
+            raise QmodeError(
+                "a callback or a stop condition cannot wait for the jobs: it runs on a thread that brings the news of "
+                "them. Use what it is given, or wait in another thread"
+            )
+
     def result(self, timeout: float | None = None, *, run: str | None = None, progress: bool = False) -> Any:
         """The merged result of a run (the last one unless told), in the order of its PUBs; waits for it.
 
@@ -333,13 +380,20 @@ class Controller:
         """
         chosen = self._run_id(run)
         if not self.wait(timeout, run=chosen, progress=progress):
-            left = [r for r in latest(self._ledger, chosen).values() if not r.state.final]
+            left = [r for r in self._ledger.latest(chosen).values() if not r.state.final]
             raise TimeoutError(f"{len(left)} partitions have not ended after {timeout} s; nothing was cancelled")
         return self._results.run(chosen)
 
     def partial_result(self, *, run: str | None = None) -> Any:
         """What there is of a run's result now, and what is missing; does not wait."""
         return self._results.run(self._run_id(run), partial=True)
+
+    def drop_results(self) -> None:
+        """Let the decoded results go from memory; they are fetched again when they are asked for.
+
+        A private job's result can be read once: it is lost with it.
+        """
+        self._results.drop()
 
     def _run_id(self, run: str | None) -> str:
         if run is None and not self._ledger.runs:
@@ -350,6 +404,12 @@ class Controller:
         return chosen
 
     # --- conditions and caps -----------------------------------------------------------------------------------
+
+    def _set_limits(self, usage_cap: float | None, retries: int) -> None:
+        if usage_cap is not None:
+            self._guards.cap(usage_cap)
+        if retries:
+            self._guards.retry(retries)
 
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool]) -> None:
         """Cancel the remaining jobs once `predicate(result, job)` is true of a finished one; never reads private ones.
@@ -391,29 +451,47 @@ class Controller:
             self._guards.give_up(group)
             self._ledger.event("error", f"{group[0].name} is not run again: {error}", group[0].row)
 
+    @property
+    def widget(self) -> Any:
+        """The live widget, for a layout of your own: `VBox([controller.widget, …])`.
+
+        Raises:
+            QmodeError: outside a notebook's kernel.
+        """
+        found = registry.widget(self) if registry.widget is not None else None
+        if found is None:
+            raise QmodeError("a widget needs a notebook: this process is not a kernel with a page")
+        return found
+
     def _after_refresh(self) -> None:
         """On the watcher's thread, after each look at the service."""
         cancel_found(self._ledger)
         cancel_duplicates(self._ledger)
         self._guards.look()
-        self._ledger.alarm = self._guards.alarm
+        self._ledger.set_alarm(self._guards.alarm)
 
     def at_exit(self) -> None:
         """The process ends: nothing to do in job mode."""
 
     def _wake(self) -> None:
-        self._runtime.watcher.wake(self._ledger)
+        """Look at the workload now, and keep this controller until nothing is left to learn."""
+        if self._forgotten:
+            return
+        registry.keep(self)
+        self._runtime.watcher.watch(self._ledger, self._after_refresh, self._settled)
+
+    def _settled(self) -> None:
+        registry.release(self)
 
     def _find(self, job: Any) -> Record:
         """A record by job id, row key, job object or snapshot."""
         if hasattr(job, "job_id"):
             job = job.job_id() if callable(job.job_id) else (job.job_id or job.key)
         if not isinstance(job, str):
-            raise QmodeError(f"{job!r} is no job: pass its id, its key, or the job object")
-        with self._ledger.lock:
-            for r in self._ledger.records.values():
-                if job in (r.row, r.job_id):
-                    return r
+            raise QmodeError(f"{job!r} is not a job: pass its id, its key, or the job object")
+        found = self._ledger.find(job)
+        if found is not None:
+            return found
         raise QmodeError(f"no job {job!r} in {self._ledger.mode} {self.id}: see controller.jobs")
 
     def figure(self, kind: str = "timeline") -> Any:
@@ -453,7 +531,7 @@ class Run:
     @property
     def jobs(self) -> tuple[JobSnapshot, ...]:
         """The last attempt at each partition, in PUB order."""
-        rows = latest(self._controller._ledger, self.id)
+        rows = self._controller._ledger.latest(self.id)
         return tuple(rows[i].snapshot() for i in sorted(rows))
 
     def wait(self, timeout: float | None = None, *, progress: bool = False) -> bool:
@@ -468,6 +546,12 @@ class Run:
         """What there is of it, and what is missing."""
         return self._controller.partial_result(run=self.id)
 
+    @property
+    def label(self) -> str | None:
+        """The name it was given."""
+        return self._controller._ledger.label(self.id)
+
     def __repr__(self) -> str:
         done = sum(j.state is JobState.DONE for j in self.jobs)
-        return f"<Run {self.id}: {done} of {len(self.jobs)} partitions done>"
+        named = f" {self.label!r}" if self.label else ""
+        return f"<Run {self.id}{named}: {done} of {len(self.jobs)} partitions done>"

@@ -9,7 +9,6 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import replace
 from typing import Any
 
 from ..errors import QmodeError, ServiceError, UnreachableError
@@ -17,7 +16,7 @@ from ..model.snapshot import JobSnapshot, JobState, Limit, WorkloadState
 from .actions import remaining, retryable
 from .ledger import Ledger
 from .record import Record
-from .results import Results
+from .results import OnItsWayError, Results
 
 log = logging.getLogger(__name__)
 
@@ -26,7 +25,7 @@ WARN_BEFORE_MAX, WARN_BEFORE_IDLE = 300.0, 15.0  # seconds before max TTL, inter
 
 
 class Guards:
-    """Looks at the ledger after each refresh and acts through `act(what)`."""
+    """The bounds of one workload: looks at the ledger after each refresh and acts through `act(what)`."""
 
     def __init__(self, ledger: Ledger, act: Callable[[str], None], *, retries: int) -> None:
         self._ledger, self._act, self._retries = ledger, act, retries
@@ -41,7 +40,7 @@ class Guards:
             self.retry(retries)
 
     def retry(self, times: int) -> None:
-        """Run a partition again up to so many times."""
+        """Run a partition again up to `times` times."""
         self._retries = times
         self._ledger.limit(Limit("retries", f"{times} a partition, transient and system errors only", "kernel"))
 
@@ -49,7 +48,8 @@ class Guards:
         """A cap on the usage in QPU seconds."""
         if not seconds > 0 or not math.isfinite(seconds):
             raise ValueError(f"usage_cap={seconds!r}: pass a positive number of seconds")
-        self._ledger.cap, self.stopped = float(seconds), None  # a higher cap: the next look compares anew
+        self._ledger.set_cap(float(seconds))
+        self.stopped = None  # a higher cap: the next look compares anew
         self._warned.discard("cap")
         self._ledger.limit(Limit("usage cap", f"{seconds:g} s", "kernel"))
         self._ledger.limit(Limit("usage cap of each job", f"{math.ceil(seconds)} s max_execution_time", "service"))
@@ -61,7 +61,7 @@ class Guards:
         return max(1, math.ceil(self._ledger.cap - (self._ledger.used() or 0.0)))
 
     def close_when_idle(self, seconds: float) -> None:
-        """Close after so many seconds without a queued or running job."""
+        """Close after `seconds` seconds without a queued or running job."""
         if not seconds >= 0:
             raise ValueError(f"close_when_idle({seconds!r}): pass a number of seconds, 0 or more")
         self._idle_close = float(seconds)
@@ -117,7 +117,7 @@ class Guards:
             return
         if used >= cap and self.stopped is None:
             self.stopped = f"the usage cap of {cap:g} s is reached ({used:.1f} s)"
-            self._acted("usage cap")
+            self._ledger.limit_acted("usage cap")
             ledger.event("error", f"{self.stopped}: the queue is cancelled and the workload closed")
         elif used >= WARN_AT * cap and self.stopped is None and self._once("cap"):
             ledger.event("warning", f"{used:.1f} s of the usage cap of {cap:g} s are used")
@@ -140,7 +140,7 @@ class Guards:
                     self._predicates.remove(given)
                     break
                 if met:
-                    self._acted("stop condition")
+                    self._ledger.limit_acted("stop condition")
                     text = f"the stop condition was met by {record.row}: the remaining jobs are cancelled"
                     self._ledger.event("warning", text, record.row)
                     self._predicates = []
@@ -180,7 +180,7 @@ class Guards:
         if deadline is None or self._ledger.link.now() < deadline or self._ledger.closed:
             return
         self._act("close")  # first: if the service does not take it, the next look tries again
-        self._acted("idle close")
+        self._ledger.limit_acted("idle close")
         self._ledger.event("info", f"idle for {self._idle_close:g} s: closed")
 
     def _idle_deadline(self) -> float | None:
@@ -194,8 +194,7 @@ class Guards:
 
     def to_retry(self) -> list[Record]:
         """Failed attempts that the policy runs again."""
-        with self._ledger.lock:
-            return [r for r in self._ledger.records.values() if self.will_retry(r)]
+        return self._ledger.where(self.will_retry)
 
     def will_retry(self, record: Record) -> bool:
         """By reason, never an error of the user's, and not once a cap or a stop condition has acted."""
@@ -207,16 +206,12 @@ class Guards:
             and self.stopped is None
             and not self._ledger.read_only
             and record.row not in self._gave_up
-            and retryable(record.reason_code, record.snapshot().reason_solution)
+            and retryable(record.reason_code, record.reason_solution)
         )
 
     def give_up(self, records: Iterable[Record]) -> None:
         """Leave these to the user."""
         self._gave_up.update(r.row for r in records)
-
-    def _acted(self, name: str) -> None:
-        if name in self._ledger.limits:
-            self._ledger.limit(replace(self._ledger.limits[name], acted=self._ledger.link.now()))
 
     def _once(self, what: str) -> bool:
         if what in self._warned:
@@ -233,18 +228,13 @@ class _Predicate:
 
     def unseen(self, ledger: Ledger) -> list[Record]:
         """Finished, and not judged yet. Private results can be read once, by their owner: never by us."""
-        with ledger.lock:
-            return [
-                r
-                for r in ledger.records.values()
-                if r.state is JobState.DONE and r.row not in self._seen and not r.snapshot().private
-            ]
+        return ledger.where(lambda r: r.state is JobState.DONE and r.row not in self._seen and not r.private)
 
     def judge(self, record: Record) -> bool:
         """Whether the condition is met. A result that cannot be had now is judged at a later look."""
         try:
-            result = self._results.of(record)
-        except UnreachableError:
+            result = self._results.of(record, patient=False)
+        except (UnreachableError, OnItsWayError):
             return False
         except QmodeError as error:
             if not (isinstance(error, ServiceError) and error.passing):

@@ -32,7 +32,17 @@ class JobController(Controller):
 
     _mode = "job"
 
+    def __new__(cls, *jobs: RuntimeJobV2, **_: Any) -> Self:
+        """One controller a job: running the cell again gives the one that is there."""
+        existing = _watching({j.job_id() for j in jobs}) if jobs else None
+        if existing is not None and type(existing) is cls:
+            return existing
+        return super().__new__(cls)
+
     def __init__(self, *jobs: RuntimeJobV2, usage_cap: float | None = None, retries: int = 0) -> None:
+        if getattr(self, "_backend", None) is not None:  # the one that was there: what the cell says now counts
+            self._set_limits(usage_cap, retries)
+            return
         if not jobs:
             raise QmodeError("pass at least one job, or use JobController.open(backend) and submit()")
         backends = [j.backend() for j in jobs]
@@ -51,9 +61,7 @@ class JobController(Controller):
             said = tags.read(job.tags or [])
             record = Record(JobState.QUEUED, key=said.key, partition=said.partition, job_id=job.job_id())
             record.own_tags, record.group = said.own, said.group
-            ledger.add([record])
-            if said.key is not None and said.key.run not in ledger.runs:
-                ledger.runs.append(said.key.run)
+            ledger.add([record], None if said.key is None else said.key.run, said.label)
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)
 
     @classmethod
@@ -68,7 +76,7 @@ class JobController(Controller):
         self._backend = backend
         ledger = cls._make_ledger(backend, run)
         if not fresh:
-            ledger.runs.append(run)
+            ledger.add_run(run)
         Controller.__init__(self, ledger, usage_cap=usage_cap, retries=retries)
         return self
 
@@ -87,3 +95,11 @@ class JobController(Controller):
     def _new_run(self) -> str:
         """The first run has the controller's id, so that `attach(controller.id)` finds it."""
         return tags.new_run() if self._ledger.runs else self.id
+
+
+def _watching(job_ids: set[str]) -> Any:
+    """The controller in job mode that has all these jobs; None without one."""
+    for controller in registry.all():
+        if controller.snapshot().mode == "job" and job_ids <= {j.job_id for j in controller.jobs}:
+            return controller
+    return None

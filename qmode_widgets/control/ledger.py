@@ -1,148 +1,348 @@
-"""The state of one workload in this kernel, under one lock: records, session object, events, observers."""
+"""The state of one workload in this kernel, under one lock: records, session objects, events, observers."""
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import logging
+import queue
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
 from ..ibm.link import Link
-from ..ibm.wire import Json, as_dict, seconds, session_json
-from ..model.snapshot import Event, JobState, Limit, Mode, Ttl, Usage, WorkloadSnapshot, WorkloadState
-from .accounting import active_stretches, covered
+from ..ibm.wire import Metrics, Session
+from ..model.snapshot import Event, JobSnapshot, JobState, Limit, Mode, Ttl, WorkloadSnapshot, WorkloadState
+from . import accounting
 from .record import Record
 
 log = logging.getLogger(__name__)
-Observer = Callable[[WorkloadSnapshot], None]
+Observer = Callable[[WorkloadSnapshot], object]
 
 EVENTS_KEPT = 200
 CLOSED_TRIES = 20
 EMPTY_CLOSE = 1800.0  # a session without any job closes after 30 minutes (guide)
+INSTANCE_EVERY = 30.0  # seconds between two questions for what the instance has left
 _STATES = {"pending_inactive": WorkloadState.ACTIVE, "pending_closed": WorkloadState.ACTIVE}
 
 
 class Ledger:
-    """Thread-safe. Writers hold `lock`, then call `changed()` after leaving it; observers run outside the lock."""
+    """Thread-safe. Every method takes the lock for itself.
+
+    `lock` is for callers that must see or change several records at once. Whoever changed something calls `changed()`
+    when it has left the lock. Observers run on a thread of their own, outside the lock.
+    """
 
     def __init__(self, link: Link, id_: str, mode: Mode, backend: str) -> None:
         self.link, self.id, self.mode, self.backend = link, id_, mode, backend
-        self.service_id = id_  # moves on when failed work is resubmitted into a new one
         self.lock = threading.RLock()
-        self.news = threading.Condition(self.lock)  # wait() and result() sleep on it
         self.looking = threading.RLock()  # one refresh at a time: an older answer never comes last
-        self.records: dict[str, Record] = {}
-        self.session: Json = {}
         self.created = link.now()
-        self.seen_at: float | None = None
-        self.problem: str | None = None
-        self.read_only: str | None = None
-        self.lineage: tuple[str, ...] = ()
-        self.limits: dict[str, Limit] = {}
-        self.cap: float | None = None
-        self.instance_left: float | None = None
-        self.instance_asked = float("-inf")  # when, on the monotonic clock
-        self.instance_old = True  # a job ended since
-        self.group: str | None = None
-        self.runs: list[str] = []  # in order of submission
-        self.duplicates: list[Record] = []  # found on the service, to be cancelled and reported
-        self.listed: dict[str, object] = {}  # scope -> last_job_completed when ended jobs were listed
-        self.past: dict[str, Json] = {}  # session objects of the workloads this one continues
-        self.asked_closed: dict[str, int] = {}  # how often a closed workload was asked for its final usage
-        self.alarm: float | None = None  # when a guard wants the next look, on the service's clock
+        self.read_only: str | None = None  # why nothing may be changed from here; set once, by its controller
+        self._records: dict[str, Record] = {}
+        self._workload_id = id_
+        self._lineage: tuple[str, ...] = ()
+        self._session: Session | None = None
+        self._refusing = False  # the service took the closing: it never reopens
+        self._past: dict[str, Session | None] = {}  # of the workloads that this one continues
+        self._runs: dict[str, str | None] = {}  # run id -> label, in order of submission
+        self._duplicates: list[Record] = []
+        self._listed: dict[str, object] = {}  # scope -> last_job_completed when its ended jobs were listed
+        self._asked_closed: dict[str, int] = {}  # how often a closed workload was asked for its final usage
+        self._seen_at: float | None = None
+        self._problem: str | None = None
+        self._limits: dict[str, Limit] = {}
+        self._cap: float | None = None
+        self._alarm: float | None = None
+        self._instance_left: float | None = None
+        self._instance_asked = float("-inf")
+        self._instance_old = True  # a job has ended since the instance was asked
+        self._groups: dict[int, str] = {}  # thread -> label of the iteration it is in
         self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
         self._event_ids = itertools.count(1)
         self._observers: list[Observer] = []
+        self._bells: list[queue.SimpleQueue[None]] = []
         self._last: WorkloadSnapshot | None = None
-        self._undelivered: WorkloadSnapshot | None = None
-        self._delivering = False
+        self._untold: WorkloadSnapshot | None = None
+        self._teller: threading.Thread | None = None
 
-    # --- writing -----------------------------------------------------------------------------------------------
+    # --- jobs --------------------------------------------------------------------------------------------------
 
-    def add(self, records: Iterable[Record]) -> None:
-        """New rows; a row that is there already is an error of ours."""
+    @property
+    def records(self) -> Mapping[str, Record]:
+        """All attempts by row key; hold `lock` while you walk through them."""
+        return self._records
+
+    @property
+    def runs(self) -> Sequence[str]:
+        """The ids of the runs, in order of submission."""
+        with self.lock:
+            return tuple(self._runs)
+
+    def label(self, run: str) -> str | None:
+        """The name that its user gave a run."""
+        with self.lock:
+            return self._runs.get(run)
+
+    def add(self, records: Iterable[Record], run: str | None = None, label: str | None = None) -> None:
+        """New rows, and the run they belong to. A row that is there already is an error of ours."""
         with self.lock:
             for r in records:
-                if r.row in self.records:
+                if r.row in self._records:
                     raise RuntimeError(f"row {r.row} stands twice in workload {self.id}")
-                self.records[r.row] = r
+                self._records[r.row] = r
+            if run is not None:
+                self.add_run(run, label)
+
+    def add_run(self, run: str, label: str | None = None) -> None:
+        """A run that jobs belong to; a label that is known stays."""
+        with self.lock:
+            self._runs[run] = self._runs.get(run) or label
+
+    def give_row(self, old: Record, new: Record) -> None:
+        """`new` takes over the row of `old`, which goes on under its job id."""
+        with self.lock:
+            self._records.pop(old.row, None)
+            self._records[new.row] = new
+
+    def where(self, wanted: Callable[[Record], bool]) -> list[Record]:
+        """The attempts of which `wanted` is true."""
+        with self.lock:
+            return [r for r in self._records.values() if wanted(r)]
+
+    def current(self) -> list[Record]:
+        """The attempts that no later one superseded."""
+        return self.where(lambda r: not r.superseded)
+
+    def find(self, name: str) -> Record | None:
+        """An attempt by its row key or job id."""
+        with self.lock:
+            found = self._records.get(name)
+            return found or next((r for r in self._records.values() if r.job_id == name), None)
+
+    def latest(self, run: str) -> dict[int, Record]:
+        """The last attempt at each partition of a run, by partition."""
+        rows: dict[int, Record] = {}
+        for r in self.where(lambda r: r.key is not None and r.key.run == run):
+            assert r.key is not None
+            held = rows.get(r.key.partition)
+            if held is None or (held.key is not None and held.key.attempt < r.key.attempt):
+                rows[r.key.partition] = r
+        return rows
+
+    def singles(self) -> list[Record]:
+        """Jobs in job mode that no run tag ties together: each is asked for by its id."""
+        if self.mode != "job":
+            return []
+        with self.lock:
+            return [r for r in self._records.values() if r.key is None and r.job_id and r not in self._duplicates]
+
+    def duplicate(self, record: Record) -> None:
+        """A second job of one attempt stands on the service: it is to be cancelled and reported."""
+        with self.lock:
+            self._duplicates.append(record)
+            self._records.setdefault(record.row, record)
+
+    def duplicates(self) -> list[Record]:
+        """Second jobs that are neither ended nor cancelled yet."""
+        with self.lock:
+            self._duplicates = [r for r in self._duplicates if not r.state.final and not r.cancelling]
+            return list(self._duplicates)
+
+    # --- iterations --------------------------------------------------------------------------------------------
+
+    @property
+    def group(self) -> str | None:
+        """The iteration that the calling thread is in."""
+        with self.lock:
+            return self._groups.get(threading.get_ident())
+
+    @contextlib.contextmanager
+    def in_group(self, label: str) -> Iterator[None]:
+        """What the calling thread submits inside belongs to this iteration."""
+        me = threading.get_ident()
+        with self.lock:
+            self._groups[me] = label
+        try:
+            yield
+        finally:
+            with self.lock:
+                self._groups.pop(me, None)
+
+    # --- events, limits ----------------------------------------------------------------------------------------
 
     def event(self, level: Literal["info", "warning", "error"], text: str, job: str | None = None) -> None:
         """Say what happened, for the user to read now or later."""
         with self.lock:
             self._events.append(Event(next(self._event_ids), self.link.now(), level, text, job))
 
-    def read_session(self, data: Json) -> None:
-        """Take over the service's session object, of this workload or of one it continues."""
-        data = session_json(data)
+    def limit(self, limit: Limit) -> None:
+        """State a bound."""
         with self.lock:
-            id_ = data.get("id")
-            if id_ in self.past:
-                self.past[str(id_)] = data
-                return
-            if id_ not in (None, self.service_id):
-                return  # an answer that overtook the move to another workload
-            before = self.session.get("state")
-            if self.session.get("accepting_jobs") is False:
-                data = data | {"accepting_jobs": False}  # an answer that overtook the closing: it never reopens
-            self.session = data
-            now = data.get("state")
-            if before is not None and now != before:
-                why = str(data.get("state_reason") or "").replace("_", " ")
-                self.event("info", f"{before} → {now}" + (f": {why}" if why else ""))
+            self._limits[limit.name] = limit
 
-    def move(self, fresh: str) -> None:
-        """Go on in a new workload; this one's jobs and usage still count."""
+    def limit_acted(self, name: str) -> None:
+        """A bound acted just now."""
         with self.lock:
-            self.lineage = (*self.lineage, self.service_id)
-            self.past[self.service_id] = self.session
-            self.service_id, self.session = fresh, {}
+            if name in self._limits:
+                self._limits[name] = replace(self._limits[name], acted=self.link.now())
+
+    @property
+    def cap(self) -> float | None:
+        """The usage cap in seconds."""
+        return self._cap
+
+    def set_cap(self, cap: float) -> None:
+        """Cap the usage, in seconds."""
+        with self.lock:
+            self._cap = cap
+
+    def set_alarm(self, at: float | None) -> None:
+        """When a guard wants the next look, on the service's clock."""
+        with self.lock:
+            self._alarm = at
+
+    # --- the workload ------------------------------------------------------------------------------------------
+
+    @property
+    def workload_id(self) -> str:
+        """The service's id of the session or batch now: it moves on when failed work goes on in a new one."""
+        return self._workload_id
+
+    @property
+    def lineage(self) -> tuple[str, ...]:
+        """The workloads that this one continues, oldest first."""
+        return self._lineage
+
+    @property
+    def session(self) -> Session | None:
+        """The session object, as last told."""
+        return self._session
+
+    @property
+    def seen_at(self) -> float | None:
+        """When the service last answered, on its clock."""
+        return self._seen_at
+
+    def read_session(self, session: Session) -> None:
+        """Take over the service's session object, of this workload or of one that it continues."""
+        with self.lock:
+            if session.id in self._past:
+                self._past[session.id] = session
+            elif session.id == self._workload_id:
+                self._read_present(session)
+            else:
+                return  # an answer that overtook the move to another workload
+            if session.closed:
+                self._asked_closed[session.id] = self._asked_closed.get(session.id, 0) + 1
+
+    def _read_present(self, session: Session) -> None:
+        before, self._session = self._session, session
+        self._refusing |= session.accepting_jobs is False
+        if before is not None and session.state != before.state:
+            why = (session.state_reason or "").replace("_", " ")
+            self.event("info", f"{before.state} → {session.state}" + (f": {why}" if why else ""))
+
+    def refuse_jobs(self) -> None:
+        """The service took the closing: do not wait for the next look to refuse submissions."""
+        with self.lock:
+            self._refusing = True
+
+    def continue_in(self, fresh: str) -> None:
+        """Go on in a new workload; the present one's jobs and usage still count."""
+        with self.lock:
+            self._lineage = (*self._lineage, self._workload_id)
+            self._past[self._workload_id] = self._session
+            self._workload_id, self._session, self._refusing = fresh, None, False
+
+    def continues(self, lineage: Sequence[str]) -> None:
+        """This workload continues these, oldest first; nothing is known of them yet."""
+        with self.lock:
+            self._lineage, self._past = tuple(lineage), dict.fromkeys(lineage)
 
     def unsettled(self) -> list[str]:
-        """The workloads whose session object may still change: the present one, and those it continues."""
+        """The workloads whose session object may still change: the present one, and those that it continues."""
         with self.lock:
-            known = {**self.past, self.service_id: self.session}
+            known = {**self._past, self._workload_id: self._session}
             return [id_ for id_, session in known.items() if not self._settled(id_, session)]
 
-    def _settled(self, id_: str, session: Json) -> bool:
+    def _settled(self, id_: str, session: Session | None) -> bool:
         """Closed, and its final usage is known, or was asked for often enough (a workload without usage has none)."""
-        if session.get("state") != "closed":
+        if session is None or not session.closed:
             return False
-        return session.get("elapsed_time") is not None or self.asked_closed.get(id_, 0) >= CLOSED_TRIES
+        return session.elapsed_time is not None or self._asked_closed.get(id_, 0) >= CLOSED_TRIES
 
-    def seen(self) -> None:
-        """The service answered just now."""
+    def homes(self) -> dict[str, Session | None]:
+        """The session objects of all workloads, by id, oldest first; None for one that was not read yet."""
         with self.lock:
-            self.seen_at, self.problem = self.link.now(), None
+            return {**self._past, self._workload_id: self._session}
+
+    def seen(self, problems: Sequence[str] = ()) -> None:
+        """The service answered just now; `problems` says what of its answer could not be read."""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        with self.lock:
+            self._seen_at = self.link.now()
+            self._problem = f"the service's answer is wrong: {problems[0]}{more}" if problems else None
 
     def failed(self, why: str) -> None:
         """The last request failed: what is shown may be old."""
         with self.lock:
-            self.problem = why
+            self._problem = why
 
-    def limit(self, limit: Limit) -> None:
-        """State a bound, or that it acted."""
+    # --- what was asked for ------------------------------------------------------------------------------------
+
+    def was_listed(self, scope: str) -> bool:
+        """The ended jobs of a scope were listed once."""
         with self.lock:
-            self.limits[limit.name] = limit
+            return scope in self._listed
+
+    def listed_at(self, scope: str) -> object:
+        """The scope's last completion when its ended jobs were listed."""
+        with self.lock:
+            return self._listed.get(scope)
+
+    def listed(self, scope: str, mark: object) -> None:
+        """The ended jobs of a scope were listed; `mark` is its last completion."""
+        with self.lock:
+            self._listed[scope] = mark
+
+    def instance_due(self) -> bool:
+        """What the instance has left should be asked for now: a job has ended, and the last answer is old."""
+        now = time.monotonic()
+        with self.lock:
+            if not self._instance_old or now - self._instance_asked < INSTANCE_EVERY:
+                return False
+            self._instance_old, self._instance_asked = False, now
+            return True
+
+    def set_instance_left(self, left: float | None) -> None:
+        """What the instance may still use, in seconds; None where it does not tell."""
+        with self.lock:
+            self._instance_left = left
+
+    def read_metrics(self, record: Record, found: Metrics | None) -> None:
+        """Take over the metrics of a job; None where they could not be had."""
+        with self.lock:
+            if record.read_metrics(found):
+                self._instance_old = True
 
     # --- reading -----------------------------------------------------------------------------------------------
 
     @property
     def state(self) -> WorkloadState:
         """The workload's state; in job mode derived from its jobs."""
-        if self.mode == "job":
-            with self.lock:
-                if not self.records:
+        with self.lock:
+            if self.mode == "job":
+                if not self._records:
                     return WorkloadState.OPEN
-                if all(r.state.final for r in self.records.values()):
+                if all(r.state.final for r in self._records.values()):
                     return WorkloadState.CLOSED
-                started = any(r.state is not JobState.WAITING for r in self.records.values())
+                started = any(r.state is not JobState.WAITING for r in self._records.values())
                 return WorkloadState.ACTIVE if started else WorkloadState.OPEN
-        said = str(self.session.get("state") or "")
+            said = "" if self._session is None else str(self._session.state)
         if said in _STATES:
             return _STATES[said]
         try:
@@ -153,22 +353,13 @@ class Ledger:
     @property
     def closed(self) -> bool:
         """No job can be added any more."""
-        return self.mode != "job" and (
-            self.state is WorkloadState.CLOSED or self.session.get("accepting_jobs") is False
-        )
-
-    def singles(self) -> list[Record]:
-        """Jobs in job mode that no run tag ties together: each is asked for by its id."""
-        if self.mode != "job":
-            return []
-        with self.lock:
-            return [r for r in self.records.values() if r.key is None and r.job_id and r not in self.duplicates]
+        return self.mode != "job" and (self.state is WorkloadState.CLOSED or self._refusing)
 
     def next_deadline(self) -> float | None:
-        """The next moment at which a timer of the service runs out, on its clock."""
+        """The next moment at which a timer of the service or of a guard runs out, on the service's clock."""
         ttl = self.snapshot().ttl
         now = self.link.now()
-        ends = (ttl.max_deadline, ttl.interactive_deadline, ttl.active_deadline, ttl.empty_deadline, self.alarm)
+        ends = (ttl.max_deadline, ttl.interactive_deadline, ttl.active_deadline, ttl.empty_deadline, self._alarm)
         return min((t for t in ends if t is not None and t > now), default=None)
 
     def idle_since(self) -> float | None:
@@ -176,167 +367,97 @@ class Ledger:
         with self.lock:
             if self.state not in (WorkloadState.ACTIVE, WorkloadState.INACTIVE):
                 return None
-            if any(not r.state.final for r in self.records.values()):
+            if any(not r.state.final for r in self._records.values()):
                 return None
-            times = [seconds(self.session.get(name)) for name in ("last_job_completed", "activated_at")]
+            session = self._session
+            times = [] if session is None else [session.last_job_completed, session.activated_at]
             return max((t for t in times if t is not None), default=None)
 
     def used(self) -> float | None:
-        """What a cap is compared with: the reported usage.
+        """What a cap is compared with, in seconds: the reported usage.
 
         Of a session not less than its active time by the clock, since `elapsed_time` may be null while it runs.
         """
         with self.lock:
             told = self.snapshot().usage.reported
-            clock = self._active_time() if self.mode == "session" else None
+            clock = accounting.active_time(self._stretches()) if self.mode == "session" else None
         return max((t for t in (told, clock) if t is not None), default=None)
 
-    def current(self) -> list[Record]:
-        """The records that no later attempt superseded."""
-        with self.lock:
-            return [r for r in self.records.values() if not r.superseded]
+    def _stretches(self) -> list[accounting.Interval] | None:
+        return accounting.all_stretches(self.homes().values(), self._seen_at or self.link.now())
 
     def snapshot(self) -> WorkloadSnapshot:
         """The frozen view of now."""
         with self.lock:
-            jobs = tuple(r.snapshot() for r in self._in_order())
-            s = self.session
-            created = _first(s.get("timestamps")) or self.created
-            unfinished = sum(1 for r in self.records.values() if not r.state.final)
-            state = self.state
-            activated = seconds(s.get("activated_at"))
-            ttl = (
-                Ttl()
-                if self.mode == "job"
-                else Ttl.of(
-                    state=state,
-                    max_ttl=s.get("max_ttl"),
-                    interactive_ttl=s.get("interactive_ttl"),
-                    active_ttl=s.get("active_ttl"),
-                    started_at=seconds(s.get("started_at")),
-                    activated_at=activated,
-                    last_job_completed=seconds(s.get("last_job_completed")),
-                    created_at=created,
-                    unfinished=unfinished,
-                    empty_close=EMPTY_CLOSE if self.mode == "session" else None,
-                )
+            jobs = tuple(self._numbered())
+            s, state = self._session or Session(self._workload_id), self.state
+            created = s.opened_at or self.created
+            ttl = Ttl() if self.mode == "job" else Ttl.of(
+                state=state,
+                max_ttl=s.max_ttl,
+                interactive_ttl=s.interactive_ttl,
+                active_ttl=s.active_ttl,
+                started_at=s.started_at,
+                activated_at=s.activated_at,
+                last_job_completed=s.last_job_completed,
+                created_at=created,
+                unfinished=sum(1 for r in self._records.values() if not r.state.final),
+                empty_close=EMPTY_CLOSE if self.mode == "session" else None,
+            )  # fmt: skip
+            stretches = self._stretches() if self.mode == "session" else None
+            end = stretches[-1][1] if stretches else None
+            usage = accounting.workload_usage(
+                self.mode,
+                state,
+                [r.account(end) for r in self._records.values()],
+                list(self.homes().values()),
+                stretches,
+                cap=self._cap,
+                instance_left=self._instance_left,
             )
             return WorkloadSnapshot(
                 id=self.id,
-                service_id=self.service_id,
+                workload_id=self._workload_id,
                 mode=self.mode,
                 backend=self.backend,
                 state=state,
-                accepting_jobs=s.get("accepting_jobs"),
-                state_reason=s.get("state_reason"),
+                accepting_jobs=False if self._refusing else s.accepting_jobs,
+                state_reason=s.state_reason,
                 instance=self.link.instance_label,
                 jobs=jobs,
                 ttl=ttl,
-                usage=self._usage(state, activated),
+                usage=usage,
                 created=created,
-                closed=seconds(s.get("closed_at")),
+                closed=s.closed_at,
                 clock_offset=round(self.link.clock_offset, 1),
-                seen_at=self.seen_at,
-                problem=self.problem,
+                seen_at=self._seen_at,
+                problem=self._problem,
                 events=tuple(self._events),
-                limits=tuple(self.limits.values()),
-                lineage=self.lineage,
-                group=self.group,
+                limits=tuple(self._limits.values()),
+                lineage=self._lineage,
+                group=next(reversed(self._groups.values()), None),
                 read_only=self.read_only,
             )
 
-    def _in_order(self) -> list[Record]:
-        """Runs in order of submission, in each the partitions in PUB order, each with its attempts; others as found."""
-        place = {run: i for i, run in enumerate(self.runs)}
-        found = {row: i for i, row in enumerate(self.records)}
+    def _numbered(self) -> Iterator[JobSnapshot]:
+        """Runs in order of submission, in each the partitions in PUB order with their attempts; others as found.
+
+        Numbers count through all runs, so that two rows never have the same one; attempts at one partition share it.
+        """
+        place = {run: i for i, run in enumerate(self._runs)}
+        found = {row: i for i, row in enumerate(self._records)}
 
         def order(r: Record) -> tuple[int, int, int]:
             if r.key is None:
                 return (len(place), found[r.row], 0)
             return (place.get(r.key.run, len(place)), r.key.partition, r.key.attempt)
 
-        return sorted(self.records.values(), key=order)
-
-    def _usage(self, state: WorkloadState, activated: float | None) -> Usage:
-        """A batch's usage is the sum of its jobs' QPU time; a session's is its active wall-clock time (guide)."""
-        rows = [r.usage() for r in self.records.values()]
-        told = [u.reported for u in rows if u.reported is not None]
-        total = sum(told) if told else None
-        sent = [r for r in self.records.values() if r.job_id is not None]
-        ended = (JobState.REFUSED, JobState.DROPPED, JobState.FAILED, JobState.CANCELLED)
-        expected = [  # what ended badly costs what it is reported to have cost, no more
-            u.reported if u.status == "final" or r.state in ended else u.estimated
-            for r, u in zip(self.records.values(), rows, strict=True)
-        ]
-        estimate = sum(e for e in expected if e is not None) if any(e is not None for e in expected) else None
-        final = all(r.usage_final for r in sent) and all(r.state.final for r in self.records.values())
-        formula = "the sum of the jobs: reported where the service reported, expected otherwise"
-        idle = None
-        if self.mode == "session":
-            elapsed = [session.get("elapsed_time") for session in (*self.past.values(), self.session)]
-            over = [session.get("state") == "closed" for session in self.past.values()]
-            final = state is WorkloadState.CLOSED and all(over) and None not in elapsed
-            known = [float(e) for e in elapsed if e is not None]
-            total = sum(known) if known else None
-            idle = self._idle()
-            coming = [
-                u.estimated
-                for r, u in zip(self.records.values(), rows, strict=True)
-                if not r.state.final and u.estimated is not None
-            ]
-            estimate = (total or 0.0) + sum(coming) if coming else None
-            formula = "the session's time so far and the QPU time of the jobs still to run; idle time adds to it"
-        elif state is WorkloadState.CLOSED and self.session.get("elapsed_time") is not None and not told:
-            total = float(self.session["elapsed_time"])
-        status: Literal["none", "running", "final"] = "none"
-        if total is not None:
-            status = "final" if final and sent else "running"
-        return Usage(
-            reported=total,
-            status=status,
-            estimated=estimate,
-            formula=formula if estimate is not None else None,
-            idle=idle,
-            cap=self.cap,
-            instance_left=self.instance_left,
-        )
-
-    def _stretches(self) -> list[tuple[float, float]] | None:
-        """When the sessions were active; None where the service does not tell."""
-        found: list[tuple[float, float]] = []
-        for session in (*self.past.values(), self.session):
-            end = seconds(session.get("closed_at")) or self.seen_at or self.link.now()
-            stretches = active_stretches(session, end)
-            if stretches is None:
-                return None
-            found += stretches
-        return found
-
-    def _active_time(self) -> float | None:
-        stretches = self._stretches()
-        return None if not stretches else sum(b - a for a, b in stretches)
-
-    def _idle(self) -> float | None:
-        """Seconds of the session's active time in which none of its jobs was running: billed all the same.
-
-        None while the times of a job that ended are not known.
-        """
-        stretches = self._stretches()
-        if not stretches:
-            return None
-        busy = []
-        for r in self.records.values():
-            if r.job_id is None or r.state is JobState.QUEUED:
-                continue
-            times = as_dict(r.metrics.get("timestamps"))
-            a, b = seconds(times.get("running")), seconds(times.get("finished"))
-            if r.state is JobState.RUNNING:
-                a, b = a or r.seen_running, stretches[-1][1]
-            elif not r.metrics:
-                return None
-            if a is not None:
-                busy.append((a, b if b is not None else stretches[-1][1]))
-        return max(0.0, sum(b - a for a, b in stretches) - covered(busy, stretches))
+        number, before = 0, None
+        for r in sorted(self._records.values(), key=order):
+            here = (r.key.run, r.key.partition) if r.key else (r.row, 0)
+            if here != before:
+                number, before = number + 1, here
+            yield r.snapshot(number, self._runs.get(r.key.run) if r.key else None)
 
     # --- observers ---------------------------------------------------------------------------------------------
 
@@ -352,50 +473,63 @@ class Ledger:
 
         return stop
 
+    @property
+    def telling(self) -> bool:
+        """The caller is an observer of this workload."""
+        return threading.current_thread() is self._teller
+
     def changed(self) -> None:
         """Tell waiters and observers, if there is anything new to see.
 
-        Observers hear of one snapshot after the other, newest last: while one thread tells them, another only leaves
-        its news there. So an observer that is slow, or that changes the workload itself, holds nobody up.
+        Observers hear of one snapshot after the other, newest last, on a thread of their own: one that is slow, that
+        refreshes, or that changes the workload itself holds nobody up.
         """
-        with self.news:
-            snapshot = self.snapshot()
-            if self._last is not None and _same(self._last, snapshot):
-                return
-            self._last = self._undelivered = snapshot
-            self.news.notify_all()
-            if self._delivering:
-                return
-            self._delivering = True
-        try:
-            while (news := self._take()) is not None:
-                for tell in news[1]:
-                    try:
-                        tell(news[0])
-                    except Exception:
-                        log.exception("an observer of workload %s failed", self.id)
-        finally:
-            with self.lock:
-                self._delivering = False
-
-    def _take(self) -> tuple[WorkloadSnapshot, list[Observer]] | None:
         with self.lock:
-            snapshot, self._undelivered = self._undelivered, None
-            if snapshot is None:
-                self._delivering = False  # here, under the lock: what comes next is told by who brings it
-                return None
-            return snapshot, list(self._observers)
+            snapshot = self.snapshot()
+            if self._last is None or not _same(self._last, snapshot):
+                self._last = self._untold = snapshot
+                for bell in self._bells:
+                    bell.put(None)
+            if self._untold is None or not self._observers:
+                return
+            if self._teller is None or not self._teller.is_alive():
+                self._teller = threading.Thread(target=self._tell, name="qmode-observers", daemon=True)
+                self._teller.start()
+
+    def _tell(self) -> None:
+        while True:
+            with self.lock:
+                snapshot, self._untold = self._untold, None
+                if snapshot is None:
+                    self._teller = None
+                    return
+                observers = list(self._observers)
+            for tell in observers:
+                try:
+                    tell(snapshot)
+                except Exception:
+                    log.exception("an observer of workload %s failed", self.id)
 
     def wait_for(self, ready: Callable[[], bool], timeout: float | None) -> bool:
-        """Sleep until `ready()`; False when the time ran out first. Interruptible on every platform."""
+        """Sleep until `ready()`; False when `timeout` seconds ran out first. Interruptible on every platform.
+
+        Woken through a queue of its own: an interrupt inside `Condition.wait` can leave its lock taken for ever.
+        """
         end = None if timeout is None else time.monotonic() + timeout
-        with self.news:
+        bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        with self.lock:
+            self._bells.append(bell)
+        try:
             while not ready():
                 left = 1.0 if end is None else min(1.0, end - time.monotonic())
                 if left <= 0:
                     return False
-                self.news.wait(left)
+                with contextlib.suppress(queue.Empty):
+                    bell.get(timeout=left)
             return True
+        finally:
+            with self.lock:
+                self._bells.remove(bell)
 
 
 def _same(a: WorkloadSnapshot, b: WorkloadSnapshot) -> bool:
@@ -403,20 +537,3 @@ def _same(a: WorkloadSnapshot, b: WorkloadSnapshot) -> bool:
     return replace(a, seen_at=None, usage=replace(a.usage, idle=None)) == replace(
         b, seen_at=None, usage=replace(b.usage, idle=None)
     )
-
-
-def _first(timestamps: list[Json] | None) -> float | None:
-    return seconds(timestamps[0].get("timestamp")) if timestamps else None
-
-
-def latest(ledger: Ledger, run: str) -> dict[int, Record]:
-    """The last attempt at each partition of a run."""
-    rows: dict[int, Record] = {}
-    with ledger.lock:
-        for r in ledger.records.values():
-            if r.key is None or r.key.run != run:
-                continue
-            held = rows.get(r.key.partition)
-            if held is None or (held.key is not None and held.key.attempt < r.key.attempt):
-                rows[r.key.partition] = r
-    return rows

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import atexit
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,7 +24,6 @@ from ..ibm.client import (
     open_mode,
 )
 from ..ibm.link import link_of, patiently
-from ..ibm.wire import as_dict, seconds
 from ..model.snapshot import JobState, Limit, Mode
 from . import actions
 from .controller import Controller
@@ -76,25 +74,22 @@ class ModeController(Controller):
         link = link_of(mode.service, str(instance_of(backend)))
         ledger = Ledger(link, str(mode.session_id), self._mode, str(backend.name))
         try:
-            ledger.read_session(patiently(link.workload, ledger.id))
+            ledger.read_session(patiently(link.session, ledger.id))
         except ServiceError as error:
             raise QmodeError(f"the service does not know the {self._mode} {ledger.id}: {error}") from error
         ledger.seen()
         self._mode_object, self._max_time = mode, max_time_of(mode)
         self._on_exit = on_exit or self._default_on_exit()
         self._hook(mode)
-        if ledger.session.get("max_ttl") is not None:
-            ledger.limit(Limit("max TTL", f"{ledger.session['max_ttl']:g} s", "service"))
+        if ledger.session is not None and ledger.session.max_ttl is not None:
+            ledger.limit(Limit("max TTL", f"{ledger.session.max_ttl:g} s", "service"))
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)
 
     def _given_again(self, mode: Any, usage_cap: float | None, retries: int, on_exit: OnExit | None) -> None:
         """The cell runs again: what it says now counts."""
         if mode is not self._mode_object and mode.session_id == self.workload_id:
             self._hook(mode)  # another object of the same workload: leaving its block drains too
-        if usage_cap is not None:
-            self._guards.cap(usage_cap)
-        if retries:
-            self._guards.retry(retries)
+        self._set_limits(usage_cap, retries)
         self._on_exit = on_exit or self._on_exit
 
     def _hook(self, mode: Any) -> None:
@@ -174,7 +169,7 @@ class ModeController(Controller):
         if ledger.closed:
             return "was closed already"
         try:
-            patiently(ledger.link.close, ledger.service_id)
+            patiently(ledger.link.close, ledger.workload_id)
         except ServiceError as error:
             if error.status != 404 and error.code != 1217:
                 raise
@@ -191,7 +186,7 @@ class ModeController(Controller):
         self._check_writable()
         self._cancel(actions.unsent(self._ledger))
         try:
-            patiently(self._ledger.link.cancel_workload, self._ledger.service_id)
+            patiently(self._ledger.link.cancel_workload, self._ledger.workload_id)
         except ServiceError as error:
             if error.status != 404 and error.code != 1217:
                 raise
@@ -204,27 +199,30 @@ class ModeController(Controller):
     def _note_closed(self, id_: str | None = None) -> None:
         """The service took it: do not wait for the next look to refuse submissions."""
         with self._ledger.lock:
-            if id_ not in (None, self._ledger.service_id):  # the block of a workload that was continued
+            if id_ not in (None, self._ledger.workload_id):  # the block of a workload that was continued
                 return
             note_closed(self._mode_object)
-            self._ledger.session = self._ledger.session | {"accepting_jobs": False}
+            self._ledger.refuse_jobs()
 
     def _continue(self) -> None:
         """The old one is closed for good: go on in a new one of the same mode, on the same backend."""
         ledger, old = self._ledger, self._mode_object
-        max_ttl = ledger.session.get("max_ttl")  # of an attached one, the service's bound is its own
+        max_ttl = (
+            None if ledger.session is None else ledger.session.max_ttl
+        )  # of an attached one, the service's bound is its own
         max_time = self._max_time if self._max_time is not None or max_ttl is None else int(max_ttl)
         fresh = open_mode(self._kind, backend_of(old), max_time)
         self._hook(fresh)
         self._mode_object = fresh
-        ledger.move(str(fresh.session_id))
-        ledger.event("info", f"{ledger.lineage[-1]} is closed: continued in the new {self._mode} {ledger.service_id}")
+        ledger.continue_in(str(fresh.session_id))
+        ledger.event("info", f"{ledger.lineage[-1]} is closed: continued in the new {self._mode} {ledger.workload_id}")
 
     def at_exit(self) -> None:
         """The kernel exits. Time is short, and nothing may be raised: the service closes an idle session by itself."""
         if self._on_exit == "close" and not self._ledger.closed:
             try:
-                self._ledger.link.close(self._ledger.service_id)
+                self._ledger.link.close(self._ledger.workload_id)
+                self._note_closed()  # screens are told of it with the kernel's last word
             except Exception as error:  # noqa: BLE001 - the interpreter is going down: anything may be gone
                 warnings.warn(f"the {self._mode} {self.workload_id} could not be closed: {error}", stacklevel=1)
 
@@ -306,7 +304,7 @@ class SessionController(ModeController):
 
     @contextmanager
     def iteration(self, label: str) -> Iterator[None]:
-        """Group the jobs submitted inside: one step of a loop the user runs.
+        """Group the jobs that this thread submits inside: one step of a loop that the user runs.
 
         Raises:
             QmodeError: a label of more than 30 characters (it becomes a job tag), or one iteration inside another.
@@ -314,14 +312,13 @@ class SessionController(ModeController):
         if not label or len(label) > LONGEST_LABEL:
             raise QmodeError(f"the label {label!r} has {len(label)} characters: use 1 to {LONGEST_LABEL}")
         ledger = self._ledger
-        if ledger.group is not None:
-            raise QmodeError(f"the iteration {ledger.group!r} is still under way: leave it first")
-        ledger.group = label
-        ledger.changed()
+        if (inside := ledger.group) is not None:
+            raise QmodeError(f"this thread is still in the iteration {inside!r}: leave it first")
         try:
-            yield
+            with ledger.in_group(label):
+                ledger.changed()
+                yield
         finally:
-            ledger.group = None
             self._wake()
             ledger.changed()
 
@@ -347,8 +344,8 @@ class SessionController(ModeController):
                 (end, str(r.job_id))
                 for r in self._ledger.records.values()
                 if r.state is JobState.DONE
-                and (r.learns or as_dict(r.data.get("program")).get("id") == "noise-learner")
-                and (end := seconds(as_dict(r.metrics.get("timestamps")).get("finished"))) is not None
+                and (r.learns or r.program == "noise-learner")
+                and (end := r.ran[1]) is not None
             ]
         return [NoiseModel(job_id, end, now - end) for end, job_id in sorted(learned)]
 
@@ -359,9 +356,7 @@ class SessionController(ModeController):
         with self._ledger.lock:
             for r in self._ledger.records.values():
                 if r.group is not None:
-                    told = as_dict(r.metrics.get("timestamps"))
-                    span = (seconds(told.get("running")), seconds(told.get("finished")))
-                    groups.setdefault(r.group, []).append(span)
+                    groups.setdefault(r.group, []).append(r.ran)
         found: list[Iteration] = []
         for label, times in groups.items():
             starts = [a for a, _ in times if a is not None]

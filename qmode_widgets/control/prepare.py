@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Literal
 
-from ..errors import ServiceError, SubmissionError
+from ..errors import SubmissionError
 from ..ibm.client import backend_of, capture, instance_of, mode_of, with_own_seed
 from ..model import tags
 from ..model.isa import why_not_isa
@@ -15,10 +14,7 @@ from ..model.merge import cut
 from ..model.partition import Partition, check, even
 from ..model.snapshot import JobState
 from ..planning import splitting
-from .actions import cancel_found
-from .ledger import Ledger
 from .record import Record
-from .submission import Attempt
 
 log = logging.getLogger(__name__)
 
@@ -45,8 +41,8 @@ def kind_of(primitive: Any) -> Kind:
     if "NoiseLearner" in type(primitive).__name__ and hasattr(primitive, "_backend"):
         return "noise-learner"
     raise SubmissionError(
-        f"a {type(primitive).__name__} is no primitive of qiskit-ibm-runtime: pass a Sampler, an Estimator, an "
-        "Executor or a NoiseLearnerV3 made for this workload or its backend"
+        f"{type(primitive).__name__} is not a qiskit-ibm-runtime primitive: pass a Sampler, an Estimator, an Executor "
+        "or a NoiseLearnerV3 made for this workload or its backend"
     )
 
 
@@ -137,6 +133,7 @@ def prepare(
     *,
     max_execution_time: int | None,
     group: str | None,
+    label: str | None = None,
 ) -> list[Record]:
     """One record a partition, its payload captured. Nothing is sent; an error of the primitive names the partition.
 
@@ -165,13 +162,13 @@ def prepare(
             if any(p.shots is not None for p in partition.pieces):
                 captured = with_own_seed(captured, i)
             key = tags.AttemptKey(run, i, len(partitions))
-            tags.write(key, captured.tags, partition, group)  # too many? now, not after the first job
+            record = Record(JobState.WAITING, key=key, partition=partition, captured=captured, group=group)
+            record.own_tags = captured.tags
+            record.tags(label)  # too many? now, not after the first job
         except SubmissionError:
             raise
         except Exception as error:
             raise SubmissionError(f"{where} was refused before anything was sent: {error}") from error
-        record = Record(JobState.WAITING, key=key, partition=partition, captured=captured, group=group)
-        record.own_tags = captured.tags
         records.append(record)
     return records
 
@@ -190,7 +187,7 @@ def check_isa(pubs: list[Any], target: Any) -> None:
         seen.add(id(circuit))
         if (why := why_not_isa(circuit, target)) is not None:
             raise SubmissionError(
-                f"PUB {i}: its circuit is no ISA circuit: {why}. Transpile it for the backend first, for example "
+                f"PUB {i}: its circuit is not an ISA circuit: {why}. Transpile it for the backend first, for example "
                 "generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)"
             )
 
@@ -205,79 +202,3 @@ def coerce(kind: Kind, pubs: list[Any], run_options: dict[str, Any]) -> list[Any
     if kind == "estimator":
         return [EstimatorPub.coerce(p, run_options.get("precision")) for p in pubs]
     raise SubmissionError(f"PUBs of a {kind} cannot be split: pass them whole")
-
-
-def attempt_of(
-    ledger: Ledger, record: Record, *, stopped: Callable[[], str | None], wake: Callable[[], None]
-) -> Attempt:
-    """What the submitter needs to send one record. `stopped` says why nothing may be sent any more."""
-    assert record.key is not None
-    key = record.key
-
-    def body() -> str | None:
-        with ledger.lock:
-            why = stopped()
-            if why is not None and record.state is JobState.WAITING:
-                record.settle(JobState.DROPPED, f"not sent: {why}")
-            if record.state is not JobState.WAITING or record.captured is None:
-                return None
-            record.sending = True  # from here on only the answer tells whether it exists
-            record.workload = ledger.service_id if ledger.mode != "job" else None
-            captured, home = record.captured, record.workload
-        return captured.body(tags.write(key, record.own_tags, record.partition, record.group), home)
-
-    def wanted() -> bool:
-        with ledger.lock:
-            return record.state in (JobState.WAITING, JobState.UNKNOWN)
-
-    def posted(job_id: str) -> None:
-        with ledger.lock:
-            record.sending = False
-            if record.job_id is None:
-                record.job_id, record.captured = job_id, None
-                record.settle(JobState.QUEUED, None)
-            elif record.job_id != job_id:  # the watcher found the first one while this was on its way
-                extra = Record(JobState.QUEUED, job_id=job_id, workload=record.workload, superseded=True)
-                extra.note = f"a duplicate of {record.job_id}: the answer to its submission was lost"
-                ledger.duplicates.append(extra)
-                ledger.records.setdefault(extra.row, extra)
-        cancel_found(ledger)
-        ledger.changed()
-        wake()
-
-    def refused(error: ServiceError) -> None:
-        with ledger.lock:
-            record.sending = False
-            if record.job_id is not None:  # it was found meanwhile: it exists
-                return
-            if record.cancel_when_found:
-                record.settle(JobState.DROPPED, f"taken back; the service had refused it: {error}")
-            else:
-                record.settle(JobState.REFUSED, str(error))
-            dropped = record.state is JobState.DROPPED
-        if not dropped:
-            ledger.event("error", f"{record.name} was refused, nothing is billed: {error}", record.row)
-        ledger.changed()
-
-    def unknown(why: str) -> None:
-        with ledger.lock:
-            if record.job_id is not None:  # the watcher found it first
-                return
-            first = record.state is not JobState.UNKNOWN
-            record.sending, record.doubted = False, time.monotonic()
-            after = ", to be cancelled" if record.cancel_when_found else ""
-            record.settle(JobState.UNKNOWN, f"{why}; looking whether the job exists{after}")
-        if first:
-            ledger.event("warning", f"{record.name}: the answer was lost ({why})", record.row)
-        ledger.changed()
-
-    def waiting(why: str) -> None:
-        with ledger.lock:
-            record.sending = False
-            if record.job_id is None and record.cancel_when_found:
-                record.settle(JobState.DROPPED, "taken back: it never reached the service")
-            elif record.job_id is None and not record.state.final:
-                record.settle(JobState.WAITING, why)
-        ledger.changed()
-
-    return Attempt(key.tag, body, wanted, posted, refused, unknown, waiting, group=ledger.id)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from ..ibm.client import Captured
-from ..ibm.wire import Json, as_dict, number, seconds, text
+from ..ibm.wire import Job, Metrics
+from ..model import tags
 from ..model.partition import Partition
 from ..model.snapshot import JobSnapshot, JobState, Usage
 from ..model.tags import AttemptKey
+from .accounting import JobAccount
 
 _STATES = {
     "QUEUED": JobState.QUEUED,
@@ -34,8 +36,9 @@ class Record:
     captured: Captured | None = None  # let go once the job exists: a payload may be megabytes
     job_id: str | None = None
     workload: str | None = None  # the session or batch it was posted into
-    data: Json = field(default_factory=dict)  # the job's last listing
-    metrics: Json = field(default_factory=dict)
+    job: Job | None = None  # as last listed
+    metrics: Metrics | None = None
+    program: str | None = None
     note: str | None = None
     superseded: bool = False
     sending: bool = False  # its POST is under way
@@ -50,6 +53,8 @@ class Record:
     seen_running: float | None = None  # when we first saw it run: until its metrics tell, that is known
     asked_metrics: int = 0
     metrics_due: float = 0.0  # when (monotonic) to ask next
+    number: int = 0  # of its row in the workload
+    label: str | None = None  # of its run
     _snapshot: JobSnapshot | None = None
 
     @property
@@ -68,20 +73,36 @@ class Record:
         """Something changed: the next `snapshot()` is made anew."""
         self._snapshot = None
 
+    def tags(self, label: str | None) -> list[str]:
+        """The tags of its job.
+
+        Raises:
+            ValueError: more than the service takes.
+        """
+        assert self.key is not None
+        return tags.write(self.key, self.own_tags, self.partition, self.group, label)
+
+    def exists(self, job_id: str) -> None:
+        """The service has a job for it: its payload is let go."""
+        if self.captured is not None:
+            self.program = self.captured.program_id
+        self.job_id, self.captured = job_id, None
+        self.settle(JobState.QUEUED, None)
+
     def settle(self, state: JobState, note: str | None) -> None:
         """A new state of our own finding, and why."""
         self.state, self.note = state, note
         self.touch()
 
-    def read(self, data: Json) -> bool:
+    def read(self, job: Job) -> bool:
         """Take over a listing of the job; True where something a user sees changed."""
-        if data == self.data:
+        if job == self.job:
             return False
         old = self.snapshot()
-        self.data = data
-        said = str(as_dict(data.get("state")).get("status") or data.get("status") or "").partition(" ")[0].upper()
-        before, state = self.state, _STATES.get(said, self.state)
-        if state is JobState.CANCELLED and self.reason_code == RAN_TOO_LONG:
+        self.job, self.program = job, job.program or self.program
+        before = self.state
+        state = _STATES.get(job.status.partition(" ")[0].upper(), before)
+        if state is JobState.CANCELLED and job.reason_code == RAN_TOO_LONG:
             state = JobState.FAILED  # the client reads it so too: it ran over its cost limit
         if not (self.state.final and not state.final):  # a lagging listing does not bring a job back to life
             self.state = state
@@ -98,13 +119,8 @@ class Record:
 
     @property
     def reason_code(self) -> int | None:
-        """The service's failure code; the client accepts both spellings, so do we."""
-        state = as_dict(self.data.get("state"))
-        code = state.get("reason_code", state.get("reasonCode"))
-        try:
-            return None if code is None else int(code)
-        except (TypeError, ValueError):
-            return None
+        """The service's failure code."""
+        return None if self.job is None else self.job.reason_code
 
     @property
     def usage_final(self) -> bool:
@@ -115,33 +131,43 @@ class Record:
     def needs_metrics(self) -> bool:
         """Ended, and its final usage or its times are not known yet; the service is not asked for ever."""
         ended = self.state.final and self.job_id is not None and self.asked_metrics < METRICS_TRIES
-        return ended and not (self.usage_final and self.metrics)
+        return ended and not (self.usage_final and self.metrics is not None)
 
-    def read_metrics(self, found: Json) -> bool:
+    @property
+    def times_known(self) -> bool:
+        """The service told when it ended, and when it ran if it did."""
+        return self.metrics is not None and self.metrics.finished is not None
+
+    @property
+    def usage_missing(self) -> bool:
+        """It ended, was asked for its usage, and the service gives no number at all."""
+        told = any(source is not None and source.usage.seconds is not None for source in (self.metrics, self.job))
+        return self.state.final and self.job_id is not None and self.asked_metrics > 1 and not told
+
+    def read_metrics(self, found: Metrics | None) -> bool:
         """Take over the metrics, and ask again ever later while the usage is not complete; True where they are new."""
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 1.4**self.asked_metrics)
         self.asked_metrics, self.metrics_due = self.asked_metrics + 1, time.monotonic() + pause
-        new = bool(found) and found != self.metrics
+        new = found not in (None, Metrics(), self.metrics)
         if new:
             self.metrics = found
             self.touch()
         return new
 
     def _reported(self) -> tuple[float | None, str]:
-        for source in (self.metrics, self.data):
-            usage = as_dict(source.get("usage"))
-            if usage.get("status") == "complete":
-                return number(usage.get("qpu_charge_time_seconds")), "final"
-        for source in (self.metrics, self.data):
-            used = number(as_dict(source.get("usage")).get("qpu_charge_time_seconds"))
-            if used:  # 0 while pending says nothing
-                return used, "running"
+        told = [source.usage for source in (self.metrics, self.job) if source is not None]
+        for usage in told:
+            if usage.final:
+                return usage.seconds, "final"
+        for usage in told:
+            if usage.seconds:  # 0 while pending says nothing
+                return usage.seconds, "running"
         return None, "none"
 
     def usage(self) -> Usage:
         """What the job used, or is expected to use."""
         reported, status = self._reported()
-        served = number(self.data.get("estimated_running_time_seconds"))
+        served = None if self.job is None else self.job.estimated
         expected, formula = None, None
         if self.partition is not None and self.partition.expected is not None:
             expected, formula = self.partition.expected, self.partition.formula
@@ -149,12 +175,51 @@ class Record:
             expected, formula = served, "the service's own estimate"
         return Usage(reported=reported, status=status, estimated=expected, formula=formula)  # type: ignore[arg-type]
 
-    def snapshot(self) -> JobSnapshot:
-        """The frozen view; the same object as long as nothing changed."""
+    @property
+    def private(self) -> bool:
+        """Its inputs are never returned, and its result can be read once, by its owner."""
+        return bool(self.job and self.job.private) or bool(self.captured and self.captured.private)
+
+    @property
+    def reason_solution(self) -> str | None:
+        """The service's advice on a failure."""
+        return None if self.job is None else self.job.reason_solution
+
+    @property
+    def ran(self) -> tuple[float | None, float | None]:
+        """When it began and ceased to run, as the service tells it."""
+        return (None, None) if self.metrics is None else (self.metrics.running, self.metrics.finished)
+
+    def account(self, now: float | None) -> JobAccount:
+        """What accounting needs of it. `now`: the end of what is known of its session's time."""
+        start, end = self.ran
+        running = self.state is JobState.RUNNING
+        if running:
+            start, end = start or self.seen_running, now
+        if end is None:
+            end = now
+        return JobAccount(
+            self.state,
+            self.job_id is not None,
+            self.usage(),
+            self.usage_final,
+            None if start is None or end is None else (start, end),
+            running or self.times_known,
+        )
+
+    def snapshot(self, number: int | None = None, label: str | None = None) -> JobSnapshot:
+        """The frozen view; the same object as long as nothing changed.
+
+        Args:
+            number: of its row in the workload; the last one if not given.
+            label: of its run; likewise.
+        """
+        if number is not None and (number, label) != (self.number, self.label):
+            self.number, self.label = number, label
+            self.touch()
         if self._snapshot is None:
-            state = as_dict(self.data.get("state"))
-            times = as_dict(self.metrics.get("timestamps"))
-            usage = self.usage()
+            job, usage = self.job, self.usage()
+            started, finished = self.ran
             self._snapshot = JobSnapshot(
                 key=self.row,
                 state=self.state,
@@ -165,21 +230,22 @@ class Record:
                 attempt=self.key.attempt if self.key else 0,
                 superseded=self.superseded,
                 pubs=self.partition.label if self.partition else None,
-                service_status=text(state.get("status") or self.data.get("status")),
+                service_status=job.status if job else None,
                 note=self.note,
-                reason=text(state.get("reason")),
+                reason=job.reason if job else None,
                 reason_code=self.reason_code,
-                reason_solution=text(state.get("reason_solution") or state.get("reasonSolution")),
-                created=seconds(self.data.get("created")),
-                running=seconds(times.get("running")) or self.seen_running,
-                finished=seconds(times.get("finished")) or seconds(self.data.get("ended")),
+                reason_solution=self.reason_solution,
+                created=job.created if job else None,
+                running=started or self.seen_running,
+                finished=finished or (job.ended if job else None),
                 usage=usage,
                 qpu_used=bool(usage.reported),
-                private=bool(self.data.get("private")) or bool(self.captured and self.captured.private),
+                private=self.private,
                 tags=self.own_tags,
-                program=text(as_dict(self.data.get("program")).get("id"))
-                or (self.captured.program_id if self.captured else None),
+                program=self.program or (self.captured.program_id if self.captured else None),
                 group=self.group,
                 spans=self.spans,
+                number=self.number,
+                label=self.label,
             )
         return self._snapshot

@@ -3,48 +3,121 @@
 from __future__ import annotations
 
 import threading
+import weakref
+from collections import OrderedDict
 from datetime import datetime
 from typing import Any
 
-from ..errors import IncompleteResultError, QmodeError
+from ..errors import IncompleteResultError, QmodeError, WrongAnswerError
 from ..ibm.client import decode
 from ..ibm.link import patiently
-from ..ibm.wire import as_dict
 from ..model.merge import Partial, merge, merge_partial
 from ..model.partition import Partition
 from ..model.snapshot import JobState
-from .ledger import Ledger, latest
+from .ledger import Ledger
 from .record import Record
+
+KEPT = 32 * 2**20  # bytes of raw results, of all workloads together, whose decoded form is kept
+
+
+class OnItsWayError(QmodeError):
+    """Another thread is fetching the result."""
+
+
+class _Kept:
+    """The decoded results that were asked for last, of all workloads: what is not kept is fetched again."""
+
+    def __init__(self, most: int = KEPT) -> None:
+        self._most, self._size = most, 0
+        self._lock = threading.Lock()
+        self._held: OrderedDict[tuple[int, str], tuple[Any, int]] = OrderedDict()
+
+    def get(self, owner: Results, row: str) -> Any:
+        with self._lock:
+            held = self._held.get((id(owner), row))
+            if held is None:
+                return None
+            self._held.move_to_end((id(owner), row))
+            return held[0]
+
+    def put(self, owner: Results, row: str, result: Any, size: int) -> None:
+        with self._lock:
+            self._held[id(owner), row] = result, size
+            self._size += size
+            while self._size > self._most and len(self._held) > 1:
+                self._size -= self._held.popitem(last=False)[1][1]
+
+    def drop(self, owner: int, row: str | None = None) -> None:
+        with self._lock:
+            for key in [k for k in self._held if k[0] == owner and row in (None, k[1])]:
+                self._size -= self._held.pop(key)[1]
+
+
+_kept = _Kept()
 
 
 class Results:
-    """The decoded results of one workload, by row. A private job's result can be read once, so each is kept."""
+    """The results of one workload, by row: fetched once, kept while there is room, fetched again where there is not.
+
+    A private job's result can be read once, so it is kept until it is dropped.
+    """
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self._decoded: dict[str, Any] = {}
-        self._lock = threading.RLock()  # the watcher and a cell may want the same one
+        self._private: dict[str, Any] = {}
+        self._lock = threading.Lock()
+        self._fetching: dict[str, threading.RLock] = {}
+        weakref.finalize(self, _kept.drop, id(self))
 
-    def of(self, record: Record) -> Any:
+    def of(self, record: Record, *, patient: bool = True) -> Any:
         """One job's result.
+
+        No lock of the workload is held while it is fetched: a cell that reads results keeps no guard from acting.
+
+        Args:
+            record: of the job.
+            patient: wait for another thread that is fetching it; otherwise an error says that it is on its way.
 
         Raises:
             QmodeError: it has none: not ended well, or no longer on the service.
         """
         with self._lock:
-            if record.row not in self._decoded:
-                self._decoded[record.row] = self._fetch(record)
-            return self._decoded[record.row]
+            fetching = self._fetching.setdefault(record.row, threading.RLock())
+        if not fetching.acquire(blocking=patient):
+            raise OnItsWayError(f"the result of {record.name} is on its way to another thread")
+        try:
+            found = self._private.get(record.row)
+            if found is None:
+                found = _kept.get(self, record.row)
+            if found is None:
+                found, size = self._fetch(record)
+                if record.private:
+                    self._private[record.row] = found
+                else:
+                    _kept.put(self, record.row, found, size)
+            return found
+        finally:
+            fetching.release()
 
-    def _fetch(self, record: Record) -> Any:
+    def drop(self, row: str | None = None) -> None:
+        """Let the decoded results go, or that of one row; a private one is lost with it."""
+        _kept.drop(id(self), row)
+        for key in list(self._private) if row is None else [row]:
+            self._private.pop(key, None)
+
+    def _fetch(self, record: Record) -> tuple[Any, int]:
         if record.state is not JobState.DONE or record.job_id is None:
             raise QmodeError(f"row {record.row} is {record.state}: it has no result")
         text = patiently(self.ledger.link.results, record.job_id)
         if not text:
             raise QmodeError(f"the service has no result for job {record.job_id}: a private one can be read once")
-        program = as_dict(record.data.get("program")).get("id") or "sampler"
+        program = record.program or patiently(self.ledger.link.job, record.job_id).program
+        if program is None:
+            raise WrongAnswerError(
+                f"job {record.job_id} has no program, so nobody can tell how its result is to be read"
+            )
         try:
-            found = decode(str(program), text)
+            found = decode(program, text)
         except Exception as error:
             raise QmodeError(
                 f"the result of job {record.job_id} cannot be decoded ({error!r}): service.job({record.job_id!r}) of a "
@@ -55,7 +128,7 @@ class Results:
                 record.spans = spans
                 record.touch()
             self.ledger.changed()
-        return found
+        return found, len(text)
 
     def run(self, run: str, *, partial: bool = False) -> Any:
         """The merged result of a run, or what there is of it.
@@ -63,7 +136,7 @@ class Results:
         Raises:
             IncompleteResultError: not all partitions are done; it says why for each.
         """
-        rows = latest(self.ledger, run)
+        rows = self.ledger.latest(run)
         of = max((r.key.of for r in rows.values() if r.key), default=0)
         done = {i: r for i, r in rows.items() if r.state is JobState.DONE}
         missing = {i: _why(rows.get(i)) for i in range(of) if i not in done}

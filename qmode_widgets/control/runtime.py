@@ -6,13 +6,16 @@ import atexit
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
-from weakref import WeakKeyDictionary, WeakValueDictionary
+from weakref import WeakValueDictionary
 
 from qiskit_ibm_runtime import QiskitRuntimeService
 
-from ..ibm.link import Link, link_of
+from ..ibm.link import Link, PerInstance, link_of
 from .submission import Submitter
 from .sync import Watcher
+
+
+PACE = 1.0  # factor on the seconds between two looks at a workload; tests set it lower before they begin
 
 
 class Runtime:
@@ -20,7 +23,7 @@ class Runtime:
 
     def __init__(self, link: Link) -> None:
         self.submitter = Submitter(link)
-        self.watcher = Watcher()
+        self.watcher = Watcher(PACE)
 
     @property
     def here(self) -> bool:
@@ -28,21 +31,12 @@ class Runtime:
         return self.watcher.here or self.submitter.here
 
 
-_runtimes: WeakKeyDictionary[QiskitRuntimeService, dict[str, Runtime]] = WeakKeyDictionary()
-_lock = threading.Lock()
+_runtimes = PerInstance(lambda service, instance: Runtime(link_of(service, instance)))
 
 
 def runtime_of(service: QiskitRuntimeService, instance: str) -> Runtime:
-    """The runtime of an instance (a CRN) of this service object; made on first use, let go with the service object.
-
-    Kept by object: two service objects may be two accounts.
-    """
-    link = link_of(service, instance)
-    with _lock:
-        runtimes = _runtimes.setdefault(service, {})
-        if instance not in runtimes:
-            runtimes[instance] = Runtime(link)
-        return runtimes[instance]
+    """The runtime of an instance (a CRN) of this service object; made on first use, let go with the service object."""
+    return _runtimes(service, instance)
 
 
 class Registered(Protocol):
@@ -77,15 +71,21 @@ class Registry:
         self._callbacks: list[Callable[[Any], object]] = []
         self.display: Callable[[Any], dict[str, Any] | None] | None = None  # set by the package: how one is shown
         self.widget: Callable[[Any], Any] | None = None  # likewise: its widget
+        self.gone: Callable[[Any], object] | None = None  # likewise: takes it off the screens
 
     def add(self, controller: Registered) -> None:
-        """Keep a controller, and tell whoever wants to hear of new ones."""
+        """A new controller: keep it, and tell whoever wants to hear of new ones."""
         with self._lock:
-            new = self._known.get(controller.id) is not controller
             self._known[controller.id] = self._kept[controller.id] = controller
-            callbacks = list(self._callbacks) if new else []
+            callbacks = list(self._callbacks)
         for tell in callbacks:
             tell(controller)
+
+    def keep(self, controller: Registered) -> None:
+        """It has something to do again."""
+        with self._lock:
+            if self._known.get(controller.id) is controller:
+                self._kept[controller.id] = controller
 
     def release(self, controller: Registered) -> None:
         """Nothing is left to learn: hold it weakly from now on."""
@@ -94,11 +94,13 @@ class Registry:
                 del self._kept[controller.id]
 
     def remove(self, controller: Registered) -> None:
-        """Forget it."""
+        """Forget it, and tell the screens."""
         with self._lock:
             self.release(controller)
             if self._known.get(controller.id) is controller:
                 del self._known[controller.id]
+        if self.gone is not None:
+            self.gone(controller)
 
     def find(self, id_: str) -> Any:
         """The controller of a workload, by its own id or by that of a workload it continued into; None without one."""

@@ -13,14 +13,18 @@ import itertools
 import logging
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from ..errors import ServiceError, UnreachableError
 from ..ibm.link import PAGE
-from ..ibm.wire import Json
+from ..ibm.wire import JobPage
+from ..model.snapshot import JobState
+from .actions import cancel_found
+from .ledger import Ledger
+from .record import Record
 
 log = logging.getLogger(__name__)
 
@@ -29,21 +33,39 @@ LOOK_UP = (0.5, 1.0, 2.0, 4.0)  # pauses between look-ups; the last one repeats
 RETRY = (1.0, 2.0, 5.0, 10.0, 30.0)  # pauses while the service cannot be reached at all
 
 
-@dataclass
-class Attempt:
-    """What the submitter needs of one attempt; the four callbacks run on its thread."""
+class Attempt(ABC):
+    """What the submitter needs of one attempt. Its methods run on the submitter's thread."""
 
-    tag: str  # finds this attempt, and only it
-    body: Callable[[], str | None]  # None: dropped meanwhile, nothing is to be sent
-    wanted: Callable[[], bool]  # False: dropped meanwhile
-    posted: Callable[[str], None]  # (job id)
-    refused: Callable[[ServiceError], None]
-    unknown: Callable[[str], None]  # (why): its answer was lost, it is being looked up
-    waiting: Callable[[str], None]  # (why)
-    group: str = ""  # its workload: workloads take turns
-    tries: int = 0
-    doubt_since: float | None = None
-    looks: int = 0
+    def __init__(self, tag: str, group: str = "") -> None:
+        self.tag = tag  # finds this attempt, and only it
+        self.group = group  # its workload: workloads take turns
+        self.tries = 0
+        self.doubt_since: float | None = None
+        self.looks = 0
+
+    @abstractmethod
+    def body(self) -> str | None:
+        """What to post; None when it was taken back meanwhile."""
+
+    @abstractmethod
+    def wanted(self) -> bool:
+        """It is still to be sent."""
+
+    @abstractmethod
+    def posted(self, job_id: str) -> None:
+        """A job exists for it."""
+
+    @abstractmethod
+    def refused(self, error: ServiceError) -> None:
+        """The service took nothing: no job exists."""
+
+    @abstractmethod
+    def unknown(self, why: str) -> None:
+        """Its answer was lost; it is being looked up."""
+
+    @abstractmethod
+    def waiting(self, why: str) -> None:
+        """It was not sent yet; it is tried again."""
 
 
 class Poster(Protocol):
@@ -53,7 +75,7 @@ class Poster(Protocol):
         """Create a job; its id."""
         ...
 
-    def jobs(self, *, tags: Sequence[str] = (), limit: int = PAGE, oldest_first: bool = False) -> Json:
+    def jobs(self, *, tags: Sequence[str] = (), limit: int = PAGE, oldest_first: bool = False) -> JobPage:
         """A page of the jobs that carry the tags."""
         ...
 
@@ -68,12 +90,14 @@ class Submitter:
         self._order = itertools.count()
         self._turns = itertools.count(1)
         self._served: dict[str, int] = {}  # each workload's last turn
-        self._wake = threading.Condition()
+        self._lock = threading.RLock()
+        # `with` takes the lock itself: an interrupt inside Condition's own `__exit__`, which is Python, would keep it.
+        self._wake = threading.Condition(self._lock)
         self._thread: threading.Thread | None = None
 
     def add(self, attempts: list[Attempt]) -> None:
         """Queue attempts; returns at once."""
-        with self._wake:
+        with self._lock:
             for a in attempts:
                 heapq.heappush(self._due, (0.0, next(self._order), a))
             self._ensure()
@@ -85,7 +109,7 @@ class Submitter:
 
     def nudge(self) -> None:
         """Look at the queue again now: something was dropped."""
-        with self._wake:
+        with self._lock:
             self._wake.notify_all()
 
     def _ensure(self) -> None:
@@ -96,7 +120,7 @@ class Submitter:
 
     def _run(self) -> None:
         while True:
-            with self._wake:
+            with self._lock:
                 pause = self._pause()
                 if pause is None:
                     self._thread = None
@@ -124,7 +148,7 @@ class Submitter:
 
     def step(self) -> float | None:
         """Do what is due, one request at most. Returns the pause until something is due again, None when done."""
-        with self._wake:
+        with self._lock:
             pause = self._pause()
             if pause is None or pause > 0:
                 return pause
@@ -132,7 +156,7 @@ class Submitter:
             self._due.remove(entry)
         _, order, attempt = entry
         again = self._look_up(attempt) if attempt.doubt_since is not None else self._post(attempt)
-        with self._wake:
+        with self._lock:
             if again is not None:  # keeps its place: PUB order is the order of submission
                 heapq.heappush(self._due, (again, order, attempt))
             return self._pause()
@@ -193,8 +217,7 @@ class Submitter:
         """Is there a job with this attempt's key? Only a listing that answered, after the lag, counts as a no."""
         asked = self._clock()
         try:
-            page = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)
-            found = [str(job["id"]) for job in page["jobs"]]
+            found = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True).jobs
         except Exception as error:  # whatever it is, it is no proof that the job is not there
             if not isinstance(error, ServiceError | UnreachableError):
                 log.exception("looking up %s failed inside", attempt.tag)
@@ -204,7 +227,7 @@ class Submitter:
         if found:
             attempt.doubt_since = None
             self.pacer.accepted(self._clock())
-            attempt.posted(found[0])
+            attempt.posted(found[0].id)
             return None
         if attempt.doubt_since is not None and asked - attempt.doubt_since >= self.lag:
             attempt.doubt_since = None
@@ -221,7 +244,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
 class Pacer:
-    """Pure: every method takes the time (seconds, monotonic)."""
+    """How fast to submit: an adaptive least interval, learned from the service's 429s.
+
+    IBM documents five submissions a minute for each user, not whether bursts are allowed. A 429 means that nothing was
+    created, so asking is safe: there is no interval until the first 429; then the rate that was accepted in the last
+    minute, at least the documented one, is the guess. `Retry-After` is obeyed where the service sends one, each further
+    429 halves the rate, and each accepted submission raises it by a quarter.
+
+    Pure: every method takes the time (seconds, monotonic).
+    """
 
     def __init__(self) -> None:
         self.rate: float | None = None  # None: no 429 was seen yet
@@ -251,3 +282,99 @@ class Pacer:
             self._pause = min(LONGEST_PAUSE, self._pause * 2)
         self._not_before = now + wait
         return wait
+
+
+class PartitionAttempt(Attempt):
+    """One attempt at one partition: what each outcome of its submission does to its record.
+
+    A partition that its user took back while its POST was under way is not final before the answer is known: it may be
+    on the service by then.
+
+    Args:
+        ledger: of its workload.
+        record: with a key and a captured payload.
+        stopped: says why nothing may be sent any more, None while it may.
+        wake: asks for a look at the workload.
+    """
+
+    def __init__(
+        self, ledger: Ledger, record: Record, *, stopped: Callable[[], str | None], wake: Callable[[], None]
+    ) -> None:
+        assert record.key is not None
+        super().__init__(record.key.tag, group=ledger.id)
+        self._ledger, self._record, self._key = ledger, record, record.key
+        self._stopped, self._wake = stopped, wake
+
+    def body(self) -> str | None:
+        """What to post; from here on only the answer tells whether a job exists."""
+        ledger, record = self._ledger, self._record
+        with ledger.lock:
+            why = self._stopped()
+            if why is not None and record.state is JobState.WAITING:
+                record.settle(JobState.DROPPED, f"not sent: {why}")
+            if record.state is not JobState.WAITING or record.captured is None:
+                return None
+            record.sending = True
+            record.workload = ledger.workload_id if ledger.mode != "job" else None
+            captured, home = record.captured, record.workload
+            written = record.tags(ledger.label(self._key.run))
+        return captured.body(written, home)
+
+    def wanted(self) -> bool:
+        """It is still to be sent, or to be looked up."""
+        with self._ledger.lock:
+            return self._record.state in (JobState.WAITING, JobState.UNKNOWN)
+
+    def posted(self, job_id: str) -> None:
+        """A job exists for it."""
+        ledger, record = self._ledger, self._record
+        with ledger.lock:
+            record.sending = False
+            if record.job_id is None:
+                record.exists(job_id)
+            elif record.job_id != job_id:  # the watcher found the first one while this was on its way
+                extra = Record(JobState.QUEUED, job_id=job_id, workload=record.workload, superseded=True)
+                extra.note = f"a duplicate of {record.job_id}: the answer to its submission was lost"
+                ledger.duplicate(extra)
+        cancel_found(ledger)
+        ledger.changed()
+        self._wake()
+
+    def refused(self, error: ServiceError) -> None:
+        """The service took nothing."""
+        ledger, record = self._ledger, self._record
+        with ledger.lock:
+            record.sending = False
+            if record.job_id is not None:  # it was found meanwhile: it exists
+                return
+            if record.cancel_when_found:
+                record.settle(JobState.DROPPED, f"taken back; the service had refused it: {error}")
+            else:
+                record.settle(JobState.REFUSED, str(error))
+                ledger.event("error", f"{record.name} was refused, nothing is billed: {error}", record.row)
+        ledger.changed()
+
+    def unknown(self, why: str) -> None:
+        """Its answer was lost."""
+        ledger, record = self._ledger, self._record
+        with ledger.lock:
+            if record.job_id is not None:  # the watcher found it first
+                return
+            first = record.state is not JobState.UNKNOWN
+            record.sending, record.doubted = False, time.monotonic()
+            after = ", to be cancelled" if record.cancel_when_found else ""
+            record.settle(JobState.UNKNOWN, f"{why}; looking whether the job exists{after}")
+            if first:
+                ledger.event("warning", f"{record.name}: the answer was lost ({why})", record.row)
+        ledger.changed()
+
+    def waiting(self, why: str) -> None:
+        """It was not sent; it is tried again unless it was taken back."""
+        ledger, record = self._ledger, self._record
+        with ledger.lock:
+            record.sending = False
+            if record.job_id is None and record.cancel_when_found:
+                record.settle(JobState.DROPPED, "taken back: it never reached the service")
+            elif record.job_id is None and not record.state.final:
+                record.settle(JobState.WAITING, why)
+        ledger.changed()

@@ -10,13 +10,13 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ServiceError, UnreachableError
+from ..errors import ServiceError, UnreachableError, WrongAnswerError
 from ..ibm.link import PAGE, Link
-from ..ibm.wire import Json, as_dict
+from ..ibm.wire import Job
 from ..model import tags
 from ..model.snapshot import JobState, WorkloadState
 from .ledger import Ledger
@@ -25,30 +25,47 @@ from .record import Record
 log = logging.getLogger(__name__)
 
 METRICS_AT_ONCE = 20  # requests for metrics in one refresh: a burst of ended jobs is spread
-INSTANCE_EVERY = 30.0  # seconds
 
 
 def refresh(ledger: Ledger) -> None:
     """Ask the service and merge; the caller calls `ledger.changed()`.
+
+    Pending jobs are listed before the session object is read: a job that ends in between was listed, or it has moved
+    the session's last completion, so it is never missed.
 
     Raises:
         ServiceError, UnreachableError: the service did not answer; what was merged so far stays.
     """
     link = ledger.link
     with ledger.looking:
+        scopes = _scopes(ledger)
+        problems: list[str] = []  # parts of answers that could not be read: named, and no reason to miss the rest
+        left: dict[str, set[str]] = {}
+        for scope in scopes:
+            here = merge(ledger, pages(link, problems, pending=True, oldest_first=True, **scope.query))
+            left[scope.name] = set(scope.watched - here)
         if ledger.mode != "job":
             for id_ in ledger.unsettled():
-                session = link.workload(id_)
-                ledger.read_session(session | {"id": session.get("id") or id_})
-                if session.get("state") == "closed":
-                    ledger.asked_closed[id_] = ledger.asked_closed.get(id_, 0) + 1
-        for scope in _scopes(ledger):
-            _read_listing(ledger, link, scope)
+                _read_session(ledger, id_, problems)
+        for scope in scopes:
+            _read_ended(ledger, scope, left[scope.name], problems)
         for record in [r for r in ledger.singles() if not r.state.final]:
-            merge(ledger, [link.job(str(record.job_id))])
-        ledger.seen()
-        _read_metrics(ledger, link)
+            job = link.job(str(record.job_id))
+            problems += job.problems
+            merge(ledger, [job])
+        _read_metrics(ledger, link, problems)
+        ledger.seen(problems)
         _read_instance(ledger, link)
+
+
+def _read_session(ledger: Ledger, id_: str, problems: list[str]) -> None:
+    try:
+        session = ledger.link.session(id_)
+    except WrongAnswerError as error:
+        problems.append(str(error))
+        return
+    problems += session.problems
+    ledger.read_session(session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +75,6 @@ class _Scope:
     name: str
     query: dict[str, Any]
     watched: frozenset[str]  # ids of jobs that have not ended
-    mark: object  # changes when a job of it ended
 
 
 def _scopes(ledger: Ledger) -> list[_Scope]:
@@ -70,81 +86,83 @@ def _scopes(ledger: Ledger) -> list[_Scope]:
             for run in ledger.runs:
                 ids = frozenset(str(r.job_id) for r in live if r.key and r.key.run == run)
                 doubted = any(r.key and r.key.run == run and r.in_doubt for r in ledger.records.values())
-                if ids or doubted or run not in ledger.listed:
-                    found.append(_Scope(run, {"tags": [tags.run_tag(run)]}, ids, None))
+                if ids or doubted or not ledger.was_listed(run):
+                    found.append(_Scope(run, {"tags": [tags.run_tag(run)]}, ids))
             return found
-        for id_ in [*ledger.past, ledger.service_id]:
-            session = ledger.session if id_ == ledger.service_id else ledger.past[id_]
-            ids = frozenset(str(r.job_id) for r in live if (r.workload or ledger.service_id) == id_)
-            mark = session.get("last_job_completed")
-            seen_all = session.get("state") == "closed" and id_ in ledger.listed and ledger.listed[id_] == mark
-            if ids or not seen_all:
-                found.append(_Scope(id_, {"session_id": id_}, ids, mark))
+        for id_, session in ledger.homes().items():
+            ids = frozenset(str(r.job_id) for r in live if (r.workload or ledger.workload_id) == id_)
+            closed = session is not None and session.closed and ledger.was_listed(id_)
+            if ids or not closed or ledger.listed_at(id_) != _mark(ledger, id_):
+                found.append(_Scope(id_, {"session_id": id_}, ids))
     return found
 
 
-def _read_listing(ledger: Ledger, link: Link, scope: _Scope) -> None:
-    here = merge(ledger, pages(link, pending=True, oldest_first=True, **scope.query))
-    # A job that left the pending page has ended; one that was never seen there may have come and gone since the last
-    # look: then the session object tells that a job was completed.
-    first = scope.name not in ledger.listed
-    left = set(scope.watched - here)
-    if left or first or ledger.listed[scope.name] != scope.mark:
-        merge(ledger, _ended(link, left, everything=first, **scope.query))
-        ledger.listed[scope.name] = scope.mark
+def _mark(ledger: Ledger, scope: str) -> object:
+    """What changes when a job of a scope ends: the session's last completion."""
+    session = ledger.homes().get(scope)
+    return session and session.last_job_completed
 
 
-def pages(link: Link, **query: Any) -> list[Json]:
-    """All pages of a listing; one request where 200 jobs or fewer match."""
-    return _each(link, query, lambda _: False)
+def _read_ended(ledger: Ledger, scope: _Scope, left: set[str], problems: list[str]) -> None:
+    """List ended jobs where there are new ones.
+
+    A job that left the pending page has ended; one that was never seen there may have come and gone since the last
+    look: then the session object tells that a job was completed.
+    """
+    first, mark = not ledger.was_listed(scope.name), _mark(ledger, scope.name)
+    if left or first or ledger.listed_at(scope.name) != mark:
+        merge(ledger, _ended(ledger.link, problems, left, everything=first, **scope.query))
+        ledger.listed(scope.name, mark)
 
 
-def _ended(link: Link, wanted: set[str], *, everything: bool, **scope: Any) -> list[Json]:
+def pages(link: Link, problems: list[str] | None = None, **query: Any) -> list[Job]:
+    """All pages of a listing; one request where 200 jobs or fewer match. `problems` gets what could not be read."""
+    return _each(link, query, lambda _: False, [] if problems is None else problems)
+
+
+def _ended(link: Link, problems: list[str], wanted: set[str], *, everything: bool, **scope: Any) -> list[Job]:
     """Pages of ended jobs, newest first, until all wanted ones are found."""
 
-    def enough(found: list[Json]) -> bool:
-        return not everything and wanted <= {str(j["id"]) for j in found}
+    def enough(found: Mapping[str, Job]) -> bool:
+        return not everything and wanted <= found.keys()
 
-    return _each(link, {"pending": False} | scope, enough)
+    return _each(link, {"pending": False} | scope, enough, problems)
 
 
-def _each(link: Link, query: dict[str, Any], enough: Callable[[list[Json]], bool]) -> list[Json]:
-    """Jobs page by page; a job that moved between pages is there once, an entry without an id is none."""
-    found: dict[str, Json] = {}
+def _each(
+    link: Link, query: dict[str, Any], enough: Callable[[Mapping[str, Job]], bool], problems: list[str]
+) -> list[Job]:
+    """Jobs page by page; a job that moved between pages is there once."""
+    found: dict[str, Job] = {}
     offset = 0
     while True:
         page = link.jobs(offset=offset, **query)
-        entries = page.get("jobs")
-        listed = [j for j in entries if isinstance(j, dict)] if isinstance(entries, list) else []
-        fresh = {str(j["id"]): j for j in listed if isinstance(j.get("id"), str) and j["id"] not in found}
+        problems += page.problems
+        fresh = {j.id: j for j in page.jobs if j.id not in found}
         found |= fresh
-        offset += len(listed)
-        count = page.get("count")
-        over = isinstance(count, int) and offset >= count
-        if over or len(listed) < PAGE or not fresh or enough(list(found.values())):
+        offset += page.listed
+        over = page.count is not None and offset >= page.count
+        if over or page.listed < PAGE or not fresh or enough(found):
             return list(found.values())
 
 
-def merge(ledger: Ledger, listed: list[Json]) -> set[str]:
+def merge(ledger: Ledger, listed: Iterable[Job]) -> set[str]:
     """Take over listings: known jobs by id, lost answers by key, the rest as jobs somebody submitted directly."""
     seen: set[str] = set()
     link_now = ledger.link.now()
     with ledger.lock:
         by_id = {r.job_id: r for r in ledger.records.values() if r.job_id}
         # Known jobs first: which of two jobs of one attempt stays is told by when each was created.
-        for data in sorted(listed, key=lambda j: (j.get("id") not in by_id, str(j.get("created") or ""))):
-            job_id = data.get("id")
-            if not isinstance(job_id, str):
-                continue
-            seen.add(job_id)
-            record = by_id.get(job_id)
+        for job in sorted(listed, key=lambda j: (j.id not in by_id, j.created or 0.0)):
+            seen.add(job.id)
+            record = by_id.get(job.id)
             if record is None:
-                record = _new(ledger, job_id, data)
+                record = _new(ledger, job)
                 if record is None:
                     continue
-                by_id[job_id] = record
+                by_id[job.id] = record
             before = record.state
-            if record.read(data) and record.state is not before:
+            if record.read(job) and record.state is not before:
                 if record.state is JobState.RUNNING:
                     record.seen_running = link_now
                     record.touch()
@@ -152,58 +170,55 @@ def merge(ledger: Ledger, listed: list[Json]) -> set[str]:
     return seen
 
 
-def _new(ledger: Ledger, job_id: str, data: Json) -> Record | None:
+def _new(ledger: Ledger, job: Job) -> Record | None:
     """A job this kernel had no id for; None: it can only be placed at a later look."""
-    written = data.get("tags")
-    said = tags.read([t for t in written if isinstance(t, str)] if isinstance(written, list) else [])
+    said = tags.read(job.tags)
     key = said.key
     row = ledger.records.get(key.row) if key else None
-    home = data.get("session_id") or (ledger.service_id if ledger.mode != "job" else None)
+    home = job.session_id or (ledger.workload_id if ledger.mode != "job" else None)
     if row is not None and row.job_id is None:  # the answer to its submission was lost
         if row.superseded or row.state is JobState.DROPPED:  # given up meanwhile
             row.cancel_when_found = True
-        row.job_id, row.captured, row.workload = job_id, None, home
-        row.settle(JobState.QUEUED, None)
-        ledger.event("info", f"{row.name}: its submission had arrived, job {job_id}", row.row)
+        row.workload = home
+        row.exists(job.id)
+        ledger.event("info", f"{row.name}: its submission had arrived, job {job.id}", row.row)
         return row
-    if row is not None and not row.data:
+    if row is not None and row.job is None:
         return None  # when our own was created is not known yet
-    record = Record(JobState.QUEUED, key=key, partition=said.partition, job_id=job_id, group=said.group)
+    record = Record(JobState.QUEUED, key=key, partition=said.partition, job_id=job.id, group=said.group)
     record.own_tags, record.workload = said.own, home
     if row is not None:  # the same attempt stands twice on the service
-        return _twice(ledger, row, record, data)
+        return _twice(ledger, row, record, job)
     if key is not None:
         _supersede(ledger, record)
-        if key.run not in ledger.runs:
-            ledger.runs.append(key.run)
-    ledger.records[record.row] = record
+        ledger.add_run(key.run, said.label)
+    ledger.add([record])
     return record
 
 
-def _twice(ledger: Ledger, row: Record, other: Record, data: Json) -> Record:
+def _twice(ledger: Ledger, row: Record, other: Record, job: Job) -> Record:
     """Two jobs of one attempt: a lost answer, or two kernels that resubmitted it.
 
     One stays, and every kernel must choose the same one: with a result, before alive, before failed; then the older.
     """
-    other.read(data)
+    other.read(job)
     extra = row if row.state is not JobState.DONE and _rank(other) < _rank(row) else other
     if extra is row:
-        del ledger.records[row.row]
         other.superseded, other.cancel_when_found = row.superseded, row.cancel_when_found
         other.partition = other.partition or row.partition
-        ledger.records[other.row] = other
+        ledger.give_row(row, other)
     stays = other if extra is row else row
     extra.key, extra.superseded = None, True
     extra.note = f"a duplicate of {stays.job_id}: the same attempt stands twice on the service"
     extra.touch()
-    ledger.records[extra.row] = extra
-    ledger.duplicates.append(extra)
+    ledger.duplicate(extra)
     return other
 
 
-def _rank(record: Record) -> tuple[int, str, str]:
+def _rank(record: Record) -> tuple[int, float, str]:
     state = 0 if record.state is JobState.DONE else 2 if record.state.final else 1
-    return state, str(record.data.get("created") or "~"), str(record.job_id)
+    created = None if record.job is None else record.job.created
+    return state, float("inf") if created is None else created, str(record.job_id)
 
 
 def _supersede(ledger: Ledger, record: Record) -> None:
@@ -222,42 +237,40 @@ def _supersede(ledger: Ledger, record: Record) -> None:
     record.superseded = latest > record.key.attempt
 
 
-def _read_metrics(ledger: Ledger, link: Link) -> None:
+def _read_metrics(ledger: Ledger, link: Link, problems: list[str]) -> None:
     now = time.monotonic()
     with ledger.lock:
         asked = [r for r in ledger.records.values() if r.needs_metrics and r.metrics_due <= now]
     for record in asked[:METRICS_AT_ONCE]:
+        found = None
         try:
             found = link.metrics(str(record.job_id))
-        except ServiceError as error:
+            problems += found.problems
+        except WrongAnswerError as error:
+            problems.append(str(error))
+        except ServiceError as error:  # one job's metrics must not keep the rest from view
             if error.status == 429:
                 raise
-            found = {}  # one job's metrics must not keep the rest from view
-        with ledger.lock:
-            if record.read_metrics(found):
-                ledger.instance_old = True
+        ledger.read_metrics(record, found)
 
 
 def _read_instance(ledger: Ledger, link: Link) -> None:
     """What the instance may still use: asked when jobs have ended, at most every half minute."""
-    if not ledger.instance_old or time.monotonic() - ledger.instance_asked < INSTANCE_EVERY:
+    if not ledger.instance_due():
         return
-    with ledger.lock:
-        ledger.instance_old, ledger.instance_asked = False, time.monotonic()
     try:
         left = link.usage_left()
     except ServiceError as error:  # not every user may ask for it
         log.info("what the instance has left is not told: %s", error)
         left = None
-    with ledger.lock:
-        ledger.instance_left = left
+    ledger.set_instance_left(left)
 
 
 def _tell(ledger: Ledger, record: Record) -> None:
     """The events a user wants to find later."""
     name = record.name
     if record.state is JobState.FAILED:
-        why = f"{record.reason_code or ''} {as_dict(record.data.get('state')).get('reason') or ''}".strip()
+        why = f"{record.reason_code or ''} {(record.job and record.job.reason) or ''}".strip()
         ledger.event("error", f"{name} failed: {why or 'the service gives no reason'}", record.row)
     elif record.state is JobState.CANCELLED:
         ledger.event("warning", f"{name} was cancelled", record.row)
@@ -272,35 +285,41 @@ BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 class Watcher:
     """A daemon thread that ends by itself when nothing is left to watch."""
 
-    def __init__(self) -> None:
-        self._wake = threading.Condition()
+    def __init__(self, pace: float = 1.0) -> None:
+        self.pace = pace  # factor on the seconds between refreshes; tests look more often
+        self._lock = threading.RLock()
+        # `with` takes the lock itself: an interrupt inside Condition's own `__exit__`, which is Python, would keep it.
+        self._wake = threading.Condition(self._lock)
         self._next: dict[str, float] = {}
         self._ledgers: dict[str, Ledger] = {}
         self._errors: dict[str, int] = {}
         self._after: dict[str, Callable[[], None]] = {}
+        self._settled: dict[str, Callable[[], None]] = {}
         self._not_before = 0.0  # `Retry-After`: not even for a click
         self._thread: threading.Thread | None = None
 
-    def watch(self, ledger: Ledger, after: Callable[[], None]) -> None:
-        """Watch a workload from now on; `after` runs on the watcher's thread after each look (guards live there)."""
-        with self._wake:
-            self._ledgers[ledger.id], self._after[ledger.id] = ledger, after
+    def watch(self, ledger: Ledger, after: Callable[[], None], settled: Callable[[], None]) -> None:
+        """Look at a workload now, and from now on as often as it can change.
+
+        Args:
+            ledger: of the workload; one that is watched already is looked at now.
+            after: runs on the watcher's thread after each look (guards live there).
+            settled: runs there once nothing is left to learn; the workload is then not watched any more.
+        """
+        with self._lock:
+            self._ledgers[ledger.id], self._after[ledger.id], self._settled[ledger.id] = ledger, after, settled
             self._next[ledger.id] = 0.0
             self._ensure()
 
-    def wake(self, ledger: Ledger) -> None:
-        """Look at this workload now: something was sent, cancelled or closed."""
-        with self._wake:
-            if ledger.id in self._ledgers:
-                self._next[ledger.id] = 0.0
-                self._ensure()
-
     def forget(self, ledger: Ledger) -> None:
         """Stop watching it."""
-        with self._wake:
-            for table in (self._ledgers, self._next, self._errors, self._after):
-                table.pop(ledger.id, None)
+        with self._lock:
+            self._drop(ledger.id)
             self._wake.notify_all()
+
+    def _drop(self, id_: str) -> None:
+        for table in (self._ledgers, self._next, self._errors, self._after, self._settled):
+            table.pop(id_, None)
 
     @property
     def here(self) -> bool:
@@ -320,7 +339,7 @@ class Watcher:
 
     def _run(self) -> None:
         while True:
-            with self._wake:
+            with self._lock:
                 waiting = {i: t for i, t in self._next.items() if t != float("inf")}
                 if not waiting:
                     self._thread = None
@@ -331,16 +350,30 @@ class Watcher:
                     self._wake.wait(left)
                     continue
                 self._next[due] = float("inf")  # a wake while it is being refreshed is not lost
-                ledger, after = self._ledgers[due], self._after[due]
-            try:
-                pause = self._look(ledger, after)
-            except Exception:  # a thread that dies here leaves everything unwatched
-                log.exception("looking at workload %s failed inside", due)
-                pause = BACK_OFF[-1]
-            with self._wake:
-                if due in self._next:
-                    at = float("inf") if pause is None else time.monotonic() + pause
-                    self._next[due] = min(self._next[due], at)
+            self._visit(due)
+
+    def _visit(self, id_: str) -> None:
+        """Look at one workload and note when to come back. A method of its own: nothing of it outlives the visit."""
+        with self._lock:
+            if id_ not in self._ledgers:
+                return
+            ledger, after = self._ledgers[id_], self._after[id_]
+        try:
+            pause = self._look(ledger, after)
+        except Exception:  # a thread that dies here leaves everything unwatched
+            log.exception("looking at workload %s failed inside", id_)
+            pause = BACK_OFF[-1]
+        with self._lock:
+            if id_ not in self._next:
+                return
+            if pause is not None:
+                self._next[id_] = min(self._next[id_], time.monotonic() + pause)
+                return
+            if self._next[id_] != float("inf"):
+                return  # something was sent, cancelled or closed meanwhile
+            settled = self._settled[id_]
+            self._drop(id_)
+        settled()
 
     def _look(self, ledger: Ledger, after: Callable[[], None]) -> float | None:
         """One refresh. Returns the pause until the next, None when there is nothing more to learn."""
@@ -368,7 +401,8 @@ class Watcher:
             ledger.changed()
             return BACK_OFF[-1]
         ledger.changed()
-        return pace(ledger)
+        pause = pace(ledger)
+        return None if pause is None else pause * self.pace
 
 
 def pace(ledger: Ledger) -> float | None:

@@ -11,10 +11,13 @@ from __future__ import annotations
 import copy
 import json
 import logging
+import threading
+import time
 import warnings
 import weakref
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future
 from dataclasses import dataclass, replace
 from functools import cache, reduce
 from typing import Any
@@ -56,8 +59,8 @@ class Token(AuthBase):
     """Signs a request."""
 
     @abstractmethod
-    def renew(self) -> None:
-        """Forget the token, so that the next request asks for a new one."""
+    def renew(self, refused: str) -> None:
+        """Forget the token that was refused (its `Authorization` header), so that the next request asks for another."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,23 +77,90 @@ class Origin:
     plan: str | None
 
 
+IAM_SECONDS = 10.0  # in which IAM must answer
+IAM_PAUSE = 5.0  # seconds for which its last refusal is repeated without asking again
+
+
 class _ClientToken(Token):
-    """The client's own token manager, without its fall-back of sending the raw API key when IAM does not answer."""
+    """The client's own token manager, without its fall-back of sending the raw API key when IAM does not answer.
+
+    The manager lets one thread ask at a time and the others wait; when that one fails, all wait until 60 s have passed.
+    So it is asked on a thread of its own, its pacing is reset, and who waits for it is told within seconds.
+    """
 
     def __init__(self, auth: Any) -> None:
         self._auth = auth
+        self._lock = threading.Lock()
+        self._asking: Future[str] | None = None
+        self._failed: tuple[float, UnreachableError] | None = None
 
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        try:
-            token = self._auth.tm.get_token()
-        except Exception as error:
-            raise UnreachableError(f"no access token from IBM Cloud: {type(error).__name__}", sent=False) from error
-        request.headers.update({"Service-CRN": str(self._auth.crn), "Authorization": f"Bearer {token}"})
+        headers = {"Service-CRN": str(self._auth.crn), "Authorization": f"Bearer {self._token()}"}
+        request.headers.update(headers)
         return request
 
-    def renew(self) -> None:
-        """Forget the token, so that the next request asks for a new one."""
-        self._auth.tm.expire_time = 0
+    def renew(self, refused: str) -> None:
+        """Forget the refused token, unless another thread has a newer one by now."""
+        manager = self._auth.tm
+        if refused == f"Bearer {manager.access_token}":
+            manager.expire_time = 0
+
+    def _token(self) -> str:
+        manager = self._auth.tm
+        now = time.time()
+        alive = manager.access_token is not None and now < manager.expire_time - 10
+        if alive and now < manager.refresh_time:
+            return str(manager.access_token)
+        with self._lock:
+            if self._failed is not None and time.monotonic() < self._failed[0]:
+                if alive:
+                    return str(manager.access_token)
+                raise UnreachableError(str(self._failed[1]), sent=False) from self._failed[1]
+            if self._asking is None or self._asking.done():
+                self._asking = self._ask()
+            asking = self._asking
+        try:
+            return asking.result(IAM_SECONDS)
+        except TimeoutError:
+            why = f"no access token: IBM Cloud IAM did not answer within {IAM_SECONDS:g} s"
+            return self._without(UnreachableError(why, sent=False), alive)
+        except Exception as error:  # noqa: BLE001 - whatever the SDK raises; its text may hold the key
+            return self._without(UnreachableError(_why_no_token(error), sent=False), alive)
+
+    def _without(self, failure: UnreachableError, alive: bool) -> str:
+        with self._lock:
+            self._failed = (time.monotonic() + IAM_PAUSE, failure)
+        if alive:  # it was only to be renewed ahead of time
+            return str(self._auth.tm.access_token)
+        raise failure from None  # the text of what the SDK raises may hold the key
+
+    def _ask(self) -> Future[str]:
+        """Ask on a daemon thread: IAM may hang for a minute, and the interpreter must not wait for it at its end."""
+        found: Future[str] = Future()
+        manager = self._auth.tm
+
+        def ask() -> None:
+            try:
+                token = str(manager.get_token())
+            except Exception as error:  # noqa: BLE001 - handed on
+                manager.request_time = 0  # else the next one to ask sleeps until a minute has passed
+                found.set_exception(error)
+            else:
+                with self._lock:
+                    self._failed = None
+                found.set_result(token)
+
+        threading.Thread(target=ask, name="qmode-iam", daemon=True).start()
+        return found
+
+
+def _why_no_token(error: Exception) -> str:
+    status = getattr(error, "status_code", None)
+    if status in (400, 401, 403):
+        return f"no access token: IBM Cloud IAM refuses the API key (HTTP {status}): is it still valid?"
+    if status is not None:
+        return f"no access token: IBM Cloud IAM answered HTTP {status}"
+    return f"no access token from IBM Cloud IAM: {type(error).__name__}"
 
 
 def origin_of(service: QiskitRuntimeService, instance: str) -> Origin:

@@ -1,45 +1,50 @@
 """Our own way to one instance: HTTP without the client's hidden retries.
 
-A POST answered 504 after the job was created is posted again by the client: two paid jobs. A link posts once, has
-time-outs, follows no redirects, and never switches the user's active instance.
+A POST answered 504 after the job was created is posted again by the client: two paid jobs. A link posts once, gives
+every request a deadline, follows no redirects, and never switches the user's active instance.
 """
 
 from __future__ import annotations
 
 import threading
 import time
+import weakref
 from collections.abc import Callable, Sequence
 from email.utils import parsedate_to_datetime
-from typing import Any, ParamSpec, TypeVar
-from weakref import WeakKeyDictionary
+from typing import Any, Generic, ParamSpec, TypeVar
 
 import requests
 import urllib3
 from qiskit_ibm_runtime import QiskitRuntimeService
-from requests.adapters import HTTPAdapter
 
 from ..errors import QmodeError, ServiceError, UnreachableError
+from .budget import Budget
 from .client import Origin, origin_of
-from .wire import Json, error_of
+from .deadline import Deadline, DeadlineAdapter
+from .wire import InstanceUsage, Job, JobPage, Json, Metrics, Session, WorkloadPage, error_of, seconds
 
 API_VERSION = "2026-04-15"
 PAGE = 200  # the most jobs the service puts on one page
-TIMEOUT = (5.0, 60.0)  # connect, read: seconds
-POST_TIMEOUT = (5.0, 300.0)  # a payload may be tens of MB
+CONNECT = 5.0  # seconds until there is a connection
+SMALL, LARGE = 30.0, 600.0  # seconds in which a request is over; results and stored inputs may be tens of MB
+SLOWEST = 100_000.0  # bytes a second that a line must carry for a payload to arrive in time
 
 
 class Link:
-    """One instance of one account, for our threads. Its methods make one request each and return the service's JSON.
+    """One instance of one account, for our threads. Its methods make one request each and return what the service says.
 
     Raises (all methods):
         ServiceError: the service answered with an error.
         UnreachableError: it did not answer.
+        WrongAnswerError: its answer is not what its API promises.
     """
 
     def __init__(self, origin: Origin) -> None:
         self.instance = origin.instance
         self._origin = origin
         self._local = threading.local()
+        self.budget = _budget_of(origin.base_url, origin.instance)
+        self.small, self.large = SMALL, LARGE
         self.clock_offset = 0.0
         self._offset_window: tuple[float, float] | None = None
 
@@ -61,8 +66,8 @@ class Link:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:
             session = requests.Session()  # one a thread: requests does not promise thread safety
-            session.mount("http://", HTTPAdapter(max_retries=0))
-            session.mount("https://", HTTPAdapter(max_retries=0))
+            session.mount("http://", DeadlineAdapter(max_retries=0))
+            session.mount("https://", DeadlineAdapter(max_retries=0))
             session.proxies, session.verify = self._origin.proxies, self._origin.verify
             session.headers["IBM-API-Version"] = API_VERSION
             session.headers["X-Qx-Client-Application"] = "qmode_widgets"
@@ -70,35 +75,52 @@ class Link:
         return session
 
     def _request(
-        self, method: str, path: str, *, params: Json | None = None, body: str | None = None, renewed: bool = False
+        self,
+        method: str,
+        path: str,
+        *,
+        params: Json | None = None,
+        body: str | None = None,
+        large: bool = False,
+        renewed: bool = False,
     ) -> requests.Response:
+        """One request, over within its deadline: a service that hangs, or sends a byte every two seconds, is not waited
+        for.
+        """
         headers = {"Content-Type": "application/json"} if body is not None else {"Accept": "application/json"}
+        sent = b"" if body is None else body.encode()
+        seconds = self.large if large else self.small + len(sent) / SLOWEST
         before = time.time()
         self._local.asked = self.asked + 1
+        self.budget.take(time.monotonic())
+        deadline = Deadline(seconds)
         try:
-            answer = self._session().request(
-                method,
-                self._origin.base_url + path,
-                params=params,
-                data=None if body is None else body.encode(),
-                headers=headers,
-                auth=self._origin.token,
-                timeout=POST_TIMEOUT if method == "POST" and path == "/jobs" else TIMEOUT,
-                allow_redirects=False,  # a submission goes where it was sent, and so does the token
-            )
-            answer.content  # read here: a body cut short is "no answer"  # noqa: B018
+            with deadline:
+                answer = self._session().request(
+                    method,
+                    self._origin.base_url + path,
+                    params=params,
+                    data=sent or None,
+                    headers=headers,
+                    auth=self._origin.token,
+                    timeout=(min(CONNECT, seconds), seconds),
+                    allow_redirects=False,  # a submission goes where it was sent, and so does the token
+                )
+                answer.content  # read here: a body cut short is "no answer"  # noqa: B018
+            if deadline.passed:  # cut off by us: what was read so far may look whole
+                raise UnreachableError(_too_slow(seconds), sent=True)
+        except requests.ReadTimeout as error:
+            raise UnreachableError(_too_slow(seconds), sent=True) from error
         except (requests.ConnectTimeout, requests.exceptions.ProxyError, requests.exceptions.SSLError) as error:
             raise UnreachableError(_why(error), sent=False) from error
-        except requests.ConnectionError as error:
-            raise UnreachableError(
-                _why(error), sent=not isinstance(_cause(error), urllib3.exceptions.NewConnectionError)
-            ) from error
         except requests.RequestException as error:
-            raise UnreachableError(_why(error), sent=True) from error
+            never = isinstance(_cause(error), urllib3.exceptions.NewConnectionError)
+            why = _too_slow(seconds) if deadline.passed else _why(error)
+            raise UnreachableError(why, sent=not never) from error
         self._note_clock(answer, before, time.time())
         if answer.status_code == 401 and not renewed:  # an expired token; the request was not carried out
-            self._origin.token.renew()
-            return self._request(method, path, params=params, body=body, renewed=True)
+            self._origin.token.renew(str(answer.request.headers.get("Authorization")))
+            return self._request(method, path, params=params, body=body, large=large, renewed=True)
         if answer.status_code >= 300:
             raise error_of(answer)
         return answer
@@ -142,9 +164,9 @@ class Link:
 
     # --- sessions and batches ----------------------------------------------------------------------------------
 
-    def workload(self, id_: str) -> Json:
-        """The session object of a session or batch."""
-        return self._json("GET", f"/sessions/{id_}")
+    def session(self, id_: str) -> Session:
+        """A session or batch."""
+        return Session.of(self._json("GET", f"/sessions/{id_}"))
 
     def close(self, id_: str) -> None:
         """No further jobs; queued ones still run."""
@@ -154,9 +176,9 @@ class Link:
         """Cancel the queued jobs and close; running ones continue."""
         self._request("DELETE", f"/sessions/{id_}/close")
 
-    def workloads(self, **params: Any) -> Json:
+    def workloads(self, **params: Any) -> WorkloadPage:
         """One page of the instance's workloads (at most 50)."""
-        return self._json("GET", "/workloads", params=params)
+        return WorkloadPage.of(self._json("GET", "/workloads", params=params))
 
     # --- jobs --------------------------------------------------------------------------------------------------
 
@@ -169,8 +191,8 @@ class Link:
         limit: int = PAGE,
         offset: int = 0,
         oldest_first: bool = False,
-    ) -> Json:
-        """One page of jobs, each with its state: `{"jobs", "count", …}`."""
+    ) -> JobPage:
+        """One page of jobs, newest first unless told, each with its state."""
         params: Json = {"exclude_params": "true", "limit": limit}
         if offset:
             params["offset"] = offset
@@ -182,19 +204,23 @@ class Link:
             params["pending"] = "true" if pending else "false"
         if oldest_first:
             params["sort"] = "ASC"
-        return self._json("GET", "/jobs", params=params)
+        return JobPage.of(self._json("GET", "/jobs", params=params))
 
-    def job(self, id_: str, *, params: bool = False) -> Json:
-        """One job; with its stored inputs as raw JSON if asked."""
-        return self._json("GET", f"/jobs/{id_}", params=None if params else {"exclude_params": "true"})
+    def job(self, id_: str) -> Job:
+        """One job."""
+        return Job.of(self._json("GET", f"/jobs/{id_}", params={"exclude_params": "true"}))
 
-    def metrics(self, id_: str) -> Json:
-        """Timestamps and usage of a job."""
-        return self._json("GET", f"/jobs/{id_}/metrics")
+    def stored(self, id_: str) -> Json:
+        """One job with its stored inputs, as raw JSON: they are posted again as they are, never decoded."""
+        return self._json("GET", f"/jobs/{id_}", large=True)
+
+    def metrics(self, id_: str) -> Metrics:
+        """Times and usage of a job."""
+        return Metrics.of(self._json("GET", f"/jobs/{id_}/metrics"), id_)
 
     def results(self, id_: str) -> str:
         """The raw result of a finished job; empty where there is none (204)."""
-        return self._request("GET", f"/jobs/{id_}/results").text
+        return self._request("GET", f"/jobs/{id_}/results", large=True).text
 
     def post_job(self, body: str) -> str:
         """Create a job, **once**: no retry of any kind. Returns its id."""
@@ -209,18 +235,17 @@ class Link:
 
     # --- the account -------------------------------------------------------------------------------------------
 
-    def instance_usage(self) -> Json:
+    def instance_usage(self) -> InstanceUsage:
         """What the instance used and may use, in seconds."""
-        return self._json("GET", "/instances/usage")
+        return InstanceUsage.of(self._json("GET", "/instances/usage"))
 
     def usage_left(self) -> float | None:
         """Seconds the instance may still use; None where no limit is told."""
-        return seconds_left(self.instance_usage())
+        return self.instance_usage().left
 
-    def calibrated_at(self, backend: str) -> str | None:
-        """When the backend was last calibrated, as the service writes it."""
-        found = self._json("GET", f"/backends/{backend}/properties").get("last_update_date")
-        return None if found is None else str(found)
+    def calibrated_at(self, backend: str) -> float | None:
+        """When the backend was last calibrated, in seconds since the epoch."""
+        return seconds(self._json("GET", f"/backends/{backend}/properties").get("last_update_date"))
 
     @property
     def instance_label(self) -> str:
@@ -233,17 +258,6 @@ class Link:
         return self._origin.plan
 
 
-def seconds_left(usage: Json) -> float | None:
-    """Of the answer to `GET /instances/usage`: the limit, else the allocation, minus what was consumed."""
-    if usage.get("usage_limit_reached"):
-        return 0.0
-    limit = usage.get("usage_limit_seconds") or usage.get("usage_allocation_seconds")
-    try:
-        return None if limit is None else max(0.0, float(limit) - float(usage.get("usage_consumed_seconds") or 0.0))
-    except (TypeError, ValueError):
-        return None
-
-
 def _cause(error: Exception) -> object:
     """urllib3's own error inside one of requests."""
     inner = error.args[0] if error.args else None
@@ -254,8 +268,8 @@ def _why(error: Exception) -> str:
     """The kind of a network failure in a few words: the text of requests repeats the URL and the pool."""
     cause = _cause(error)
     if isinstance(error, requests.ConnectTimeout):
-        return f"no connection to the service within {TIMEOUT[0]:g} s"
-    if isinstance(error, requests.ReadTimeout) or isinstance(cause, urllib3.exceptions.ReadTimeoutError):
+        return f"no connection to the service within {CONNECT:g} s"
+    if isinstance(cause, urllib3.exceptions.ReadTimeoutError):
         return "the service did not answer in time"
     if isinstance(cause, urllib3.exceptions.NameResolutionError):
         return "the service cannot be reached: its name is not resolved"
@@ -266,11 +280,16 @@ def _why(error: Exception) -> str:
     return "the connection to the service was lost"
 
 
+def _too_slow(seconds: float) -> str:
+    return f"the service did not finish its answer within {seconds:.3g} s"
+
+
 P = ParamSpec("P")
 T = TypeVar("T")
 
 PAUSES = (0.2, 0.5, 1.0, 2.0, 4.0)
 LONGEST = 30.0  # seconds; a longer `Retry-After` is the caller's to see
+PATIENCE = 45.0  # seconds after which no further attempt begins
 
 
 def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
@@ -279,23 +298,64 @@ def patiently(call: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     Raises:
         ServiceError, UnreachableError: the last one, when it still does.
     """
+    end = time.monotonic() + PATIENCE
     for pause in PAUSES:
         try:
             return call(*args, **kwargs)
         except UnreachableError:
             wait = pause
+            if time.monotonic() + wait > end:
+                raise
         except ServiceError as error:
             if not error.passing:
                 raise
             wait = max(pause, error.retry_after or 0.0)
-            if wait > LONGEST:
+            if wait > LONGEST or time.monotonic() + wait > end:
                 raise
         time.sleep(wait)
     return call(*args, **kwargs)
 
 
-_links: WeakKeyDictionary[QiskitRuntimeService, dict[str, Link]] = WeakKeyDictionary()
+_budgets: weakref.WeakValueDictionary[tuple[str, str], Budget] = weakref.WeakValueDictionary()
 _lock = threading.Lock()
+
+
+def _budget_of(base_url: str, instance: str) -> Budget:
+    """The one budget of an instance: two service objects of one account share it."""
+    with _lock:
+        budget = _budgets.get((base_url, instance))
+        if budget is None:
+            budget = _budgets[base_url, instance] = Budget()
+        return budget
+
+
+V = TypeVar("V")
+
+
+class PerInstance(Generic[V]):
+    """One value for each instance of each service object, let go with the service object.
+
+    Kept by identity: a `QiskitRuntimeService` cannot be hashed, and two equal ones may be two accounts.
+    """
+
+    def __init__(self, make: Callable[[QiskitRuntimeService, str], V]) -> None:
+        self._make = make
+        self._lock = threading.RLock()
+        self._values: dict[int, dict[str, V]] = {}
+
+    def __call__(self, service: QiskitRuntimeService, instance: str) -> V:
+        """The value of an instance (a CRN); made on first use."""
+        with self._lock:
+            if id(service) not in self._values:
+                self._values[id(service)] = {}
+                weakref.finalize(service, self._values.pop, id(service), None).atexit = False
+            values = self._values[id(service)]
+            if instance not in values:
+                values[instance] = self._make(service, instance)
+            return values[instance]
+
+
+_links = PerInstance(lambda service, instance: Link(origin_of(service, instance)))
 
 
 def link_of(service: QiskitRuntimeService, instance: str) -> Link:
@@ -304,8 +364,4 @@ def link_of(service: QiskitRuntimeService, instance: str) -> Link:
     Raises:
         QmodeError: the service object has no client for this instance.
     """
-    with _lock:
-        links = _links.setdefault(service, {})
-        if instance not in links:
-            links[instance] = Link(origin_of(service, instance))
-        return links[instance]
+    return _links(service, instance)

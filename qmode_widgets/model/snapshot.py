@@ -164,6 +164,8 @@ class JobSnapshot:
     program: str | None = None
     group: str | None = None  # the iteration it belongs to
     spans: tuple[tuple[float, float], ...] = ()  # when the QPU really ran it (execution spans), known afterwards
+    number: int = 0  # of its row, from 1, through all runs of the workload; attempts at one partition share it
+    label: str | None = None  # the name that the user gave its run
 
 
 @dataclass(frozen=True, slots=True)
@@ -173,7 +175,7 @@ class WorkloadSnapshot:
     id: str  # the controller's: stays when a new workload continues this one
     mode: Mode
     backend: str
-    service_id: str | None = None  # the service's id of the session or batch now
+    workload_id: str | None = None  # the service's id of the session or batch now
     state: WorkloadState = WorkloadState.UNKNOWN
     accepting_jobs: bool | None = None
     state_reason: str | None = None

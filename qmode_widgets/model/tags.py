@@ -4,6 +4,7 @@
     qmode:<run>:<partition>.<of>.<attempt>    the deterministic key of one partition's attempt
     qmode@<pieces>                            which PUBs, and which parts of them, the partition carries
     qmode#<label>                             the iteration it belongs to
+    qmode=<label>                             the name that its user gave the run
 
 A submission whose answer was lost is looked up by its key. IBM takes 8 tags a job and seems to limit their length
 (code 1205); ours stay under 40 characters.
@@ -18,9 +19,11 @@ from dataclasses import dataclass, replace
 
 from .partition import Partition, Piece
 
-PREFIX, LAYOUT, GROUP = "qmode:", "qmode@", "qmode#"
+PREFIX, LAYOUT, GROUP, LABEL = "qmode:", "qmode@", "qmode#", "qmode="
 MAX_TAGS = 8
-_ATTEMPT = re.compile(r"qmode:([a-z0-9]{6,12}):(\d{1,5})\.(\d{1,5})\.(\d{1,3})")
+LONGEST_LABEL = 30
+MOST = 1_000_000  # partitions of a run, PUBs of a partition: what is written must be readable, and cheap to read
+_ATTEMPT = re.compile(r"qmode:([a-z0-9]{6,12}):(\d{1,7})\.(\d{1,7})\.(\d{1,3})")
 _RUN = re.compile(r"qmode:([a-z0-9]{6,12})")
 
 
@@ -64,16 +67,17 @@ def is_run(text: str) -> bool:
 
 
 @dataclass(frozen=True, slots=True)
-class Meaning:
+class JobTags:
     """What the tags of a job say: ours, as far as they are there and whole, and the user's own."""
 
     key: AttemptKey | None
     partition: Partition | None
     group: str | None
     own: tuple[str, ...]
+    label: str | None = None
 
 
-def read(tags: Sequence[str]) -> Meaning:
+def read(tags: Sequence[str]) -> JobTags:
     """What a job's tags say.
 
     One that only looks like ours is left to the user: a partition outside its run, no tag of the run beside it.
@@ -84,28 +88,38 @@ def read(tags: Sequence[str]) -> Meaning:
             key = AttemptKey(m[1], int(m[2]), int(m[3]), int(m[4]))
             break
     if key is None:
-        return Meaning(None, None, None, tuple(tags))
+        return JobTags(None, None, None, tuple(tags))
     partition, rest = _read_layout([t for t in tags if t not in (key.tag, run_tag(key.run))])
     group = next((t[len(GROUP) :] for t in rest if t.startswith(GROUP)), None)
-    return Meaning(key, partition, group, tuple(t for t in rest if not t.startswith(GROUP)))
+    label = next((t[len(LABEL) :] for t in rest if t.startswith(LABEL)), None)
+    return JobTags(key, partition, group, tuple(t for t in rest if not t.startswith((GROUP, LABEL))), label)
 
 
 def write(
-    key: AttemptKey, own: Sequence[str] = (), partition: Partition | None = None, group: str | None = None
+    key: AttemptKey,
+    own: Sequence[str] = (),
+    partition: Partition | None = None,
+    group: str | None = None,
+    label: str | None = None,
 ) -> list[str]:
     """The tags of one attempt's job: the user's own, then ours.
 
     Raises:
-        ValueError: more tags than the service takes (8), or one that looks like ours.
+        ValueError: more tags than the service takes (8), one that looks like ours, or more partitions or PUBs than a
+            tag can name (1,000,000).
     """
+    if key.of > MOST:
+        raise ValueError(f"{key.of:,} partitions are more than the {MOST:,} that a job's tag can number")
     for tag in own:
-        if tag.startswith((PREFIX, LAYOUT, GROUP)):
+        if tag.startswith((PREFIX, LAYOUT, GROUP, LABEL)):
             raise ValueError(f"the tag {tag!r} is of the kind qmode_widgets marks its jobs with: use another tag")
     ours = [run_tag(key.run), key.tag]
     if partition is not None and partition.pieces:
         ours += write_layout(partition.pieces)
     if group:
         ours.append(GROUP + group)
+    if label:
+        ours.append(LABEL + label)
     tags = [*dict.fromkeys(own), *ours]
     if len(tags) > MAX_TAGS:
         raise ValueError(
@@ -118,14 +132,20 @@ def write(
 # --- which PUBs a job carries ------------------------------------------------------------------------------------
 
 # Numbers are bounded: tags are anybody's text, and `qmode@0-9999999999` must not become ten thousand million pieces.
-_PIECE = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:\[(\d{1,9}):(\d{1,9})/([\dx]{0,40})\])?(?:\*(\d{1,9}))?", re.ASCII)
+# MOST bounds the pieces of all words together.
+_PIECE = re.compile(r"(\d{1,7})(?:-(\d{1,7}))?(?:\[(\d{1,9}):(\d{1,9})/([\dx]{0,40})\])?(?:\*(\d{1,9}))?", re.ASCII)
 _LONGEST = 60  # of one layout tag; a longer layout goes on in a further tag
 
 
 def write_layout(pieces: Sequence[Piece]) -> list[str]:
     """The pieces of a partition as tags: `qmode@0-3.7[0:40/5x8].9*1000` is PUBs 0 to 3, the parameter sets 0:40 of
     PUB 7 of shape (5, 8), and 1,000 of PUB 9's shots. Mostly one tag; `read` understands them.
+
+    Raises:
+        ValueError: more PUBs than a tag can name (1,000,000).
     """
+    if len(pieces) > MOST or any(p.pub >= 10 * MOST for p in pieces):
+        raise ValueError(f"a partition's tags can name {MOST:,} PUBs, not {len(pieces):,}: use more partitions")
     words: list[str] = []
     first = last = -2
     for p in [*pieces, None]:
@@ -177,6 +197,8 @@ def _read_layout(tags: Sequence[str]) -> tuple[Partition | None, tuple[str, ...]
             return None, tuple(tags)  # somebody else's tag
         pub, to, start, stop, shape, shots = m.groups()
         if start is None and shots is None:
+            if len(pieces) + int(to or pub) - int(pub) >= MOST:
+                return None, tuple(tags)
             pieces += [Piece(i) for i in range(int(pub), int(to or pub) + 1)]
             continue
         dims = tuple(int(n) for n in shape.split("x") if n) if shape is not None else None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from ..errors import printable
 from .snapshot import JobSnapshot, JobState, Usage, WorkloadSnapshot
 
 SIGNS = {
@@ -48,8 +49,8 @@ def table(snapshot: WorkloadSnapshot) -> str:
         attempt = f" (attempt {job.attempt + 1})" if job.attempt else ""
         rows.append(
             [
-                str(number if job.partition is None else job.partition + 1),
-                job.pubs or "–",
+                str(job.number or number),
+                (f"{job.label}: " if job.label else "") + (job.pubs or "–"),
                 SIGNS[job.state] + attempt,
                 job.job_id or "–",
                 usage_text(job.usage),
@@ -57,11 +58,13 @@ def table(snapshot: WorkloadSnapshot) -> str:
                 why(job),
             ]
         )
+    rows = [[printable(cell) for cell in row] for row in rows]  # names and reasons are anybody's text
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    head = f"{snapshot.mode.capitalize()} on {snapshot.backend}  {snapshot.service_id or snapshot.id}  {snapshot.state}"
+    home = printable(f"{snapshot.backend}  {snapshot.workload_id or snapshot.id}")
+    head = f"{snapshot.mode.capitalize()} on {home}  {snapshot.state}"
     total = f"usage {usage_text(snapshot.usage)}"
     if snapshot.usage.reported is not None and snapshot.usage.status != "final":
         total += " so far"
-    notes = [f"{e.level}: {e.text}" for e in snapshot.events if e.level != "info"]
+    notes = [f"{e.level}: {printable(e.text)}" for e in snapshot.events if e.level != "info"]
     return "\n".join([f"{head}  {total}", *lines, *notes])

@@ -39,6 +39,7 @@ def job(n: int, of: int, state: JobState, now: float, *, last: int | None = None
         "run": RUN,
         "partition": n,
         "of": of,
+        "number": n + 1,
         "pubs": f"{2 * n}–{2 * n + 1}",
         "service_status": state.value.capitalize() if sent else None,
         "created": min(begin, now) - 5 if sent else None,
@@ -68,6 +69,7 @@ class Scripted:
         self._lock = threading.RLock()
         self.said: list[tuple[str, str | None]] = []
         self.clicked = threading.Event()
+        self.answers = True  # False: the service hangs, and nothing is heard of it any more
         self.refuse: str | None = None  # the service's answer to the next command, if it is to fail
 
     @property
@@ -75,7 +77,10 @@ class Scripted:
         return self._state.id
 
     def snapshot(self) -> WorkloadSnapshot:
-        return self._state
+        with self._lock:
+            if self.answers and self._state.problem is None:
+                self._state = replace(self._state, seen_at=time.time())
+            return self._state
 
     def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
         self._callbacks.append(callback)
@@ -134,6 +139,8 @@ class Scripted:
 
     def _obey(self, action: Action, target: str | None = None) -> str:
         try:
+            while not self.answers:
+                time.sleep(0.05)  # as a request that hangs
             if self.refuse is not None:
                 message, self.refuse = self.refuse, None
                 raise QmodeError(message)
@@ -149,7 +156,12 @@ class Scripted:
             for i, j in enumerate(jobs):
                 hit = j.key == target
                 waiting = j.state in (JobState.QUEUED, JobState.WAITING)
-                if (hit and action is Action.CANCEL) or (waiting and action is Action.CANCEL_REMAINING):
+                open_ = waiting or j.state is JobState.RUNNING
+                if (
+                    (hit and action is Action.CANCEL)
+                    or (waiting and action is Action.CANCEL_REMAINING)
+                    or (open_ and action is Action.CANCEL_ALL)
+                ):
                     jobs[i] = replace(j, state=JobState.CANCELLED, service_status="Cancelled", finished=time.time())
                 elif hit and action is Action.DROP:
                     jobs[i] = replace(j, state=JobState.DROPPED)

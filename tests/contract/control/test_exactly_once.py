@@ -136,7 +136,7 @@ def test_another_instance_made_active_mid_submission_changes_nothing(emulator, s
 CHILD = """
 import sys, threading
 import qmode_widgets as qmode
-from qmode_widgets.emulator.launch import Emulator
+from qmode_widgets.emulator.client.launch import Emulator
 from qmode_widgets.emulator.options import Options
 from qiskit import QuantumCircuit
 from qiskit.transpiler import generate_preset_pass_manager

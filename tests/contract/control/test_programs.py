@@ -96,7 +96,7 @@ def test_a_noise_learner_runs_and_its_model_is_recognised(backend):
 
 
 def test_what_is_no_primitive_is_refused(backend):
-    with pytest.raises(SubmissionError, match="no primitive"):
+    with pytest.raises(SubmissionError, match="not a qiskit-ibm-runtime primitive"):
         qmode.JobController.open(backend).submit(object(), [1])
 
 

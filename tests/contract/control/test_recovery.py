@@ -12,7 +12,7 @@ import qmode_widgets as qmode
 CHILD = """
 import sys
 import qmode_widgets as qmode
-from qmode_widgets.emulator.launch import Emulator
+from qmode_widgets.emulator.client.launch import Emulator
 from qmode_widgets.emulator.options import Options
 
 service = Emulator(sys.argv[1], sys.argv[2], 0, Options()).connect("emulator-payg")
@@ -68,7 +68,7 @@ def test_lost_jobs_of_a_parameter_split_are_put_back_in_shape(backend, sampler, 
     parts = qmode.partition([(circuit, angles)], backend, shots=200, jobs=2)
     jobs = qmode.JobController.open(backend)
     whole = jobs.submit(sampler(backend, shots=200), [(circuit, angles)], partitions=parts).result(timeout=60)
-    qmode.control.workload.registry._all.pop(jobs.id)
+    jobs.forget()
     again = qmode.attach(jobs.id, emulator.service)
     assert again is not jobs
     assert again.wait(30)

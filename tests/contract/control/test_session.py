@@ -60,10 +60,12 @@ def test_the_interactive_ttl_counts_down_only_while_idle(session, sampler, rotat
 def test_close_when_idle_closes(session, sampler, rotations):
     session.submit(sampler(session.mode), rotations(1), partitions=1)
     session.close_when_idle(0)
-    assert session._ledger.wait_for(lambda: session.snapshot().accepting_jobs is False, 30)
-    limit = next(x for x in session.snapshot().limits if x.name == "idle close")
-    assert limit.where == "kernel"
-    assert limit.acted is not None
+
+    def limit(shot):
+        return next(x for x in shot.limits if x.name == "idle close")
+
+    assert session.wait_until(lambda shot: shot.accepting_jobs is False and limit(shot).acted is not None, 30)
+    assert limit(session.snapshot()).where == "kernel"
     assert [j.state for j in session.jobs] == [JobState.DONE]
 
 
@@ -105,7 +107,7 @@ def test_a_kernel_that_exits_closes_its_session_unless_told_otherwise(emulator, 
     code = textwrap.dedent(f"""
         import sys
         import qmode_widgets as qmode
-        from qmode_widgets.emulator.launch import Emulator
+        from qmode_widgets.emulator.client.launch import Emulator
         from qmode_widgets.emulator.options import Options
         backend = Emulator(sys.argv[1], sys.argv[2], 0, Options()).service.least_busy()
         print(qmode.SessionController.open(backend{option}).id, flush=True)

@@ -10,7 +10,7 @@ from qmode_widgets.control.ledger import Ledger
 from qmode_widgets.control.record import Record
 from qmode_widgets.control.sync import refresh
 from qmode_widgets.errors import QmodeError, ServiceError, UnreachableError
-from qmode_widgets.ibm.wire import seconds
+from qmode_widgets.ibm.wire import Job, seconds
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
 from tests.unit.control.account import Account, at, refuse
@@ -22,7 +22,7 @@ class Answers:
     def __init__(self, ledger, answers):
         self.ledger, self._answers = ledger, answers
 
-    def of(self, record):
+    def of(self, record, *, patient=True):
         answers = self._answers[record.job_id]
         answer = answers.pop(0) if len(answers) > 1 else answers[0]
         if isinstance(answer, Exception):
@@ -42,7 +42,7 @@ class Desk:
         match what:
             case "close":
                 self.account.close("s")
-                self.ledger.session["accepting_jobs"] = False
+                self.ledger.refuse_jobs()
             case "cancel_remaining":
                 actions.cancel(self.ledger, actions.remaining(self.ledger))
             case "cancel_stopped":
@@ -104,7 +104,7 @@ def test_a_higher_cap_lets_work_go_on():
     desk = Desk("job")
     desk.guards.cap(5)
     desk.account.add("done", "Completed", tags=["qmode:aaaaaa", "qmode:aaaaaa:0.1.0"], session_id=None)
-    desk.ledger.runs.append("aaaaaa")
+    desk.ledger.add_run("aaaaaa")
     desk.account.told["done"] = {"usage": {"status": "complete", "qpu_charge_time_seconds": 6}, "timestamps": {}}
     desk.look()
     assert desk.guards.stopped
@@ -217,8 +217,8 @@ def test_a_condition_may_refresh_without_being_asked_again():
 
 def test_only_what_will_really_be_retried_counts_as_not_ended():
     desk = Desk(retries=1)
-    data = {"id": "j", "state": {"status": "Failed", "reason_code": 9707}}
-    record = Record(JobState.FAILED, key=AttemptKey("aaaaaa", 0, 1), job_id="j", data=data)
+    record = Record(JobState.FAILED, key=AttemptKey("aaaaaa", 0, 1), job_id="j")
+    record.read(Job("j", "Failed", reason_code=9707))
     desk.ledger.add([record])
     assert desk.guards.will_retry(record)
     desk.guards.give_up([record])

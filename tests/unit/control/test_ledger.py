@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import threading
 
 import pytest
@@ -9,7 +10,7 @@ import pytest
 from qmode_widgets.control.ledger import Ledger
 from qmode_widgets.control.record import Record
 from qmode_widgets.control.sync import refresh
-from qmode_widgets.ibm.wire import seconds
+from qmode_widgets.ibm.wire import Job, seconds
 from qmode_widgets.model.partition import Partition, Piece
 from qmode_widgets.model.snapshot import JobState
 from tests.unit.control.account import Account, at
@@ -41,56 +42,86 @@ def ran(account, id_, start, end):
     }
 
 
-def test_an_observer_that_changes_the_workload_lets_the_others_hear_the_newest_last(ledger):
-    heard = []
+def say(ledger, text):
+    ledger.event("info", text)
+    ledger.changed()
 
-    def meddle(_):
-        if ledger.group is None:
-            ledger.group = "inside"
-            ledger.changed()
+
+class Heard:
+    """An observer that keeps the newest event of each snapshot it hears."""
+
+    def __init__(self, ledger):
+        self._queue = queue.SimpleQueue()
+        ledger.observe(lambda shot: self._queue.put(shot.events[-1].text if shot.events else None))
+
+    def until(self, text):
+        found = []
+        while text not in found:
+            found.append(self._queue.get(timeout=10))
+        return found
+
+
+def test_an_observer_that_changes_the_workload_lets_the_others_hear_the_newest_last(ledger):
+    def meddle(shot):
+        if shot.events[-1].text == "first":
+            say(ledger, "second")
 
     ledger.observe(meddle)
-    ledger.observe(lambda s: heard.append(s.group))
-    ledger.changed()
-    assert heard == [None, "inside"]
+    heard = Heard(ledger)
+    say(ledger, "first")
+    assert heard.until("second") == ["first", "second"]
 
 
 def test_a_slow_observer_holds_up_nobody_and_misses_nothing_that_stays(ledger):
-    entered, release, heard = threading.Event(), threading.Event(), []
+    entered, release = threading.Event(), threading.Event()
 
-    def slow(shot):
-        heard.append(shot.group)
+    def slow(_):
         entered.set()
         release.wait(10)
 
     ledger.observe(slow)
-    thread = threading.Thread(target=ledger.changed)
-    thread.start()
+    heard = Heard(ledger)
+    say(ledger, "first")
     assert entered.wait(10)
-    for group in ("a", "b", "c"):
-        ledger.group = group
-        ledger.changed()  # returns at once
+    for text in ("a", "b", "c"):
+        say(ledger, text)  # returns at once
     release.set()
-    thread.join(10)
-    assert heard == [None, "c"]
+    assert heard.until("c") == ["first", "c"]
 
 
-def test_an_observer_that_raises_or_interrupts_does_not_silence_the_others(ledger):
-    heard = []
-
-    def broken(shot):
-        if shot.group == "interrupt":
-            raise KeyboardInterrupt
+def test_an_observer_that_raises_does_not_silence_the_others(ledger):
+    def broken(_):
         raise RuntimeError("mine")
 
     ledger.observe(broken)
-    ledger.observe(lambda s: heard.append(s.group))
-    ledger.group = "interrupt"
-    with pytest.raises(KeyboardInterrupt):
-        ledger.changed()
-    ledger.group = "after"
-    ledger.changed()
-    assert heard == ["after"]
+    heard = Heard(ledger)
+    say(ledger, "first")
+    say(ledger, "after")
+    assert heard.until("after")[-1] == "after"
+
+
+def test_an_observer_may_refresh_while_another_thread_holds_the_look(account, ledger):
+    """A callback that refreshes, while the watcher looks and waits for it: neither waits for ever."""
+    refreshed, looking = threading.Event(), threading.Event()
+
+    def refreshing(_):
+        looking.wait(10)
+        refresh(ledger)
+        refreshed.set()
+
+    ledger.observe(refreshing)
+    with ledger.looking:
+        say(ledger, "first")  # the watcher's way: it tells while it holds the look
+        looking.set()
+    assert refreshed.wait(10)
+
+
+def test_an_observer_is_known_as_one(ledger):
+    found = queue.SimpleQueue()
+    ledger.observe(lambda _: found.put(ledger.telling))
+    say(ledger, "first")
+    assert found.get(timeout=10)
+    assert not ledger.telling
 
 
 def test_idle_time_leaves_out_inactive_stretches(account, ledger):
@@ -140,8 +171,8 @@ def test_what_ended_badly_is_expected_to_cost_no_more(account):
     part = Partition((Piece(0),), expected=10.0, formula="f")
     ledger.add(
         [
-            Record(JobState.CANCELLED, partition=part, job_id="a", data={"id": "a"}),
-            Record(JobState.QUEUED, partition=part, job_id="b", data={"id": "b"}),
+            Record(JobState.CANCELLED, partition=part, job_id="a", job=Job("a", "Cancelled")),
+            Record(JobState.QUEUED, partition=part, job_id="b", job=Job("b", "Queued")),
         ]
     )
     assert ledger.snapshot().usage.estimated == 10.0

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from qmode_widgets.control import actions
 from qmode_widgets.control.actions import cancel_duplicates, cancel_found
 from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.prepare import attempt_of
 from qmode_widgets.control.record import Record
+from qmode_widgets.control.submission import PartitionAttempt
 from qmode_widgets.control.sync import refresh
 from qmode_widgets.errors import ServiceError
 from qmode_widgets.ibm.client import Captured
@@ -28,10 +28,9 @@ class Desk:
         self.key = AttemptKey("abcdef12", 0, 1)
         payload = Captured("sampler", "b", None, (), False, {"params": {}})
         self.record = Record(JobState.WAITING, key=self.key, captured=payload)
-        self.ledger.add([self.record])
-        self.ledger.runs.append(self.key.run)
+        self.ledger.add([self.record], self.key.run)
         self.stopped = None
-        self.attempt = attempt_of(self.ledger, self.record, stopped=lambda: self.stopped, wake=lambda: None)
+        self.attempt = PartitionAttempt(self.ledger, self.record, stopped=lambda: self.stopped, wake=lambda: None)
 
     def create(self, id_="j1"):
         return self.account.add(id_, tags=["qmode:abcdef12", self.key.tag])

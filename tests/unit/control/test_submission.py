@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from qmode_widgets.control.submission import LAG, Attempt, Submitter
 from qmode_widgets.errors import ServiceError, UnreachableError
+from qmode_widgets.ibm.wire import Job, JobPage
 
 
 class Service:
@@ -52,33 +53,35 @@ class Service:
         if answer == "listing 500":
             raise ServiceError("internal error", status=500)
         seen = [i for i, (at, tag) in enumerate(self.jobs_made) if tag in tags and at + self.lag <= self.now]
-        return {"jobs": [{"id": f"j{i}"} for i in seen][:limit]}
+        return JobPage(tuple(Job(f"j{i}", "Queued") for i in seen[:limit]), len(seen[:limit]), len(seen))
 
 
-class Outcome:
-    def __init__(self, tag):
-        self.tag, self.job, self.error, self.doubts, self.wanted = tag, None, None, 0, True
+class Outcome(Attempt):
+    def __init__(self, tag, group=""):
+        super().__init__(tag, group)
+        self.job, self.error, self.doubts, self.asked = None, None, 0, True
 
     def attempt(self):
-        def posted(job):
-            assert self.job is None, "posted twice"
-            self.job = job
+        return self
 
-        def refused(error):
-            self.error = error
+    def body(self):
+        return json.dumps({"tag": self.tag})
 
-        def unknown(_):
-            self.doubts += 1
+    def wanted(self):
+        return self.asked and self.error is None
 
-        return Attempt(
-            self.tag,
-            lambda: json.dumps({"tag": self.tag}),
-            lambda: self.wanted and self.error is None,
-            posted,
-            refused,
-            unknown,
-            lambda _: None,
-        )
+    def posted(self, job_id):
+        assert self.job is None, "posted twice"
+        self.job = job_id
+
+    def refused(self, error):
+        self.error = error
+
+    def unknown(self, why):
+        self.doubts += 1
+
+    def waiting(self, why):
+        pass
 
 
 def run(service, outcomes, steps=5000):
@@ -164,7 +167,7 @@ def test_partitions_go_in_pub_order_through_429s():
 def test_a_dropped_partition_is_never_posted(dropped):
     service = Service([], lag=0.0)
     outcomes = [Outcome(f"t{i}") for i in range(3)]
-    outcomes[dropped].wanted = False
+    outcomes[dropped].asked = False
     run(service, outcomes)
     assert f"t{dropped}" not in [tag for _, tag in service.jobs_made]
     assert len(service.jobs_made) == 2

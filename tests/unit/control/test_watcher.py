@@ -20,25 +20,25 @@ def watched():
 
 
 def asked(account):
-    return sum(a[0] == "workload" for a in account.asked)
+    return sum(a[0] == "session" for a in account.asked)
 
 
 def test_retry_after_is_obeyed_even_when_somebody_clicks(watched):
     account, ledger, watcher = watched
-    account.spoil["workload"] = refuse(429, retry_after=60.0)
-    watcher.watch(ledger, lambda: None)
-    assert ledger.wait_for(lambda: ledger.problem is not None, 10)
+    account.spoil["session"] = refuse(429, retry_after=60.0)
+    watcher.watch(ledger, lambda: None, lambda: None)
+    assert ledger.wait_for(lambda: ledger.snapshot().problem is not None, 10)
     for _ in range(3):
-        watcher.wake(ledger)
+        watcher.watch(ledger, lambda: None, lambda: None)
         ledger.wait_for(lambda: asked(account) > 1, 0.05)
     assert asked(account) == 1
 
 
 def test_a_retry_after_of_nothing_is_no_leave_to_hammer(watched):
     account, ledger, watcher = watched
-    account.spoil["workload"] = refuse(503, retry_after=0.0)
-    watcher.watch(ledger, lambda: None)
-    assert ledger.wait_for(lambda: ledger.problem is not None, 10)
+    account.spoil["session"] = refuse(503, retry_after=0.0)
+    watcher.watch(ledger, lambda: None, lambda: None)
+    assert ledger.wait_for(lambda: ledger.snapshot().problem is not None, 10)
     ledger.wait_for(lambda: asked(account) > 1, 0.3)
     assert asked(account) == 1
 
@@ -51,11 +51,11 @@ def test_an_error_inside_is_shown_and_the_watching_goes_on(watched, monkeypatch)
         if asked(account) == 1:
             raise ZeroDivisionError
 
-    account.spoil["workload"] = odd
-    watcher.watch(ledger, lambda: None)
+    account.spoil["session"] = odd
+    watcher.watch(ledger, lambda: None, lambda: None)
     until = time.monotonic() + 10
     assert ledger.wait_for(lambda: ledger.seen_at is not None or time.monotonic() > until, 10)
-    assert ledger.problem is None
+    assert ledger.snapshot().problem is None
     assert watcher.alive
 
 
@@ -67,7 +67,7 @@ def test_a_guard_that_fails_does_not_end_the_watching(watched):
         calls.append(1)
         raise RuntimeError("a guard")
 
-    watcher.watch(ledger, broken)
+    watcher.watch(ledger, broken, lambda: None)
     assert ledger.wait_for(lambda: len(calls) == 1, 10)
-    watcher.wake(ledger)
+    watcher.watch(ledger, broken, lambda: None)
     assert ledger.wait_for(lambda: len(calls) == 2, 10)

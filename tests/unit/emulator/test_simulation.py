@@ -10,10 +10,11 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 
 from qmode_widgets.emulator.backends import available, devices
-from qmode_widgets.emulator.payload import inflate, read
-from qmode_widgets.emulator.programs import InvalidInputError, JobError, Load
-from qmode_widgets.emulator.simulate import Simulator, parts
-from qmode_widgets.emulator.timing import Timing
+from qmode_widgets.emulator.simulation.errors import InvalidInputError, JobError
+from qmode_widgets.emulator.simulation.payload import inflate, read
+from qmode_widgets.emulator.simulation.program import Load
+from qmode_widgets.emulator.simulation.simulator import Simulator, parts
+from qmode_widgets.emulator.simulation.timing import Timing
 
 
 @pytest.fixture(scope="module")
@@ -130,7 +131,8 @@ def test_backends_carry_their_own_name_over_the_fake_ones_data():
     assert found["ibm_fez"].configuration["backend_name"] == "ibm_fez"
     assert found["ibm_fez"].configuration["simulator"] is False
     assert found["mock_fez"].mock
-    for name in ("fez", "emu_nowhere", "mock_fez", "EMU_fez", "emu_../secret"):
+    assert devices(["ibm_lab_2_fez"])["ibm_lab_2_fez"].source == "fez"
+    for name in ("fez", "_fez", "emu_nowhere", "mock_fez", "EMU_fez", "emu_../secret", "emu__fez"):
         with pytest.raises(ValueError, match="no backend"):
             devices([name])
     assert "torino" in available()

@@ -1,0 +1,115 @@
+"""Ctrl-C between any two bytecodes of `submit` and `resubmit`: all work is sent or none, nothing waits for ever."""
+
+from __future__ import annotations
+
+import random
+import signal
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+
+import qmode_widgets as qmode
+
+OURS = str(Path(qmode.__file__).parent)
+MOMENTS = 40
+
+
+class Interrupter:
+    """Raises SIGINT in the main thread before the n-th bytecode of our own code; counts them when n is 0."""
+
+    def __init__(self, n: int = 0) -> None:
+        self.n, self.count = n, 0
+
+    def _enter(self, frame, event, arg):
+        if not frame.f_code.co_filename.startswith(OURS):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        return self._step
+
+    def _step(self, frame, event, arg):
+        if event == "opcode":
+            self.count += 1
+            if self.count == self.n:
+                signal.raise_signal(signal.SIGINT)
+        return self._step
+
+    def __call__(self, call):
+        """Whether the call was interrupted."""
+        sys.settrace(self._enter)
+        try:
+            call()
+        except KeyboardInterrupt:
+            return True
+        finally:
+            sys.settrace(None)
+        return False
+
+
+def free(lock):
+    """Another thread can take it."""
+    got = []
+    thread = threading.Thread(target=lambda: got.append(lock.acquire(timeout=5)) or lock.release())
+    thread.start()
+    thread.join(10)
+    return got == [True]
+
+
+@pytest.fixture
+def batch(backend):
+    controller = qmode.BatchController.open(backend)
+    yield controller
+    controller.cancel_workload()
+
+
+def sound(batch):
+    """Nothing is held, and waiting for all that is in the ledger comes to an end."""
+    assert free(batch._ledger.lock)
+    assert free(batch._runtime.submitter._lock)
+    assert free(batch._runtime.watcher._lock)
+    assert free(batch._submits)
+    assert batch.wait(60)
+
+
+def moments(total):
+    return sorted(random.Random(7).sample(range(1, total), min(MOMENTS, total - 1)))
+
+
+def test_an_interrupted_submission_is_whole_or_not_there(batch, sampler, rotations):
+    primitive, pubs = sampler(batch.mode, shots=10), rotations(2)
+    count = Interrupter()
+    assert not count(lambda: batch.submit(primitive, pubs, partitions=2))
+    hit = 0
+    for n in moments(count.count):
+        before = len(batch.runs)
+        hit += Interrupter(n)(lambda: batch.submit(primitive, pubs, partitions=2))
+        sound(batch)
+        for run in batch.runs[before:]:
+            assert [j.state for j in run.jobs] == ["done", "done"]
+    assert hit > MOMENTS / 2
+
+
+def test_an_interrupted_resubmission_is_whole_or_not_there(batch, sampler, rotations, emulator):
+    primitive, pubs = sampler(batch.mode, shots=10), rotations(2)
+
+    def failed():
+        emulator.faults.fail_jobs(2)
+        run = batch.submit(primitive, pubs, partitions=2)
+        assert run.wait(60)
+        assert [j.state for j in run.jobs] == ["failed", "failed"]
+        return run
+
+    failed()
+    count = Interrupter()
+    assert not count(batch.resubmit_failed)
+    sound(batch)
+    for n in moments(count.count)[:: MOMENTS // 10]:
+        run = failed()
+        Interrupter(n)(batch.resubmit_failed)
+        sound(batch)
+        states = [j.state for j in run.jobs]
+        assert states in (["done", "done"], ["failed", "failed"])
+        if states[0] == "failed":
+            batch.resubmit_failed()
+            sound(batch)
