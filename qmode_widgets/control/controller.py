@@ -15,7 +15,7 @@ from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import table
 from . import actions, prepare
-from .actions import cancel_duplicates, cancel_found
+from .actions import cancel_duplicates, cancel_found, report_doubles
 from .guards import Guards
 from .interrupts import Uninterrupted
 from .ledger import Ledger
@@ -340,7 +340,7 @@ class Controller:
             return [r for r in ledger.current() if run is None or (r.key is not None and r.key.run == run)]
 
         def ended() -> bool:
-            return all(r.state.final and not self._guards.will_retry(r) for r in chosen())
+            return all(r.over and not self._guards.will_retry(r) for r in chosen())
 
         if not ended():
             self._refuse_waiting()
@@ -467,6 +467,7 @@ class Controller:
         """On the watcher's thread, after each look at the service."""
         cancel_found(self._ledger)
         cancel_duplicates(self._ledger)
+        report_doubles(self._ledger)
         self._guards.look()
         self._ledger.set_alarm(self._guards.alarm)
 

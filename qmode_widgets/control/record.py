@@ -22,7 +22,7 @@ _STATES = {
 }
 RAN_TOO_LONG = 1305
 METRICS_TRIES = 40  # after half an hour a usage that is not complete is left at its last figure
-DOUBT = 120.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
+DOUBT = 300.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -42,6 +42,9 @@ class Record:
     note: str | None = None
     superseded: bool = False
     sending: bool = False  # its POST is under way
+    resend: bool = True  # False: once its answer is lost it is held, never posted again by itself
+    held: bool = False  # its answer was lost and nobody could tell whether it exists: it waits for its user
+    doubled: str | None = None  # the job that stays, where this one is the second of one attempt
     doubted: float | None = None  # when (monotonic) the answer to its submission was last lost
     cancel_when_found: bool = False  # taken back while nobody knew whether it exists
     told: str | None = None  # the last event about cancelling it as a duplicate or a late find
@@ -86,7 +89,7 @@ class Record:
         """The service has a job for it: its payload is let go."""
         if self.captured is not None:
             self.program = self.captured.program_id
-        self.job_id, self.captured = job_id, None
+        self.job_id, self.captured, self.held = job_id, None, False
         self.settle(JobState.QUEUED, None)
 
     def settle(self, state: JobState, note: str | None) -> None:
@@ -115,7 +118,12 @@ class Record:
     def in_doubt(self) -> bool:
         """A job of this attempt may turn up that nobody has an id for."""
         recent = self.doubted is not None and time.monotonic() - self.doubted < DOUBT
-        return recent or self.state is JobState.UNKNOWN
+        return recent or (self.state is JobState.UNKNOWN and not self.held)
+
+    @property
+    def over(self) -> bool:
+        """Nothing more happens to it by itself."""
+        return self.state.final or self.held
 
     @property
     def reason_code(self) -> int | None:
