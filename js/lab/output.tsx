@@ -144,7 +144,8 @@ class Output extends Widget implements IRenderMime.IRenderer {
       this.live = { follow, store };
       this.last = state;
       if (fresh) this.unmount = mountCell(this.node, store, workload);
-      if (isOver(state)) this.save();
+      // Not at once: the output area may be about to put this renderer into its place.
+      if (isOver(state)) setTimeout(() => this.save());
       return;
     }
     if (this.live !== null) {
@@ -156,7 +157,7 @@ class Output extends Widget implements IRenderMime.IRenderer {
 
   /** Write what is known into the document. */
   save(): void {
-    if (this.live === null) return;
+    if (this.live === null || !this.isAttached) return;
     const { workload } = this.saved?.saved ?? {};
     const state = workload === undefined ? undefined : this.live.store.workloads.get(workload)?.state;
     if (state !== undefined) this.write(state, this.live.store.hello?.process ?? '');
