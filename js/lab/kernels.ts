@@ -22,6 +22,7 @@ interface Entry extends Follow {
 export class Kernels {
   /** JupyterLab has told which kernels run. */
   ready = false;
+  readonly whenReady: Promise<void>;
   private readonly entries = new Map<string, Entry>();
   private readonly listeners = new Set<() => void>();
   private readonly hearers = new Set<(follow: Follow, message: unknown) => void>();
@@ -31,7 +32,7 @@ export class Kernels {
     private readonly specs: KernelSpec.IManager,
   ) {
     sessions.runningChanged.connect(() => this.sync());
-    void sessions.ready.then(() => {
+    this.whenReady = sessions.ready.then(() => {
       this.ready = true;
       this.sync();
     });
