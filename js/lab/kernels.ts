@@ -91,6 +91,11 @@ export class Kernels {
       session.kernel,
       () => this.changed(),
       message => this.heard(id, message),
+      () => {
+        const entry = this.entries.get(id);
+        if (entry !== undefined) this.drop(entry);
+        this.sync();
+      },
     );
     this.entries.set(id, { id, place, spec, kernelName: session.kernel.name, wire, session });
   }

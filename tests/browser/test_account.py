@@ -195,6 +195,7 @@ def test_a_killed_kernel_leaves_what_may_still_cost(lab: Lab, page: Page) -> Non
     panel = notebook.sidebar()
     expect(row(panel, session)).to_be_visible()
     notebook.run(1, wait=False)
+    page.locator(".jp-Dialog").get_by_role("button").last.click()  # JupyterLab tells of the death
     expect(row(panel, session)).to_have_attribute("data-group", "unwatched", timeout=START)
     expect(row(panel, session)).to_contain_text("It may still be open and cost usage.")
     row(panel, session).get_by_role("button", name="Look it up").click()
