@@ -280,10 +280,12 @@ class Ledger:
         with self.lock:
             return {**self._past, self._workload_id: self._session}
 
-    def seen(self) -> None:
-        """The service answered just now."""
+    def seen(self, problems: Sequence[str] = ()) -> None:
+        """The service answered just now; `problems` says what of its answer could not be read."""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         with self.lock:
-            self._seen_at, self._problem = self.link.now(), None
+            self._seen_at = self.link.now()
+            self._problem = f"the service's answer is wrong: {problems[0]}{more}" if problems else None
 
     def failed(self, why: str) -> None:
         """The last request failed: what is shown may be old."""

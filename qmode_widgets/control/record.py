@@ -134,15 +134,21 @@ class Record:
         return ended and not (self.usage_final and self.metrics is not None)
 
     @property
+    def times_known(self) -> bool:
+        """The service told when it ended, and when it ran if it did."""
+        return self.metrics is not None and self.metrics.finished is not None
+
+    @property
     def usage_missing(self) -> bool:
-        """It ended, was asked for its usage, and nobody can tell what it cost."""
-        return self.state.final and self.job_id is not None and self.asked_metrics > 1 and not self.usage_final
+        """It ended, was asked for its usage, and the service gives no number at all."""
+        told = any(source is not None and source.usage.seconds is not None for source in (self.metrics, self.job))
+        return self.state.final and self.job_id is not None and self.asked_metrics > 1 and not told
 
     def read_metrics(self, found: Metrics | None) -> bool:
         """Take over the metrics, and ask again ever later while the usage is not complete; True where they are new."""
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 1.4**self.asked_metrics)
         self.asked_metrics, self.metrics_due = self.asked_metrics + 1, time.monotonic() + pause
-        new = found is not None and found != self.metrics
+        new = found not in (None, Metrics(), self.metrics)
         if new:
             self.metrics = found
             self.touch()
@@ -198,7 +204,7 @@ class Record:
             self.usage(),
             self.usage_final,
             None if start is None or end is None else (start, end),
-            running or self.metrics is not None,
+            running or self.times_known,
         )
 
     def snapshot(self, number: int | None = None, label: str | None = None) -> JobSnapshot:

@@ -244,7 +244,15 @@ FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
 class Pacer:
-    """Pure: every method takes the time (seconds, monotonic)."""
+    """How fast to submit: an adaptive least interval, learned from the service's 429s.
+
+    IBM documents five submissions a minute for each user, not whether bursts are allowed. A 429 means that nothing was
+    created, so asking is safe: there is no interval until the first 429; then the rate that was accepted in the last
+    minute, at least the documented one, is the guess. `Retry-After` is obeyed where the service sends one, each further
+    429 halves the rate, and each accepted submission raises it by a quarter.
+
+    Pure: every method takes the time (seconds, monotonic).
+    """
 
     def __init__(self) -> None:
         self.rate: float | None = None  # None: no 429 was seen yet

@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from ..errors import ServiceError, UnreachableError
+from ..errors import ServiceError, UnreachableError, WrongAnswerError
 from ..ibm.link import PAGE, Link
 from ..ibm.wire import Job
 from ..model import tags
@@ -39,19 +39,33 @@ def refresh(ledger: Ledger) -> None:
     link = ledger.link
     with ledger.looking:
         scopes = _scopes(ledger)
-        left = {
-            s.name: s.watched - merge(ledger, pages(link, pending=True, oldest_first=True, **s.query)) for s in scopes
-        }
+        problems: list[str] = []  # parts of answers that could not be read: named, and no reason to miss the rest
+        left: dict[str, set[str]] = {}
+        for scope in scopes:
+            here = merge(ledger, pages(link, problems, pending=True, oldest_first=True, **scope.query))
+            left[scope.name] = set(scope.watched - here)
         if ledger.mode != "job":
             for id_ in ledger.unsettled():
-                ledger.read_session(link.session(id_))
+                _read_session(ledger, id_, problems)
         for scope in scopes:
-            _read_ended(ledger, scope, set(left[scope.name]))
+            _read_ended(ledger, scope, left[scope.name], problems)
         for record in [r for r in ledger.singles() if not r.state.final]:
-            merge(ledger, [link.job(str(record.job_id))])
-        ledger.seen()
-        _read_metrics(ledger, link)
+            job = link.job(str(record.job_id))
+            problems += job.problems
+            merge(ledger, [job])
+        _read_metrics(ledger, link, problems)
+        ledger.seen(problems)
         _read_instance(ledger, link)
+
+
+def _read_session(ledger: Ledger, id_: str, problems: list[str]) -> None:
+    try:
+        session = ledger.link.session(id_)
+    except WrongAnswerError as error:
+        problems.append(str(error))
+        return
+    problems += session.problems
+    ledger.read_session(session)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +103,7 @@ def _mark(ledger: Ledger, scope: str) -> object:
     return session and session.last_job_completed
 
 
-def _read_ended(ledger: Ledger, scope: _Scope, left: set[str]) -> None:
+def _read_ended(ledger: Ledger, scope: _Scope, left: set[str], problems: list[str]) -> None:
     """List ended jobs where there are new ones.
 
     A job that left the pending page has ended; one that was never seen there may have come and gone since the last
@@ -97,30 +111,33 @@ def _read_ended(ledger: Ledger, scope: _Scope, left: set[str]) -> None:
     """
     first, mark = not ledger.was_listed(scope.name), _mark(ledger, scope.name)
     if left or first or ledger.listed_at(scope.name) != mark:
-        merge(ledger, _ended(ledger.link, left, everything=first, **scope.query))
+        merge(ledger, _ended(ledger.link, problems, left, everything=first, **scope.query))
         ledger.listed(scope.name, mark)
 
 
-def pages(link: Link, **query: Any) -> list[Job]:
-    """All pages of a listing; one request where 200 jobs or fewer match."""
-    return _each(link, query, lambda _: False)
+def pages(link: Link, problems: list[str] | None = None, **query: Any) -> list[Job]:
+    """All pages of a listing; one request where 200 jobs or fewer match. `problems` gets what could not be read."""
+    return _each(link, query, lambda _: False, [] if problems is None else problems)
 
 
-def _ended(link: Link, wanted: set[str], *, everything: bool, **scope: Any) -> list[Job]:
+def _ended(link: Link, problems: list[str], wanted: set[str], *, everything: bool, **scope: Any) -> list[Job]:
     """Pages of ended jobs, newest first, until all wanted ones are found."""
 
     def enough(found: Mapping[str, Job]) -> bool:
         return not everything and wanted <= found.keys()
 
-    return _each(link, {"pending": False} | scope, enough)
+    return _each(link, {"pending": False} | scope, enough, problems)
 
 
-def _each(link: Link, query: dict[str, Any], enough: Callable[[Mapping[str, Job]], bool]) -> list[Job]:
+def _each(
+    link: Link, query: dict[str, Any], enough: Callable[[Mapping[str, Job]], bool], problems: list[str]
+) -> list[Job]:
     """Jobs page by page; a job that moved between pages is there once."""
     found: dict[str, Job] = {}
     offset = 0
     while True:
         page = link.jobs(offset=offset, **query)
+        problems += page.problems
         fresh = {j.id: j for j in page.jobs if j.id not in found}
         found |= fresh
         offset += page.listed
@@ -220,17 +237,20 @@ def _supersede(ledger: Ledger, record: Record) -> None:
     record.superseded = latest > record.key.attempt
 
 
-def _read_metrics(ledger: Ledger, link: Link) -> None:
+def _read_metrics(ledger: Ledger, link: Link, problems: list[str]) -> None:
     now = time.monotonic()
     with ledger.lock:
         asked = [r for r in ledger.records.values() if r.needs_metrics and r.metrics_due <= now]
     for record in asked[:METRICS_AT_ONCE]:
+        found = None
         try:
             found = link.metrics(str(record.job_id))
-        except ServiceError as error:
+            problems += found.problems
+        except WrongAnswerError as error:
+            problems.append(str(error))
+        except ServiceError as error:  # one job's metrics must not keep the rest from view
             if error.status == 429:
                 raise
-            found = None  # one job's metrics must not keep the rest from view
         ledger.read_metrics(record, found)
 
 

@@ -204,7 +204,11 @@ def services() -> list[QiskitRuntimeService]:
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     named = [] if shell is None else list(shell.user_ns.values())
-    found = [*_connected, *(c.service for c in registry.all()), *(v for v in named if isinstance(v, QiskitRuntimeService))]
+    found = [
+        *_connected,
+        *(c.service for c in registry.all()),
+        *(v for v in named if isinstance(v, QiskitRuntimeService)),
+    ]
     return list({id(service): service for service in found}.values())
 
 

@@ -159,7 +159,7 @@ def pub_usage(work: Work, item: PubWork, part: float = 1.0) -> PubUsage:
         item.index,
         (work.rep_delay + item.length) * count.low,
         expected,
-        max(expected, high_execution(work, item.length) * count.high),
+        max(expected, high_execution(work, item.length + item.varies) * count.high),
         item.configurations,
         count.expected,
         item.length,

@@ -112,7 +112,7 @@ def test_a_workload_of_two_notebooks_is_one_row_and_leads_to_its_cells(open_note
     # Whichever notebook the row names: it opens, and the cell that shows the batch comes into sight.
     name = link.inner_text()
     link.click()
-    tab = first.page.locator(f".jp-NotebookPanel:not(.lm-mod-hidden) [data-workload='d2f0b8c4k3a0008v77a1']")
+    tab = first.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) [data-workload='d2f0b8c4k3a0008v77a1']")
     expect(tab).to_be_in_viewport()
     current = "() => window.jupyterapp.shell.currentWidget.context.path"
     assert first.page.evaluate(current) == name
@@ -203,7 +203,9 @@ def test_a_reload_raises_no_false_alarm(open_notebook: Open) -> None:
 
 
 def test_another_protocol_is_named(open_notebook: Open) -> None:
-    book = open_notebook("from qmode_widgets.frontend import protocol\nprotocol.PROTOCOL = 99\nhub._broadcast(hub.greeting())")
+    book = open_notebook(
+        "from qmode_widgets.frontend import protocol\nprotocol.PROTOCOL = 99\nhub._broadcast(hub.greeting())"
+    )
     book.run(1)
     banner = book.sidebar().get_by_role("alert")
     expect(banner).to_contain_text("speaks protocol 99")
@@ -213,7 +215,9 @@ def test_another_protocol_is_named(open_notebook: Open) -> None:
 
 def test_a_console_is_followed_as_a_notebook_is(open_notebook: Open) -> None:
     book = open_notebook("1")
-    book.page.evaluate("() => window.jupyterapp.commands.execute('console:create', {kernelPreference: {name: 'python3'}})")
+    book.page.evaluate(
+        "() => window.jupyterapp.commands.execute('console:create', {kernelPreference: {name: 'python3'}})"
+    )
     book.page.wait_for_selector(".jp-CodeConsole")
     code = BEGIN + "\nbatch = scripted.batch(); hub.register(batch)"
     book.page.evaluate(

@@ -13,7 +13,7 @@ from tests.browser.lab import Notebook
 
 BLOCK = "print(batch.wait_click(30), batch.said[-1])"
 SHOW = "batch = scripted.batch(); show(batch)"
-K = "a1b2c3d4:{}"                                  # rows' keys in scripted workloads
+K = "a1b2c3d4:{}"  # rows' keys in scripted workloads
 
 
 def row(place: Locator, key: str) -> Locator:
@@ -21,8 +21,8 @@ def row(place: Locator, key: str) -> Locator:
 
 
 def click(place: Locator, key: str) -> None:
-    """The row's button, then yes."""
-    row(place, key).get_by_role("button").click()
+    """The row's action, then yes."""
+    row(place, key).locator("[data-action]").click()
     place.locator("[data-confirm=yes]").click()
 
 
@@ -102,7 +102,7 @@ def test_the_sidebar_works_after_a_page_reload_while_a_cell_blocks(open_notebook
     expect(row(card, "5.0")).to_have_attribute("data-state", "cancelled")
     book.screenshot("reloaded-while-busy")
     book.wait_idle()
-    expect(book.widget().first).to_contain_text("⊘ Cancelled")           # and the cell's widget is back when it can be
+    expect(book.widget().first).to_contain_text("⊘ Cancelled")  # and the cell's widget is back when it can be
 
 
 def test_a_restarted_kernel_is_forgotten_and_found_again(open_notebook: Open) -> None:
@@ -111,7 +111,7 @@ def test_a_restarted_kernel_is_forgotten_and_found_again(open_notebook: Open) ->
     expect(book.sidebar().locator("[data-workload]")).to_have_count(1)
     book.restart()
     orphan = book.sidebar().locator("[data-orphan]")
-    expect(orphan).to_contain_text("qmode.attach(\"d2f0b8c4k3a0008v77a1\", service)")
+    expect(orphan).to_contain_text('qmode.attach("d2f0b8c4k3a0008v77a1", service)')
     expect(book.sidebar().locator("[data-workload]")).to_have_count(0)
     expect(book.widget().first).to_contain_text("The kernel that showed this has ended")
     expect(book.widget().first.locator("[data-action]")).to_have_count(0)
@@ -141,7 +141,7 @@ def test_all_kernels_are_listed_by_notebook_and_an_empty_panel_says_how_to_begin
     session.get_by_role("button", name="Close").click()
     session.locator("[data-confirm=yes]").click()
     expect(session.get_by_role("status")).to_contain_text("Close: done")
-    expect(first.sidebar()).to_contain_text("Closing")                    # the other page sees it as well
+    expect(first.sidebar()).to_contain_text("Closing")  # the other page sees it as well
     second.screenshot("two-kernels")
 
 
@@ -206,7 +206,7 @@ def test_themes_and_widths(open_notebook: Open, theme: str) -> None:
     expect(panel.locator(".qm-card")).to_have_count(3)
     for width in (250, 300, 480):
         book.sidebar_width(width)
-        book.page.wait_for_timeout(200)          # the ring's movement settles; only for the picture
+        book.page.wait_for_timeout(200)  # the ring's movement settles; only for the picture
         assert panel.evaluate("e => e.scrollWidth <= e.clientWidth"), f"the panel overflows at {width}"
         book.screenshot(f"{theme}-{width}")
     panel.get_by_role("button", name="Open").first.click()
@@ -216,4 +216,3 @@ def test_themes_and_widths(open_notebook: Open, theme: str) -> None:
     book.screenshot(f"{theme}-open")
     contrast = book.widget().first.evaluate(probes.CONTRAST)
     assert min(contrast.values()) >= 3, contrast
-

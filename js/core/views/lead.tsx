@@ -1,6 +1,6 @@
 /** What leads: how far it is, what it has used, when it must end. */
 import type { ComponentChildren } from 'preact';
-import { useMemo } from 'preact/hooks';
+import { useContext, useMemo } from 'preact/hooks';
 import { ago, clock as time, duration, integer, usageSeconds } from '../clock';
 import {
   type Countdown,
@@ -15,7 +15,7 @@ import {
   toGo,
 } from '../facts';
 import type { Folded, JobSnapshot, JobState, Limit, Usage, WorkloadSnapshot } from '../protocol';
-import { Tick } from './tick';
+import { ClockContext, Tick } from './tick';
 
 const CELLS = 60; // partitions up to here get a cell each
 
@@ -30,6 +30,7 @@ interface ProgressProps {
 /** "3 of 6 done": in words, as a strip, and in counts that filter the table. */
 export function Progress({ jobs, folded, sum, filter, onFilter }: ProgressProps) {
   const by = [...counts(jobs, folded)];
+  const clock = useContext(ClockContext);
   const pace = useMemo(() => paceOf(jobs), [jobs]);
   return (
     <div class="qm-tile qm-progress">
@@ -73,7 +74,7 @@ export function Progress({ jobs, folded, sum, filter, onFilter }: ProgressProps)
             {integer(n)} {jobFace(state).word.toLowerCase()}
           </button>
         ))}
-        {sum.running > 0 && (
+        {sum.running > 0 && clock.live && (
           <span class="qm-togo">
             <Tick
               text={now => {

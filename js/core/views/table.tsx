@@ -102,6 +102,7 @@ export function JobTable(props: Props) {
   const measure = (): void => {
     const element = box.current;
     if (element === null) return;
+    element.toggleAttribute('data-more', element.scrollTop + element.clientHeight < element.scrollHeight - 2);
     for (const detail of element.querySelectorAll<HTMLElement>('tr[data-detail]'))
       heights.current.set(detail.dataset.detail ?? '', detail.offsetHeight);
     setRow(element.querySelector<HTMLElement>('tbody tr[data-key]')?.offsetHeight || row);
@@ -181,7 +182,7 @@ export function JobTable(props: Props) {
     if (!next.delete(key)) next.add(key);
     setChosen(next);
   });
-  useEffect(() => measure(), [open]);
+  useEffect(measure, [open, rows.length]);
 
   const clickOf = useMemo(() => {
     const found = new Map<string, Click>();
@@ -201,7 +202,7 @@ export function JobTable(props: Props) {
       <div
         class="qm-scroll"
         ref={box}
-        onScroll={virtual ? measure : undefined}
+        onScroll={measure}
         onKeyDown={move}
         onPointerEnter={() => hold(true)}
         onPointerLeave={() => hold(false)}

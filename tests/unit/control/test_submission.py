@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from qmode_widgets.control.submission import LAG, Attempt, Submitter
 from qmode_widgets.errors import ServiceError, UnreachableError
+from qmode_widgets.ibm.wire import Job, JobPage
 
 
 class Service:
@@ -52,7 +53,7 @@ class Service:
         if answer == "listing 500":
             raise ServiceError("internal error", status=500)
         seen = [i for i, (at, tag) in enumerate(self.jobs_made) if tag in tags and at + self.lag <= self.now]
-        return {"jobs": [{"id": f"j{i}"} for i in seen][:limit]}
+        return JobPage(tuple(Job(f"j{i}", "Queued") for i in seen[:limit]), len(seen[:limit]), len(seen))
 
 
 class Outcome(Attempt):

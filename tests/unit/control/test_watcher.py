@@ -20,12 +20,12 @@ def watched():
 
 
 def asked(account):
-    return sum(a[0] == "workload" for a in account.asked)
+    return sum(a[0] == "session" for a in account.asked)
 
 
 def test_retry_after_is_obeyed_even_when_somebody_clicks(watched):
     account, ledger, watcher = watched
-    account.spoil["workload"] = refuse(429, retry_after=60.0)
+    account.spoil["session"] = refuse(429, retry_after=60.0)
     watcher.watch(ledger, lambda: None, lambda: None)
     assert ledger.wait_for(lambda: ledger.snapshot().problem is not None, 10)
     for _ in range(3):
@@ -36,7 +36,7 @@ def test_retry_after_is_obeyed_even_when_somebody_clicks(watched):
 
 def test_a_retry_after_of_nothing_is_no_leave_to_hammer(watched):
     account, ledger, watcher = watched
-    account.spoil["workload"] = refuse(503, retry_after=0.0)
+    account.spoil["session"] = refuse(503, retry_after=0.0)
     watcher.watch(ledger, lambda: None, lambda: None)
     assert ledger.wait_for(lambda: ledger.snapshot().problem is not None, 10)
     ledger.wait_for(lambda: asked(account) > 1, 0.3)
@@ -51,7 +51,7 @@ def test_an_error_inside_is_shown_and_the_watching_goes_on(watched, monkeypatch)
         if asked(account) == 1:
             raise ZeroDivisionError
 
-    account.spoil["workload"] = odd
+    account.spoil["session"] = odd
     watcher.watch(ledger, lambda: None, lambda: None)
     until = time.monotonic() + 10
     assert ledger.wait_for(lambda: ledger.seen_at is not None or time.monotonic() > until, 10)
