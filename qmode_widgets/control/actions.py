@@ -124,20 +124,31 @@ def payloads(ledger: Ledger, records: Sequence[Record], *, limit: int | None) ->
     for record in records:
         try:
             key = _next_key(record)
-            tags.write(key, record.own_tags, record.partition, record.group, ledger.label(key.run))
+            label = ledger.label(key.run)
+            tags.write(key, record.own_tags, record.partition, record.group, label, spare=not record.cut)
         except ValueError as error:
             raise QmodeError(f"{record.name} cannot be resubmitted with its tags: {error}; submit its PUBs") from error
     return [captured.limited(limit) for captured in found]
 
 
-def next_attempts(ledger: Ledger, records: Sequence[Record], captured: Sequence[Captured]) -> list[Record]:
-    """The records of a resubmission, in the ledger, superseding `records`; not sent yet."""
+def next_attempts(
+    ledger: Ledger, records: Sequence[Record], captured: Sequence[Captured], follows: Callable[[str], bool]
+) -> list[Record]:
+    """The records of a resubmission, in the ledger, superseding `records`; not sent yet.
+
+    Args:
+        ledger: of their workload.
+        records: the attempts to be done again.
+        captured: what to post for each.
+        follows: a job handle in the user's code goes on with this run's next attempt.
+    """
     made: list[Record] = []
     with ledger.lock:
         for record, payload in zip(records, captured, strict=True):
             key = _next_key(record)
             fresh = Record(JobState.WAITING, key=key, partition=record.partition, captured=payload, group=record.group)
             fresh.own_tags, fresh.learns, fresh.resend = record.own_tags, record.learns, record.resend
+            fresh.adopted = not record.cut
             ledger.add([fresh], key.run)
             record.superseded, record.captured = True, None
             record.touch()
@@ -146,6 +157,9 @@ def next_attempts(ledger: Ledger, records: Sequence[Record], captured: Sequence[
             if expected is None:
                 expected = record.usage().estimated
             cost = "expected usage unknown" if expected is None else f"expected usage ≈ {expected:.1f} s"
+            if not record.cut:
+                stays = "does not follow: take result(job=…) of the controller"
+                cost += f"; the job handle {'follows' if record.key and follows(key.run) else stays}"
             ledger.event("info", f"{record.name} is resubmitted (attempt {key.attempt + 1}), {cost}", key.row)
     return made
 

@@ -17,6 +17,7 @@ from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, Wor
 from ..model.text import table
 from . import actions, prepare
 from .actions import cancel_duplicates, cancel_found, report_doubles
+from .adoption import Adoption
 from .guards import Guards
 from .interrupts import Uninterrupted
 from .ledger import Ledger
@@ -46,6 +47,15 @@ class Controller:
         self._results = Results(ledger)
         self._guards = Guards(ledger, self._act, retries=retries)
         self._submits, self._redoing = threading.RLock(), threading.RLock()
+        self._adoption = Adoption(
+            ledger,
+            self._guards,
+            check=self._check_open,
+            new_run=self._new_run,
+            send=self._send,
+            wake=self._wake,
+            submits=self._submits,
+        )
         self._set_limits(usage_cap, 0)
         ledger.read_only = self_test()
         self._forgotten = False
@@ -141,10 +151,18 @@ class Controller:
 
         Nothing changes on the service. Screens show it as gone; `attach` makes a new controller.
         """
+        self.release()
         self._forgotten = True
         self._runtime.watcher.forget(self._ledger)
         registry.remove(self)
         self._results.drop()
+
+    def release(self) -> None:
+        """Give the mode object back to the client: what is submitted through it from now on is seen, not protected.
+
+        What was submitted until now stays under control, and its job handles follow their retries.
+        """
+        self._adoption.release()
 
     def refresh(self) -> WorkloadSnapshot:
         """Ask the service now.
@@ -411,8 +429,10 @@ class Controller:
             if self._ledger.closed:
                 self._continue()
             with Uninterrupted():  # in the ledger and in the queue, or in neither
-                fresh = actions.next_attempts(self._ledger, chosen, payloads)
+                fresh = actions.next_attempts(self._ledger, chosen, payloads, self._adoption.follows)
                 self._send(fresh)
+            for record in fresh:
+                self._adoption.reopen(record.key.run if record.key else "")
             self._ledger.changed()
             rows: dict[str, list[str]] = {}
             for record in fresh:

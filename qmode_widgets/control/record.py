@@ -51,6 +51,8 @@ class Record:
     cancelling: bool = False  # the service took our cancellation
     own_tags: tuple[str, ...] = ()
     group: str | None = None
+    adopted: bool = False  # submitted by the user's own code and sent by us: that code holds a job handle
+    error: Exception | None = None  # why the service refused it
     learns: bool = False  # a noise learner's: its result is a noise model
     spans: tuple[tuple[float, float], ...] = ()
     seen_running: float | None = None  # when we first saw it run: until its metrics tell, that is known
@@ -71,7 +73,19 @@ class Record:
     @property
     def name(self) -> str:
         """How a message calls it."""
-        return f"partition {self.key.partition + 1}" if self.key is not None else f"job {self.job_id}"
+        if self.key is None or (self.partition is None and self.key.of == 1):
+            return f"job {self.job_id or self.row}"
+        return f"partition {self.key.partition + 1}"
+
+    @property
+    def protected(self) -> bool:
+        """It was posted exactly once, within the caps, and can be retried: sent by us, here or elsewhere."""
+        return self.key is not None
+
+    @property
+    def cut(self) -> bool:
+        """Its work is a part that we cut from a `submit`; not what somebody's own code submitted as one job."""
+        return self.key is not None and (self.partition is not None or self.key.of > 1)
 
     def touch(self) -> None:
         """Something changed: the next `snapshot()` is made anew."""
@@ -84,7 +98,7 @@ class Record:
             ValueError: more than the service takes.
         """
         assert self.key is not None
-        return tags.write(self.key, self.own_tags, self.partition, self.group, label)
+        return tags.write(self.key, self.own_tags, self.partition, self.group, label, spare=self.adopted)
 
     def exists(self, job_id: str) -> None:
         """The service has a job for it: its payload is let go."""
@@ -245,7 +259,7 @@ class Record:
                 superseded=self.superseded,
                 pubs=self.partition.label if self.partition else None,
                 service_status=job.status if job else None,
-                note=self.note,
+                note=self.note or (None if self.protected else "seen, not protected"),
                 reason=job.reason if job else None,
                 reason_code=self.reason_code,
                 reason_solution=self.reason_solution,

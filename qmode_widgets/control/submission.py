@@ -530,6 +530,7 @@ class PartitionAttempt(Attempt):
             if record.cancel_when_found:
                 record.settle(JobState.DROPPED, f"taken back; the service had refused it: {error}")
             else:
+                record.error = error
                 record.settle(JobState.REFUSED, str(error))
                 ledger.event("error", f"{record.name} was refused, nothing is billed: {error}", record.row)
         ledger.changed()
