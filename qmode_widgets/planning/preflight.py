@@ -5,7 +5,6 @@ Running on the wrong or a paid instance by accident, or on a backend in maintena
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,10 +16,9 @@ from ..errors import QmodeError
 from ..ibm.account import Account, mock_of
 from ..ibm.client import backend_of, capture, instance_of
 from ..ibm.link import link_of
-from ..ibm.wire import as_dict, number
 from ..model.merge import cut
 from ..model.snapshot import Mode
-from .durations import billed
+from .durations import DAY, billed
 from .forecast import Bill
 from .limits import is_open_plan, reported_late
 from .usage import Jobs
@@ -99,7 +97,7 @@ class Preflight:
         if self.returns:
             back = "; ".join(f"{billed(seconds)} on {day:%Y-%m-%d}" for day, seconds in self.returns[:3])
             rows.append(("returns", back))
-        elif state.period_end is not None and not is_open_plan(self.plan):
+        elif state.period_end is not None and state.period_end > time.time() + DAY:  # a rolling window ends now
             rows.append(("period ends", f"{datetime.fromtimestamp(state.period_end, UTC):%Y-%m-%d}"))
         rows.append(("rep_delay", f"{self.rep_delay * 1e6:,.4g} µs"))
         rows += [("second opinion", str(run)) for run in self.dry_runs]
@@ -159,10 +157,10 @@ def _on_mock(primitive: Any, pubs: Sequence[Any], run_options: dict[str, Any], t
     end = time.monotonic() + timeout
     pause = 0.1
     while True:
-        state = as_dict(link.job(id_).get("state")).get("status")
-        if state in FINAL:
-            usage = number(as_dict(link.metrics(id_).get("usage")).get("qpu_charge_time_seconds"))
-            return None if state != "Completed" or usage is None or not math.isfinite(usage) else float(usage)
+        status = link.job(id_).status
+        if status in FINAL:
+            usage = link.metrics(id_).usage.seconds
+            return None if status != "Completed" or usage is None else usage
         if time.monotonic() > end:
             return None
         time.sleep(pause)
