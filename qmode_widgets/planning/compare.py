@@ -91,8 +91,9 @@ def learn_noise(
         raise ValueError("these PUBs have no layers of two-qubit gates: there is no noise to learn")
     learner = NoiseLearnerV3(mode=session.mode, options=options)
     run = session.submit(learner, layers, partitions=1)
-    result = run.result(timeout=timeout)
-    return LearnedNoise(session, str(run.jobs[0].job_id), layers, tuple(one.to_pauli_lindblad_map() for one in result))
+    parts = run.result(timeout=timeout)  # one result a partition
+    maps = tuple(found for part in parts for found in part.to_pauli_lindblad_maps())
+    return LearnedNoise(session, str(run.jobs[0].job_id), layers, maps)
 
 
 def variational_loop(
