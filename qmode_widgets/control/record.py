@@ -41,6 +41,7 @@ class Record:
     program: str | None = None
     note: str | None = None
     superseded: bool = False
+    again: str | None = None  # the run in which somebody's direct job was done again
     sending: bool = False  # its POST is under way
     doubted: float | None = None  # when (monotonic) the answer to its submission was last lost
     cancel_when_found: bool = False  # taken back while nobody knew whether it exists
