@@ -41,6 +41,7 @@ class Record:
     program: str | None = None
     note: str | None = None
     superseded: bool = False
+    again: str | None = None  # the run in which somebody's direct job was done again
     sending: bool = False  # its POST is under way
     resend: bool = True  # False: once its answer is lost it is held, never posted again by itself
     held: bool = False  # its answer was lost and nobody could tell whether it exists: it waits for its user
