@@ -104,7 +104,9 @@ const plugin: JupyterFrontEndPlugin<void> = {
     };
 
     void follow(registry, ID, next => {
-      if (next.side !== settings.side) app.shell.add(panel, next.side, { rank: 600 });
+      const { side } = settings;
+      // After the layout of the last visit is back: it would put the panel where it was.
+      if (next.side !== side) void app.restored.then(() => app.shell.add(panel, next.side, { rank: 600 }));
       settings = next;
       desk.configure(next);
       placeItem();

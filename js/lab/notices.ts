@@ -56,9 +56,8 @@ export class Notices {
     const key = `${signal.kind} ${signal.entry}`;
     const there = this.toasts.get(key);
     // Forty failures of one workload are one notification that counts.
-    if (there !== undefined && Toast.update({ id: there, message: signal.text, type: signal.level, ...options }))
-      return;
-    this.toasts.set(key, Toast.emit(signal.text, signal.level, options));
+    if (there === undefined || !Toast.update({ id: there, message: signal.text, type: signal.level, ...options }))
+      this.toasts.set(key, Toast.emit(signal.text, signal.level, options));
     if (document.hidden && settings.browserNotifications) this.tellOutside(signal);
   }
 

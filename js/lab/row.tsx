@@ -205,11 +205,12 @@ function Seen({ at, used }: { at: number; used: string }) {
 /** "≈ 14 min left" at the pace of what is done; before there is a pace, how long it has waited. */
 function Going({ state, offset, entry }: { state: WorkloadSnapshot; offset: number; entry: Entry }) {
   const jobs = useMemo(() => shownJobs(state), [state.jobs]);
+  const pace = useMemo(() => paceOf(jobs), [jobs]);
   const since = useMemo(() => jobs.reduce((first, job) => Math.min(first, job.created ?? Infinity), Infinity), [jobs]);
   const text = (now: number): string => {
     if (entry.jobs.running === 0)
       return Number.isFinite(since) ? trans.__('queued for %1', duration(now + offset - since)) : '';
-    const left = entry.jobs.total > 1 ? toGo(paceOf(jobs), now + offset) : null;
+    const left = entry.jobs.total > 1 ? toGo(pace, now + offset) : null;
     return left === null ? spentText(entry) : trans.__('≈ %1 left', ago(left));
   };
   return (

@@ -6,7 +6,6 @@
 import { usageSeconds } from '../core/clock';
 import { trans } from './texts';
 import {
-  endOf,
   type Entry,
   failedText,
   isCapped,
@@ -138,14 +137,10 @@ function spent(entry: Entry): string {
 
 function finishedText(entry: Entry): string {
   const { jobs } = entry;
-  const state = entry.watches[0]?.workload.state;
   const parts = [
     trans.__('%1 of %2 done', jobs.done, jobs.total),
     jobs.failed > 0 ? trans.__('%1 failed', jobs.failed) : '',
     spentOf(entry) === null ? '' : trans.__('%1 used', spent(entry)),
   ].filter(Boolean);
-  const name = titleOf(entry);
-  const what =
-    state !== undefined && endOf(state) === null ? trans.__('%1 ended', name) : trans.__('%1 finished', name);
-  return `${what}: ${parts.join(', ')}.`;
+  return trans.__('%1 finished: %2.', titleOf(entry), parts.join(', '));
 }

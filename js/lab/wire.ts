@@ -12,6 +12,8 @@ const TARGET = 'qmode_widgets';
 const BEACON = 'qmode_widgets-beacon';
 const REQUEST = 'qmode_request';
 const ACCOUNT = 'qmode_account';
+const AGAIN_MS = 2000; // then twice as long, each time
+const ATTEMPTS = 4;
 
 export class Wire {
   readonly store: Store;
@@ -22,18 +24,27 @@ export class Wire {
   /** qmode_widgets is at work in this kernel. */
   found = false;
   private process = '';
+  private disposed = false;
+  private autorestarted = false;
+  private turn = 0;
+  private again: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly kernel: Kernel.IKernelConnection,
     private readonly changed: () => void,
     private readonly heard: (message: unknown) => void = () => undefined,
+    /**
+     * Asks for a new connection. A kernel that the server restarts by itself gets other ports, and jupyter_server gives
+     * the reopened connection its buffered sockets back: its control channel then leads nowhere.
+     */
+    private readonly renew: () => void = () => undefined,
   ) {
     this.store = new Store(request => this.send(request));
     this.store.subscribe(changed);
     kernel.iopubMessage.connect(this.onIopub);
     kernel.statusChanged.connect(this.onStatus);
     kernel.connectionStatusChanged.connect(this.onConnection);
-    void this.discover();
+    this.discover();
   }
 
   send(request: Request): boolean {
@@ -62,6 +73,8 @@ export class Wire {
     this.kernel.statusChanged.disconnect(this.onStatus);
     this.kernel.connectionStatusChanged.disconnect(this.onConnection);
     this.store.dispose();
+    this.disposed = true;
+    clearTimeout(this.again);
   }
 
   private get reachable(): boolean {
@@ -69,23 +82,41 @@ export class Wire {
     return !isDisposed && status !== 'dead' && connectionStatus === 'connected';
   }
 
-  /** Is the package at work in this kernel? Asked so that a kernel without it logs no error. */
-  private async discover(): Promise<void> {
-    let content: unknown;
-    try {
-      content = await this.control('comm_info_request', { target_name: TARGET });
-    } catch {
-      return; // the kernel went away
-    }
-    const comms = (content as { comms?: object } | undefined)?.comms;
-    if (comms !== undefined && Object.keys(comms).length > 0) this.attach();
-    else if (!this.found) {
-      this.answered = true;
-      this.changed();
-    }
+  /**
+   * Is the package at work in this kernel? Asked so that a kernel without it logs no error. A kernel that restarts may
+   * never hear it: then it is asked again, a few times.
+   */
+  private discover(attempt = 0): void {
+    clearTimeout(this.again);
+    const turn = ++this.turn;
+    const mine = (): boolean => turn === this.turn && !this.disposed && !this.found && !this.answered;
+    this.again = setTimeout(
+      () => {
+        if (!mine()) return;
+        if (attempt < ATTEMPTS) this.discover(attempt + 1);
+        else this.absent();
+      },
+      AGAIN_MS * 2 ** attempt,
+    );
+    this.control('comm_info_request', { target_name: TARGET }).then(
+      content => {
+        if (!mine()) return;
+        const { comms } = (content ?? {}) as { comms?: object };
+        if (comms !== undefined && Object.keys(comms).length > 0) this.attach();
+        else this.absent();
+      },
+      () => undefined, // the kernel went away, or restarts
+    );
+  }
+
+  private absent(): void {
+    clearTimeout(this.again);
+    this.answered = true;
+    this.changed();
   }
 
   private attach(): void {
+    clearTimeout(this.again);
     this.found = true;
     this.store.attach();
   }
@@ -105,8 +136,9 @@ export class Wire {
     if (session !== this.process) {
       // another start of the kernel, whoever restarted it
       if (this.process !== '') {
+        if (this.autorestarted) return this.renew();
         this.forget();
-        void this.discover();
+        this.discover();
       }
       this.process = session;
     }
@@ -129,6 +161,7 @@ export class Wire {
   private readonly onStatus = (_: unknown, status: Kernel.Status): void => {
     if (status !== 'restarting' && status !== 'autorestarting' && status !== 'dead') return;
     this.forget();
+    this.autorestarted ||= status === 'autorestarting';
     if (status === 'dead') this.answered = true; // it watches nothing any more
     this.setBusy(false);
   };

@@ -35,7 +35,7 @@ describe('signals', () => {
     expect(read(signals, young({ jobs: running }), young({ id: 's', mode: 'session', jobs: running }))).toEqual([]);
     const ended = read(signals, young({ jobs: done, usage: spent }), young({ id: 's', mode: 'session', jobs: done }));
     expect(ended).toMatchObject([{ kind: 'finished', level: 'success', entry: 'w1', action: null }]);
-    expect(ended[0]!.text).toBe('w1 ended: 2 of 2 done, 16.4 s used.');
+    expect(ended[0]!.text).toBe('w1 finished: 2 of 2 done, 16.4 s used.');
     expect(read(signals, young({ jobs: done, usage: spent, state: 'closed', closed: NOW }))).toEqual([]);
   });
 

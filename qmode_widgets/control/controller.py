@@ -15,7 +15,8 @@ from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import table
 from . import actions, prepare
-from .actions import cancel_duplicates, cancel_found
+from .actions import cancel_duplicates, cancel_found, report_doubles
+from .adoption import Adoption
 from .guards import Guards
 from .interrupts import Uninterrupted
 from .ledger import Ledger
@@ -42,6 +43,15 @@ class Controller:
         self._results = Results(ledger)
         self._guards = Guards(ledger, self._act, retries=retries)
         self._submits, self._redoing = threading.RLock(), threading.RLock()
+        self._adoption = Adoption(
+            ledger,
+            self._guards,
+            check=self._check_open,
+            new_run=self._new_run,
+            send=self._send,
+            wake=self._wake,
+            submits=self._submits,
+        )
         self._set_limits(usage_cap, 0)
         ledger.read_only = self_test()
         self._forgotten = False
@@ -120,10 +130,18 @@ class Controller:
 
         Nothing changes on the service. Screens show it as gone; `attach` makes a new controller.
         """
+        self.release()
         self._forgotten = True
         self._runtime.watcher.forget(self._ledger)
         registry.remove(self)
         self._results.drop()
+
+    def release(self) -> None:
+        """Give the mode object back to the client: what is submitted through it from now on is seen, not protected.
+
+        What was submitted until now stays under control, and its job handles follow their retries.
+        """
+        self._adoption.release()
 
     def refresh(self) -> WorkloadSnapshot:
         """Ask the service now.
@@ -314,8 +332,10 @@ class Controller:
             if self._ledger.closed:
                 self._continue()
             with Uninterrupted():  # in the ledger and in the queue, or in neither
-                fresh = actions.next_attempts(self._ledger, chosen, payloads)
+                fresh = actions.next_attempts(self._ledger, chosen, payloads, self._adoption.follows)
                 self._send(fresh)
+            for record in fresh:
+                self._adoption.reopen(record.key.run if record.key else "")
             self._ledger.changed()
             rows: dict[str, list[str]] = {}
             for record in fresh:
@@ -340,7 +360,7 @@ class Controller:
             return [r for r in ledger.current() if run is None or (r.key is not None and r.key.run == run)]
 
         def ended() -> bool:
-            return all(r.state.final and not self._guards.will_retry(r) for r in chosen())
+            return all(r.over and not self._guards.will_retry(r) for r in chosen())
 
         if not ended():
             self._refuse_waiting()
@@ -467,6 +487,7 @@ class Controller:
         """On the watcher's thread, after each look at the service."""
         cancel_found(self._ledger)
         cancel_duplicates(self._ledger)
+        report_doubles(self._ledger)
         self._guards.look()
         self._ledger.set_alarm(self._guards.alarm)
 

@@ -22,7 +22,7 @@ _STATES = {
 }
 RAN_TOO_LONG = 1305
 METRICS_TRIES = 40  # after half an hour a usage that is not complete is left at its last figure
-DOUBT = 120.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
+DOUBT = 300.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -42,12 +42,17 @@ class Record:
     note: str | None = None
     superseded: bool = False
     sending: bool = False  # its POST is under way
+    resend: bool = True  # False: once its answer is lost it is held, never posted again by itself
+    held: bool = False  # its answer was lost and nobody could tell whether it exists: it waits for its user
+    doubled: str | None = None  # the job that stays, where this one is the second of one attempt
     doubted: float | None = None  # when (monotonic) the answer to its submission was last lost
     cancel_when_found: bool = False  # taken back while nobody knew whether it exists
     told: str | None = None  # the last event about cancelling it as a duplicate or a late find
     cancelling: bool = False  # the service took our cancellation
     own_tags: tuple[str, ...] = ()
     group: str | None = None
+    adopted: bool = False  # submitted by the user's own code and sent by us: that code holds a job handle
+    error: Exception | None = None  # why the service refused it
     learns: bool = False  # a noise learner's: its result is a noise model
     spans: tuple[tuple[float, float], ...] = ()
     seen_running: float | None = None  # when we first saw it run: until its metrics tell, that is known
@@ -67,7 +72,19 @@ class Record:
     @property
     def name(self) -> str:
         """How a message calls it."""
-        return f"partition {self.key.partition + 1}" if self.key is not None else f"job {self.job_id}"
+        if self.key is None or (self.partition is None and self.key.of == 1):
+            return f"job {self.job_id or self.row}"
+        return f"partition {self.key.partition + 1}"
+
+    @property
+    def protected(self) -> bool:
+        """It was posted exactly once, within the caps, and can be retried: sent by us, here or elsewhere."""
+        return self.key is not None
+
+    @property
+    def cut(self) -> bool:
+        """Its work is a part that we cut from a `submit`; not what somebody's own code submitted as one job."""
+        return self.key is not None and (self.partition is not None or self.key.of > 1)
 
     def touch(self) -> None:
         """Something changed: the next `snapshot()` is made anew."""
@@ -80,13 +97,13 @@ class Record:
             ValueError: more than the service takes.
         """
         assert self.key is not None
-        return tags.write(self.key, self.own_tags, self.partition, self.group, label)
+        return tags.write(self.key, self.own_tags, self.partition, self.group, label, spare=self.adopted)
 
     def exists(self, job_id: str) -> None:
         """The service has a job for it: its payload is let go."""
         if self.captured is not None:
             self.program = self.captured.program_id
-        self.job_id, self.captured = job_id, None
+        self.job_id, self.captured, self.held = job_id, None, False
         self.settle(JobState.QUEUED, None)
 
     def settle(self, state: JobState, note: str | None) -> None:
@@ -115,7 +132,12 @@ class Record:
     def in_doubt(self) -> bool:
         """A job of this attempt may turn up that nobody has an id for."""
         recent = self.doubted is not None and time.monotonic() - self.doubted < DOUBT
-        return recent or self.state is JobState.UNKNOWN
+        return recent or (self.state is JobState.UNKNOWN and not self.held)
+
+    @property
+    def over(self) -> bool:
+        """Nothing more happens to it by itself."""
+        return self.state.final or self.held
 
     @property
     def reason_code(self) -> int | None:
@@ -134,15 +156,21 @@ class Record:
         return ended and not (self.usage_final and self.metrics is not None)
 
     @property
+    def times_known(self) -> bool:
+        """The service told when it ended, and when it ran if it did."""
+        return self.metrics is not None and self.metrics.finished is not None
+
+    @property
     def usage_missing(self) -> bool:
-        """It ended, was asked for its usage, and nobody can tell what it cost."""
-        return self.state.final and self.job_id is not None and self.asked_metrics > 1 and not self.usage_final
+        """It ended, was asked for its usage, and the service gives no number at all."""
+        told = any(source is not None and source.usage.seconds is not None for source in (self.metrics, self.job))
+        return self.state.final and self.job_id is not None and self.asked_metrics > 1 and not told
 
     def read_metrics(self, found: Metrics | None) -> bool:
         """Take over the metrics, and ask again ever later while the usage is not complete; True where they are new."""
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 1.4**self.asked_metrics)
         self.asked_metrics, self.metrics_due = self.asked_metrics + 1, time.monotonic() + pause
-        new = found is not None and found != self.metrics
+        new = found not in (None, Metrics(), self.metrics)
         if new:
             self.metrics = found
             self.touch()
@@ -198,7 +226,7 @@ class Record:
             self.usage(),
             self.usage_final,
             None if start is None or end is None else (start, end),
-            running or self.metrics is not None,
+            running or self.times_known,
         )
 
     def snapshot(self, number: int | None = None, label: str | None = None) -> JobSnapshot:
@@ -225,7 +253,7 @@ class Record:
                 superseded=self.superseded,
                 pubs=self.partition.label if self.partition else None,
                 service_status=job.status if job else None,
-                note=self.note,
+                note=self.note or (None if self.protected else "seen, not protected"),
                 reason=job.reason if job else None,
                 reason_code=self.reason_code,
                 reason_solution=self.reason_solution,

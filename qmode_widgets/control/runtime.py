@@ -14,13 +14,15 @@ from ..ibm.link import Link, PerInstance, link_of
 from .submission import Submitter
 from .sync import Watcher
 
+PACE = 1.0  # factor on the seconds between two looks at a workload; tests set it lower before they begin
+
 
 class Runtime:
     """The threads that all controllers of one instance share. Each ends by itself when it has nothing to do."""
 
     def __init__(self, link: Link) -> None:
         self.submitter = Submitter(link)
-        self.watcher = Watcher()
+        self.watcher = Watcher(link.budget, PACE)
 
     @property
     def here(self) -> bool:

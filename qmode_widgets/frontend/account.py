@@ -204,7 +204,11 @@ def services() -> list[QiskitRuntimeService]:
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
     named = [] if shell is None else list(shell.user_ns.values())
-    found = [*_connected, *(c.service for c in registry.all()), *(v for v in named if isinstance(v, QiskitRuntimeService))]
+    found = [
+        *_connected,
+        *(c.service for c in registry.all()),
+        *(v for v in named if isinstance(v, QiskitRuntimeService)),
+    ]
     return list({id(service): service for service in found}.values())
 
 
@@ -220,21 +224,16 @@ def allowance(link: Link) -> Message:
         ServiceError, UnreachableError: the service did not answer.
     """
     from ..ibm.link import patiently
-    from ..ibm.wire import as_dict, number, seconds
 
     usage = patiently(link.instance_usage)
-    used, limit = number(usage.get("usage_consumed_seconds")), number(usage.get("usage_limit_seconds"))
-    reached = usage.get("usage_limit_reached") is True
-    period = as_dict(usage.get("usage_period"))
-    start, end = seconds(period.get("start_time")), seconds(period.get("end_time"))
-    left = None if limit is None else 0.0 if reached else max(0.0, limit - (used or 0.0))
-    rolling = str(link.plan or "").lower() == "open" and bool(used) and start is not None and end is not None
+    start, end = usage.period_start, usage.period_end
+    rolling = str(link.plan or "").lower() == "open" and bool(usage.consumed)
     return _unknown(link) | {
-        "used": used,
-        "limit": limit,
-        "allocation": number(usage.get("usage_allocation_seconds")),
-        "left": left,
-        "reached": reached,
+        "used": usage.consumed,
+        "limit": usage.limit,
+        "allocation": usage.allocation,
+        "left": usage.left,
+        "reached": usage.limit_reached,
         "returns": _returns(link, start, end - start) if rolling and start is not None and end is not None else None,
     }
 
@@ -253,16 +252,14 @@ def _returns(link: Link, start: float, length: float) -> Message | None:
     from datetime import UTC, datetime
 
     from ..ibm.link import patiently
-    from ..ibm.wire import number, seconds
 
     since = datetime.fromtimestamp(start, UTC).isoformat().replace("+00:00", "Z")
     page = patiently(link.workloads, limit=50, sort="createdAt", user="me", created_after=since)
-    found: list[tuple[float, float]] = []
-    for workload in page.get("workloads") or []:
-        at = seconds(workload.get("ended")) or seconds(workload.get("created"))
-        used = number(workload.get("usage_seconds"))
-        if at is not None and used:
-            found.append((at + length, float(used)))
+    found = [
+        (at + length, workload.usage)
+        for workload in page.workloads
+        if workload.usage and (at := workload.ended or workload.created) is not None
+    ]
     if not found:
         return None
     first = min(at for at, _ in found)

@@ -46,7 +46,7 @@ class KernelLink:
         self._greeting = greeting
         self._lock = threading.Lock()
         self.problem: str | None = None
-        self.listening = False           # nothing is broadcast until a page has asked
+        self.listening = False  # nothing is broadcast until a page has asked
         handlers = getattr(kernel, "control_handlers", None)
         if isinstance(handlers, dict):
             handlers[REQUEST] = self._on_request
@@ -55,7 +55,7 @@ class KernelLink:
                 f"ipykernel {_version()} takes no requests of ours on its control channel: the sidebar can show, "
                 "but not cancel or resubmit; use the buttons in the cell or the controller's methods"
             )
-            self.listening = True        # nobody can ask
+            self.listening = True  # nobody can ask
         self._light_beacon()
         self.busy = False
         self._follow_cells()
@@ -111,7 +111,7 @@ class KernelLink:
         events = getattr(getattr(self._kernel, "shell", None), "events", None)
         if events is None:
             return
-        self.busy = True                 # we are imported by a cell
+        self.busy = True  # we are imported by a cell
 
         def begun(*_: object) -> None:
             self.busy = True
@@ -147,7 +147,7 @@ def has_page(kernel: Any) -> bool:
         parent = kernel.get_parent()
         made_by_program = re.fullmatch(r".*_\d+_\d+", str(parent["header"]["msg_id"])) is not None
         return not made_by_program or bool(parent.get("metadata"))
-    except (LookupError, TypeError, AttributeError):     # asked outside a cell, or of a kernel that does not tell
+    except (LookupError, TypeError, AttributeError):  # asked outside a cell, or of a kernel that does not tell
         return True
 
 

@@ -65,7 +65,7 @@ class Controllable(Protocol):
         ...
 
     def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
-        """Call back with each changed snapshot, from the watcher's thread; returns what ends it."""
+        """Call back with each changed snapshot, on a thread of its own; returns what ends it."""
         ...
 
     def cancel(self, job: str) -> str:

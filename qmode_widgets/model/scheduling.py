@@ -66,7 +66,7 @@ class Scheduler:
         self._turns: list[tuple[float, int, Job | Workload]] = []  # who may start next: jobs, and sessions
         self._ready: deque[Job] = deque()
         self._free = list(range(self.rules.lanes))
-        self._suspended: dict[str, Job] = {}       # queued jobs that are not started until they are readmitted
+        self._suspended: dict[str, Job] = {}  # queued jobs that are not started until they are readmitted
         self._session: Workload | None = None
         self._qpu: Job | None = None
         self._calibrating = False

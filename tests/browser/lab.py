@@ -281,7 +281,7 @@ class Notebook:
         self.page.evaluate(change, THEMES[name])
         is_light = "light => document.body.dataset.jpThemeLight === light"
         self.page.wait_for_function(is_light, arg=str(name == "light").lower())
-        self.page.locator("#jupyterlab-splash").wait_for(state="detached")     # it covers the page meanwhile
+        self.page.locator("#jupyterlab-splash").wait_for(state="detached")  # it covers the page meanwhile
 
     def sidebar_width(self, pixels: int) -> None:
         """Drag the sidebar's edge, as a user does."""

@@ -120,7 +120,7 @@ def test_estimator_split_along_its_parameters(emulator, backend, turned, z):
 def test_comparing_settings_is_one_job_each_in_a_batch(emulator, backend, turned, z):
     grid = {"none": {"resilience_level": 0}, "readout": {"resilience_level": 1}}
     base = Estimator(mode=backend)
-    base.options.default_precision = 0.05
+    base.options.default_precision = 0.01
     comparison = compare(grid, [(turned, z, [0.0]), (turned, z, [np.pi])], backend, base)
     assert comparison.plan.mode == "batch"
     assert comparison.plan.partitions[1].expected > comparison.plan.partitions[0].expected

@@ -76,7 +76,7 @@ def shown() -> tuple[Hub, Controller, Screen]:
     hub, controller, screen = Hub(), Controller(), Screen()
     hub.register(controller)
     hub.add_outlet("w1", screen)
-    hub.receive({"kind": "command", "id": "begun"})      # refused, after all that went before
+    hub.receive({"kind": "command", "id": "begun"})  # refused, after all that went before
     screen.next("ack")
     return hub, controller, screen
 
@@ -114,11 +114,14 @@ def test_nothing_is_sent_while_nothing_changes(shown: tuple[Hub, Controller, Scr
 def test_a_command_is_answered_and_a_repeated_one_obeyed_once(shown: tuple[Hub, Controller, Screen]) -> None:
     hub, controller, screen = shown
     hub.receive(click())
-    hub.receive(click())                           # over the control channel and over the comm
+    hub.receive(click())  # over the control channel and over the comm
     hub.receive(click("c2"))
     acks = [screen.next("ack") for _ in range(4)]
     assert [(a["id"], a["status"]) for a in acks] == [
-        ("c1", "accepted"), ("c1", "done"), ("c2", "accepted"), ("c2", "done"),
+        ("c1", "accepted"),
+        ("c1", "done"),
+        ("c2", "accepted"),
+        ("c2", "done"),
     ]
     assert acks[1]["message"] == "cancelled"
     assert controller.cancelled == ["r:0.0", "r:0.0"]
@@ -138,7 +141,7 @@ def test_a_screen_that_has_not_asked_yet_is_served_more_slowly(shown: tuple[Hub,
     late = Screen(attached=False)
     hub.add_outlet("w1", late)
     controller.job(0, JobState.DONE)
-    late.next("patch")                             # the widget makes a whole state of it
+    late.next("patch")  # the widget makes a whole state of it
     hub.receive({"kind": "attach", "workload": "w1"}, late)
     late.next("snapshot")
     assert late.attached
@@ -152,7 +155,7 @@ def test_a_service_that_has_stopped_to_answer_is_said_once_and_taken_back(
 ) -> None:
     monkeypatch.setattr("qmode_widgets.frontend.hub._LOOK", 0.02)
     _, controller, screen = shown
-    controller.state = replace(controller.state, seen_at=time.time() - 60)    # no error: a request that hangs
+    controller.state = replace(controller.state, seen_at=time.time() - 60)  # no error: a request that hangs
     hung = screen.next("patch")
     assert hung["set"]["problem"] == SILENT
     controller.state = replace(controller.state, seen_at=time.time())
@@ -183,7 +186,7 @@ def test_another_controller_of_the_same_workload_takes_over_its_screens(shown: t
     hub.register(other)
     assert controller.callbacks == []
     assert screen.next("snapshot")["state"]["backend"] == "ibm_torino"
-    hub.unregister(controller)                     # the old one: of no consequence
+    hub.unregister(controller)  # the old one: of no consequence
     assert hub.current("w1") is not None
     hub.unregister(other)
     assert screen.next("gone")["workload"] == "w1"
