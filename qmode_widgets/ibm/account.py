@@ -7,14 +7,15 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from ..errors import QmodeError
 from .client import instance_of, is_local
-from .link import Link, link_of
-from .wire import Json, as_dict, number, seconds
+from .link import PAGE, Link, link_of
+from .wire import InstanceUsage
 
 WINDOW = timedelta(days=28)  # of the Open Plan's allowance
 PAGES = 5  # of jobs that are looked through for what returns when
@@ -46,20 +47,12 @@ def account(backend: Any, *, usage: bool = True) -> Account:
     link = _link(backend)
     if link is None:
         return Account(**state)
-    told: Json = {}
+    told = InstanceUsage()
     if usage:
-        try:
+        with suppress(QmodeError):
             told = link.instance_usage()
-        except QmodeError:
-            told = {}
     return Account(
-        link.plan,
-        left_of(told),
-        link.instance_label,
-        number(told.get("usage_consumed_seconds")),
-        number(told.get("usage_allocation_seconds")),
-        seconds(as_dict(told.get("usage_period")).get("end_time")),
-        **state,
+        link.plan, told.left, link.instance_label, told.consumed, told.allocation, told.period_end, **state
     )
 
 
@@ -88,17 +81,6 @@ def _state(backend: Any) -> dict[str, Any]:
         return {}
 
 
-def left_of(usage: Json) -> float | None:
-    """Seconds that an instance may still use, from the answer to `GET /instances/usage`; None where no limit is told.
-
-    An allocation is a share, not a limit: above it work runs at lower priority. Only the limit stops it.
-    """
-    if usage.get("usage_limit_reached"):
-        return 0.0
-    limit, consumed = number(usage.get("usage_limit_seconds")), number(usage.get("usage_consumed_seconds"))
-    return None if limit is None else max(0.0, float(limit) - float(consumed or 0.0))
-
-
 def seconds_return(backend: Any) -> list[tuple[date, float]]:
     """When used seconds of a rolling 28 days come back, by day: what jobs of the last 28 days were billed.
 
@@ -111,17 +93,15 @@ def seconds_return(backend: Any) -> list[tuple[date, float]]:
     days: dict[date, float] = defaultdict(float)
     try:
         for page in range(PAGES):
-            jobs = link.jobs(offset=200 * page).get("jobs") or []
-            for job in jobs:
-                created = seconds(job.get("created"))
-                used = number(as_dict(job.get("usage")).get("qpu_charge_time_seconds"))
-                if created is None or not used:
+            found = link.jobs(offset=PAGE * page)
+            for job in found.jobs:
+                if job.created is None or not job.usage.seconds:
                     continue
-                back = datetime.fromtimestamp(created, UTC) + WINDOW
+                back = datetime.fromtimestamp(job.created, UTC) + WINDOW
                 if back < now:
                     return sorted(days.items())
-                days[back.date()] += used
-            if len(jobs) < 200:
+                days[back.date()] += job.usage.seconds
+            if found.listed < PAGE:
                 break
     except QmodeError:
         return sorted(days.items())

@@ -5,7 +5,6 @@ Running on the wrong or a paid instance by accident, or on a backend in maintena
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +16,6 @@ from ..errors import QmodeError
 from ..ibm.account import Account, mock_of
 from ..ibm.client import backend_of, capture, instance_of
 from ..ibm.link import link_of
-from ..ibm.wire import as_dict, number
 from ..model.merge import cut
 from ..model.snapshot import Mode
 from .durations import billed
@@ -159,10 +157,9 @@ def _on_mock(primitive: Any, pubs: Sequence[Any], run_options: dict[str, Any], t
     end = time.monotonic() + timeout
     pause = 0.1
     while True:
-        state = as_dict(link.job(id_).get("state")).get("status")
+        state = link.job(id_).status
         if state in FINAL:
-            usage = number(as_dict(link.metrics(id_).get("usage")).get("qpu_charge_time_seconds"))
-            return None if state != "Completed" or usage is None or not math.isfinite(usage) else float(usage)
+            return link.metrics(id_).usage.seconds if state == "Completed" else None
         if time.monotonic() > end:
             return None
         time.sleep(pause)

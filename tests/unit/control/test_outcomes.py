@@ -217,7 +217,7 @@ def test_a_double_that_ran_is_reported_with_what_it_cost(desk):
     told = [e.text for e in desk.ledger.snapshot().events if e.level == "warning"]
     assert len(told) == 2
     assert "j2 is a duplicate of j1" in told[0]
-    assert "the second job j2 of partition 1 used 2 s, which is billed" in told[1]
+    assert "the second job j2 of job j1 used 2 s, which is billed" in told[1]
     assert desk.account.cancelled == []
     assert desk.ledger.snapshot().usage.reported == 3  # both are billed
 
@@ -231,7 +231,7 @@ def test_a_held_partition_is_over_for_those_who_wait_and_can_be_resubmitted_by_i
     assert actions.unsent(desk.ledger) == []
     assert actions.failed(desk.ledger) == []  # never by itself
     payload = actions.payload_of(desk.ledger, desk.record)
-    (fresh,) = actions.next_attempts(desk.ledger, [desk.record], [payload])
+    (fresh,) = actions.next_attempts(desk.ledger, [desk.record], [payload], lambda run: False)
     assert fresh.key.attempt == 1
     desk.create("j1")  # the lost one turns up after all
     refresh(desk.ledger)

@@ -3,7 +3,7 @@
 import pytest
 from qiskit import QuantumCircuit
 
-from qmode_widgets.ibm.account import left_of
+from qmode_widgets.ibm.wire import InstanceUsage
 from qmode_widgets.planning import limits
 from qmode_widgets.planning.plan import plan
 from qmode_widgets.planning.usage import counted_usage, estimate_usage
@@ -54,10 +54,10 @@ def test_a_charge_for_each_circuit_is_in_the_high_end_only(backend, bell):
 
 
 def test_an_allocation_is_no_cap():
-    assert left_of({"usage_consumed_seconds": 100, "usage_allocation_seconds": 90}) is None
-    assert left_of({"usage_consumed_seconds": 100, "usage_allocation_seconds": 90, "usage_limit_seconds": 300}) == 200
-    assert left_of({"usage_consumed_seconds": 10, "usage_limit_reached": True}) == 0
-    assert left_of({"usage_consumed_seconds": "much", "usage_limit_seconds": None}) is None
+    assert InstanceUsage.of({"usage_consumed_seconds": 100, "usage_allocation_seconds": 90}).left is None
+    assert InstanceUsage.of({"usage_consumed_seconds": 100, "usage_allocation_seconds": 90, "usage_limit_seconds": 300}).left == 200
+    assert InstanceUsage.of({"usage_consumed_seconds": 10, "usage_limit_reached": True}).left == 0
+    assert InstanceUsage.of({"usage_consumed_seconds": "much", "usage_limit_seconds": None}).left is None
 
 
 def test_three_pending_jobs_on_the_open_plan(backend, bell):

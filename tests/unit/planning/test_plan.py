@@ -211,21 +211,6 @@ def test_bad_input_leaves_nothing_half_made(backend, bell):
         plan([bell], backend).run()
 
 
-@pytest.mark.parametrize(
-    ("usage", "left"),
-    [
-        ({}, None),
-        ({"usage_consumed_seconds": 100, "usage_limit_seconds": 600}, 500),
-        ({"usage_consumed_seconds": 100, "usage_allocation_seconds": 90}, 0),
-        ({"usage_consumed_seconds": 10, "usage_limit_reached": True}, 0),
-    ],
-)
-def test_what_the_instance_has_left(usage, left):
-    from qmode_widgets.ibm.link import seconds_left
-
-    assert seconds_left(usage) == left
-
-
 @pytest.mark.parametrize(("name", "is_open"), [("open", True), ("Open Plan", True), ("open-plan", True), (None, False),
                                                ("pay-as-you-go", False), ("opencompany", False)])  # fmt: skip
 def test_the_open_plan_by_its_names(name, is_open):
