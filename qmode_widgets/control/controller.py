@@ -643,6 +643,21 @@ class Controller:
         if retries:
             self._guards.retry(retries)
 
+    @property
+    def usage_cap(self) -> float | None:
+        """QPU seconds after which nothing more is sent and the queue is cancelled; None without a cap.
+
+        Set it higher to go on: a workload that the cap has closed stays closed, but its jobs can be resubmitted, which
+        opens a new one. Dies with the kernel.
+        """
+        return self._ledger.cap
+
+    @usage_cap.setter
+    def usage_cap(self, seconds: float) -> None:
+        self._guards.cap(seconds)
+        self._ledger.changed()
+        self._wake()
+
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool]) -> None:
         """Cancel the remaining jobs once `predicate(result, job)` is true of a finished one; never reads private ones.
 
@@ -738,7 +753,15 @@ class Controller:
         raise QmodeError(f"no job {job!r} in {self._ledger.mode} {self.id}: see controller.jobs")
 
     def figure(self, kind: str = "timeline") -> Any:
-        """A plotly figure: what ran when (`"timeline"`), or usage beside what was expected (`"usage"`)."""
+        """A plotly figure.
+
+        Args:
+            kind: what ran when (`"timeline"`), the usage of each partition beside what was expected (`"usage"`), or how
+                well the expectation was met, job by job and in the course of time (`"forecast-vs-actual"`).
+
+        `figure.write_html("usage.html")` needs no network, nor does the page. `figure.write_image("usage.png")` needs
+        the package kaleido (`pip install "qmode_widgets[export]"`) and an installed Chrome or Chromium; no network.
+        """
         from .figures import workload_figure
 
         return workload_figure(self.snapshot(), kind)

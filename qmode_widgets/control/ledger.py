@@ -280,6 +280,8 @@ class Ledger:
         self._refusing |= session.accepting_jobs is False
         if before is not None and session.state != before.state:
             why = (session.state_reason or "").replace("_", " ")
+            if self.mode == "batch":
+                why = why.replace("session", "batch")  # the service calls every workload a session
             self.event("info", f"{before.state} → {session.state}" + (f": {why}" if why else ""))
 
     def refuse_jobs(self) -> None:
