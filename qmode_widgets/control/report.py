@@ -19,7 +19,7 @@ from ..model.text import SIGNS, why
 from ..planning.durations import billed, duration
 from .provenance import Planned, Provenance
 
-TALLEST = 1_600.0  # of the time line, in pixels: of 1,000 attempts each has a thin row
+TALLEST = 900.0  # of the time line, in pixels: of 1,000 attempts each has a thin row
 LABELLED = 11.0  # pixels of a row that its name fits into
 LEFT, RIGHT, FOOT = 150.0, 990.0, 34.0
 
@@ -37,13 +37,15 @@ dl{display:grid;grid-template-columns:max-content 1fr;gap:2px 18px;margin:.4em 0
 dd{margin:0;overflow-wrap:anywhere}
 .scroll{overflow-x:auto}table{border-collapse:collapse;width:100%;font-size:.93em}
 th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--line);vertical-align:top}
-th{color:var(--dim);font-weight:600;white-space:nowrap}td.n,th.n{text-align:right}td{overflow-wrap:anywhere}
-td.id{font-family:ui-monospace,monospace;font-size:.9em}tr.old td{color:var(--dim)}tr.advised td{font-weight:600}
+th{color:var(--dim);font-weight:600}th,td{white-space:nowrap}
+td:last-child:not(.n){white-space:normal;min-width:14em;overflow-wrap:anywhere}td.n,th.n{text-align:right}
+tr.old td{color:var(--dim)}tr.advised td{font-weight:600}
 .box{background:var(--box);border-radius:6px;padding:10px 14px}
 svg{display:block;width:100%;min-width:560px;height:auto}svg text{fill:var(--fg);font:12px system-ui,sans-serif}
 svg .axis{stroke:var(--line)}svg text.tick{fill:var(--dim);font-size:11px}
 .waiting{fill:var(--waiting)}.running{fill:var(--running)}.qpu{fill:var(--qpu)}.failed{fill:var(--failed)}
 .key{display:inline-block;margin-right:16px}.key svg{display:inline-block;width:14px;min-width:0;height:12px}
+@media screen and (max-width:640px){dl{grid-template-columns:1fr}dt{overflow-wrap:anywhere}dd{margin:0 0 4px 1em}}
 @media print{:root{color-scheme:light;--fg:#000;--dim:#444;--line:#bbb;--ground:#fff;--box:#fff;--warn:#000;--bad:#000;
 --qpu:#0072b2;--failed:#d55e00;--waiting:#8c8c8c}body{padding:0;max-width:none;font-size:10.5pt}
 .scroll{overflow:visible}tr,svg,.box{break-inside:avoid}h2{break-after:avoid}thead{display:table-header-group}
@@ -110,7 +112,7 @@ def _table(head: Iterable[str], rows: Iterable[tuple[str, Iterable[str]]], numbe
         f"<tr class='{kind}'>{''.join(cell('td', i, value) for i, value in enumerate(cells))}</tr>"
         for kind, cells in rows
     )
-    return f"<div class='scroll'><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
+    return f"<div class='scroll' tabindex='0'><table><thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
 
 
 def _when(seconds: float | None) -> str | None:
@@ -241,7 +243,7 @@ def _timeline(run: Provenance) -> str:
     start = min(a for row in bars for _, a, _ in row)
     end = max(max(a, b) for row in bars for _, a, b in row)
     length = max(end - start, 1e-3)
-    row = min(22.0, max(1.5, TALLEST / len(shown)))
+    row = min(22.0, TALLEST / len(shown))
     height = row * len(shown) + FOOT
 
     def x(t: float) -> float:
@@ -281,7 +283,7 @@ def _timeline(run: Provenance) -> str:
     )
     drawn = f"<svg role='img' aria-label='{about}' viewBox='0 0 1000 {height:.1f}'>{''.join(parts)}</svg>"
     note = "" if "qpu" in kinds else "<p class='dim'>When the QPU worked is known once a result was read.</p>"
-    return f"<p>{key}</p><div class='scroll'>{drawn}</div>{note}"
+    return f"<p>{key}</p><div class='scroll' tabindex='0'>{drawn}</div>{note}"
 
 
 def _ticks(length: float) -> list[float]:
@@ -314,11 +316,11 @@ def _jobs(run: Provenance) -> str:
                     expected,
                     used,
                     "–" if ran is None else f"{ran:,.1f} s",
-                    "; ".join(n for n in notes if n),
+                    " · ".join(n for n in notes if n),
                 ),
             )
         )
-    head = ("Partition", "Attempt", "PUBs", "State", "Job", "Expected", "Used", "Ran", "")
+    head = ("Partition", "Attempt", "PUBs", "State", "Job", "Expected", "Used", "Ran", "Remarks")
     return _table(head, rows, frozenset({0, 1, 5, 6, 7}))
 
 
