@@ -151,6 +151,7 @@ def next_attempts(
             fresh.adopted = not record.cut
             ledger.add([fresh], key.run)
             record.superseded, record.captured = True, None
+            record.again = key.run if record.key is None else None
             record.touch()
             made.append(fresh)
             expected = fresh.usage().estimated
@@ -165,8 +166,8 @@ def next_attempts(
 
 
 def _next_key(record: Record) -> tags.AttemptKey:
-    """Somebody's direct job becomes a run of one."""
-    return record.key.next() if record.key else tags.AttemptKey(tags.new_run(), 0, 1)
+    """Somebody's direct job becomes a run of one, of which it was the first attempt."""
+    return record.key.next() if record.key else tags.AttemptKey(tags.new_run(), 0, 1, 1)
 
 
 def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:

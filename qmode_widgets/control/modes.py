@@ -285,8 +285,8 @@ class BatchController(ModeController):
         usage_cap: QPU seconds after which nothing more is sent and the queue is cancelled.
         retries: how often a partition that failed for a transient or system reason is run again by itself.
         on_exit: `"leave"` (default: its jobs go on, an idle batch costs nothing) or `"close"` when the kernel exits.
-        adopt: what your own code or a library submits through the batch is posted exactly once and within the caps, too,
-            and its job handles follow retries; False: it is only watched.
+        adopt: what your own code or a library submits through the batch is posted exactly once and within the caps,
+            too, and its job handles follow retries; False: it is only watched.
 
     Raises:
         QmodeError: not a batch, local mode, or an id the service does not know.

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -270,9 +271,10 @@ class Link:
         """Seconds the instance may still use; None where no limit is told."""
         return self.instance_usage().left
 
-    def calibrated_at(self, backend: str) -> float | None:
-        """When the backend was last calibrated, in seconds since the epoch."""
-        return seconds(self._json("GET", f"/backends/{backend}/properties").get("last_update_date"))
+    def calibrated_at(self, backend: str, before: float | None = None) -> float | None:
+        """When the backend was last calibrated, now or `before` a time, in seconds since the epoch."""
+        at = {} if before is None else {"updated_before": datetime.fromtimestamp(before, UTC).isoformat()}
+        return seconds(self._json("GET", f"/backends/{backend}/properties", params=at).get("last_update_date"))
 
     @property
     def instance_label(self) -> str:
