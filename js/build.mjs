@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { build, transform } from 'esbuild';
 
@@ -19,7 +19,7 @@ const common = {
   target: 'es2022',
   jsx: 'automatic',
   jsxImportSource: 'preact',
-  loader: { '.svg': 'text' },
+  loader: { '.svg': 'text', '.ipynb': 'json' },
   plugins: [styles],
   legalComments: 'none',
   logLevel: 'warning',
@@ -31,9 +31,12 @@ const common = {
 mkdirSync('../qmode_widgets/static', { recursive: true });
 await build({ ...common, entryPoints: ['cell/index.ts'], outfile: '../qmode_widgets/static/widget.js' });
 // 2. The JupyterLab plugin: @jupyterlab/* and @lumino/* come from JupyterLab itself; @jupyter/builder packs the rest.
+//    Split, so that JupyterLab's start waits for the plugin alone: views and the quickstart come when they are needed.
+rmSync('lib', { recursive: true, force: true });
 await build({
   ...common,
   entryPoints: ['lab/index.ts'],
-  outfile: 'lib/index.js',
+  outdir: 'lib',
+  splitting: true,
   external: ['@jupyterlab/*', '@lumino/*'],
 });

@@ -19,7 +19,7 @@ from typing import Any
 
 try:
     from hatchling.builders.hooks.plugin.interface import BuildHookInterface
-except ModuleNotFoundError:              # run by hand, without the build backend
+except ModuleNotFoundError:  # run by hand, without the build backend
     BuildHookInterface = object
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -59,6 +59,9 @@ def digest(root: Path) -> str:
         inside = path.relative_to(root / "js")
         if path.is_file() and inside.parts[0] not in NOT_SOURCES:
             h.update(inside.as_posix().encode() + b"\0" + path.read_bytes().replace(b"\r\n", b"\n"))
+    quickstart = root / "notebooks" / "quickstart.ipynb"  # the panel opens a copy of it
+    if quickstart.exists():
+        h.update(quickstart.read_bytes().replace(b"\r\n", b"\n"))
     return h.hexdigest()
 
 

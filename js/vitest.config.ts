@@ -3,7 +3,7 @@ import { defineConfig } from 'vitest/config';
 
 export default defineConfig({
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
-  // JupyterLab brings it at run time; it is not installed.
+  // JupyterLab brings it at run time; of its modules (installed for their types) a test needs one function.
   resolve: { alias: { '@jupyterlab/services': fileURLToPath(new URL('test/services.ts', import.meta.url)) } },
   test: { environment: 'happy-dom', include: ['test/**/*.test.{ts,tsx}'], unstubGlobals: true },
 });

@@ -13,7 +13,9 @@ from nbclient.exceptions import CellExecutionError
 def main(path: Path) -> int:
     """Execute, print each cell's text, and fail with the notebook's own traceback."""
     notebook = nbformat.read(path, as_version=4)
-    client = NotebookClient(notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}})
+    client = NotebookClient(
+        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+    )
     error: CellExecutionError | None = None
     try:
         client.execute()

@@ -27,7 +27,8 @@ export default function widget() {
 
   function initialize({ model }: { model: Model }): () => void {
     const made: Store = new Store(request => {
-      if (!bridge.send(made.hello?.process ?? '', request)) model.send(request);
+      // What a widget shows comes over its own comm: that is where it asks for it.
+      if (request.kind !== 'command' || !bridge.send(made.hello?.process ?? '', request)) model.send(request);
       return true;
     });
     const start = (): void => {

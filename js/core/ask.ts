@@ -1,74 +1,85 @@
 /** What a click is about to do, as a question: what costs usage says how much first, what destroys asks once. */
-import { expectedUsage, jobName, runsOf, shownJobs, tally } from './facts';
+import { usageSeconds } from './clock';
+import { expectedSum, expectedUsage, many, jobName, shownJobs, tally } from './facts';
 import type { Action, WorkloadSnapshot } from './protocol';
 
-export interface Question {
-  text: string;
-  yes: { label: string; action: Action; danger: boolean };
-  /** A wider choice beside it. */
-  also: { label: string; action: Action } | null;
+export interface Choice {
+  label: string;
+  action: Action;
+  danger: boolean;
 }
 
+export interface Question {
+  /** Names what it is about, for screen readers: "Cancel partition 6 (PUBs 10–11)?". */
+  name: string;
+  text: string;
+  yes: Choice;
+  /** A wider choice beside it. */
+  also: Choice | null;
+}
+
+/** Null: the action needs no question. */
 export function question(state: WorkloadSnapshot, action: Action, target: string | null): Question | null {
   const jobs = shownJobs(state);
-  const runs = runsOf(jobs);
   const { remaining, running } = tally(jobs);
   const job = jobs.find(each => each.key === target);
-  const ask = (text: string, label: string, danger: boolean, also: Question['also'] = null): Question => ({
+  const name = job === undefined ? '' : jobName(job);
+  const ask = (
+    named: string,
+    text: string,
+    label: string,
+    danger: boolean,
+    also: Question['also'] = null,
+  ): Question => ({
+    name: named,
     text,
     yes: { label, action, danger },
     also,
   });
+  const stays = 'What it used until then stays billed.';
   switch (action) {
     case 'resubmit':
       return job === undefined
         ? null
-        : ask(`Resubmit ${jobName(job, runs)}? ${expectedUsage([job])}${afterClose(state)}`, 'Resubmit', false);
+        : ask(`Run ${name} again?`, `${expectedUsage([job])}${afterClose(state)}`, 'Run again', false);
     case 'resubmit_failed': {
       const failed = jobs.filter(each => each.state === 'failed' || each.state === 'refused');
-      return ask(
-        `Resubmit ${many(failed.length, 'failed job')}? ${expectedUsage(failed)}${afterClose(state)}`,
-        `Resubmit ${failed.length}`,
-        false,
-      );
+      const text = `Run ${many(failed.length, 'failed job')} again? ${expectedUsage(failed)}${afterClose(state)}`;
+      return ask(text, text, `Run ${failed.length} again`, false);
     }
     case 'cancel':
       return job === undefined
         ? null
-        : ask(
-            `Cancel ${jobName(job, runs)}? ${
-              job.state === 'running' ? 'What it has used until then stays billed.' : 'It has not started.'
-            }`,
-            'Cancel job',
-            true,
-          );
+        : ask(`Cancel ${name}?`, job.state === 'running' ? stays : 'It has not started.', 'Cancel job', true);
     case 'drop':
       return job === undefined
         ? null
-        : ask(`Drop ${jobName(job, runs)}? It has not been sent; its results will be missing.`, 'Drop', true);
-    case 'cancel_remaining':
-      return ask(
-        `Cancel ${many(remaining, 'job')} that ${remaining === 1 ? 'has' : 'have'} not started?${
-          running > 0 ? ` The ${running} running ${running === 1 ? 'goes' : 'go'} on.` : ''
-        }`,
-        `Cancel ${remaining}`,
-        true,
-        running > 0 ? { label: `Cancel all ${remaining + running}`, action: 'cancel_all' } : null,
-      );
-    case 'cancel_all':
-      return ask(
-        `Cancel ${many(running + remaining, 'job')}? What the running ones have used until then stays billed.`,
-        `Cancel ${running + remaining}`,
-        true,
-      );
+        : ask(`Drop ${name}?`, 'It has not been sent: its results will be missing.', 'Drop', true);
+    case 'cancel_remaining': {
+      const text = `Cancel ${many(remaining, 'job')} that ${remaining === 1 ? 'has' : 'have'} not started?${
+        running > 0 ? ` The ${running} running ${running === 1 ? 'goes' : 'go'} on.` : ''
+      }`;
+      const all: Choice = { label: `Cancel all ${remaining + running}`, action: 'cancel_all', danger: true };
+      return ask(text, text, `Cancel ${remaining}`, true, running > 0 ? all : null);
+    }
+    case 'cancel_all': {
+      const text = `Cancel ${many(running + remaining, 'job')}? What the running ones used until then stays billed.`;
+      return ask(text, text, `Cancel ${running + remaining}`, true);
+    }
     case 'close':
-      return ask(
-        `Close this ${state.mode}? It takes no further jobs and never reopens${
-          remaining > 0 ? '; queued jobs still run' : ''
-        }.`,
-        `Close ${state.mode}`,
-        true,
-      );
+    case 'end': {
+      const open = remaining + running;
+      const begun = `End this ${state.mode}? It takes no further jobs and never reopens.`;
+      const text = open === 0 ? begun : `${begun} ${many(open, 'job')} ${open === 1 ? 'has' : 'have'} not finished.`;
+      return open === 0
+        ? ask(text, text, `End ${state.mode}`, true)
+        : {
+            name: text,
+            text,
+            yes: { label: open === 1 ? 'Let it finish' : 'Let them finish', action: 'close', danger: false },
+            also: { label: open === 1 ? 'Cancel it' : `Cancel all ${open}`, action: 'end', danger: true },
+          };
+    }
     case 'refresh':
       return null;
   }
@@ -76,14 +87,13 @@ export function question(state: WorkloadSnapshot, action: Action, target: string
 
 /** What a click did, for the line that reports it. */
 export function naming(state: WorkloadSnapshot, action: Action, target: string | null): string {
-  const jobs = shownJobs(state);
   const job = state.jobs.find(each => each.key === target);
-  const name = job === undefined ? 'job' : jobName(job, runsOf(jobs));
+  const name = job === undefined ? 'job' : jobName(job);
   switch (action) {
     case 'resubmit':
-      return `Resubmit ${name}`;
+      return `Run ${name} again`;
     case 'resubmit_failed':
-      return 'Resubmit failed';
+      return 'Run failed again';
     case 'cancel':
       return `Cancel ${name}`;
     case 'drop':
@@ -93,16 +103,21 @@ export function naming(state: WorkloadSnapshot, action: Action, target: string |
     case 'cancel_all':
       return 'Cancel all';
     case 'close':
-      return 'Close';
+    case 'end':
+      return `End ${state.mode}`;
     case 'refresh':
       return 'Refresh';
   }
 }
 
-function afterClose(state: WorkloadSnapshot): string {
-  return state.state === 'closed' ? ` This ${state.mode} is closed: a new one is opened for it.` : '';
+/** " ≈ 8 s", for a button that costs usage. */
+export function cost(jobs: Parameters<typeof expectedSum>[0]): string {
+  const sum = expectedSum(jobs);
+  return sum === null ? '' : ` ≈ ${usageSeconds(sum.seconds)}`;
 }
 
-function many(n: number, noun: string): string {
-  return `${n} ${noun}${n === 1 ? '' : 's'}`;
+function afterClose(state: WorkloadSnapshot): string {
+  return state.state === 'closed' && state.mode !== 'job'
+    ? ` This ${state.mode} is closed: a new one is opened for it.`
+    : '';
 }

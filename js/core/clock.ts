@@ -19,19 +19,20 @@ function schedule(): void {
 if (typeof document !== 'undefined')
   document.addEventListener('visibilitychange', () => (document.hidden ? schedule() : tick()));
 
+/** Call back on each second while somebody looks at the page; returns what ends it. */
+export function everySecond(watcher: () => void): () => void {
+  watchers.add(watcher);
+  if (timer === undefined) schedule();
+  return () => {
+    watchers.delete(watcher);
+    if (watchers.size === 0) schedule();
+  };
+}
+
 /** Seconds since the epoch on this machine's clock; redraws the component each second while `running`. */
 export function useNow(running: boolean): number {
   const [, redraw] = useState(0);
-  useEffect(() => {
-    if (!running) return;
-    const watcher = (): void => redraw(n => n + 1);
-    watchers.add(watcher);
-    if (timer === undefined) schedule();
-    return () => {
-      watchers.delete(watcher);
-      if (watchers.size === 0) schedule();
-    };
-  }, [running]);
+  useEffect(() => (running ? everySecond(() => redraw(n => n + 1)) : undefined), [running]);
   return Date.now() / 1000;
 }
 
@@ -51,17 +52,27 @@ export function ago(seconds: number): string {
   return s < 172_800 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86_400)} d`;
 }
 
-/** QPU seconds: 0 s, 8.2 s, 34.1 s, 1,204 s. */
+// Made once: `toLocaleString` makes a new one at each call, which is most of the time that a row takes.
+const SECONDS = [0, 1].map(digits => new Intl.NumberFormat('en', { maximumFractionDigits: digits }));
+const INTEGER = new Intl.NumberFormat('en');
+const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', hourCycle: 'h23' });
+const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' });
+
+/** QPU seconds, always in seconds: 0 s, 8.2 s, 34.1 s, 1,204 s. */
 export function usageSeconds(seconds: number): string {
-  const digits = seconds !== 0 && seconds < 100 ? 1 : 0;
-  return `${seconds.toLocaleString('en', { minimumFractionDigits: 0, maximumFractionDigits: digits })} s`;
+  return `${SECONDS[seconds < 100 ? 1 : 0]?.format(seconds) ?? seconds} s`;
 }
 
-/** The wall-clock time of a service time, for tooltips and lines of events: 12:03:10. */
+/** 1,204. */
+export function integer(n: number): string {
+  return INTEGER.format(n);
+}
+
+/** The wall-clock time of a service time: 12:03:10. */
 export function clock(serviceTime: number, offset: number): string {
-  return new Date((serviceTime - offset) * 1000).toLocaleTimeString(undefined, { hour12: false });
+  return CLOCK.format((serviceTime - offset) * 1000);
 }
 
 export function dateTime(serviceTime: number, offset: number): string {
-  return new Date((serviceTime - offset) * 1000).toLocaleString(undefined, { hour12: false });
+  return DATE.format((serviceTime - offset) * 1000);
 }

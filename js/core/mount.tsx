@@ -2,13 +2,31 @@
 import { type ComponentChildren, render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import css from './style.css';
-import type { Store } from './store';
-import { WorkloadView } from './views/workload';
+import type { Store, Workload } from './store';
+import { type SavedView, WorkloadView } from './views/workload';
 
 /** Redraws its children's owner with every change of a store. */
 export function useStore(store: Store): void {
   const [, redraw] = useState(0);
   useEffect(() => store.subscribe(() => redraw(n => n + 1)), [store]);
+}
+
+/** One workload of a store; redraws for its changes and the store's own, not for those of its neighbours. */
+export function useWorkload(store: Store, id: string): Workload | undefined {
+  const [, redraw] = useState(0);
+  useEffect(() => {
+    let seen = look(store, id);
+    return store.subscribe(() => {
+      const now = look(store, id);
+      if (now.some((part, i) => part !== seen[i])) redraw(n => n + 1);
+      seen = now;
+    });
+  }, [store, id]);
+  return store.workloads.get(id);
+}
+
+function look(store: Store, id: string): unknown[] {
+  return [store.workloads.get(id), store.hello, store.problem, store.lost, store.ended];
 }
 
 /** The frame all views stand in: brings the style along, and the box that container queries measure. */
@@ -21,32 +39,38 @@ export function Frame({ children }: { children: ComponentChildren }) {
   );
 }
 
+interface CellProps {
+  store: Store;
+  id: string;
+  saved: SavedView | null;
+}
+
 /** The cell's view: one workload, all of it. */
-function Cell({ store, id }: { store: Store; id: string }) {
-  useStore(store);
-  const workload = store.workloads.get(id);
+function Cell({ store, id, saved }: CellProps) {
+  const workload = useWorkload(store, id);
   if (store.problem !== null)
     return (
       <div class="qm-card qm-message" role="alert">
         {store.problem}
       </div>
     );
-  if (workload !== undefined) return <WorkloadView key={id} store={store} workload={workload} />;
+  if (workload !== undefined) return <WorkloadView key={id} store={store} workload={workload} saved={saved} />;
   const text =
     store.hello === null
       ? 'Waiting for the kernel…'
       : 'This kernel no longer watches this workload: attach to it again to go on.';
   return (
     <div class="qm-card qm-message" role="status">
-      <span class="qm-mode">Workload</span> <code class="qm-dim">{id}</code> <span class="qm-dim">{text}</span>
+      <span class="qm-name">Workload</span> <code class="qm-dim">{id}</code> <span class="qm-dim">{text}</span>
     </div>
   );
 }
 
-export function mountCell(element: HTMLElement, store: Store, id: string): () => void {
+/** Shows a workload of a store, or what a document saved of it; drawing again into the same element changes that. */
+export function mountCell(element: HTMLElement, store: Store, id: string, saved: SavedView | null = null): () => void {
   render(
     <Frame>
-      <Cell store={store} id={id} />
+      <Cell store={store} id={id} saved={saved} />
     </Frame>,
     element,
   );

@@ -1,16 +1,17 @@
 /**
  * The messages between a kernel and its screens: the mirror of qmode_widgets/frontend/protocol.py. Read them side by
- * side. Unknown values are null; fields this version does not know are left alone.
+ * side. Unknown values are null; fields this version does not know are left alone. On the way, fields that have their
+ * default are left out, and a snapshot says only once what most of its jobs share: see `expand`.
  */
 
-export const PROTOCOL = 1;
+export const PROTOCOL = 2;
 
 export type Mode = 'job' | 'batch' | 'session';
 export type JobState =
   'waiting' | 'unknown' | 'refused' | 'dropped' | 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
 export type WorkloadState = 'open' | 'active' | 'inactive' | 'closed' | 'unknown';
 export type Action =
-  'cancel' | 'drop' | 'cancel_remaining' | 'cancel_all' | 'close' | 'resubmit' | 'resubmit_failed' | 'refresh';
+  'cancel' | 'drop' | 'cancel_remaining' | 'cancel_all' | 'close' | 'end' | 'resubmit' | 'resubmit_failed' | 'refresh';
 
 /** QPU usage in seconds. */
 export interface Usage {
@@ -74,13 +75,16 @@ export interface JobSnapshot {
   program: string | null;
   group: string | null;
   spans: [number, number][];
+  /** Of its row, from 1; 0: not known. */
+  number: number;
+  label: string | null;
 }
 
 export interface WorkloadSnapshot {
   id: string;
   mode: Mode;
   backend: string;
-  service_id: string | null;
+  workload_id: string | null;
   state: WorkloadState;
   accepting_jobs: boolean | null;
   state_reason: string | null;
@@ -100,6 +104,13 @@ export interface WorkloadSnapshot {
   read_only: string | null;
 }
 
+/** Jobs that a saved snapshot only counts; `usage` is the sum of what was reported. */
+export interface Folded {
+  state: JobState;
+  count: number;
+  usage: number | null;
+}
+
 export interface Hello {
   kind: 'hello';
   protocol: number;
@@ -110,12 +121,24 @@ export interface Hello {
   problem: string | null;
 }
 
+/** Jobs as they travel: `usage` holds only the fields that differ, too. */
+export type JobChange = Partial<Omit<JobSnapshot, 'usage'>> & { usage?: Partial<Usage> };
+export type WorkloadChange = Partial<Omit<WorkloadSnapshot, 'jobs' | 'events' | 'usage'>> & { usage?: Partial<Usage> };
+
 export interface Snapshot {
   kind: 'snapshot';
   workload: string;
   seq: number;
   now: number;
-  state: WorkloadSnapshot;
+  state: WorkloadChange & { events?: Event[] };
+  common: JobChange;
+  jobs: JobChange[];
+}
+
+/** A snapshot that a document keeps: some jobs are only counted. */
+export interface Saved extends Snapshot {
+  folded: Folded[];
+  process: string;
 }
 
 export interface Patch {
@@ -123,8 +146,11 @@ export interface Patch {
   workload: string;
   seq: number;
   now: number;
-  set: Partial<Omit<WorkloadSnapshot, 'jobs' | 'events'>>;
-  jobs: Record<string, Partial<JobSnapshot>>;
+  set: WorkloadChange;
+  jobs: Record<string, JobChange>;
+  /** Each new job's key, and the one it follows; null: it is the first. */
+  after?: [string, string | null][];
+  gone?: string[];
   order?: string[];
   events?: Event[];
 }
@@ -179,11 +205,7 @@ export function decode(raw: unknown): Message | null {
       }
       return has(raw, { process: 'string' }) && Array.isArray(raw.workloads) ? (raw as unknown as Hello) : null;
     case 'snapshot':
-      return numbered(raw) &&
-        isFields(raw.state) &&
-        Array.isArray(raw.state.jobs) &&
-        isFields(raw.state.usage) &&
-        isFields(raw.state.ttl)
+      return numbered(raw) && isFields(raw.state) && isFields(raw.common) && Array.isArray(raw.jobs)
         ? (raw as unknown as Snapshot)
         : null;
     case 'patch':
@@ -195,6 +217,132 @@ export function decode(raw: unknown): Message | null {
     default:
       return null;
   }
+}
+
+const USAGE: Usage = {
+  reported: null,
+  status: 'none',
+  estimated: null,
+  formula: null,
+  idle: null,
+  cap: null,
+  instance_left: null,
+};
+const TTL: Ttl = {
+  max_ttl: null,
+  max_deadline: null,
+  interactive_ttl: null,
+  interactive_deadline: null,
+  active_ttl: null,
+  active_deadline: null,
+  empty_deadline: null,
+};
+const JOB: JobSnapshot = {
+  key: '',
+  state: 'unknown',
+  job_id: null,
+  run: null,
+  partition: null,
+  of: null,
+  attempt: 0,
+  superseded: false,
+  pubs: null,
+  service_status: null,
+  note: null,
+  reason: null,
+  reason_code: null,
+  reason_solution: null,
+  created: null,
+  running: null,
+  finished: null,
+  usage: USAGE,
+  qpu_used: false,
+  private: false,
+  tags: [],
+  program: null,
+  group: null,
+  spans: [],
+  number: 0,
+  label: null,
+};
+const WORKLOAD: WorkloadSnapshot = {
+  id: '',
+  mode: 'job',
+  backend: '',
+  workload_id: null,
+  state: 'unknown',
+  accepting_jobs: null,
+  state_reason: null,
+  instance: null,
+  jobs: [],
+  ttl: TTL,
+  usage: USAGE,
+  created: null,
+  closed: null,
+  clock_offset: 0,
+  seen_at: null,
+  problem: null,
+  events: [],
+  limits: [],
+  lineage: [],
+  group: null,
+  read_only: null,
+};
+
+/** A job with the fields of a change; without a job, with the defaults of what the change leaves out. */
+export function changedJob(job: JobSnapshot | undefined, change: JobChange): JobSnapshot {
+  const base = job ?? JOB;
+  const { usage, ...rest } = change;
+  return { ...base, ...rest, usage: usage === undefined ? base.usage : { ...base.usage, ...usage } };
+}
+
+/** The workload with the fields of a change. */
+export function changedWorkload(state: WorkloadSnapshot, change: WorkloadChange): WorkloadSnapshot {
+  const { usage, ...rest } = change;
+  return { ...state, ...rest, usage: usage === undefined ? state.usage : { ...state.usage, ...usage } };
+}
+
+/** The state in a snapshot, with all its fields. */
+export function expand({ state, common, jobs }: Pick<Snapshot, 'state' | 'common' | 'jobs'>): WorkloadSnapshot {
+  const shared = changedJob(undefined, common);
+  return { ...changedWorkload(WORKLOAD, state), jobs: jobs.map(job => changedJob(shared, job)) };
+}
+
+/** The other way: a state as it travels. What the first job has is taken for what most have. */
+export function compact(state: WorkloadSnapshot): Pick<Snapshot, 'state' | 'common' | 'jobs'> {
+  const { jobs, ...rest } = state;
+  const first = jobs[0];
+  const common: JobChange = first === undefined ? {} : shared(first);
+  const base = changedJob(undefined, common);
+  return {
+    state: difference<WorkloadChange & { events?: Event[] }>(WORKLOAD, rest),
+    common,
+    jobs: jobs.map(job => difference<JobChange>(base, job)),
+  };
+}
+
+/** Of a job what others of its run may share. */
+function shared({ run, of, program, service_status, state, label, usage }: JobSnapshot): JobChange {
+  const { status, estimated, formula } = usage;
+  return difference<JobChange>(JOB, {
+    run,
+    of,
+    program,
+    service_status,
+    state,
+    label,
+    usage: { status, estimated, formula },
+  });
+}
+
+function difference<T extends object>(old: object, now: object): T {
+  const before = old as Fields;
+  const found: Fields = {};
+  for (const [name, value] of Object.entries(now)) {
+    if (JSON.stringify(value) === JSON.stringify(before[name])) continue;
+    found[name] = name === 'usage' ? difference(before.usage as object, value as object) : value;
+  }
+  return found as T;
 }
 
 /** A command's id: random enough for one page. `crypto.randomUUID` exists on localhost and https only. */

@@ -5,9 +5,11 @@
 import {
   type Ack,
   type Action,
+  changedJob,
+  changedWorkload,
   decode,
+  expand,
   type Hello,
-  type JobSnapshot,
   newId,
   type Patch,
   ProtocolMismatch,
@@ -24,6 +26,8 @@ export interface Click {
   status: 'sent' | 'accepted' | 'done' | 'failed';
   late: boolean;
   message: string;
+  /** When it was made, in seconds on this machine's clock. */
+  since: number;
 }
 
 export interface Workload {
@@ -42,7 +46,7 @@ export type Send = (request: Request) => boolean;
 
 const LATE_MS = 1500;
 const LOST_MS = 60_000;
-const KEEP_MS = 12_000;
+const KEEP_MS = 6000;
 const MAX_EVENTS = 200;
 
 export class Store {
@@ -116,8 +120,12 @@ export class Store {
     const id = newId();
     const entry = this.workloads.get(workload);
     if (entry === undefined) return id;
-    const click: Click = { id, action, target, status: 'sent', late: false, message: '' };
-    this.workloads.set(workload, { ...entry, clicks: [...entry.clicks, click] });
+    const click: Click = { id, action, target, status: 'sent', late: false, message: '', since: this.now() };
+    // A new click on the same thing takes the old one's outcome off the screen.
+    const others = entry.clicks.filter(
+      each => each.target !== target || each.status === 'sent' || each.status === 'accepted',
+    );
+    this.workloads.set(workload, { ...entry, clicks: [...others, click] });
     if (!this.send({ kind: 'command', id, workload, action, target })) {
       this.finish(id, 'failed', 'There is no connection to the kernel: nothing was sent.');
     } else {
@@ -181,12 +189,13 @@ export class Store {
       if (!known.has(id) && touched <= this.attachedAt) this.workloads.delete(id);
   }
 
-  private replace({ workload, seq, now, state }: Snapshot): void {
+  private replace(message: Snapshot): void {
+    const { workload, seq, now } = message;
     const old = this.workloads.get(workload);
     if (old !== undefined && seq < old.seq) return; // a late reply
     this.asked.delete(workload);
     this.workloads.set(workload, {
-      state,
+      state: expand(message),
       seq,
       offset: now - this.now(),
       clicks: old?.clicks ?? [],
@@ -218,20 +227,21 @@ export class Store {
   }
 
   private answer({ id, status, message }: Ack): void {
-    if (status === 'accepted') this.update(id, { status, late: false, message });
-    else this.finish(id, status, message);
+    if (status === 'accepted') {
+      this.stopTimers(id); // the kernel has taken it: from here on only the service can be slow
+      this.update(id, { status, late: false, message });
+    } else this.finish(id, status, message);
   }
 
   private finish(id: string, status: 'done' | 'failed', message: string): void {
-    this.timers.get(id)?.forEach(clearTimeout);
-    this.timers.delete(id);
+    this.stopTimers(id);
     this.update(id, { status, late: false, message });
     if (status === 'done') this.timers.set(id, [setTimeout(() => this.forget(id), KEEP_MS)]);
   }
 
   /** Take an outcome off the screen. */
   forget(id: string): void {
-    this.timers.delete(id);
+    this.stopTimers(id);
     for (const [key, entry] of this.workloads) {
       if (entry.clicks.some(click => click.id === id)) {
         this.workloads.set(key, { ...entry, clicks: entry.clicks.filter(click => click.id !== id) });
@@ -249,6 +259,11 @@ export class Store {
     }
   }
 
+  private stopTimers(id: string): void {
+    this.timers.get(id)?.forEach(clearTimeout);
+    this.timers.delete(id);
+  }
+
   private clearTimers(): void {
     for (const timers of this.timers.values()) timers.forEach(clearTimeout);
     this.timers.clear();
@@ -260,22 +275,30 @@ export class Store {
 }
 
 /** A snapshot with a patch applied; what did not change keeps its identity. */
-function applied(state: WorkloadSnapshot, { set, jobs, order, events }: Patch): WorkloadSnapshot {
-  const next: WorkloadSnapshot = { ...state, ...set };
+function applied(state: WorkloadSnapshot, { set, jobs, after, gone, order, events }: Patch): WorkloadSnapshot {
+  const next = changedWorkload(state, set);
   if (order !== undefined) {
     const byKey = new Map(state.jobs.map(job => [job.key, job]));
     next.jobs = order.flatMap(key => {
-      const job = merged(byKey.get(key), jobs[key]);
-      return job === undefined ? [] : [job];
+      const [job, change] = [byKey.get(key), jobs[key]];
+      return change !== undefined ? [changedJob(job, change)] : job !== undefined ? [job] : [];
     });
-  } else if (Object.keys(jobs).length > 0) {
-    next.jobs = state.jobs.map(job => merged(job, jobs[job.key]) ?? job);
+  } else if (after !== undefined || gone !== undefined || Object.keys(jobs).length > 0) {
+    const left = new Set(gone);
+    const stay = gone === undefined ? state.jobs : state.jobs.filter(job => !left.has(job.key));
+    next.jobs = stay.map(job => {
+      const change = jobs[job.key];
+      return change === undefined ? job : changedJob(job, change);
+    });
+    for (const [key, before] of after ?? []) {
+      const at = before === null ? 0 : next.jobs.findLastIndex(job => job.key === before) + 1;
+      next.jobs.splice(
+        at === 0 && before !== null ? next.jobs.length : at,
+        0,
+        changedJob(undefined, jobs[key] ?? { key }),
+      );
+    }
   }
   if (events !== undefined) next.events = [...state.events, ...events].slice(-MAX_EVENTS);
   return next;
-}
-
-function merged(job: JobSnapshot | undefined, change: Partial<JobSnapshot> | undefined): JobSnapshot | undefined {
-  if (change === undefined) return job;
-  return { ...job, ...change } as JobSnapshot; // a new job comes with all its fields
 }

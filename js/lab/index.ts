@@ -1,35 +1,133 @@
-/** The JupyterLab plugin: wires the panel, its command and the cells' bridge together. */
+/** The JupyterLab plugin: wires kernels, desk, panel, signals, settings and commands together. */
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
+import { ILauncher } from '@jupyterlab/launcher';
+import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import { ISettingRegistry } from '@jupyterlab/settingregistry';
+import { IStatusBar } from '@jupyterlab/statusbar';
+import { ITranslator } from '@jupyterlab/translation';
 import { LabIcon } from '@jupyterlab/ui-components';
 import '../cell/bridge';
+import { Account } from './account';
+import badge from './badge.css';
+import { addCommands, offerCommands } from './commands';
+import { Desk } from './desk';
 import svgstr from './icon.svg';
 import { Kernels } from './kernels';
+import { Memory } from './memory';
+import { Notices } from './notices';
+import { insertAdopt, openQuickstart } from './open';
+import { Outputs } from './output';
 import { Panel } from './panel';
+import { reveal } from './reveal';
+import { DEFAULTS, follow, type Settings } from './settings';
+import { Signals } from './signals';
+import { StatusItem } from './status';
+import { speak } from './texts';
 
-const SHOW = 'qmode-widgets:show';
+const ID = 'qmode-widgets:sidebar';
 
 const plugin: JupyterFrontEndPlugin<void> = {
-  id: 'qmode-widgets:sidebar',
-  description: 'Quantum workloads of all running kernels, in the left sidebar.',
+  id: ID,
+  description: 'Quantum workloads of all running kernels and of the account: panel, status item and notifications.',
   autoStart: true,
-  optional: [ILayoutRestorer, ICommandPalette],
-  activate: (app: JupyterFrontEnd, restorer: ILayoutRestorer | null, palette: ICommandPalette | null) => {
-    const { sessions, kernelspecs } = app.serviceManager;
+  optional: [
+    ILayoutRestorer,
+    ICommandPalette,
+    ISettingRegistry,
+    ITranslator,
+    IStatusBar,
+    ILauncher,
+    IRenderMimeRegistry,
+  ],
+  activate: (
+    app: JupyterFrontEnd,
+    restorer: ILayoutRestorer | null,
+    palette: ICommandPalette | null,
+    registry: ISettingRegistry | null,
+    translator: ITranslator | null,
+    statusBar: IStatusBar | null,
+    launcher: ILauncher | null,
+    rendermime: IRenderMimeRegistry | null,
+  ) => {
+    speak(translator);
+    let settings: Settings = DEFAULTS;
+    let stored: ISettingRegistry.ISettings | null = null;
+    const { sessions, kernelspecs, serverSettings } = app.serviceManager;
+
+    const memory = new Memory(browserStorage(), `qmode-widgets:${serverSettings.baseUrl}`);
+    const signals = new Signals(Date.now() / 1000, memory.workloads.values());
     const kernels = new Kernels(sessions, kernelspecs);
+    if (rendermime !== null) new Outputs(app, kernels, rendermime);
+    const account = new Account(kernels, sessions, () => kernels.all.find(({ wire }) => wire.found)?.kernelName);
+    const desk = new Desk(kernels, memory, account, settings);
+
     const icon = new LabIcon({ name: 'qmode-widgets:workloads', svgstr });
-    const panel = new Panel(kernels, icon);
-    app.shell.add(panel, 'left', { rank: 600 });
+    const doors = {
+      reveal: (...where: Parameters<typeof reveal> extends [unknown, ...infer Rest] ? Rest : never) =>
+        void reveal(app, ...where),
+      openQuickstart: () => void openQuickstart(app, ''),
+      insertAdopt: () => void insertAdopt(app),
+    };
+    const panel = new Panel(desk, doors, icon);
+    app.shell.add(panel, settings.side, { rank: 600 });
     restorer?.add(panel, panel.id);
-    app.commands.addCommand(SHOW, {
-      label: 'Show Quantum Workloads',
-      caption: 'Sessions, batches and jobs of all running kernels',
-      icon,
-      execute: () => app.shell.activateById(panel.id),
-    });
-    palette?.addItem({ command: SHOW, category: 'Quantum' });
+
+    const show = (): void => app.shell.activateById(panel.id);
+    const showEntry = (key: string | null): void => {
+      const entry = key === null ? undefined : desk.find(key);
+      if (entry !== undefined) desk.open(entry, true);
+      show();
+    };
+    addCommands({ app, desk, icon, show, settings: () => stored });
+    offerCommands(palette, launcher);
+
+    document.head.append(Object.assign(document.createElement('style'), { textContent: badge }));
+    desk.subscribe(() => panel.count(settings.badge ? (desk.triage.groups.get('needs')?.length ?? 0) : 0));
+    new Notices(desk, signals, () => settings, showEntry);
+    let item: { dispose(): void } | null = null;
+    const placeItem = (): void => {
+      if (!settings.statusItem || statusBar === null) {
+        item?.dispose();
+        item = null;
+      } else if (item === null) {
+        const widget = new StatusItem(desk, show);
+        const { isActive, activeStateChanged } = widget;
+        item = statusBar.registerStatusItem(ID, {
+          item: widget,
+          align: 'right',
+          rank: 90,
+          isActive,
+          activeStateChanged,
+        });
+      }
+    };
+
+    void follow(registry, ID, next => {
+      const { side } = settings;
+      // After the layout of the last visit is back: it would put the panel where it was.
+      if (next.side !== side) void app.restored.then(() => app.shell.add(panel, next.side, { rank: 600 }));
+      settings = next;
+      desk.configure(next);
+      placeItem();
+    }).then(
+      loaded => {
+        stored = loaded;
+        if (loaded === null) placeItem();
+      },
+      () => placeItem(), // no schema for us on this server: the defaults hold
+    );
     window.qmodeWidgetsBridge = { send: (process, request) => kernels.send(process, request) };
   },
 };
+
+/** Reading it throws where the browser forbids storage. */
+function browserStorage(): globalThis.Storage | null {
+  try {
+    return window.localStorage;
+  } catch {
+    return null;
+  }
+}
 
 export default plugin;

@@ -1,62 +1,67 @@
 /** All running kernels, followed. One connection each, whatever the number of notebooks and consoles on it. */
 import type { KernelSpec, Session } from '@jupyterlab/services';
-import { tally } from '../core/facts';
-import type { Request, WorkloadSnapshot } from '../core/protocol';
+import type { Request } from '../core/protocol';
+import type { Place } from './triage';
 import { Wire } from './wire';
 
 /** A kernel as the panel shows it. */
 export interface Follow {
   id: string;
-  /** The notebook's path, or the console's name. */
-  name: string;
+  place: Place;
+  /** The kernel's display name: "Python 3 (ipykernel)". */
   spec: string;
+  /** The kernel spec's name: "python3". */
+  kernelName: string;
   wire: Wire;
-}
-
-/** A workload whose kernel is gone: the last that was seen of it. */
-export interface Orphan {
-  name: string;
-  state: WorkloadSnapshot;
-  /** Local time, in seconds, at which its kernel was missed. */
-  since: number;
 }
 
 interface Entry extends Follow {
   session: Session.ISessionConnection;
-  last: Map<string, WorkloadSnapshot>;
 }
 
 export class Kernels {
-  readonly orphans = new Map<string, Orphan>();
+  /** JupyterLab has told which kernels run. */
+  ready = false;
+  readonly whenReady: Promise<void>;
   private readonly entries = new Map<string, Entry>();
   private readonly listeners = new Set<() => void>();
+  private readonly hearers = new Set<(follow: Follow, message: unknown) => void>();
 
   constructor(
     private readonly sessions: Session.IManager,
     private readonly specs: KernelSpec.IManager,
   ) {
     sessions.runningChanged.connect(() => this.sync());
-    void sessions.ready.then(() => this.sync());
+    this.whenReady = sessions.ready.then(() => {
+      this.ready = true;
+      this.sync();
+    });
   }
 
+  /** Called after every change; returns what ends it. */
   subscribe(listener: () => void): () => void {
     this.listeners.add(listener);
     return () => void this.listeners.delete(listener);
+  }
+
+  /** Called with every message of our kernels' beacons, those of the stores included; returns what ends it. */
+  hear(hearer: (follow: Follow, message: unknown) => void): () => void {
+    this.hearers.add(hearer);
+    return () => void this.hearers.delete(hearer);
   }
 
   get all(): Follow[] {
     return [...this.entries.values()];
   }
 
+  find(kernel: string): Follow | undefined {
+    return this.entries.get(kernel);
+  }
+
   /** For cells: send over the control channel of the kernel that greeted with `process`. */
   send(process: string, request: Request): boolean {
     const entry = this.all.find(each => each.wire.store.hello?.process === process);
     return entry?.wire.send(request) ?? false;
-  }
-
-  forget(workload: string): void {
-    this.orphans.delete(workload);
-    this.changed();
   }
 
   private sync(): void {
@@ -67,51 +72,50 @@ export class Kernels {
     }
     for (const [id, entry] of this.entries) if (!models.has(id)) this.drop(entry);
     for (const [id, model] of models) {
-      const name = model.path || model.name;
+      const place = { kernel: id, path: model.path, name: model.name || basename(model.path), type: model.type };
       const entry = this.entries.get(id);
       if (entry !== undefined)
-        entry.name = name; // renamed, or untitled at first
-      else this.follow(id, name, model);
+        entry.place = place; // renamed, or untitled at first
+      else this.follow(place, model);
     }
     this.changed();
   }
 
-  private follow(id: string, name: string, model: Session.IModel): void {
+  private follow(place: Place, model: Session.IModel): void {
     // Comms stay with the notebook's own connection: handling them here first would take its widgets away.
     const session = this.sessions.connectTo({ model, kernelConnectionOptions: { handleComms: false } });
     if (session.kernel === null) return session.dispose();
+    const id = place.kernel;
     const spec = this.specs.specs?.kernelspecs[session.kernel.name]?.display_name ?? session.kernel.name;
-    const wire = new Wire(session.kernel, () => this.seen(id));
-    this.entries.set(id, { id, name, spec, wire, session, last: new Map() });
+    const wire = new Wire(
+      session.kernel,
+      () => this.changed(),
+      message => this.heard(id, message),
+      () => {
+        const entry = this.entries.get(id);
+        if (entry !== undefined) this.drop(entry);
+        this.sync();
+      },
+    );
+    this.entries.set(id, { id, place, spec, kernelName: session.kernel.name, wire, session });
   }
 
   private drop(entry: Entry): void {
     this.entries.delete(entry.id);
-    this.orphan(entry, [...entry.last.values()]);
     entry.wire.dispose();
     entry.session.dispose();
   }
 
-  /** Keep what was seen last, so that a kernel's end does not take its workloads off the screen unsaid. */
-  private seen(id: string): void {
+  private heard(id: string, message: unknown): void {
     const entry = this.entries.get(id);
-    if (entry !== undefined) {
-      const { store } = entry.wire;
-      if (store.hello === null && entry.last.size > 0) this.orphan(entry, [...entry.last.values()]);
-      entry.last = new Map([...store.workloads].map(([key, { state }]) => [key, state]));
-      for (const key of entry.last.keys()) this.orphans.delete(key);
-    }
-    this.changed();
-  }
-
-  private orphan({ name }: Entry, states: WorkloadSnapshot[]): void {
-    for (const state of states) {
-      const over = state.state === 'closed' || (state.mode === 'job' && tally(state.jobs).finished);
-      if (!over) this.orphans.set(state.id, { name, state, since: Date.now() / 1000 });
-    }
+    if (entry !== undefined) for (const hearer of this.hearers) hearer(entry, message);
   }
 
   private changed(): void {
     for (const listener of this.listeners) listener();
   }
+}
+
+function basename(path: string): string {
+  return path.split('/').at(-1) ?? path;
 }

@@ -6,39 +6,65 @@ import { type Kernel, KernelMessage } from '@jupyterlab/services';
 import type { Request } from '../core/protocol';
 import { Store } from '../core/store';
 
+type ControlOptions = KernelMessage.IOptions<KernelMessage.IDebugRequestMsg>;
+
 const TARGET = 'qmode_widgets';
 const BEACON = 'qmode_widgets-beacon';
 const REQUEST = 'qmode_request';
+const ACCOUNT = 'qmode_account';
+const AGAIN_MS = 2000; // then twice as long, each time
+const ATTEMPTS = 4;
 
 export class Wire {
   readonly store: Store;
   /** The kernel runs a cell. */
   busy = false;
-  private found = false;
+  /** The kernel has said what it watches, or that it has no qmode_widgets: until then nothing is known of it. */
+  answered = false;
+  /** qmode_widgets is at work in this kernel. */
+  found = false;
   private process = '';
+  private disposed = false;
+  private autorestarted = false;
+  private turn = 0;
+  private again: ReturnType<typeof setTimeout> | undefined;
 
   constructor(
     private readonly kernel: Kernel.IKernelConnection,
     private readonly changed: () => void,
+    private readonly heard: (message: unknown) => void = () => undefined,
+    /**
+     * Asks for a new connection. A kernel that the server restarts by itself gets other ports, and jupyter_server gives
+     * the reopened connection its buffered sockets back: its control channel then leads nowhere.
+     */
+    private readonly renew: () => void = () => undefined,
   ) {
     this.store = new Store(request => this.send(request));
     this.store.subscribe(changed);
     kernel.iopubMessage.connect(this.onIopub);
     kernel.statusChanged.connect(this.onStatus);
     kernel.connectionStatusChanged.connect(this.onConnection);
-    void this.discover();
+    this.discover();
   }
 
   send(request: Request): boolean {
-    if (this.kernel.isDisposed || this.kernel.status === 'dead' || this.kernel.connectionStatus !== 'connected')
-      return false;
+    if (!this.reachable) return false;
     this.control(REQUEST, request).then(
       greeting => {
         this.store.receive(greeting);
+        this.answered = true;
         this.setBusy(this.store.hello?.busy === true);
+        this.changed();
       },
       () => undefined, // the kernel went away: its status says so
     );
+    return true;
+  }
+
+  /** Ask the kernel's account service; what comes of it is heard. False: there is no way to the kernel. */
+  account(request: object): boolean {
+    if (!this.reachable || !this.found) return false;
+    this.control(ACCOUNT, request).catch(() => undefined); // the kernel went away: its status says so
     return true;
   }
 
@@ -47,21 +73,50 @@ export class Wire {
     this.kernel.statusChanged.disconnect(this.onStatus);
     this.kernel.connectionStatusChanged.disconnect(this.onConnection);
     this.store.dispose();
+    this.disposed = true;
+    clearTimeout(this.again);
   }
 
-  /** Is the package at work in this kernel? Asked so that a kernel without it logs no error. */
-  private async discover(): Promise<void> {
-    let content: unknown;
-    try {
-      content = await this.control('comm_info_request', { target_name: TARGET });
-    } catch {
-      return; // the kernel went away
-    }
-    const comms = (content as { comms?: object } | undefined)?.comms;
-    if (comms !== undefined && Object.keys(comms).length > 0) this.attach();
+  private get reachable(): boolean {
+    const { isDisposed, status, connectionStatus } = this.kernel;
+    return !isDisposed && status !== 'dead' && connectionStatus === 'connected';
+  }
+
+  /**
+   * Is the package at work in this kernel? Asked so that a kernel without it logs no error. A kernel that restarts may
+   * never hear it: then it is asked again, a few times.
+   */
+  private discover(attempt = 0): void {
+    clearTimeout(this.again);
+    const turn = ++this.turn;
+    const mine = (): boolean => turn === this.turn && !this.disposed && !this.found && !this.answered;
+    this.again = setTimeout(
+      () => {
+        if (!mine()) return;
+        if (attempt < ATTEMPTS) this.discover(attempt + 1);
+        else this.absent();
+      },
+      AGAIN_MS * 2 ** attempt,
+    );
+    this.control('comm_info_request', { target_name: TARGET }).then(
+      content => {
+        if (!mine()) return;
+        const { comms } = (content ?? {}) as { comms?: object };
+        if (comms !== undefined && Object.keys(comms).length > 0) this.attach();
+        else this.absent();
+      },
+      () => undefined, // the kernel went away, or restarts
+    );
+  }
+
+  private absent(): void {
+    clearTimeout(this.again);
+    this.answered = true;
+    this.changed();
   }
 
   private attach(): void {
+    clearTimeout(this.again);
     this.found = true;
     this.store.attach();
   }
@@ -69,22 +124,30 @@ export class Wire {
   /** The control channel has a thread of its own in the kernel: it is served while a cell runs. */
   private async control(msgType: string, content: object): Promise<unknown> {
     const { username, clientId } = this.kernel;
-    const message = KernelMessage.createMessage({ msgType, channel: 'control', username, session: clientId, content });
+    // JupyterLab's types list Jupyter's own control messages only; ours is one that the kernel side adds.
+    const ours = { msgType, channel: 'control', username, session: clientId, content };
+    const message = KernelMessage.createMessage(ours as unknown as ControlOptions);
     return (await this.kernel.sendControlMessage(message, true, true).done)?.content;
   }
 
   private readonly onIopub = (_: unknown, message: KernelMessage.IMessage): void => {
     const { session, msg_type: type } = message.header;
+    if (type === 'comm_msg' && isFarewell(message)) return this.heard(message.content.data);
     if (session !== this.process) {
       // another start of the kernel, whoever restarted it
       if (this.process !== '') {
+        if (this.autorestarted) return this.renew();
         this.forget();
-        void this.discover();
+        this.discover();
       }
       this.process = session;
     }
     // Only a cell makes a kernel busy to a user; our own requests have states too.
-    if (type === 'status' && message.parent_header.msg_type === 'execute_request') {
+    if (
+      type === 'status' &&
+      'msg_type' in message.parent_header &&
+      message.parent_header.msg_type === 'execute_request'
+    ) {
       this.setBusy((message.content as { execution_state?: string }).execution_state === 'busy');
     }
     if (type !== 'comm_msg') return;
@@ -92,11 +155,14 @@ export class Wire {
     if (id !== BEACON) return;
     if (!this.found) this.attach(); // the package has just been imported
     this.store.receive(data);
+    this.heard(data);
   };
 
   private readonly onStatus = (_: unknown, status: Kernel.Status): void => {
     if (status !== 'restarting' && status !== 'autorestarting' && status !== 'dead') return;
     this.forget();
+    this.autorestarted ||= status === 'autorestarting';
+    if (status === 'dead') this.answered = true; // it watches nothing any more
     this.setBusy(false);
   };
 
@@ -112,6 +178,13 @@ export class Wire {
 
   private forget(): void {
     this.found = false;
+    this.answered = false;
     this.store.reset();
   }
+}
+
+/** A kernel's last word. It may arrive when the next start of the kernel has already spoken. */
+function isFarewell(message: KernelMessage.IMessage): message is KernelMessage.ICommMsgMsg<'iopub'> {
+  const { comm_id: id, data } = message.content as { comm_id?: string; data?: { kind?: unknown } };
+  return id === BEACON && data?.kind === 'farewell';
 }

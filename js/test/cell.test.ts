@@ -108,7 +108,9 @@ it("sends clicks over the comm, or over the extension's control channel where th
   const second = await show(other);
   await cancel(second.el);
   expect(send).toHaveBeenLastCalledWith('p1', expect.objectContaining({ kind: 'command', action: 'cancel' }));
-  expect(other.send).not.toHaveBeenCalled();
+  // What it shows it asked for on its own comm: that is where the answer goes.
+  expect(other.send.mock.calls).toEqual([[{ kind: 'attach', workload: 'w1' }]]);
+  expect(send).toHaveBeenCalledOnce();
   second.close();
 });
 

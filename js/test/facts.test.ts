@@ -6,14 +6,18 @@ import {
   expectedUsage,
   jobAction,
   jobReason,
-  jobTime,
+  jobName,
+  jobNumber,
+  paceOf,
+  progress,
+  sentence,
+  toGo,
   shownJobs,
   staleness,
   tally,
   workloadFace,
 } from '../core/facts';
 import type { JobState, WorkloadSnapshot } from '../core/protocol';
-import { inLanes } from '../core/views/timeline';
 import { job, ttl, usage, workload } from './samples';
 
 const face = (state: WorkloadSnapshot) => workloadFace(state, tally(shownJobs(state)));
@@ -45,27 +49,35 @@ describe('durations', () => {
 describe('the countdown that matters now', () => {
   const running = ttl({ max_ttl: 28800, max_deadline: 10_000, interactive_ttl: 60 });
 
-  it('is max TTL while jobs run, with when the interactive TTL would start', () => {
+  it('is max TTL while jobs run, small and calm, with what comes after the last job', () => {
     expect(countdown(workload({ ttl: running }), 1000)).toMatchObject({
-      label: 'Max TTL',
+      label: 'until it must end',
       deadline: 10_000,
-      note: 'interactive TTL starts when idle (1:00)',
+      note: 'goes idle 1:00 after the last job',
+      near: false,
+      tone: 'dim',
     });
   });
 
-  it('is the interactive TTL while idle; in a session that is billed, so it warns', () => {
+  it('is the interactive TTL while idle; in a session that is billed, so it warns, at last in red', () => {
     const idle = { ...running, interactive_deadline: 1030 };
     expect(countdown(workload({ ttl: idle }), 1000)).toMatchObject({
-      label: 'Interactive TTL',
+      label: 'until it goes idle',
       deadline: 1030,
-      tone: 'active',
-      note: 'max TTL 2:30:00 left',
+      tone: 'dim',
+      near: false,
+      note: 'after that a new job queues again, must end in 2:30:00',
     });
-    expect(countdown(workload({ mode: 'session', ttl: idle }), 1000)!.tone).toBe('warn');
+    const session = workload({ mode: 'session', ttl: idle });
+    expect(countdown(session, 1000)).toMatchObject({ tone: 'warn', near: true });
+    expect(countdown(session, 1016)).toMatchObject({ tone: 'fail', near: true });
   });
 
-  it('warns when max TTL is about to run out', () => {
-    expect(countdown(workload({ ttl: running }), 9950)!.tone).toBe('warn');
+  it('warns when max TTL is about to run out, and says what then happens', () => {
+    const state = workload({ ttl: running, jobs: [job(0, 'running'), job(1, 'queued'), job(2, 'done')] });
+    expect(countdown(state, 9750)).toMatchObject({ tone: 'warn', near: true });
+    expect(countdown(state, 9750)!.note).toBe('max TTL: what has not finished then (2 jobs now) fails');
+    expect(countdown(state, 9950)!.tone).toBe('fail');
   });
 
   it('shows what will run before the first job, without counting down', () => {
@@ -74,7 +86,7 @@ describe('the countdown that matters now', () => {
       still: '8:00:00',
     });
     expect(countdown(workload({ state: 'open', ttl: ttl({ empty_deadline: 2800 }) }), 1000)!.label).toBe(
-      'Closes if left empty',
+      'until it closes if left empty',
     );
   });
 
@@ -91,7 +103,6 @@ describe('state in words', () => {
     expect(face(workload())).toMatchObject({ word: 'Idle', tone: 'dim' });
     expect(face(workload({ jobs: [job(0, 'running')] }))).toMatchObject({
       word: 'Running',
-      more: 'accepts jobs',
       title: expect.stringContaining('In progress, accepting new jobs'),
     });
     expect(face(workload({ accepting_jobs: false, jobs: [job(0, 'running')] }))).toMatchObject({
@@ -100,9 +111,11 @@ describe('state in words', () => {
     });
     expect(face(workload({ mode: 'session', accepting_jobs: false })).word).toBe('Closing');
     expect(face(workload({ state: 'closed', jobs: [job(0, 'failed')] }))).toMatchObject({
-      word: 'Closed',
+      word: 'Closed, 1 failed',
       tone: 'fail',
     });
+    // What runs is running, whatever the workload's own state says yet.
+    expect(face(workload({ state: 'open', jobs: [job(0, 'running'), job(1, 'queued')] })).word).toBe('Running');
     expect(face(workload({ mode: 'job', jobs: [job(0, 'done')] }))).toMatchObject({ word: 'Done', tone: 'ok' });
     expect(face(workload({ state: 'unknown' })).word).toBe('Not known yet');
   });
@@ -132,7 +145,7 @@ describe('state in words', () => {
       jobReason(
         job(0, 'failed', { reason: 'transient', reason_code: 9707, reason_solution: 'retry the job', attempt: 1 }),
       ),
-    ).toBe('9707 transient: retry the job · attempt 2');
+    ).toBe('transient (9707) · attempt 2');
     expect(jobReason(job(0, 'running', { qpu_used: true }))).toBe('QPU used');
   });
 
@@ -143,10 +156,40 @@ describe('state in words', () => {
     expect(staleness(workload({ seen_at: null }), 1000, true)).toBe('not seen yet');
   });
 
-  it('times a job from its start to its end, or to now', () => {
-    expect(jobTime(job(0, 'done', { running: 900, finished: 921 }), 1000)).toBe(21);
-    expect(jobTime(job(0, 'running', { running: 900 }), 1000)).toBe(100);
-    expect(jobTime(job(0, 'queued'), 1000)).toBeNull();
+  it('ends a sentence of the service with one full stop', () => {
+    expect(sentence('A transient error occurred on the QPU.')).toBe('A transient error occurred on the QPU.');
+    expect(sentence('retry the job')).toBe('retry the job.');
+    expect(jobReason(job(0, 'failed', { reason: 'Error on the QPU.', reason_code: 9707 }))).toBe(
+      'Error on the QPU (9707)',
+    );
+  });
+
+  it('takes a reached cap for what it is, not for a green end', () => {
+    const acted = { name: 'usage cap', value: '6 s', where: 'kernel' as const, acted: 990 };
+    const state = workload({ state: 'closed', limits: [acted], jobs: [job(0, 'done'), job(1, 'cancelled')] });
+    expect(face(state)).toMatchObject({ word: 'Cap reached', tone: 'warn' });
+  });
+
+  it('never calls a batch a session', () => {
+    const reason = { state_reason: 'session activated' };
+    expect(face(workload(reason)).title).toContain('batch activated');
+    expect(face(workload({ ...reason, mode: 'session' })).title).toContain('session activated');
+  });
+
+  it('numbers rows through all runs, and calls iterations by their name', () => {
+    expect(jobNumber(job(0, 'done', { number: 7 }))).toBe('7');
+    expect(jobName(job(0, 'done', { number: 7, pubs: '3' }))).toBe('partition 7 (PUB 3)');
+    expect(jobName(job(0, 'done', { number: 7, pubs: '3–5' }))).toBe('partition 7 (PUBs 3–5)');
+    expect(jobNumber(job(0, 'done', { group: 'step 3', of: 1 }))).toBe('step 3');
+    expect(jobNumber(job(1, 'done', { group: 'step 3', of: 2 }))).toBe('step 3.2');
+  });
+
+  it('says how far it is, and how long from what it has seen', () => {
+    const ran = (n: number) => job(n, 'done', { running: 900, finished: 910 });
+    const jobs = [ran(0), ran(1), job(2, 'running', { running: 996 }), job(3, 'queued'), job(4, 'waiting')];
+    expect(progress(tally(jobs))).toBe('2 of 5 done');
+    expect(toGo(paceOf(jobs), 1000)).toBe(6 + 20);
+    expect(toGo(paceOf([job(0, 'running', { running: 996 })]), 1000)).toBeNull(); // nothing is done: nothing is known
   });
 });
 
@@ -160,9 +203,12 @@ describe('questions', () => {
   const state = workload({ jobs });
 
   it('says the expected usage before it is spent', () => {
-    expect(question(state, 'resubmit', 'r:0.0')!.text).toBe('Resubmit partition 1 (PUBs 8–9)? Expected usage ≈ 8 s.');
+    expect(question(state, 'resubmit', 'r:0.0')).toMatchObject({
+      name: 'Run partition 1 (PUBs 8–9) again?',
+      text: 'Expected usage ≈ 8 s.',
+    });
     expect(question({ ...state, state: 'closed' }, 'resubmit_failed', null)!.text).toMatch(
-      /^Resubmit 1 failed job\? .* a new one is opened/,
+      /^Run 1 failed job again\? .* a new one is opened/,
     );
   });
 
@@ -181,21 +227,20 @@ describe('questions', () => {
     });
   });
 
+  it('asks in one place whether what is open is to finish or to be cancelled', () => {
+    expect(question(state, 'close', null)).toMatchObject({
+      text: 'End this batch? It takes no further jobs and never reopens. 3 jobs have not finished.',
+      yes: { label: 'Let them finish', action: 'close' },
+      also: { label: 'Cancel all 3', action: 'end', danger: true },
+    });
+    expect(question(workload({ mode: 'session' }), 'close', null)).toMatchObject({
+      yes: { label: 'End session', action: 'close' },
+      also: null,
+    });
+  });
+
   it('asks nothing about a refresh or a job that is not there', () => {
     expect(question(state, 'refresh', null)).toBeNull();
     expect(question(state, 'cancel', 'gone')).toBeNull();
   });
-});
-
-it('puts overlapping bars into separate lanes, and no more than needed', () => {
-  const bar = (from: number, to: number) => ({ from, to, job: job(0, 'done') });
-  const lanes = inLanes([bar(5, 9), bar(0, 4), bar(3, 6), bar(4, 5)]);
-  expect(lanes.map(lane => lane.map(each => [each.from, each.to]))).toEqual([
-    [
-      [0, 4],
-      [4, 5],
-      [5, 9],
-    ],
-    [[3, 6]],
-  ]);
 });

@@ -1,6 +1,7 @@
 /** What Python really sends (golden.json is written and checked by tests/unit/frontend/test_protocol.py). */
 import { expect, it } from 'vitest';
-import { decode } from '../core/protocol';
+import { decode, expand, type Snapshot } from '../core/protocol';
+import { forms, MIME, read } from '../core/saved';
 import { Store } from '../core/store';
 import golden from './golden.json';
 
@@ -13,5 +14,23 @@ it("arrives at the kernel's state by snapshot and patch", () => {
   store.receive(golden.hello);
   store.receive(golden.snapshot);
   store.receive(golden.patch);
-  expect(store.workloads.get('d2f0')!.state).toEqual(golden.after.state);
+  expect(store.workloads.get('d2f0')!.state).toEqual(expand(golden.after as unknown as Snapshot));
+});
+
+it('keeps in documents what the kernel keeps, and reads it again', () => {
+  for (const [whole, kept] of [
+    [golden.after, golden.saved],
+    [golden.many, golden.folded],
+  ] as const) {
+    const state = expand(whole as unknown as Snapshot);
+    const { html, ...theirs } = kept;
+    const ours = forms(state, 'p1', 10);
+    expect(ours['text/html']).toBe(html);
+    const [read1, read2] = [read(ours[MIME]), read(theirs)];
+    expect(read1?.state).toEqual(read2?.state);
+    expect(read1?.saved.folded).toEqual(theirs.folded);
+    expect(read1?.saved).toMatchObject({ workload: 'd2f0', process: 'p1', now: 10 });
+  }
+  expect(golden.folded.jobs).toHaveLength(60);
+  expect(golden.folded.folded.map(({ state, count }) => [state, count])).toEqual([['done', 20]]);
 });

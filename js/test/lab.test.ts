@@ -1,9 +1,9 @@
-import type { ISignal, Kernel, KernelMessage, KernelSpec, Session } from '@jupyterlab/services';
+import type { Kernel, KernelMessage, KernelSpec, Session } from '@jupyterlab/services';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { Kernels } from '../lab/kernels';
 import { hello, job, snapshot, workload } from './samples';
 
-class Signal<S, A> implements ISignal<S, A> {
+class Signal<S, A> {
   readonly slots = new Set<(sender: S, args: A) => void>();
   connect = (slot: (sender: S, args: A) => void): boolean => this.slots.add(slot).has(slot);
   disconnect = (slot: (sender: S, args: A) => void): boolean => this.slots.delete(slot);
@@ -13,16 +13,16 @@ class Signal<S, A> implements ISignal<S, A> {
 }
 
 /** A kernel that may have the package: answers on its control channel as kernel.py does. */
-class FakeKernel implements Kernel.IKernelConnection {
+class FakeKernel {
   readonly name = 'python3';
   readonly clientId = 'page';
   readonly username = '';
   status: Kernel.Status = 'idle';
   connectionStatus: Kernel.ConnectionStatus = 'connected';
   isDisposed = false;
-  readonly statusChanged = new Signal<Kernel.IKernelConnection, Kernel.Status>();
-  readonly connectionStatusChanged = new Signal<Kernel.IKernelConnection, Kernel.ConnectionStatus>();
-  readonly iopubMessage = new Signal<Kernel.IKernelConnection, KernelMessage.IMessage>();
+  readonly statusChanged = new Signal<FakeKernel, Kernel.Status>();
+  readonly connectionStatusChanged = new Signal<FakeKernel, Kernel.ConnectionStatus>();
+  readonly iopubMessage = new Signal<FakeKernel, { content: unknown; header: object; parent_header: object }>();
   readonly asked: { type: string; content: unknown }[] = [];
   process = 'p1';
   imported = true;
@@ -49,7 +49,12 @@ class FakeKernel implements Kernel.IKernelConnection {
 let models: Session.IModel[];
 let connections: { kernel: FakeKernel; disposed: boolean; options: unknown }[];
 let kernelsById: Map<string, FakeKernel>;
-let manager: Session.IManager & { runningChanged: Signal<Session.IManager, Session.IModel[]> };
+let manager: {
+  ready: Promise<void>;
+  runningChanged: Signal<unknown, Session.IModel[]>;
+  running: () => Session.IModel[];
+  connectTo: (options: Session.ISessionConnection.IOptions) => unknown;
+};
 let kernels: Kernels;
 
 const model = (id: string, kernel: string, path: string, type = 'notebook'): Session.IModel => ({
@@ -85,8 +90,9 @@ beforeEach(() => {
       return { kernel, isDisposed: false, dispose: () => void (connection.disposed = true) };
     },
   };
-  const specs: KernelSpec.IManager = { specs: { kernelspecs: { python3: { display_name: 'Python 3' } } } };
-  kernels = new Kernels(manager, specs);
+  const specs = { specs: { kernelspecs: { python3: { display_name: 'Python 3' } } } };
+  // Only the part of JupyterLab's managers that we use is played.
+  kernels = new Kernels(manager as unknown as Session.IManager, specs as unknown as KernelSpec.IManager);
 });
 
 const one = () => kernels.all[0]!;
@@ -96,12 +102,12 @@ describe('following kernels', () => {
   it('connects once to each kernel, with comms left to the notebook', async () => {
     await run(model('s1', 'k1', 'dir/a.ipynb'), model('s2', 'k1', 'console', 'console'), model('s3', 'k2', 'b.ipynb'));
     expect(connections.map(each => each.options)).toEqual([{ handleComms: false }, { handleComms: false }]);
-    expect(kernels.all.map(({ name, spec }) => [name, spec])).toEqual([
+    expect(kernels.all.map(({ place, spec }) => [place.path, spec])).toEqual([
       ['dir/a.ipynb', 'Python 3'],
       ['b.ipynb', 'Python 3'],
     ]);
     await run(model('s1', 'k1', 'dir/renamed.ipynb'), model('s3', 'k2', 'b.ipynb'));
-    expect(kernels.all.map(({ name }) => name)).toEqual(['dir/renamed.ipynb', 'b.ipynb']);
+    expect(kernels.all.map(({ place }) => place.path)).toEqual(['dir/renamed.ipynb', 'b.ipynb']);
     expect(connections).toHaveLength(2);
   });
 
@@ -139,19 +145,48 @@ describe('following kernels', () => {
 describe('kernels that go', () => {
   const open = workload({ jobs: [job(0, 'running')] });
 
-  it('keeps the open workloads of a restarted kernel as unwatched, until somebody watches them again', async () => {
+  it('knows nothing of a restarted kernel until it has answered', async () => {
     await run(model('s1', 'k1', 'a.ipynb'));
     kernel().say(snapshot(open));
-    kernel().say(snapshot(workload({ id: 'closed', state: 'closed' })));
+    expect(one().wire.answered).toBe(true);
     kernel().imported = false;
     kernel().statusChanged.emit(kernel(), 'restarting');
-    expect([...kernels.orphans.keys()]).toEqual(['w1']);
+    expect(one().wire).toMatchObject({ answered: false, found: false });
     expect(one().wire.store.workloads.size).toBe(0);
     kernel().process = 'p2';
+    kernel().publish('status', { execution_state: 'starting' });
+    await settle();
+    expect(one().wire).toMatchObject({ answered: true, found: false });
     kernel().say(hello(['w1'], 'p2'));
     kernel().say(snapshot(open));
     await settle();
-    expect(kernels.orphans.size).toBe(0);
+    expect(one().wire.found).toBe(true);
+    expect(one().wire.store.hello?.process).toBe('p2');
+  });
+
+  it('takes a new connection to a kernel that the server restarted by itself: its control channel leads nowhere', async () => {
+    await run(model('s1', 'k1', 'a.ipynb'));
+    kernel().say(snapshot(open));
+    kernel().statusChanged.emit(kernel(), 'autorestarting');
+    kernel().process = 'p2';
+    kernelsById.delete('k1');
+    kernel().publish('status', { execution_state: 'starting' });
+    await settle();
+    expect(connections.map(({ disposed }) => disposed)).toEqual([true, false]);
+    expect(connections[1]!.kernel.asked.map(({ type }) => type)).toEqual(['comm_info_request', 'qmode_request']);
+  });
+
+  it('hears the last word of a process that ended, also after the next has spoken', async () => {
+    await run(model('s1', 'k1', 'a.ipynb'));
+    const heard = vi.fn();
+    kernels.hear((_, message) => heard(message));
+    kernel().process = 'p2';
+    kernel().say(hello([], 'p2'));
+    await settle();
+    heard.mockClear();
+    kernel().process = 'p1';
+    kernel().say({ kind: 'farewell', closed: ['w1'] });
+    expect(heard).toHaveBeenCalledWith({ kind: 'farewell', closed: ['w1'] });
     expect(one().wire.store.hello?.process).toBe('p2');
   });
 
@@ -161,9 +196,7 @@ describe('kernels that go', () => {
     await run();
     expect(connections[0]!.disposed).toBe(true);
     expect(kernel().iopubMessage.slots.size + kernel().statusChanged.slots.size).toBe(0);
-    expect(kernels.orphans.get('w1')).toMatchObject({ name: 'a.ipynb', state: { id: 'w1' } });
-    kernels.forget('w1');
-    expect(kernels.orphans.size).toBe(0);
+    expect(kernels.all).toEqual([]);
   });
 
   it('shows a lost connection as old, and asks again when it is back', async () => {

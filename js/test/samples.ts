@@ -1,5 +1,15 @@
 /** Messages as a kernel sends them, short to write. */
-import type { Hello, JobSnapshot, JobState, Patch, Snapshot, Ttl, Usage, WorkloadSnapshot } from '../core/protocol';
+import {
+  compact,
+  type Hello,
+  type JobSnapshot,
+  type JobState,
+  type Patch,
+  type Snapshot,
+  type Ttl,
+  type Usage,
+  type WorkloadSnapshot,
+} from '../core/protocol';
 
 export const usage = (more: Partial<Usage> = {}): Usage => ({
   reported: null,
@@ -48,6 +58,8 @@ export const job = (n: number, state: JobState, more: Partial<JobSnapshot> = {})
   program: null,
   group: null,
   spans: [],
+  number: n + 1,
+  label: null,
   ...more,
 });
 
@@ -55,7 +67,7 @@ export const workload = (more: Partial<WorkloadSnapshot> = {}): WorkloadSnapshot
   id: 'w1',
   mode: 'batch',
   backend: 'ibm_fez',
-  service_id: null,
+  workload_id: null,
   state: 'active',
   accepting_jobs: true,
   state_reason: null,
@@ -78,7 +90,7 @@ export const workload = (more: Partial<WorkloadSnapshot> = {}): WorkloadSnapshot
 
 export const hello = (workloads: string[], process = 'p1'): Hello => ({
   kind: 'hello',
-  protocol: 1,
+  protocol: 2,
   version: '0.1.0',
   process,
   busy: false,
@@ -91,7 +103,7 @@ export const snapshot = (state: WorkloadSnapshot, seq = 1, now = 1000): Snapshot
   workload: state.id,
   seq,
   now,
-  state,
+  ...compact(state),
 });
 
 export const patch = (seq: number, more: Partial<Patch>): Patch => ({

@@ -142,6 +142,15 @@ describe('commands', () => {
     expect(clicks(store)[0]!.message).toMatch(/may still arrive/);
   });
 
+  it('does not call a click late once the kernel has taken it, however long the service needs', () => {
+    const { store } = setup();
+    const id = store.command('w1', 'close');
+    store.receive({ kind: 'ack', id, status: 'accepted', message: '' });
+    vi.advanceTimersByTime(600_000);
+    expect(clicks(store)).toMatchObject([{ status: 'accepted', late: false, message: '' }]);
+    expect(vi.getTimerCount()).toBe(0);
+  });
+
   it('fails at once where there is no way to the kernel', () => {
     const { store } = setup(false);
     store.command('w1', 'close');

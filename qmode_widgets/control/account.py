@@ -112,7 +112,8 @@ def _pages(link: Link, unseen: list[str]) -> Iterator[Workload]:
     cursor: dict[str, str] = {}
     seen: set[str] = set()
     while True:
-        page = link.workloads(limit=PAGE, sort="-createdAt", status=["pending", "in_progress"], **cursor)
+        # user=me: a member of an instance may see other people's workloads, and could cancel them.
+        page = link.workloads(limit=PAGE, sort="-createdAt", user="me", status=["pending", "in_progress"], **cursor)
         unseen += page.problems
         fresh = [w for w in page.workloads if w.id not in seen]
         seen.update(w.id for w in fresh)

@@ -70,9 +70,9 @@ def payload_of(ledger: Ledger, record: Record) -> Captured:
     Raises:
         QmodeError: the attempt has not ended, was resubmitted already, is private, or its inputs are gone.
     """
-    if record.state is JobState.UNKNOWN:
+    if record.state is JobState.UNKNOWN and not record.held:
         raise QmodeError(f"it is not known yet whether {record.name} reached the service: wait until it is")
-    if not record.state.final:
+    if not record.over:
         raise QmodeError(f"{record.name} is {record.state}: cancel it before you resubmit it")
     if record.superseded:
         raise QmodeError(f"{record.name} was resubmitted already: resubmit its last attempt")
@@ -128,7 +128,8 @@ def next_attempts(
         for record, payload in zip(records, captured, strict=True):
             key = _next_key(record)
             fresh = Record(JobState.WAITING, key=key, partition=record.partition, captured=payload, group=record.group)
-            fresh.own_tags, fresh.learns, fresh.adopted = record.own_tags, record.learns, not record.cut
+            fresh.own_tags, fresh.learns, fresh.resend = record.own_tags, record.learns, record.resend
+            fresh.adopted = not record.cut
             ledger.add([fresh], key.run)
             record.superseded, record.captured = True, None
             record.again = key.run if record.key is None else None
@@ -165,7 +166,7 @@ def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
 
 def unsent(ledger: Ledger) -> list[Record]:
     """Not on the service, as far as we know: not sent, or in doubt."""
-    return ledger.where(lambda r: r.state in (JobState.WAITING, JobState.UNKNOWN))
+    return ledger.where(lambda r: r.state in (JobState.WAITING, JobState.UNKNOWN) and not r.held)
 
 
 def remaining(ledger: Ledger) -> list[Record]:
@@ -195,6 +196,14 @@ def cancel_found(ledger: Ledger) -> None:
 def cancel_duplicates(ledger: Ledger) -> None:
     """One attempt, one live job: what stands on the service a second time is cancelled, until the service took it."""
     _cancel(ledger, ledger.duplicates(), lambda r: f"job {r.job_id} is {r.note}")
+
+
+def report_doubles(ledger: Ledger) -> None:
+    """What a second job of one attempt cost is billed, so it is said, whatever became of it."""
+    for record in ledger.settled_doubles():
+        used = record.usage().reported or 0.0
+        text = f"the second job {record.job_id} of {record.doubled} used {used:g} s"
+        ledger.event("warning", text + (", which is billed" if used else ""), record.row)
 
 
 def _cancel(ledger: Ledger, found: list[Record], what: Callable[[Record], str]) -> None:

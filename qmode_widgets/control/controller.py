@@ -7,7 +7,7 @@ import contextlib
 import logging
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import IncompleteResultError, QmodeError, ServiceError, SubmissionError, UnreachableError
 from ..ibm.client import self_test
@@ -16,7 +16,7 @@ from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import table
 from . import actions, prepare
-from .actions import cancel_duplicates, cancel_found
+from .actions import cancel_duplicates, cancel_found, report_doubles
 from .adoption import Adoption
 from .guards import Guards
 from .interrupts import Uninterrupted
@@ -26,6 +26,9 @@ from .results import Results
 from .runtime import registry, runtime_of
 from .submission import PartitionAttempt
 from .sync import refresh
+
+if TYPE_CHECKING:
+    from qiskit_ibm_runtime import QiskitRuntimeService
 
 log = logging.getLogger(__name__)
 
@@ -54,6 +57,8 @@ class Controller:
         )
         self._set_limits(usage_cap, 0)
         ledger.read_only = self_test()
+        self._forgotten = False
+        registry.add(self)
         self._wake()
 
     # --- what it is --------------------------------------------------------------------------------------------
@@ -97,6 +102,11 @@ class Controller:
     def runs(self) -> list[Run]:
         """One for each `submit` call, oldest first."""
         return [Run(self, r) for r in self._ledger.runs]
+
+    @property
+    def service(self) -> QiskitRuntimeService:
+        """The account's service that it speaks to."""
+        return self._ledger.link.service
 
     def snapshot(self) -> WorkloadSnapshot:
         """What is known now; makes no request."""
@@ -150,6 +160,7 @@ class Controller:
         Nothing changes on the service. Screens show it as gone; `attach` makes a new controller.
         """
         self.release()
+        self._forgotten = True
         self._runtime.watcher.forget(self._ledger)
         registry.remove(self)
         self._results.drop()
@@ -239,6 +250,8 @@ class Controller:
         ledger = self._ledger
         if ledger.read_only:
             raise SubmissionError(ledger.read_only)
+        if self._forgotten:
+            raise SubmissionError(f"this controller was told to forget {self.id}: attach({self.id!r}) makes a new one")
         if self._guards.stopped:
             raise SubmissionError(f"no further submissions: {self._guards.stopped}")
         if ledger.closed:
@@ -405,7 +418,7 @@ class Controller:
     def _ended(self, run: str | None) -> bool:
         """Every job known here (of one run, or of all) has ended and is not run again."""
         records = [r for r in self._ledger.current() if run is None or (r.key is not None and r.key.run == run)]
-        return all(r.state.final and not self._guards.will_retry(r) for r in records)
+        return all(r.over and not self._guards.will_retry(r) for r in records)
 
     def _refuse_waiting(self) -> None:
         """A callback that waits for what its own thread brings would wait for ever."""
@@ -590,6 +603,7 @@ class Controller:
         """On the watcher's thread, after each look at the service."""
         cancel_found(self._ledger)
         cancel_duplicates(self._ledger)
+        report_doubles(self._ledger)
         self._guards.look()
         self._ledger.set_alarm(self._guards.alarm)
 
@@ -598,7 +612,9 @@ class Controller:
 
     def _wake(self) -> None:
         """Look at the workload now, and keep this controller until nothing is left to learn."""
-        registry.add(self)
+        if self._forgotten:
+            return
+        registry.keep(self)
         self._runtime.watcher.watch(self._ledger, self._after_refresh, self._settled)
 
     def _settled(self) -> None:

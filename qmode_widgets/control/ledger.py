@@ -49,7 +49,8 @@ class Ledger:
         self._refusing = False  # the service took the closing: it never reopens
         self._past: dict[str, Session | None] = {}  # of the workloads that this one continues
         self._runs: dict[str, str | None] = {}  # run id -> label, in order of submission
-        self._duplicates: list[Record] = []
+        self._duplicates: list[Record] = []  # to be cancelled
+        self._doubles: list[Record] = []  # what they cost is still to be said
         self._listed: dict[str, object] = {}  # scope -> last_job_completed when its ended jobs were listed
         self._asked_closed: dict[str, int] = {}  # how often a closed workload was asked for its final usage
         self._seen_at: float | None = None
@@ -159,7 +160,7 @@ class Ledger:
         if self.mode != "job":
             return []
         with self.lock:
-            sent = [r for r in self._records.values() if r.job_id and r not in self._duplicates]
+            sent = [r for r in self._records.values() if r.job_id and r.doubled is None]
             unclear = {r.key.run for r in self._records.values() if r.key and (r.in_doubt or not r.job_id)}
             return [r for r in sent if not r.cut and (r.key is None or r.key.run not in unclear)]
 
@@ -167,6 +168,7 @@ class Ledger:
         """A second job of one attempt stands on the service: it is to be cancelled and reported."""
         with self.lock:
             self._duplicates.append(record)
+            self._doubles.append(record)
             self._records.setdefault(record.row, record)
 
     def duplicates(self) -> list[Record]:
@@ -174,6 +176,13 @@ class Ledger:
         with self.lock:
             self._duplicates = [r for r in self._duplicates if not r.state.final and not r.cancelling]
             return list(self._duplicates)
+
+    def settled_doubles(self) -> list[Record]:
+        """Second jobs whose final usage is known and was not said yet; each is returned once."""
+        with self.lock:
+            found = [r for r in self._doubles if r.usage_final]
+            self._doubles = [r for r in self._doubles if not r.usage_final]
+            return found
 
     # --- iterations --------------------------------------------------------------------------------------------
 
@@ -308,11 +317,17 @@ class Ledger:
         with self.lock:
             self._look += 1
 
-    def seen(self) -> None:
-        """The service answered just now: the refresh that began last has read all listings."""
+    def look_ends(self) -> None:
+        """The refresh that began last has read all listings."""
         with self.lock:
-            self._seen_at, self._problem = self.link.now(), None
             self._looked = self._look
+
+    def seen(self, problems: Sequence[str] = ()) -> None:
+        """The service answered just now; `problems` says what of its answer could not be read."""
+        more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
+        with self.lock:
+            self._seen_at = self.link.now()
+            self._problem = f"the service's answer is wrong: {problems[0]}{more}" if problems else None
 
     @property
     def look(self) -> int:

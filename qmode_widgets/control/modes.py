@@ -251,6 +251,7 @@ class ModeController(Controller):
         if self._on_exit == "close" and not self._ledger.closed:
             try:
                 self._ledger.link.close(self._ledger.workload_id)
+                self._note_closed()  # screens are told of it with the kernel's last word
             except Exception as error:  # noqa: BLE001 - the interpreter is going down: anything may be gone
                 warnings.warn(f"the {self._mode} {self.workload_id} could not be closed: {error}", stacklevel=1)
 

@@ -22,7 +22,7 @@ _STATES = {
 }
 RAN_TOO_LONG = 1305
 METRICS_TRIES = 40  # after half an hour a usage that is not complete is left at its last figure
-DOUBT = 120.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
+DOUBT = 300.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -43,6 +43,9 @@ class Record:
     superseded: bool = False
     again: str | None = None  # the run in which somebody's direct job was done again
     sending: bool = False  # its POST is under way
+    resend: bool = True  # False: once its answer is lost it is held, never posted again by itself
+    held: bool = False  # its answer was lost and nobody could tell whether it exists: it waits for its user
+    doubled: str | None = None  # the job that stays, where this one is the second of one attempt
     doubted: float | None = None  # when (monotonic) the answer to its submission was last lost
     cancel_when_found: bool = False  # taken back while nobody knew whether it exists
     told: str | None = None  # the last event about cancelling it as a duplicate or a late find
@@ -101,7 +104,7 @@ class Record:
         """The service has a job for it: its payload is let go."""
         if self.captured is not None:
             self.program = self.captured.program_id
-        self.job_id, self.captured = job_id, None
+        self.job_id, self.captured, self.held = job_id, None, False
         self.settle(JobState.QUEUED, None)
 
     def settle(self, state: JobState, note: str | None) -> None:
@@ -130,7 +133,12 @@ class Record:
     def in_doubt(self) -> bool:
         """A job of this attempt may turn up that nobody has an id for."""
         recent = self.doubted is not None and time.monotonic() - self.doubted < DOUBT
-        return recent or self.state is JobState.UNKNOWN
+        return recent or (self.state is JobState.UNKNOWN and not self.held)
+
+    @property
+    def over(self) -> bool:
+        """Nothing more happens to it by itself."""
+        return self.state.final or self.held
 
     @property
     def reason_code(self) -> int | None:
@@ -149,15 +157,21 @@ class Record:
         return ended and not (self.usage_final and self.metrics is not None)
 
     @property
+    def times_known(self) -> bool:
+        """The service told when it ended, and when it ran if it did."""
+        return self.metrics is not None and self.metrics.finished is not None
+
+    @property
     def usage_missing(self) -> bool:
-        """It ended, was asked for its usage, and nobody can tell what it cost."""
-        return self.state.final and self.job_id is not None and self.asked_metrics > 1 and not self.usage_final
+        """It ended, was asked for its usage, and the service gives no number at all."""
+        told = any(source is not None and source.usage.seconds is not None for source in (self.metrics, self.job))
+        return self.state.final and self.job_id is not None and self.asked_metrics > 1 and not told
 
     def read_metrics(self, found: Metrics | None) -> bool:
         """Take over the metrics, and ask again ever later while the usage is not complete; True where they are new."""
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 1.4**self.asked_metrics)
         self.asked_metrics, self.metrics_due = self.asked_metrics + 1, time.monotonic() + pause
-        new = found is not None and found != self.metrics
+        new = found not in (None, Metrics(), self.metrics)
         if new:
             self.metrics = found
             self.touch()
@@ -213,7 +227,7 @@ class Record:
             self.usage(),
             self.usage_final,
             None if start is None or end is None else (start, end),
-            running or self.metrics is not None,
+            running or self.times_known,
         )
 
     def snapshot(self, number: int | None = None, label: str | None = None) -> JobSnapshot:

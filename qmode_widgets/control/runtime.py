@@ -14,13 +14,15 @@ from ..ibm.link import Link, PerInstance, link_of
 from .submission import Submitter
 from .sync import Watcher
 
+PACE = 1.0  # factor on the seconds between two looks at a workload; tests set it lower before they begin
+
 
 class Runtime:
     """The threads that all controllers of one instance share. Each ends by itself when it has nothing to do."""
 
     def __init__(self, link: Link) -> None:
         self.submitter = Submitter(link)
-        self.watcher = Watcher()
+        self.watcher = Watcher(link.budget, PACE)
 
     @property
     def here(self) -> bool:
@@ -71,13 +73,18 @@ class Registry:
         self.gone: Callable[[Any], object] | None = None  # likewise: takes it off the screens
 
     def add(self, controller: Registered) -> None:
-        """Keep a controller, and tell whoever wants to hear of new ones."""
+        """A new controller: keep it, and tell whoever wants to hear of new ones."""
         with self._lock:
-            new = self._known.get(controller.id) is not controller
             self._known[controller.id] = self._kept[controller.id] = controller
-            callbacks = list(self._callbacks) if new else []
+            callbacks = list(self._callbacks)
         for tell in callbacks:
             tell(controller)
+
+    def keep(self, controller: Registered) -> None:
+        """It has something to do again."""
+        with self._lock:
+            if self._known.get(controller.id) is controller:
+                self._kept[controller.id] = controller
 
     def release(self, controller: Registered) -> None:
         """Nothing is left to learn: hold it weakly from now on."""

@@ -1,9 +1,9 @@
-"""The embedded service: reached over HTTP only, exactly as IBM's is. Knows model.
+"""The embedded service: reached over HTTP only, exactly as IBM's is.
 
-    emulator = qmode_widgets.emulator.start()
-    emulator.service            # a real QiskitRuntimeService
-    emulator.faults             # what is to go wrong
-    emulator.stop()
+emulator = qmode_widgets.emulator.start()
+emulator.service            # a real QiskitRuntimeService
+emulator.faults             # what is to go wrong
+emulator.stop()
 """
 
 from __future__ import annotations
@@ -11,10 +11,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from .launch import Emulator
-
-# Changes with what `start()` and a running service say to each other: one of another version is replaced.
-VERSION = "0.1.0+1"
+    from .client.launch import Emulator
 
 
 def start(*, shared: bool = True, **options: Any) -> Emulator:
@@ -22,12 +19,12 @@ def start(*, shared: bool = True, **options: Any) -> Emulator:
 
     Args:
         shared: one service for all kernels of this user; it outlives this process and ends after 60 idle minutes
-            without an open workload. False: one of our own, that ends with this process.
+            without an open workload. False: a private one that ends with this process.
         **options: as on the command line, with underscores: `speed`, `max_ttl`, `interactive_ttl`, `queue_wait`,
             `lanes`, `other_users`, `noise`, `jitter`, `state`, `rate_limit` and so on. Without any, a shared service
             is taken as it runs; a new one gets `speed=2`, so that a small job takes about two seconds and can be
             watched, and no rate limit. A shared service that runs with other options than those given is refused:
-            stop it first, or ask for one of your own.
+            stop it first, or ask for a private one.
 
     Returns:
         The connection: `.service`, `.faults`, `.url`, `.stop()`.
@@ -35,11 +32,11 @@ def start(*, shared: bool = True, **options: Any) -> Emulator:
     Raises:
         TypeError: an unknown option.
         ValueError: an option out of range, or other options than those of the shared service that runs.
-        RuntimeError: the service could not be started, with its own words.
+        RuntimeError: the service could not be started; the message holds what it wrote.
     """
-    from .launch import start as launch
+    from .client.launch import start as launch
 
     return launch(shared=shared, **options)
 
 
-__all__ = ["VERSION", "start"]
+__all__ = ["start"]

@@ -6,7 +6,6 @@ import argparse
 import asyncio
 import sys
 
-from . import VERSION
 from .options import Options
 
 
@@ -24,10 +23,13 @@ def main() -> int:
     args = parser.parse_args()
     try:
         options = Options.parsed(args)
-        from .serve import announcer, serve
+        from .http.serve import Announcement, serve
 
-        announce = announcer(args.env_file, args.runtime_file, VERSION, options)
-        asyncio.run(serve(options, announce, parent=args.parent))
+        announcement = Announcement(args.env_file, args.runtime_file, options)
+        try:
+            asyncio.run(serve(options, announcement, parent=args.parent))
+        finally:
+            announcement.withdraw()
     except (ValueError, OSError) as error:
         print(f"{parser.prog}: {error}", file=sys.stderr)
         return 2

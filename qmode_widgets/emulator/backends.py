@@ -1,6 +1,7 @@
 """The backends: configuration, properties and status from the data files of the client's fake backends.
 
-The files are found without importing qiskit, so that the server is up at once.
+The files are found without importing qiskit, so that the server is up at once. What the files do not hold is added:
+fractional gates, the specially calibrated instructions (`measure_2`, `xslow` …) and the alternative calibrations.
 """
 
 from __future__ import annotations
@@ -8,55 +9,129 @@ from __future__ import annotations
 import importlib.util
 import json
 import re
-from dataclasses import dataclass
-from functools import cached_property
+from dataclasses import dataclass, replace
+from functools import cache, cached_property
 from pathlib import Path
+from statistics import median
 from typing import Any
+
+# Specially calibrated instructions by processor family: name -> classical bits. From the guide "Specially calibrated
+# instructions"; Nighthawk r2's are left out, since no data file is of one.
+SPECIAL: dict[str, dict[str, int]] = {
+    "Heron": {"measure_2": 1, "reset_2": 0, "measure_reset": 1, "measure_reset_2": 1, "xslow": 0},
+    "Nighthawk": {"xslow": 0},
+}
+# Alternative calibrations by processor family, from the same guide.
+CALIBRATIONS = {"Heron": ("slow_gates_dc", "slow_gates_ac"), "Nighthawk": ("slow_gates",)}
+# Guesses: the guide says which instruction is shorter or longer, not by how much.
+SHORT_MEASUREMENT = 0.5  # measure_2 takes half of a measurement
+SLOW_X = 10.0  # xslow takes ten times an x
+SLOW_CZ = 2.0  # cz takes twice its time in a slow gate calibration
 
 
 @dataclass(frozen=True)
 class Device:
-    """One backend; `source` is the fake backend whose calibration it carries, `mock` marks a target of dry runs."""
+    """One backend.
+
+    Args:
+        name: its name.
+        source: the fake backend whose calibration it carries.
+        mock: a target of dry runs.
+        calibration: the alternative calibration, or None for the default one.
+    """
 
     name: str
     source: str
     mock: bool = False
+    calibration: str | None = None
+
+    @property
+    def family(self) -> str:
+        """The processor family, such as "Heron"."""
+        return str(_data(self.source, "conf").get("processor_type", {}).get("family", ""))
+
+    @property
+    def calibrations(self) -> tuple[str, ...]:
+        """The ids of the alternative calibrations."""
+        return CALIBRATIONS.get(self.family, ())
+
+    def calibrated(self, calibration: str | None) -> Device:
+        """Return this backend with another calibration."""
+        return _calibrated(self, calibration)
 
     @cached_property
     def configuration(self) -> dict[str, Any]:
-        """As `GET /backends/{name}/configuration` sends it."""
-        conf = _with_fractional_gates(_read(self.source, "conf"), self.properties)
-        return conf | {"backend_name": self.name, "simulator": False, "local": False, "n_registers": 1}
+        """The answer to `GET /backends/{name}/configuration`."""
+        conf = _with_fractional_gates(_data(self.source, "conf"), self.properties)
+        special = SPECIAL.get(self.family, {})
+        signatures = [
+            {"name": name, "num_qubits": 1, "num_clbits": clbits, "parameters": []} for name, clbits in special.items()
+        ]
+        return conf | {
+            "backend_name": self.name,
+            "simulator": False,
+            "local": False,
+            "n_registers": 1,
+            "instruction_signatures": signatures,
+            "supported_instructions": [*conf.get("supported_instructions", ()), *special],
+        }
 
     @cached_property
     def properties(self) -> dict[str, Any]:
-        """As `GET /backends/{name}/properties` sends it."""
-        return _read(self.source, "props") | {"backend_name": self.name}
+        """The answer to `GET /backends/{name}/properties`."""
+        props = _data(self.source, "props")
+        gates = [*props["gates"], *_special_gates(props, SPECIAL.get(self.family, {}))]
+        if self.calibration is not None:
+            gates = [_stretched(gate, SLOW_CZ) if gate["gate"] == "cz" else gate for gate in gates]
+        return props | {"backend_name": self.name, "gates": gates}
 
     @property
     def qubits(self) -> int:
-        """Their number."""
-        return int(self.configuration["n_qubits"])
+        """The number of qubits."""
+        return int(_data(self.source, "conf")["n_qubits"])
 
     @property
     def version(self) -> str:
         """The backend's version."""
-        return str(self.configuration.get("backend_version", "1.0.0"))
+        return str(_data(self.source, "conf").get("backend_version", "1.0.0"))
 
-    def listed(self, queue_length: int) -> dict[str, Any]:
-        """Its entry in `GET /backends`."""
-        processor = self.configuration.get("processor_type", {})
+    def list_entry(self, queue_length: int) -> dict[str, Any]:
+        """Return its entry in `GET /backends`."""
+        conf = _data(self.source, "conf")
+        processor = conf.get("processor_type", {})
+        clops = conf.get("clops_h")
         return {
             "name": self.name,
             "status": {"name": "online", "reason": "available"},
             "queue_length": queue_length,
+            "is_simulator": False,
             "qubits": self.qubits,
+            "physical_qubits": self.qubits,
             "class": "mock" if self.mock else "real",
+            "clops": {"type": "hardware", "value": clops} if isinstance(clops, int) else None,
             "processor_type": {"family": processor.get("family", ""), "revision": str(processor.get("revision", ""))},
+            "performance_metrics": self._performance,
         }
 
+    @cached_property
+    def _performance(self) -> dict[str, Any]:
+        """Median and best errors of the calibration; the layered error is not known."""
+        props = _data(self.source, "props")
+        pairs = [
+            (value, gate["gate"], gate["qubits"])
+            for gate in props["gates"]
+            if len(gate["qubits"]) == 2 and gate["gate"] != "rzz" and (value := _value(gate, "gate_error")) is not None
+        ]
+        readout = [p["value"] for qubit in props["qubits"] for p in qubit if p["name"] == "readout_error"]
+        found: dict[str, Any] = {"readout_error_median": {"value": median(readout), "unit": ""}} if readout else {}
+        if pairs:
+            best, name, qubits = min(pairs)
+            found["two_q_error_best"] = {"value": best, "gate": name, "qubits": qubits, "unit": ""}
+            found["two_q_error_median"] = {"value": median(value for value, _, _ in pairs), "unit": ""}
+        return found
+
     def status(self, queue_length: int) -> dict[str, Any]:
-        """As `GET /backends/{name}/status` sends it."""
+        """Return the answer to `GET /backends/{name}/status`."""
         return {
             "state": True,
             "status": "active",
@@ -64,6 +139,56 @@ class Device:
             "length_queue": queue_length,
             "backend_version": self.version,
         }
+
+
+@cache
+def _calibrated(device: Device, calibration: str | None) -> Device:
+    return device if calibration == device.calibration else replace(device, calibration=calibration)
+
+
+def _value(gate: dict[str, Any], name: str) -> float | None:
+    return next((p["value"] for p in gate["parameters"] if p["name"] == name), None)
+
+
+def _stretched(gate: dict[str, Any], factor: float) -> dict[str, Any]:
+    """Return a gate that takes `factor` times as long."""
+    parameters = [p | {"value": p["value"] * factor} if p["name"] == "gate_length" else p for p in gate["parameters"]]
+    return gate | {"parameters": parameters}
+
+
+def _special_gates(props: dict[str, Any], special: dict[str, int]) -> list[dict[str, Any]]:
+    """Return the properties of the specially calibrated instructions on every qubit; lengths in ns."""
+    gates: list[dict[str, Any]] = []
+    if not special:
+        return gates
+    x = {gate["qubits"][0]: gate for gate in props["gates"] if gate["gate"] == "x"}
+    for q, qubit in enumerate(props["qubits"]):
+        readout = {p["name"]: p for p in qubit}
+        measure, error = readout["readout_length"], readout["readout_error"]["value"]
+        flip = _value(x[q], "gate_length") or 0.0
+        short = measure["value"] * SHORT_MEASUREMENT
+        lengths = {
+            "measure_2": (short, error),
+            "reset_2": (short + flip, error),
+            "measure_reset": (measure["value"] + flip, error),
+            "measure_reset_2": (short + flip, error),
+            "xslow": (flip * SLOW_X, _value(x[q], "gate_error") or 0.0),
+        }
+        for name in special:
+            length, mistake = lengths[name]
+            shared = {"date": measure["date"]}
+            gates.append(
+                {
+                    "qubits": [q],
+                    "gate": name,
+                    "name": f"{name}{q}",
+                    "parameters": [
+                        shared | {"name": "gate_error", "unit": "", "value": mistake},
+                        shared | {"name": "gate_length", "unit": measure["unit"], "value": length},
+                    ],
+                }
+            )
+    return gates
 
 
 def _with_fractional_gates(conf: dict[str, Any], properties: dict[str, Any]) -> dict[str, Any]:
@@ -88,27 +213,31 @@ def _folder() -> Path:
 
 
 def available() -> list[str]:
-    """Names of fake backends whose data can be served."""
+    """Return the names of the fake backends whose data can be served."""
     return sorted(p.name for p in _folder().iterdir() if list(p.glob("conf_*.json")) and list(p.glob("props_*.json")))
 
 
-def _read(source: str, kind: str) -> dict[str, Any]:
+@cache
+def _data(source: str, kind: str) -> dict[str, Any]:
+    """Return a data file; it is shared and must not be changed."""
     (path,) = _folder().joinpath(source).glob(f"{kind}_*.json")
     data: dict[str, Any] = json.loads(path.read_text())
     return data
 
 
 def devices(names: list[str]) -> dict[str, Device]:
-    """The backends of these names, and a mock of each for dry runs.
+    """Return the backends of these names, and a mock of each for dry runs.
+
+    A name is a prefix, an underscore and the name of a fake backend; the prefix may hold underscores itself.
 
     Raises:
-        ValueError: a name whose part after the first underscore is no fake backend's.
+        ValueError: the part after the last underscore is not the name of a fake backend.
     """
     known = available()
     found: dict[str, Device] = {}
     for name in names:
-        prefix, _, source = name.partition("_")
-        if source not in known or not re.fullmatch(r"[a-z]{2,12}", prefix) or prefix == "mock":
+        prefix, _, source = name.rpartition("_")
+        if source not in known or not re.fullmatch(r"[a-z][a-z0-9_]{0,30}[a-z0-9]", prefix) or prefix == "mock":
             raise ValueError(f"no backend {name!r}: use <prefix>_<name> with a name among {', '.join(known)}")
         found[name] = Device(name, source)
     for source in dict.fromkeys(device.source for device in found.values()):

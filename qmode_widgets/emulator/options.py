@@ -1,5 +1,7 @@
-"""Everything that can be set when an embedded service is started, with its limits. The same names serve the command
-line (`--max-ttl`), `start(max_ttl=…)` and the runtime file."""
+"""Everything that can be set when an embedded service is started, with its limits.
+
+The same names serve the command line (`--max-ttl`), `start(max_ttl=…)` and the runtime file.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,9 @@ import argparse
 import math
 from dataclasses import asdict, dataclass, field, fields
 from typing import Any
+
+# Changes with the protocol between `start()` and a running service: a service of another version is replaced.
+VERSION = "0.1.0+2"
 
 
 def _option(default: Any, text: str) -> Any:
@@ -22,22 +27,28 @@ class Options:
     max_ttl: float = _option(28800.0, "max TTL of a workload (the Open plan's batches: at most 600)")
     interactive_ttl: float = _option(60.0, "interactive TTL of a workload")
     active_ttl: float = _option(28800.0, "how long a session can stay active")
-    empty_close: float = _option(1800.0, "a workload without any job closes after so long")
-    queue_wait: float = _option(0.0, "what every passage through the queue takes at least")
+    empty_close: float = _option(1800.0, "seconds after which a workload without any job closes")
+    queue_wait: float = _option(0.0, "seconds that every passage through the queue takes at least")
     lanes: int = _option(5, "execution lanes of each QPU")
     other_users: float = _option(0.0, "share of the QPU that other users' jobs keep busy, 0 to 0.9")
     calibration_every: float = _option(0.0, "seconds between calibrations of a QPU; 0: never")
-    calibration_seconds: float = _option(10.0, "how long a calibration takes")
+    calibration_seconds: float = _option(10.0, "seconds that a calibration takes")
     noise: bool = _option(False, "simulate with the noise of the fake backend's calibration")
     jitter: float = _option(0.0, "relative spread of the durations, 0 to 1, seeded")
     seed: int = _option(0, "seed of jitter, other users and soak faults; simulations draw their own")
-    rate_limit: bool = _option(True, "refuse more than 5 submissions a minute (of the emulator: 60 s / speed)")
+    rate_limit: bool = _option(True, "refuse more than 5 submissions of a user in a minute, which is 60 s / speed")
+    at_usage_limit: str = _option("wait", "pending jobs of an instance at its usage limit: wait, or cancel them")
     backends: str = _option("emu_fez,emu_torino", "comma-separated; any_fez has FakeFez's calibration, and so on")
     workers: int = _option(0, "simulation processes; 0: one per core, at most 4")
     max_qubits: int = _option(24, "largest circuit simulated by state vector; larger ones must be Clifford")
-    state: str = _option("", "SQLite file that keeps sessions, jobs and results across restarts; empty: memory")
+    state: str = _option(
+        "", "SQLite file that keeps the key, sessions, jobs and results across restarts; empty: memory"
+    )
     keep: int = _option(10_000, "finished jobs kept in memory (without a state file); the oldest go first")
-    idle_exit: float = _option(0.0, "exit after so many seconds without a request and without open workloads; 0: never")
+    upload_timeout: float = _option(60.0, "seconds in which a request's body must have arrived")
+    idle_exit: float = _option(
+        0.0, "seconds without a request and without open workloads after which it exits; 0: never"
+    )
 
     def __post_init__(self) -> None:
         def check(name: str, ok: bool, rule: str) -> None:
@@ -50,7 +61,7 @@ class Options:
             check(f.name, good, f"must be of type {kind.__name__}")
         check("port", 0 <= self.port < 65536, "a TCP port lies between 0 and 65535")
         check("speed", self.speed > 0, "give a number above 0, or inf")
-        for name in ("max_ttl", "active_ttl", "empty_close"):
+        for name in ("max_ttl", "active_ttl", "empty_close", "upload_timeout"):
             check(name, 0 < getattr(self, name) < math.inf, "give seconds above 0")
         for name in ("interactive_ttl", "queue_wait", "calibration_every", "calibration_seconds", "idle_exit"):
             check(name, 0 <= getattr(self, name) < math.inf, "give seconds, 0 or more")
@@ -61,6 +72,7 @@ class Options:
         check("workers", 0 <= self.workers <= 64, "between 0 and 64")
         check("max_qubits", 1 <= self.max_qubits <= 30, "between 1 and 30: each further qubit doubles the memory")
         check("keep", self.keep >= 100, "at least 100")
+        check("at_usage_limit", self.at_usage_limit in ("wait", "cancel"), "use wait or cancel")
         check("backends", bool(self.backend_names), "name at least one")
 
     @property
@@ -69,12 +81,12 @@ class Options:
         return [name.strip() for name in self.backends.split(",") if name.strip()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain data, for the runtime file."""
+        """Return plain data, for the runtime file."""
         return asdict(self)
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Options:
-        """From keyword arguments.
+        """Return the options that keyword arguments give.
 
         Raises:
             TypeError: an option that does not exist, with the names that do.
@@ -86,7 +98,7 @@ class Options:
 
     @classmethod
     def add_to(cls, parser: argparse.ArgumentParser) -> None:
-        """One command-line option for each field."""
+        """Add one command-line option for each field."""
         for f in fields(cls):
             name = "--" + f.name.replace("_", "-")
             text = f"{f.metadata['help']} (default: {f.default!r})".replace("%", "%%")
@@ -97,11 +109,11 @@ class Options:
 
     @classmethod
     def parsed(cls, args: argparse.Namespace) -> Options:
-        """From a parsed command line."""
+        """Return the options of a parsed command line."""
         return cls(**{f.name: getattr(args, f.name) for f in fields(cls)})
 
     def to_args(self) -> list[str]:
-        """The command line that gives the same options."""
+        """Return the command line that gives the same options."""
         args: list[str] = []
         for f in fields(self):
             value, name = getattr(self, f.name), f.name.replace("_", "-")

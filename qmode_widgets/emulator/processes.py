@@ -1,4 +1,4 @@
-"""How our own processes are started: the same interpreter, this package, nothing of the working directory."""
+"""Starting our own processes, and asking whether a process still runs."""
 
 from __future__ import annotations
 
@@ -6,16 +6,46 @@ import os
 import sys
 from pathlib import Path
 
+import psutil
+
 
 def command(module: str, *args: str) -> list[str]:
-    """Runs a module. `-P`: a file of the user's that is called like a library must not stand in for it."""
+    """Return the command line that runs a module of this package with the same interpreter.
+
+    `-P` keeps the working directory off `sys.path`, where a user's `random.py` would replace the standard library's.
+    """
     return [sys.executable, "-P", "-m", module, *args]
 
 
 def environment(**more: str) -> dict[str, str]:
-    """Our environment; a source tree that is not installed is found where this process found it."""
+    """Return the environment of a child process: ours, with a source tree that is not installed on PYTHONPATH."""
     root = Path(__file__).parents[2]
     given = os.environ.get("PYTHONPATH", "")
     if root.name in ("site-packages", "dist-packages"):
-        return os.environ | more                   # on PYTHONPATH, packages would come before the standard library
+        return os.environ | more  # on PYTHONPATH, packages would come before the standard library
     return os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, [str(root), given]))} | more
+
+
+def find(pid: int, started: float | None = None) -> psutil.Process | None:
+    """Return the process with this id, or None if it has ended.
+
+    Args:
+        pid: the process id.
+        started: when the process was created, in seconds since the epoch. Ids are reused: a process that was created
+            at another time is not the one that was meant.
+    """
+    try:
+        process = psutil.Process(pid)
+        if started is not None and abs(process.create_time() - started) > 1.0:
+            return None
+    except psutil.Error:
+        return None
+    return process if alive(process) else None
+
+
+def alive(process: psutil.Process) -> bool:
+    """Return whether a process runs; a zombie has ended."""
+    try:
+        return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
+    except psutil.Error:
+        return False

@@ -33,7 +33,10 @@ class Commands:
         def work() -> None:
             carry_out(controller, command, answer)
 
-        if command.action is Action.CLOSE:  # it may wait for partitions to be sent: not in the others' way
+        if command.action in (
+            Action.CLOSE,
+            Action.END,
+        ):  # it may wait for partitions to be sent: not in the others' way
             threading.Thread(target=work, name="qmode-close", daemon=True).start()
             return
         with self._lock:
@@ -91,6 +94,10 @@ def _act(controller: Controllable, command: Command) -> str:
         case Action.CLOSE:
             controller.close()
             return "closed: queued jobs still run"
+        case Action.END:
+            cancelled = controller.cancel_all()  # first: what waits to be sent would be sent by closing
+            controller.close()
+            return f"ended: {_tally(cancelled)}"
         case Action.RESUBMIT:
             controller.resubmit(str(command.target))
             return "resubmitted"

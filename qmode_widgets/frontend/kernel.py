@@ -22,6 +22,7 @@ from .protocol import Message
 TARGET = "qmode_widgets"
 BEACON = "qmode_widgets-beacon"
 REQUEST, REPLY = "qmode_request", "qmode_reply"
+ACCOUNT = "qmode_account"
 
 _NEEDED = ("session", "iopub_socket", "comm_manager")
 
@@ -45,7 +46,7 @@ class KernelLink:
         self._greeting = greeting
         self._lock = threading.Lock()
         self.problem: str | None = None
-        self.listening = False           # nothing is broadcast until a page has asked
+        self.listening = False  # nothing is broadcast until a page has asked
         handlers = getattr(kernel, "control_handlers", None)
         if isinstance(handlers, dict):
             handlers[REQUEST] = self._on_request
@@ -54,10 +55,22 @@ class KernelLink:
                 f"ipykernel {_version()} takes no requests of ours on its control channel: the sidebar can show, "
                 "but not cancel or resubmit; use the buttons in the cell or the controller's methods"
             )
-            self.listening = True        # nobody can ask
+            self.listening = True  # nobody can ask
         self._light_beacon()
         self.busy = False
         self._follow_cells()
+
+    def take(self, name: str, receive: Callable[[object], None]) -> None:
+        """Take requests of a further name on the control channel; each is answered `ok` and handed to `receive`."""
+
+        def on_request(stream: Any, ident: Any, msg: dict[str, Any]) -> None:
+            self.listening = True
+            receive(msg.get("content"))
+            self._kernel.session.send(stream, f"{name}_reply", {"status": "ok"}, msg, ident)
+
+        handlers = getattr(self._kernel, "control_handlers", None)
+        if isinstance(handlers, dict):
+            handlers[name] = on_request
 
     @property
     def process(self) -> str:
@@ -78,6 +91,15 @@ class KernelLink:
                 ident=f"comm-{BEACON}".encode(),
             )
 
+    def last_word(self, message: Message) -> None:
+        """Broadcast while the process exits: wait until the sending thread has passed it on."""
+        self.broadcast(message)
+        schedule = getattr(getattr(self._kernel.iopub_socket, "io_thread", None), "schedule", None)
+        if callable(schedule):
+            sent = threading.Event()
+            schedule(sent.set)
+            sent.wait(1.0)
+
     def _light_beacon(self) -> None:
         from comm import create_comm
 
@@ -89,7 +111,7 @@ class KernelLink:
         events = getattr(getattr(self._kernel, "shell", None), "events", None)
         if events is None:
             return
-        self.busy = True                 # we are imported by a cell
+        self.busy = True  # we are imported by a cell
 
         def begun(*_: object) -> None:
             self.busy = True
@@ -125,7 +147,7 @@ def has_page(kernel: Any) -> bool:
         parent = kernel.get_parent()
         made_by_program = re.fullmatch(r".*_\d+_\d+", str(parent["header"]["msg_id"])) is not None
         return not made_by_program or bool(parent.get("metadata"))
-    except (LookupError, TypeError, AttributeError):     # asked outside a cell, or of a kernel that does not tell
+    except (LookupError, TypeError, AttributeError):  # asked outside a cell, or of a kernel that does not tell
         return True
 
 

@@ -49,8 +49,9 @@ class WorkloadWidget(anywidget.AnyWidget):
             self.send_state("_start")
 
     def _greeting(self) -> dict[str, Any]:
-        workload = self._workload
-        return {"workload": workload, "hello": self._hub.greeting(), "snapshot": self._hub.current(workload)}
+        """What a page that opens the widget finds; no state where our extension draws the output."""
+        snapshot = None if self._hub.followed else self._hub.current(self._workload)
+        return {"workload": self._workload, "hello": self._hub.greeting(), "snapshot": snapshot}
 
     def _on_request(self, _widget: object, content: object, _buffers: object) -> None:
-        self._hub.receive(content)
+        self._hub.receive(content, self)

@@ -320,14 +320,11 @@ class Job:
         tags = tuple(t for t in r.items("tags") if isinstance(t, str))
         if len(tags) != len(r.items("tags")):
             r.wrong("tags", "not all are texts")
-        program = r.inner("program").text("id")
-        if program is None:
-            r.wrong("program", "nobody can tell how its result is to be read")
         return cls(
             id=id_,
             status=(state if "status" in state else r).id("status"),
             backend=r.text("backend"),
-            program=program,
+            program=r.inner("program").text("id"),
             session_id=r.text("session_id"),
             reason=state.text("reason"),
             reason_code=state.code("reason_code", "reasonCode"),

@@ -18,6 +18,7 @@ class Action(StrEnum):
     CANCEL_REMAINING = "cancel_remaining"  # whatever has not started, and what is not sent yet
     CANCEL_ALL = "cancel_all"
     CLOSE = "close"  # no further jobs; queued ones still run
+    END = "end"  # cancel whatever has not ended, then close
     RESUBMIT = "resubmit"
     RESUBMIT_FAILED = "resubmit_failed"
     REFRESH = "refresh"
@@ -64,7 +65,7 @@ class Controllable(Protocol):
         ...
 
     def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
-        """Call back with each changed snapshot, from the watcher's thread; returns what ends it."""
+        """Call back with each changed snapshot, on a thread of its own; returns what ends it."""
         ...
 
     def cancel(self, job: str) -> str:

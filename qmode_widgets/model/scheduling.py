@@ -30,6 +30,8 @@ Rules, from the execution-modes guide; those marked * are our reading where the 
   workload never reopens.
 - Usage: a batch is billed the sum of its jobs, a session the time it is active, idle included. A job that a user
   cancelled or that failed by a user's error is billed what it consumed until then, by a system error nothing.
+- A suspended job* (its instance has reached its usage limit) waits outside the queue until it is readmitted. Its batch
+  counts it as unfinished and stays active; a session with suspended jobs only becomes inactive.
 """
 
 from __future__ import annotations
@@ -64,6 +66,7 @@ class Scheduler:
         self._turns: list[tuple[float, int, Job | Workload]] = []  # who may start next: jobs, and sessions
         self._ready: deque[Job] = deque()
         self._free = list(range(self.rules.lanes))
+        self._suspended: dict[str, Job] = {}  # queued jobs that are not started until they are readmitted
         self._session: Workload | None = None
         self._qpu: Job | None = None
         self._calibrating = False
@@ -193,6 +196,14 @@ class Scheduler:
         """End a pause."""
         self._command(at, lambda: setattr(self, "_paused", "no"))
 
+    def suspend(self, at: float, job: str) -> None:
+        """A queued job is not started until it is readmitted; a session without other jobs gives the QPU back."""
+        self._command(at, lambda: self._suspend(self.jobs[job]))
+
+    def readmit(self, at: float, job: str) -> None:
+        """End a suspension; the job goes through the queue."""
+        self._command(at, lambda: self._readmit(self.jobs[job]))
+
     def forget(self, id: str) -> None:
         """Drop the history of a job or workload that has ended; keeps a long-running caller's memory flat."""
         if (job := self.jobs.get(id)) is not None and job.stage.final:
@@ -315,7 +326,7 @@ class Scheduler:
     def _dispatch(self) -> None:
         while self._paused != "queue":
             if (session := self._session) is not None:
-                while session.waiting and session.waiting[0].stage is not Stage.QUEUED:
+                while session.waiting and not self._may_start(session.waiting[0]):
                     session.waiting.popleft()
                 if not self._free or not session.waiting or session._draining:
                     break
@@ -325,12 +336,12 @@ class Scheduler:
                 break
             item = self._turns[0][2]
             if isinstance(item, Job):
-                if item.stage is Stage.QUEUED:
+                if self._may_start(item):
                     if not self._free:
                         break
                     self._start(item)
                 heappop(self._turns)
-            elif item.unfinished == 0 or item.state is WorkloadState.CLOSED:
+            elif self._nothing_to_start(item) or item.state is WorkloadState.CLOSED:
                 heappop(self._turns)
                 item._turn = "none"
             else:
@@ -340,6 +351,36 @@ class Scheduler:
                 self._session = item
                 self._activate(item)
         self._next_on_qpu()
+
+    def _may_start(self, job: Job) -> bool:
+        return job.stage is Stage.QUEUED and job.id not in self._suspended
+
+    def _nothing_to_start(self, w: Workload) -> bool:
+        return w.unfinished == sum(1 for job in self._suspended.values() if job.workload is w)
+
+    def _suspend(self, job: Job) -> None:
+        if job.stage is not Stage.QUEUED:
+            return
+        self._suspended[job.id] = job
+        if (w := job.workload) is not None:
+            self._leave_if_suspended(w)
+
+    def _leave_if_suspended(self, w: Workload) -> None:
+        """A session with nothing but suspended jobs gives the QPU back."""
+        if w.mode == "session" and w.state is WorkloadState.ACTIVE and self._nothing_to_start(w):
+            self._inactivate(w, "suspended")
+
+    def _readmit(self, job: Job) -> None:
+        if self._suspended.pop(job.id, None) is None:
+            return
+        w = job.workload
+        if w is None or (w.mode == "batch" and (w.state is WorkloadState.ACTIVE or w._turn == "granted")):
+            self._line_up(job)
+            return
+        if job not in w.waiting:
+            w.waiting.append(job)
+        if w.state is not WorkloadState.ACTIVE and w._turn == "none":
+            self._queue(w)
 
     def _start(self, job: Job) -> None:
         job.lane = self._free.pop(0)
@@ -446,6 +487,7 @@ class Scheduler:
     def _end(self, job: Job, stage: Stage, why: str) -> None:
         on_qpu = self._qpu is job
         started = job.lane is not None
+        self._suspended.pop(job.id, None)
         job.stage, job.why, job.ended = stage, why, self.now
         if on_qpu:
             self._qpu, job.qpu_end = None, self.now
@@ -471,11 +513,14 @@ class Scheduler:
         elif w._draining and w.running == 0:
             self._inactivate(w, "active_ttl")
             self._queue(w)
+        else:
+            self._leave_if_suspended(w)
 
     def _end_waiting(self, w: Workload, stage: Stage, why: str) -> None:
         queued = [j for j in w.waiting if j.stage is Stage.QUEUED]
         queued += [j for _, _, j in self._turns if isinstance(j, Job) and j.workload is w and j.stage is Stage.QUEUED]
-        for job in queued:
+        queued += [j for j in self._suspended.values() if j.workload is w]
+        for job in dict.fromkeys(queued):
             self._end(job, stage, why)
 
     def _nothing_left(self, w: Workload) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..model.snapshot import Mode
+from .durations import billed, duration
 from .forecast import LANES_NOTE, MODES, Forecast
 
 MINUTE = 60.0
@@ -29,7 +30,10 @@ class Facts:
     open_plan: bool = False
     comparison: bool = False  # one job per setting, to be compared
     noise_model: Literal["none", "in every job", "learned once"] = "none"  # how PEA and PEC get theirs
-    divisible: bool = True  # further cuts are possible (PUBs or parameter sets)
+    iterations: int = 1
+    learning: float = 0.0  # seconds of noise learning of layers, over all jobs and iterations
+    combinable: int = 1  # into how few jobs they could be combined
+    split_saves: float = 0.0  # seconds of a session's bill that more, smaller jobs save in the forecast
 
     @property
     def single(self) -> bool:
@@ -45,6 +49,11 @@ class Facts:
     def large(self) -> int:
         """Jobs of more than a minute."""
         return sum(1 for s in self.jobs if s > MINUTE)
+
+    @property
+    def runs(self) -> int:
+        """Jobs over all iterations."""
+        return len(self.jobs) * self.iterations
 
     @property
     def total(self) -> float:
@@ -117,23 +126,21 @@ RULES: tuple[Rule, ...] = (
          "Other jobs and calibrations may run between a batch's jobs, and their order is not guaranteed.", "choose"),
     Rule("idle is billed", "against", ("session",), lambda f: True,
          "A session is billed for all the time it is active, idle included; generally more than a batch.", "usage"),
-    Rule("combine", "warning", MODES, lambda f: len(f.jobs) > 1 and f.small > 1,
+    Rule("combine", "warning", MODES, lambda f: len(f.jobs) > f.combinable and f.small > 1,
          "{small} of {jobs} jobs use under a minute of QPU time: combine them, every job has a fixed overhead.",
          "choose", change="Larger jobs share the overhead."),
     Rule("run in parallel", "for", ("batch",), lambda f: len(f.jobs) > 1 and f.small == 0,
          "Jobs of more than a minute each run in parallel: up to five prepare at once, one at a time on the QPU.",
          "choose", 5),
-    Rule("large single job", "warning", MODES, lambda f: f.single and f.large == 1 and f.divisible,
-         "The one job uses more than a minute of QPU time: parts of it could prepare in parallel, in a batch.",
-         "choose"),
-    Rule("split in a session", "warning", ("session",), lambda f: f.divisible and 0 < len(f.jobs) < 5 and f.large > 0,
-         "Large jobs in a session: smaller ones, prepared in parallel, cut the wall-clock time that is billed.",
+    Rule("split in a session", "warning", ("session",), lambda f: f.split_saves > 0,
+         "Smaller jobs, prepared in parallel, would save {split_saves:,.0f} s of the session's bill: pass partitions=.",
          "choose"),
     Rule("stale noise model", "warning", ("job", "batch"), lambda f: f.noise_model == "learned once",
          "A noise model learned by one job may be stale when the next leaves the queue: PEA and PEC ask for a session.",
          "choose"),
-    Rule("learned again", "warning", MODES, lambda f: f.noise_model == "in every job" and len(f.jobs) > 1,
-         "Every job learns the noise of its layers again: learn it once and pass it as layer_noise_model.", "choose"),
+    Rule("learned again", "warning", MODES, lambda f: f.noise_model == "in every job" and f.runs > 1,
+         "Each of {runs} jobs learns the noise of its layers again, ≈ {learning:,.0f} s in all: learn it once with "
+         "planning.compare.learn_noise and pass it on; noise_model=\"learned once\" plans that.", "choose"),
 )  # fmt: skip
 
 
@@ -156,11 +163,13 @@ class Advice:
     changes: tuple[str, ...] = ()
     warnings: tuple[Reason, ...] = ()
     disagreement: str | None = None  # rules and forecast see it differently
+    trade: str | None = None  # what the advised mode costs more than the cheapest one, and what that buys
     applied: frozenset[str] = field(default_factory=frozenset)  # ids of all rules that applied
 
 
 def advise(facts: Facts, forecasts: Mapping[Mode, Forecast] | None = None) -> Advice:
-    """Apply the table. Forecasts, where given, are held against what it says."""
+    """Apply the table. A mode whose forecast fails is not advised while there is one whose forecast does not."""
+    forecasts = forecasts or {}
     applied = [rule for rule in RULES if rule.when(facts)]
     refused = {mode for rule in applied if rule.kind == "refuses" for mode in rule.modes}
     weight = dict.fromkeys((m for m in MODES if m not in refused), 0)
@@ -168,7 +177,10 @@ def advise(facts: Facts, forecasts: Mapping[Mode, Forecast] | None = None) -> Ad
         for mode in rule.modes:
             if rule.kind == "for" and mode in weight:
                 weight[mode] = max(weight[mode], rule.weight)
-    mode = max(weight, key=lambda m: (weight[m], -MODES.index(m)))
+    wanted = max(weight, key=lambda m: (weight[m], -MODES.index(m)))
+    fewest = min((forecasts[m].failed for m in weight if m in forecasts), default=0)
+    works = [m for m in weight if m not in forecasts or forecasts[m].failed == fewest]
+    mode = max(works, key=lambda m: (weight[m], -MODES.index(m)))
     of = {m: tuple(_reason(r, facts) for r in applied if m in r.modes and r.kind == "for") for m in MODES}
     against = {
         m: tuple(_reason(r, facts) for r in applied if m in r.modes and r.kind in ("against", "refuses"))
@@ -176,6 +188,10 @@ def advise(facts: Facts, forecasts: Mapping[Mode, Forecast] | None = None) -> Ad
         if m != mode
     }
     reasons = of[mode]
+    if mode != wanted:
+        failing = Reason("fails in the forecast", _fails(forecasts[wanted]), "forecast")
+        against[wanted] = (failing, *against[wanted])
+        reasons = (failing, *reasons)
     for m in refused:  # the rules wanted a mode that is not there: say what is lost
         reasons += tuple(Reason(r.rule, f"Instead of a {m}: {r.text}", r.source) for r in against[m][:1] if of[m])
     warnings = tuple(_reason(r, facts) for r in applied if r.kind == "warning" and mode in r.modes)
@@ -184,14 +200,51 @@ def advise(facts: Facts, forecasts: Mapping[Mode, Forecast] | None = None) -> Ad
             r.change for r in applied if r.change and (r.kind == "refuses" or (r.kind == "for" and mode in r.modes))
         )
     )
+    if mode != wanted and facts.iterative:
+        changes = ("Several parameter sets in each step need fewer steps, and so fewer waits.", *changes)
     return Advice(
-        mode, reasons, against, changes, warnings, _disagreement(mode, refused, forecasts or {}),
-        frozenset(r.id for r in applied),
+        mode, reasons, against, changes, warnings, _disagreement(mode, refused, forecasts),
+        _trade(mode, refused, forecasts), frozenset(r.id for r in applied),
     )  # fmt: skip
 
 
 def _reason(rule: Rule, facts: Facts) -> Reason:
-    return Reason(rule.id, rule.text.format(small=facts.small, jobs=len(facts.jobs)), rule.source)
+    text = rule.text.format(
+        small=facts.small,
+        jobs=len(facts.jobs),
+        runs=facts.runs,
+        learning=facts.learning,
+        split_saves=facts.split_saves,
+    )
+    return Reason(rule.id, text, rule.source)
+
+
+def _fails(course: Forecast) -> str:
+    of = course.failed + course.completed
+    why = " and ".join(course.hits) or "no result"
+    return f"In a {course.mode}, {course.failed} of {of} jobs would fail in the forecast ({why})."
+
+
+def _trade(mode: Mode, refused: set[Mode], forecasts: Mapping[Mode, Forecast]) -> str | None:
+    """What the mode is billed more than the cheapest one that works, and how much sooner it ends for that."""
+    if mode not in forecasts:
+        return None
+    own = forecasts[mode]
+    others = [
+        c
+        for m, c in forecasts.items()
+        if m != mode and m not in refused and c.failed <= own.failed and c.last_result is not None
+    ]
+    cheapest = min(others, key=lambda c: c.usage, default=None)
+    if cheapest is None or own.last_result is None or cheapest.last_result is None or not cheapest.usage:
+        return None
+    sooner = cheapest.last_result - own.last_result
+    if own.usage < 1.1 * cheapest.usage or sooner <= 0:
+        return None
+    return (
+        f"The price of the {mode}: ≈ {duration(own.usage)} billed instead of {duration(cheapest.usage)} in "
+        f"{cheapest.mode} mode ({own.usage / cheapest.usage:.1f} times); in return it ends {duration(sooner)} sooner."
+    )
 
 
 def _disagreement(mode: Mode, refused: set[Mode], forecasts: Mapping[Mode, Forecast]) -> str | None:
@@ -210,12 +263,12 @@ def _disagreement(mode: Mode, refused: set[Mode], forecasts: Mapping[Mode, Forec
         faster, cheaper = own.last_result - course.last_result, own.usage - course.usage
         if faster > 0.1 * own.last_result and cheaper >= -0.01 * own.usage:
             return (
-                f"The rules say {mode}; the forecast sees the last result {faster:,.0f} s sooner in {other} mode, "
-                f"at {course.usage:,.0f} s of usage instead of {own.usage:,.0f} s. {LANES_NOTE}"
+                f"The rules say {mode}; the forecast sees the last result {duration(faster)} sooner in {other} mode, "
+                f"at {billed(course.usage)} of usage instead of {billed(own.usage)}. {LANES_NOTE}"
             )
         if cheaper > 0.1 * own.usage and faster >= -0.01 * own.last_result:
             return (
-                f"The rules say {mode}; the forecast bills {cheaper:,.0f} s less in {other} mode and ends no later. "
+                f"The rules say {mode}; the forecast bills {duration(cheaper)} less in {other} mode and ends no later. "
                 f"{LANES_NOTE}"
             )
     return None

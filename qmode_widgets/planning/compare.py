@@ -10,15 +10,15 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..ibm.account import Account, account
 from ..model.partition import Partition, Piece
 from .advice import Facts
-from .forecast import conditions
+from .content import Submission
+from .figures import comparison_figure
 from .limits import is_open_plan
-from .plan import Plan, assemble, open_mode
+from .plan import Circumstances, Outlook, Plan
 from .settings import settings
-from .usage import job_usage
-from .work import PubWork, Work, analyse, listed
+from .usage import Jobs
+from .work import analyse, listed
 
 Vector = npt.NDArray[np.float64]
 
@@ -78,7 +78,10 @@ def variational_loop(
 
 @dataclass(slots=True)
 class Comparison:
-    """One job per setting, all with the same PUBs. `plan` says what it will cost; `run` submits it as a batch."""
+    """One job per setting, all with the same PUBs. `plan` says what it will cost; `run` submits it as a batch.
+
+    `controller` and `runs`, by label, are there as soon as something was sent, also where a later setting was refused.
+    """
 
     plan: Plan
     settings: dict[str, Mapping[str, Any]]
@@ -87,14 +90,26 @@ class Comparison:
     controller: Any = None
     runs: dict[str, Any] | None = None
 
-    def run(self, **open_options: Any) -> Any:
-        """Open the advised mode and submit one job per setting; returns the controller."""
-        self.controller = open_mode(self.plan.mode, self.plan.work.backend, **open_options)
-        self.runs = {
-            label: self.controller.submit(primitive, list(self.pubs), partitions=1)
-            for label, primitive in self.primitives.items()
-        }
-        return self.controller
+    def run(self, *, force: bool = False, **open_options: Any) -> Any:
+        """Open the advised mode and submit one job per setting; returns the controller.
+
+        Args:
+            force: submit although the plan found errors.
+            open_options: for the controller's `open`, such as `max_time` and `usage_cap`.
+
+        Raises:
+            PlanError, SubmissionError: as `Plan.run`. Where settings were sent before one was refused, `controller` and
+                `runs` have them.
+        """
+
+        def opened(controller: Any) -> None:
+            self.controller, self.runs = controller, {}
+
+        def submitted(label: str, run: Any) -> None:
+            assert self.runs is not None
+            self.runs[label] = run
+
+        return self.plan.run(force=force, opened=opened, submitted=submitted, **open_options)
 
     def results(self, timeout: float | None = None) -> dict[str, Any]:
         """Each setting's result, in the order of the grid; waits for them.
@@ -108,8 +123,6 @@ class Comparison:
 
     def figure(self, results: Mapping[str, Any] | None = None) -> Any:
         """A plotly figure of the results per setting: expectation values with errors, or counts."""
-        from .figures import comparison_figure
-
         return comparison_figure(self.results() if results is None else results)
 
     def __repr__(self) -> str:
@@ -129,6 +142,7 @@ def compare(
     queue_wait: float | None = None,
     usage_left: float | None = None,
     price_per_minute: float | None = None,
+    **given: Any,
 ) -> Comparison:
     """Plan one job per setting of options: related, independent jobs that should run close together, in a batch.
 
@@ -136,34 +150,37 @@ def compare(
         options_grid: nested options by label, or a list of them (labelled by what they set).
         pubs: the same for every setting.
         backend: the one the circuits were transpiled for.
-        primitive: a primitive class (`executor_estimator.Estimator`), or an object whose class and options are taken
-            as the base of every setting.
+        primitive: a primitive class (`executor_estimator.Estimator`), an object whose class and options are the base of
+            every setting, or a name as `plan` takes it (then there is nothing to run, only the plan).
         instance_plan: the plan's name.
         queue_wait: seconds in the queue, instead of the backend's pending jobs.
         usage_left: seconds the instance may still use.
         price_per_minute: of QPU usage.
+        given: other `Conditions`, as for `plan`.
 
     Raises:
         ValueError: no settings, two of the same label, or what is wrong with which PUB or option.
     """
     grid = _labelled(options_grid)
-    pubs = listed(pubs)
+    own_pubs = tuple(listed(pubs))
+    around = Circumstances.of(
+        backend,
+        instance_plan=instance_plan,
+        usage_left=usage_left,
+        queue_wait=queue_wait,
+        price_per_minute=price_per_minute,
+        **given,
+    )
     primitives = {label: _configured(primitive, backend, options) for label, options in grid.items()}
-    works = [analyse(pubs, backend, settings(p)) for p in primitives.values()]
-    merged = _merged(works)
-    own = account(backend) if instance_plan is None or usage_left is None else Account()
-    instance_plan = own.plan if instance_plan is None else instance_plan
-    usage_left = own.left if usage_left is None else usage_left
-    size = len(works[0].items)
-    cuts = [Partition(tuple(Piece(n * size + i) for i in range(size))) for n in range(len(works))]
-    jobs = [job_usage(w, [(item, 1.0) for item in w.items]) for w in works]
-    facts = Facts(tuple(u.expected for u in jobs), pubs=size, comparison=True, divisible=False,
-                  open_plan=is_open_plan(instance_plan))  # fmt: skip
-    plan = assemble(
-        merged, cuts, jobs, facts, conditions(backend, queue_wait), instance_plan=instance_plan,
-        usage_left=usage_left, price_per_minute=price_per_minute, labels=tuple(grid), pubs=tuple(pubs),
-    )  # fmt: skip
-    return Comparison(plan, grid, primitives, tuple(pubs))
+    submissions = []
+    for label, own in primitives.items():
+        chosen = settings(primitive, grid[label]) if own is None else settings(own)
+        work = analyse(own_pubs, backend, chosen)
+        whole = Partition(tuple(Piece(i) for i in range(len(own_pubs))))
+        submissions.append(Submission(Jobs.of(work, [whole]), own_pubs, own, label=label))
+    facts = Facts((), pubs=len(own_pubs), comparison=True, combinable=len(submissions),
+                  open_plan=is_open_plan(around.instance_plan))  # fmt: skip
+    return Comparison(Outlook.of(submissions, facts, around).plan(around), grid, primitives, own_pubs)
 
 
 def _labelled(grid: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
@@ -184,10 +201,11 @@ def _label(options: Mapping[str, Any], within: str = "") -> str:
 
 def _configured(primitive: Any, backend: Any, options: Mapping[str, Any]) -> Any:
     """A primitive of its own for one setting; the user's object is read, never written."""
+    if isinstance(primitive, str):
+        return None
     if isinstance(primitive, type):
         return primitive(mode=backend, options=_nested_dict(options))
-    made = type(primitive)(mode=backend)
-    made.options = deepcopy(primitive.options)
+    made = type(primitive)(mode=backend, options=deepcopy(primitive.options))
     _apply(made.options, options)
     return made
 
@@ -204,16 +222,3 @@ def _apply(target: Any, options: Mapping[str, Any]) -> None:
             _apply(getattr(target, name), value)
         else:
             setattr(target, name, value)
-
-
-def _merged(works: Sequence[Work]) -> Work:
-    """The works of all settings side by side, for the limits and the plan's view."""
-    items = [
-        PubWork(n, i.facts, i.configurations, i.shots, i.executions, i.length, i.shape, i.sets, i.payload, i.overhead)
-        for n, i in enumerate(item for w in works for item in w.items)
-    ]
-    base = works[0]
-    assumed = tuple(dict.fromkeys(note for w in works for note in w.assumed))
-    return Work(
-        base.settings, base.timing, base.backend, [p for w in works for p in w.pubs], items, base.rep_delay, assumed
-    )

@@ -2,18 +2,45 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
 from typing import Any, Literal
 
+import numpy as np
 import plotly.graph_objects as go
+from plotly.subplots import make_subplots
 
 from ..model.snapshot import Mode
+from .content import PlanContent
+from .durations import duration
 from .forecast import MODES, Bar
-from .plan import Plan
 
-Phase = Literal["waiting", "preparing", "on the QPU", "failed", "idle, billed"]
+# Okabe and Ito's colours: told apart on light and dark ground, and by colour-blind eyes; each phase has its own row
+# height and hatching besides.
+COLOURS = {
+    "waiting": "#999999", "idle, billed": "#E69F00", "preparing": "#56B4E9", "waiting for the QPU": "#CC79A7",
+    "on the QPU": "#0072B2", "failed": "#D55E00",
+}  # fmt: skip
+HATCH = {
+    "waiting": "",
+    "idle, billed": "\\",
+    "preparing": "/",
+    "waiting for the QPU": ".",
+    "on the QPU": "",
+    "failed": "x",
+}
+WIDTH = {
+    "waiting": 0.15,
+    "idle, billed": 0.5,
+    "preparing": 0.5,
+    "waiting for the QPU": 0.3,
+    "on the QPU": 0.8,
+    "failed": 0.5,
+}
+
+Phase = Literal["waiting", "preparing", "waiting for the QPU", "on the QPU", "failed", "idle, billed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +67,7 @@ class Timeline:
     complete: bool
 
 
-def timelines(plan: Plan) -> list[Timeline]:
+def timelines(plan: PlanContent) -> list[Timeline]:
     """One time line a mode, on the same axis of seconds from submission."""
     out = []
     for mode in MODES:
@@ -50,8 +77,10 @@ def timelines(plan: Plan) -> list[Timeline]:
             stretches += tuple(_idle(course.bars, plan.conditions.interactive_ttl))
         end = max((s.start + s.length for s in stretches), default=0.0)
         caption = f"≈ {course.usage:,.0f} s of usage"
+        if course.usage >= 120:
+            caption += f" ({duration(course.usage)})"
         if course.idle:
-            caption += f", {course.idle:,.0f} s of it idle"
+            caption += f", {duration(course.idle)} of it idle"
         if course.failed:
             caption += f", {course.failed} jobs fail"
         if (price := plan.price(mode)) is not None:
@@ -63,9 +92,11 @@ def timelines(plan: Plan) -> list[Timeline]:
 
 def _stretches(bar: Bar) -> list[Stretch]:
     lane = 0 if bar.lane is None else bar.lane + 1
+    began = bar.qpu_start is not None
     marks: list[tuple[Phase, float | None, float | None]] = [
         ("waiting", bar.submitted, bar.started if bar.started is not None else bar.ended),
-        ("preparing" if bar.qpu_start is not None else "failed", bar.started, bar.qpu_start or bar.ended),
+        ("preparing" if began else "failed", bar.started, bar.prepared if began else bar.ended),
+        ("waiting for the QPU", bar.prepared if began else None, bar.qpu_start),
         ("on the QPU", bar.qpu_start, bar.qpu_end if bar.qpu_end is not None else bar.ended),
     ]
     return [
@@ -89,16 +120,6 @@ def _idle(bars: Sequence[Bar], ttl: float) -> list[Stretch]:
     return out
 
 
-# Okabe and Ito's colours: told apart on light and dark ground, and by colour-blind eyes; each phase has its own row
-# height and hatching besides.
-COLOURS = {
-    "waiting": "#999999", "idle, billed": "#E69F00", "preparing": "#56B4E9", "on the QPU": "#0072B2",
-    "failed": "#D55E00",
-}  # fmt: skip
-HATCH = {"waiting": "", "idle, billed": "\\", "preparing": "/", "on the QPU": "", "failed": "x"}
-WIDTH = {"waiting": 0.15, "idle, billed": 0.5, "preparing": 0.5, "on the QPU": 0.8, "failed": 0.5}
-
-
 def layout(figure: go.Figure, **more: Any) -> None:
     """Colours and margins that suit a light and a dark page."""
     grid = "rgba(128,128,128,0.25)"
@@ -113,10 +134,8 @@ def layout(figure: go.Figure, **more: Any) -> None:
     figure.update_yaxes(gridcolor=grid, zerolinecolor=grid)
 
 
-def plan_figure(plan: Plan) -> go.Figure:
+def plan_figure(plan: PlanContent) -> go.Figure:
     """One time line per mode on a common axis of seconds; usage as numbers at the end."""
-    from plotly.subplots import make_subplots
-
     lines = timelines(plan)
     titles = [f"{t.mode.capitalize()}{' ✓ advised' * t.advised}" for t in lines]
     figure = make_subplots(rows=len(lines), shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.09)
@@ -130,17 +149,25 @@ def plan_figure(plan: Plan) -> go.Figure:
             text=text, x=line.end, y=(lanes + 1) / 2, xanchor="left", xshift=8, align="left", showarrow=False, row=row,
             col=1,
         )  # fmt: skip
-    figure.update_xaxes(range=[0, end * 1.3 or 1])  # room for the numbers at the end
-    figure.update_xaxes(title="seconds from submission", row=len(lines))
+    figure.update_xaxes(range=[0, end * 1.3 or 1], **_ticks(end * 1.3))  # room for the numbers at the end
+    figure.update_xaxes(title="time from submission", row=len(lines))
     names = ["queue", *map(str, range(1, lanes + 1))]
     figure.update_yaxes(title="lane", tickvals=list(range(lanes + 1)), ticktext=names, range=[lanes + 0.6, -0.6])
     layout(figure, barmode="overlay", height=170 * len(lines) + 90, legend={"orientation": "h", "y": -0.12})
     return figure
 
 
-def _draw(figure: go.Figure, line: Timeline, row: int, named: set[str]) -> None:
-    import plotly.graph_objects as go
+STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
+
+def _ticks(end: float) -> dict[str, Any]:
+    """About six marks in seconds, minutes, hours or days, whichever is round."""
+    step: float = next((s for s in STEPS if end / s <= 7), 86400 * math.ceil(end / 7 / 86400))
+    at = [step * n for n in range(int(end // step) + 1)]
+    return {"tickvals": at, "ticktext": ["0" if not t else duration(t) for t in at]}
+
+
+def _draw(figure: go.Figure, line: Timeline, row: int, named: set[str]) -> None:
     for phase, colour in COLOURS.items():
         found = [s for s in line.stretches if s.phase == phase]
         figure.add_trace(
@@ -153,8 +180,9 @@ def _draw(figure: go.Figure, line: Timeline, row: int, named: set[str]) -> None:
                 name=phase,
                 legendgroup=phase,
                 showlegend=bool(found) and phase not in named,
-                marker={"color": colour, "pattern": {"shape": HATCH[phase]}, "line": {"width": 0}},
-                hovertext=[f"job {s.job}, iteration {s.iteration}: {phase} for {s.length:,.1f} s" for s in found],
+                # a line of the same colour: a job of seconds on an axis of hours is still seen
+                marker={"color": colour, "pattern": {"shape": HATCH[phase]}, "line": {"width": 1, "color": colour}},
+                hovertext=[f"{_name(s)}: {phase} for {duration(s.length)}" for s in found],
                 hoverinfo="text",
             ),
             row=row,
@@ -162,6 +190,10 @@ def _draw(figure: go.Figure, line: Timeline, row: int, named: set[str]) -> None:
         )
         if found:
             named.add(phase)
+
+
+def _name(stretch: Stretch) -> str:
+    return "learning the noise" if stretch.iteration < 0 else f"job {stretch.job}, iteration {stretch.iteration}"
 
 
 def comparison_figure(results: Mapping[str, Any]) -> go.Figure:
@@ -173,9 +205,6 @@ def comparison_figure(results: Mapping[str, Any]) -> go.Figure:
     Raises:
         ValueError: no results.
     """
-    import numpy as np
-    import plotly.graph_objects as go
-
     if not results:
         raise ValueError("no results to draw")
     figure = go.Figure()

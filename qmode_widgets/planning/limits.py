@@ -1,17 +1,36 @@
-"""What the service would refuse or cut off, found before anything is sent. Each finding has figure, limit, remedy."""
+"""The service's limits, and what it would refuse or cut off because of them, found before anything is sent.
+
+The limits come first, then the findings (each with its figure, the limit and a remedy), then how a circuit's gates,
+control instructions and bytes are counted.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
 from ..model.partition import Partition, Piece
 from ..model.snapshot import Mode
-from .forecast import Conditions, Forecast
-from .usage import UsageEstimate, fraction
+from ..model.timing import REP_DELAY
+from .durations import billed, duration
+from .forecast import Bill, Conditions, Forecast
+from .usage import Jobs, UsageEstimate, fraction
 from .work import CONTROL_INSTRUCTIONS, INIT_INSTRUCTIONS, OTHER_INSTRUCTION, PubWork, Work
+
+EXECUTIONS = 10_000_000  # sampler jobs, for the size of their output [job limits; documentation#4938]
+INSTRUCTIONS = 26_800_000  # control instructions a qubit and job [job limits; 32 million on an older page]
+TWO_QUBIT_GATES, RZ_GATES, SX_GATES = 5_000_000, 30_000_000, 20_000_000  # a circuit [documentation#3630, #3638]
+PENDING_ON_OPEN = 3  # pending jobs on the Open Plan; further ones are refused with code 3458
+PAYLOAD = 300e6  # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
+PAYLOAD_OLDER = 50e6
+INSTRUCTION_BYTES = 5.0  # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
+VALUE_BYTES = 4 / 3  # base64 of a parameter value's byte; random values do not compress
+LONG_REP_DELAY = 1e-3  # seconds; Nighthawk's default is 4 ms
+JOB_SECONDS = 3 * 3600.0  # QPU usage at which the service ends a job [guide: maximum execution time]
+OPEN_PLAN_SECONDS = 600.0  # a rolling 28 days, where the instance does not tell
+LATE_SHARE = 0.5  # of what is left by late reports: a bill beyond it is worth a warning
 
 Level = Literal["error", "warning"]
 
@@ -32,54 +51,59 @@ class Finding:
 
 
 def check_limits(
-    work: Work,
-    partitions: Sequence[Partition],
-    usages: Sequence[UsageEstimate],
+    submissions: Sequence[Jobs],
     *,
     mode: Mode = "batch",
     instance_plan: str | None = None,
     usage_left: float | None = None,
     given: Conditions | None = None,
     expected: Forecast | None = None,
+    bills: Mapping[Mode, Bill] | None = None,
 ) -> list[Finding]:
-    """Everything that speaks against submitting these partitions in this mode, errors first.
+    """Everything that speaks against submitting these jobs in this mode, errors first.
 
     Args:
-        work: the analysed PUBs.
-        partitions: the jobs.
-        usages: their estimates.
+        submissions: the jobs, each checked against the options of its own submission.
         mode: the mode they would run in.
         instance_plan: the instance's plan, as the catalogue names it ("open", "pay-as-you-go", …).
         usage_left: seconds the instance may still use; for the Open Plan 600 if not given.
         given: what was assumed of the service.
         expected: the forecast of this mode.
+        bills: what each mode is billed over all iterations; the sum of the jobs if left out.
     """
     given = given or Conditions()
     found: list[Finding] = []
-    total = 0.0
-    highest = 0.0
-    for number, (partition, usage) in enumerate(zip(partitions, usages, strict=True)):
-        total, highest = total + usage.expected, highest + usage.high
-        found += _job(work, number, partition, usage)
-    found += _primitive(work)
+    usages = [usage for jobs in submissions for usage in jobs.usages]
+    number = 0
+    for jobs in submissions:
+        for partition, usage in zip(jobs.partitions, jobs.usages, strict=True):
+            found += _job(jobs.work, number, partition, usage)
+            number += 1
+        found += _primitive(jobs.work)
+        found += _rep_delay(jobs.work, jobs.usages)
     found += _pace(usages, mode, given)
-    found += _plan(mode, instance_plan, usage_left, total, highest)
+    found += _plan(mode, instance_plan, usage_left, bills or {mode: _sum(usages)}, len(usages))
     if expected is not None and "max TTL" in expected.hits:
         found.append(
             Finding(
                 "error",
                 "max TTL",
                 f"{expected.failed} of {expected.failed + expected.completed} jobs would still be queued when the max "
-                f"TTL of {given.max_ttl:g} s runs out: open the {mode} with a longer max_time where the plan allows "
-                "it, split the workload, or run it in job mode",
+                f"TTL of {billed(given.max_ttl)} runs out: open the {mode} with a longer max_time where the plan "
+                "allows it, split the workload, or run it in job mode",
             )
         )
-    return sorted(found, key=lambda f: f.level != "error")
+    return sorted(dict.fromkeys(found), key=lambda f: f.level != "error")
 
 
 def is_open_plan(plan: str | None) -> bool:
     """Whether a plan's name means the Open Plan: "open", "Open Plan"."""
     return plan is not None and plan.strip().lower().removesuffix("plan").rstrip(" -_") == "open"
+
+
+def reported_late(plan: str | None) -> bool:
+    """Whether a plan's usage is reported periodically (pay-as-you-go), so that what is left may be less."""
+    return plan is not None and "pay" in plan.lower() and "go" in plan.lower()
 
 
 def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) -> Iterable[Finding]:
@@ -97,22 +121,13 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
             number,
             pub,
         )
-    elif work.settings.kind != "estimator" and executions > EXECUTIONS_OLDER:
-        yield Finding(
-            "warning",
-            "executions",
-            f"{executions:,.0f} executions, most of them PUB {pub}'s: IBM's pages name both {EXECUTIONS_OLDER:,} and "
-            f"{EXECUTIONS:,} as the limit; {EXECUTIONS_OLDER:,} are safe",
-            number,
-            pub,
-        )
     cap = work.settings.max_execution_time
     if usage.expected > JOB_SECONDS:
         yield Finding(
             "error",
             "job time",
-            f"{usage.expected:,.0f} s of QPU usage expected, most of it PUB {pub}'s; the service "
-            f"ends a job after {JOB_SECONDS:,.0f} s: split it",
+            f"≈ {billed(usage.expected)} of QPU usage expected, most of it PUB {pub}'s; the service ends a job after "
+            f"{billed(JOB_SECONDS)}: split it",
             number,
             pub,
         )
@@ -138,23 +153,29 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
 
 
 def _circuits(work: Work, number: int, partition: Partition) -> Iterable[Finding]:
-    gates: dict[int, float] = {}
     payload = 0.0
+    seen: set[int] = set()
     for piece in partition.pieces:
         item = work.items[piece.pub]
-        gates[piece.pub] = sum(f.two_qubit for f in item.facts) * folds(work)
         payload += payload_bytes(item, fraction(item, piece))
-    if (total := sum(gates.values())) >= TWO_QUBIT_GATES:
-        pub = max(gates, key=lambda p: gates[p])
-        yield Finding(
-            "warning",
-            "two-qubit gates",
-            f"{total:,.0f} two-qubit gates (PUB {pub}: {gates[pub]:,.0f}); below {TWO_QUBIT_GATES:,} a job always "
-            "passes validation, above it depends on the options: put fewer PUBs into a job, or try "
-            "run(..., dry_run=True)",
-            number,
-            pub,
-        )
+        for facts in item.facts:
+            if id(facts.circuit) in seen:
+                continue
+            seen.add(id(facts.circuit))
+            for name, count, limit in (
+                ("two-qubit", facts.two_qubit, TWO_QUBIT_GATES),
+                ("rz", facts.rz, RZ_GATES),
+                ("sx", facts.sx, SX_GATES),
+            ):
+                if (gates := count * folds(work)) > limit:
+                    yield Finding(
+                        "error",
+                        "gates",
+                        f"PUB {piece.pub}: {gates:,.0f} {name} gates in one circuit"
+                        f"{' with its noise factors' * (folds(work) > 1)}, the service takes {limit:,}: shorten it",
+                        number,
+                        piece.pub,
+                    )
     if (over := too_many_instructions(work, partition)) is not None:
         most, pub = over
         yield Finding(
@@ -167,13 +188,13 @@ def _circuits(work: Work, number: int, partition: Partition) -> Iterable[Finding
         )
     if payload > PAYLOAD_OLDER:
         level: Level = "error" if payload > PAYLOAD else "warning"
-        limit = PAYLOAD if payload > PAYLOAD else PAYLOAD_OLDER
+        allowed = PAYLOAD if payload > PAYLOAD else PAYLOAD_OLDER
         pub = max(partition.pieces, key=lambda p: work.items[p.pub].payload).pub
         yield Finding(
             level,
             "payload",
             f"about {payload / 1e6:,.0f} MB of inputs (PUB {pub} has the most parameter values), over "
-            f"{limit / 1e6:,.0f} MB: put fewer parameter sets or circuits into a job",
+            f"{allowed / 1e6:,.0f} MB: put fewer parameter sets or circuits into a job",
             number,
             pub,
         )
@@ -181,7 +202,7 @@ def _circuits(work: Work, number: int, partition: Partition) -> Iterable[Finding
 
 def _primitive(work: Work) -> Iterable[Finding]:
     s = work.settings
-    if s.client_side and (s.pec or s.pea) and s.layer_noise_model is None:
+    if s.client_side and s.needs_noise_model and not s.learn_once:
         yield Finding(
             "error",
             "noise model",
@@ -190,17 +211,34 @@ def _primitive(work: Work) -> Iterable[Finding]:
         )
 
 
+def _rep_delay(work: Work, usages: Sequence[UsageEstimate]) -> Iterable[Finding]:
+    """A backend that waits milliseconds after every shot by default, which is most of the bill."""
+    usual = work.timing.rep_delay
+    if usual < LONG_REP_DELAY or work.settings.rep_delay is not None:
+        return
+    executions = sum(u.executions + u.learning_executions for u in usages)
+    share = usual * executions / sum(u.expected for u in usages)
+    low = None if work.timing.rep_delay_range is None else work.timing.rep_delay_range[0]
+    shorter = f"execution.rep_delay={low:g} is the least that it takes" if low else "set execution.rep_delay"
+    yield Finding(
+        "warning",
+        "rep_delay",
+        f"{work.timing.backend} waits {usual * 1e3:g} ms after every shot by default, {usual / REP_DELAY:.0f} times a "
+        f"Heron's 250 µs: {share:.0%} of this bill; {shorter}",
+    )
+
+
 def _pace(usages: Sequence[UsageEstimate], mode: Mode, given: Conditions) -> Iterable[Finding]:
     jobs = len(usages)
     if jobs <= given.burst:
         return
     gap = 60.0 / given.per_minute
+    takes = math.ceil((jobs - given.burst) / given.burst) * gap * given.burst
     yield Finding(
         "warning",
         "submission rate",
         f"{jobs} jobs at {given.per_minute:g} submissions a minute take "
-        f"{math.ceil((jobs - given.burst) / given.burst) * gap * given.burst:,.0f} s to send: fewer, larger jobs start "
-        "together",
+        f"{duration(takes)} to send: fewer, larger jobs start together",
     )
     mean = sum(u.expected for u in usages) / jobs
     ttl = given.batch_interactive_ttl if mode == "batch" else given.interactive_ttl
@@ -208,13 +246,17 @@ def _pace(usages: Sequence[UsageEstimate], mode: Mode, given: Conditions) -> Ite
         yield Finding(
             "warning",
             "trickle",
-            f"jobs of about {mean:.3g} s end faster than they can be sent, and the interactive "
+            f"jobs of about {duration(mean)} end faster than they can be sent, and the interactive "
             f"TTL is {ttl:g} s: the {mode} goes inactive on the way and queues again each time; make jobs of at least "
             f"{gap:.0f} s",
         )
 
 
-def _plan(mode: Mode, plan: str | None, left: float | None, expected: float, highest: float) -> Iterable[Finding]:
+def _sum(usages: Sequence[UsageEstimate]) -> Bill:
+    return Bill(sum(u.low for u in usages), sum(u.expected for u in usages), sum(u.high for u in usages))
+
+
+def _plan(mode: Mode, plan: str | None, left: float | None, bills: Mapping[Mode, Bill], jobs: int) -> Iterable[Finding]:
     open_plan = is_open_plan(plan)
     if open_plan and mode == "session":
         yield Finding(
@@ -223,37 +265,43 @@ def _plan(mode: Mode, plan: str | None, left: float | None, expected: float, hig
             "the Open Plan has no sessions (the service answers 400, code 1352): use a batch, or "
             "an instance of another plan",
         )
+    if open_plan and jobs > PENDING_ON_OPEN and mode != "session":
+        yield Finding(
+            "warning",
+            "pending jobs",
+            f"{jobs} jobs; the Open Plan takes {PENDING_ON_OPEN} pending ones (further ones are refused, code 3458): "
+            "combine them, or send the next when one has ended",
+        )
     source = "the instance has left"
     if left is None and open_plan:
-        left, source = OPEN_PLAN_SECONDS, "the Open Plan has in 28 days"
+        left, source = OPEN_PLAN_SECONDS, "the Open Plan has in 28 days (180 minutes more, once, where asked for)"
     if left is None:
         return
-    if expected > left:
+    own = bills[mode]
+    word = "on the session's clock" if mode == "session" else "of QPU usage"
+    fit = [m for m, b in bills.items() if b.expected <= left and not (open_plan and m == "session")]
+    if own.expected > left:
+        other = f"{fit[0]} mode (≈ {billed(bills[fit[0]].expected)}) fits; otherwise " if fit else ""
         yield Finding(
             "error",
             "usage left",
-            f"{expected:,.0f} s of QPU usage expected, {left:,.0f} s are what {source}: "
-            "lower the shots, or split the workload over time",
+            f"≈ {billed(own.expected)} {word} expected, {left:,.0f} s are what {source}: {other}lower the shots, or "
+            "split the workload over time",
         )
-    elif highest > left:
+    elif own.high > left:
         yield Finding(
             "warning",
             "usage left",
-            f"up to {highest:,.0f} s of QPU usage possible (expected {expected:,.0f} s), "
-            f"{left:,.0f} s are what {source}",
+            f"up to {billed(own.high)} {word} possible (≈ {own.expected:,.0f} s expected), {left:,.0f} s are what "
+            f"{source}",
         )
-
-
-EXECUTIONS = 10_000_000  # sampler jobs; estimator jobs are split into sub-jobs [guide: job limits]
-EXECUTIONS_OLDER = 5_000_000  # what another page of the same guide says
-INSTRUCTIONS = 26_800_000  # control instructions a qubit and job [job limits; 32 million on an older page]
-TWO_QUBIT_GATES = 10_000  # below this a job always passes; the limit above depends on the options [job limits]
-PAYLOAD = 300e6  # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
-PAYLOAD_OLDER = 50e6
-INSTRUCTION_BYTES = 5.0  # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
-VALUE_BYTES = 4 / 3  # base64 of a parameter value's byte; random values do not compress
-JOB_SECONDS = 3 * 3600.0  # QPU usage at which the service ends a job [guide: maximum execution time]
-OPEN_PLAN_SECONDS = 600.0  # a rolling 28 days
+    elif reported_late(plan) and own.high > LATE_SHARE * left:
+        yield Finding(
+            "warning",
+            "usage left",
+            f"up to {billed(own.high)} {word} possible, {left:,.0f} s are what {source} by what is reported: "
+            "pay-as-you-go usage is reported with a delay, so a limit can be overshot",
+        )
 
 
 def folds(work: Work) -> float:

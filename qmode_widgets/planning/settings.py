@@ -81,6 +81,7 @@ class Settings:
     pec: bool = False
     pec_overhead: float | None = PEC_OVERHEAD
     layer_noise_model: Any = None
+    learn_once: bool = False  # one job learns the layers for all others: a plan's assumption, no option of the client
     learn_layers: int | None = LEARN_LAYERS
     learn_randomizations: int = LEARN_RANDOMIZATIONS
     learn_shots: int = LEARN_SHOTS
@@ -123,7 +124,12 @@ class Settings:
     @property
     def learns_layers(self) -> bool:
         """The job itself learns the noise of its layers (legacy PEA and PEC without a noise model)."""
-        return not self.client_side and (self.pea or self.pec) and self.layer_noise_model is None
+        return not self.client_side and self.needs_noise_model and not self.learn_once
+
+    @property
+    def needs_noise_model(self) -> bool:
+        """PEA or PEC, and no noise model is given."""
+        return (self.pea or self.pec) and self.layer_noise_model is None
 
 
 COSTS = (

@@ -3,6 +3,9 @@
 Guide: a job has a fixed overhead, so jobs under a minute of QPU time are combined; a big workload is split into
 balanced jobs for the execution lanes. Jobs are cut where equal shares of the QPU time end: at the nearest PUB boundary,
 or inside a PUB between two parameter sets where it is longer than half a share.
+
+How many jobs there are is decided by forecast (`choose`): the bill first, then the time. The candidates are as many
+jobs as the limits demand, and more, up to one a lane.
 """
 
 from __future__ import annotations
@@ -17,8 +20,10 @@ import numpy as np
 import numpy.typing as npt
 
 from ..model.partition import Partition, Piece, check
+from ..model.snapshot import Mode
+from .forecast import Conditions, Forecast, forecast
 from .limits import (
-    EXECUTIONS_OLDER,
+    EXECUTIONS,
     INSTRUCTIONS,
     JOB_SECONDS,
     PAYLOAD,
@@ -27,7 +32,7 @@ from .limits import (
     too_many_instructions,
 )
 from .settings import settings
-from .usage import UsageEstimate, job_usage, pub_usage, shares
+from .usage import Jobs, job_usage, pub_usage
 from .work import Work, analyse
 
 LEAST_SECONDS = 60.0  # jobs that use less QPU time are combined [guide: choose the right execution mode]
@@ -35,6 +40,47 @@ LANES = 5
 MAX_JOBS = 10_000  # a workload of more is a mistake in the shots
 
 Seconds = npt.NDArray[np.float64]
+
+
+SAME = 0.03  # bills or times this close count as equal: the estimate is no better
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Candidate:
+    """One way to cut a workload, and what its forecast says. Seconds."""
+
+    jobs: Jobs
+    mode: Mode
+    bill: float
+    first_result: float | None
+    last_result: float | None
+    failed: int
+
+    @classmethod
+    def of(cls, jobs: Jobs, course: Forecast) -> Candidate:
+        """From the forecast of the mode that these jobs would run in."""
+        return cls(jobs, course.mode, course.usage, course.first_result, course.last_result, course.failed)
+
+    @property
+    def count(self) -> int:
+        """How many jobs (of each iteration)."""
+        return len(self.jobs.partitions)
+
+
+def choose(candidates: Sequence[Candidate]) -> Candidate:
+    """The candidate to take: bill first, then time.
+
+    Fewest failing jobs; then the least bill, within 3 %, but never a bill that is higher because every further job
+    learns its noise again; then the last result, within 3 %; then the first result.
+    """
+    fewest = min(c.failed for c in candidates)
+    left = [c for c in candidates if c.failed == fewest]
+    least = min(c.bill for c in left)
+    learns = any(u.breakdown.learning > 0 for c in left for u in c.jobs.usages)
+    left = [c for c in left if c.bill <= least * (1 if learns else 1 + SAME) + 1e-9]
+    ends = [math.inf if c.last_result is None else c.last_result for c in left]
+    left = [c for c, end in zip(left, ends, strict=True) if end <= min(ends) * (1 + SAME)]
+    return min(left, key=lambda c: (math.inf if c.first_result is None else round(c.first_result, 3), c.count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,8 +125,13 @@ class Rules:
     executions: float | None = None  # at most so many executions each
     lanes: int = LANES
     per_job: float = 2.0  # seconds every job costs besides its PUBs
-    max_executions: float = EXECUTIONS_OLDER  # the stricter of the two figures IBM gives
+    max_executions: float = EXECUTIONS
     max_seconds: float = JOB_SECONDS
+
+    @property
+    def free(self) -> bool:
+        """Nothing fixes the size of a job."""
+        return self.jobs is None and self.seconds is None and self.executions is None
 
     def __post_init__(self) -> None:
         given = {n: v for n in ("jobs", "seconds", "executions") if (v := getattr(self, n)) is not None}
@@ -117,7 +168,7 @@ def partition(
         jobs: exactly so many jobs.
         seconds: about so many seconds of QPU time each, at most.
         executions: so many executions each, at most.
-        lanes: execution lanes to spread a big workload over, where none of these three is given.
+        lanes: where none of these three is given, the forecast decides how many jobs, up to one a lane (`choose`).
         split_pubs: whether a PUB may be cut, along its parameter sets (or, where it has a single one and is too big
             for a job, by shots: classified samplers only).
 
@@ -128,13 +179,25 @@ def partition(
         ValueError: what is wrong with which PUB; more jobs asked for than there are parts.
     """
     work = analyse(pubs, backend, settings(primitive, options), shots, precision)
-    return partition_work(work, Rules(jobs, seconds, executions, lanes), split_pubs=split_pubs)
+    rules = Rules(jobs, seconds, executions, lanes)
+    if not rules.free:
+        return list(Jobs.of(work, cut_work(work, rules, split_pubs=split_pubs)).partitions)
+    given = Conditions(lanes=lanes)
+    ways = candidate_cuts(work, lanes, split_pubs=split_pubs)
+    found = [Jobs.of(work, cuts) for cuts in ways]
+    outcomes = [Candidate.of(j, forecast(j.loads, "batch", given, keep_bars=0)) for j in found]
+    return list(choose(outcomes).jobs.partitions)
 
 
-def partition_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
-    """Divide analysed PUBs into jobs, each with its expected usage."""
-    cuts = cut_work(work, rules, split_pubs=split_pubs)
-    return [priced(p, job_usage(work, shares(work, p))) for p in cuts]
+def candidate_cuts(work: Work, lanes: int, *, split_pubs: bool = True) -> list[list[Partition]]:
+    """Analysed PUBs in as few jobs as the limits allow, and in more, up to one a lane; none under a minute."""
+    found: dict[int, list[Partition]] = {}
+    for most in range(1, lanes + 1):
+        cuts = cut_work(work, Rules(lanes=most), split_pubs=split_pubs)
+        found.setdefault(len(cuts), cuts)
+        if len(cuts) < most:  # each would use less than a minute
+            break
+    return list(found.values())
 
 
 def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
@@ -148,11 +211,6 @@ def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Parti
         partitions = cut_sizes(replace(sizes, loaded=np.array(loaded)), rules)
     check(partitions, len(work.items))
     return partitions
-
-
-def priced(partition: Partition, usage: UsageEstimate) -> Partition:
-    """A partition with its expected usage and formula."""
-    return replace(partition, expected=usage.expected, formula=usage.formula)
 
 
 def cut_sizes(sizes: Sizes, rules: Rules) -> list[Partition]:
@@ -382,4 +440,4 @@ def price(
         ValueError: a PUB or an option cannot be analysed; it says which.
     """
     work = analyse(pubs, backend, settings(primitive, None), shots, precision)
-    return [priced(p, job_usage(work, shares(work, p))) for p in partitions]
+    return list(Jobs.of(work, partitions).partitions)

@@ -6,12 +6,18 @@ Colours are JupyterLab's variables with fallbacks that follow the page's colour 
 from __future__ import annotations
 
 from html import escape
+from textwrap import wrap
 
 from ..model.snapshot import Mode
+from .content import PlanContent
+from .durations import DAY, billed, duration
 from .forecast import MODES
-from .plan import Plan
 
 CELLS = 60  # partitions drawn one by one; beyond, neighbours are drawn together
+WIDTH = 110  # of the text view; longer sentences are wrapped
+SAVINGS = 4  # shown of those that a plan has
+
+CLASSES = {"sampler": "Sampler", "estimator": "Estimator", "executor": "Executor", "noise-learner": "NoiseLearnerV3"}
 
 _STYLE = """
 .qmode-plan{--q-fg:var(--jp-ui-font-color1,CanvasText);--q-dim:var(--jp-ui-font-color2,GrayText);
@@ -21,9 +27,11 @@ _STYLE = """
 font:var(--jp-ui-font-size1,13px)/1.45 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--q-fg);
 font-variant-numeric:tabular-nums;max-width:1200px;container-type:inline-size}
 .qmode-plan h3{font-size:1.25em;margin:0 0 2px;font-weight:600}
-.qmode-plan p{margin:2px 0}.qmode-plan .dim{color:var(--q-dim)}
-.qmode-plan .modes{display:grid;grid-template-columns:repeat(3,minmax(0,1fr));gap:8px;margin:10px 0}
-@container(max-width:560px){.qmode-plan .modes{grid-template-columns:1fr}}
+.qmode-plan p{margin:2px 0}.qmode-plan .do{margin:0 0 6px}
+.qmode-plan .do code{background:var(--jp-layout-color2,color-mix(in srgb,currentColor 10%,transparent));
+padding:1px 5px;border-radius:3px;overflow-wrap:anywhere}.qmode-plan .dim{color:var(--q-dim)}
+.qmode-plan .modes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(220px,100%),1fr));
+gap:8px;margin:10px 0}
 .qmode-plan .mode{border:1px solid var(--q-line);border-radius:4px;padding:8px 10px}
 .qmode-plan .mode.advised{border:2px solid var(--q-brand);padding:7px 9px}
 .qmode-plan .mode b{font-size:1.1em}.qmode-plan .mode .mark{color:var(--q-brand);float:right}
@@ -31,6 +39,7 @@ font-variant-numeric:tabular-nums;max-width:1200px;container-type:inline-size}
 .qmode-plan dl{display:grid;grid-template-columns:auto 1fr;gap:0 10px;margin:6px 0 0}
 .qmode-plan dl dt{color:var(--q-dim);float:none;width:auto;display:block;font-weight:400;white-space:nowrap}
 .qmode-plan dl dd{margin:0;padding:0;width:auto;display:block;text-align:right}
+.qmode-plan .before{margin:8px 0}.qmode-plan .before dd{text-align:left}
 .qmode-plan .strip{display:flex;gap:2px;height:16px;margin:4px 0}
 .qmode-plan .strip span{background:var(--q-brand);opacity:.55;border-radius:2px;min-width:2px}
 .qmode-plan ul{margin:4px 0;padding-left:1.3em}.qmode-plan .warning{color:var(--q-warn)}
@@ -39,80 +48,170 @@ font-variant-numeric:tabular-nums;max-width:1200px;container-type:inline-size}
 """
 
 
-def seconds(value: float | None) -> str:
-    """0:16, 7:41:08; – for unknown."""
-    if value is None:
-        return "–"
-    if value < 10:
-        return f"{value:.1f} s"
-    whole = round(value)
-    hours, rest = divmod(whole, 3600)
-    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+# --- what both views say -----------------------------------------------------------------------------------------
 
 
-def html(plan: Plan) -> str:
-    """The compact view of a notebook cell: advice, the three modes side by side, partitions, what to mind."""
+def do_this(plan: PlanContent) -> tuple[str, str]:
+    """The line of code that carries the plan out, and what it comes to in a sentence."""
+    jobs = _jobs(len(plan.partitions))
+    what = {"job": jobs if len(plan.partitions) > 1 else "one job", "batch": f"a batch of {jobs}"}
+    said = what.get(plan.mode, f"a session of {jobs}")
+    kind = plan.work.settings.kind
+    opened = {"session": "SessionController", "batch": "BatchController", "job": "JobController"}[plan.mode]
+    learn = f"session = qmode.{opened}.open(backend); noise = learn_noise(session, estimator, pubs); "
+    if plan.iterations > 1:
+        said += f" in each of {plan.iterations} steps"
+        code = f"{plan.mode} = qmode.{opened}.open(backend); in each step {plan.mode}.submit(primitive, pubs)"
+        if plan.mode == "session" and kind == "estimator":
+            before = learn if plan.learning is not None else f"session = qmode.{opened}.open(backend); "
+            noise = ", noise=noise" if plan.learning is not None else ""
+            code = f"{before}variational_loop(session, estimator, ansatz, observable, optimizer, start{noise})"
+    elif plan.labels:
+        code = "comparison.run()"
+    elif plan.learning is not None:
+        code = f"{learn}session.submit(noise.on(estimator), pubs)"
+    else:
+        given = plan.submissions[0].primitive is not None
+        code = "plan.run()" if given else f"plan.run({CLASSES[kind]}(mode=backend))"
+    return code, f"{said}, ≈ {billed(plan.bill.expected)} billed"
+
+
+def _first(plan: PlanContent) -> str:
+    """What to know before anything else: errors, or a workload of days."""
+    if plan.bill.expected >= DAY:
+        return f"{duration(plan.bill.expected)} of QPU usage: lower the shots or the parameter sets first."
+    if plan.errors:
+        rules = ", ".join(dict.fromkeys(f.rule for f in plan.errors))
+        return f"{len(plan.errors)} error{'s' * (len(plan.errors) > 1)} to solve first: {rules}."
+    return ""
+
+
+def _headline(plan: PlanContent) -> str:
+    """The bill, its interval, the price, in how many jobs."""
+    bill, usage = plan.bill, plan.usage.expected
+    said = f"≈ {billed(bill.expected)} billed ({bill.low:,.0f}–{bill.high:,.0f} s){_price(plan, plan.mode)}"
+    if plan.mode == "session":
+        said += f", ≈ {usage:,.0f} s of it on the QPU"
+    said += f", in {_jobs(len(plan.partitions))}"
+    return said + (f", {plan.iterations} iterations" if plan.iterations > 1 else "")
+
+
+def _jobs(count: int) -> str:
+    return f"{count:,} job" + "s" * (count != 1)
+
+
+def _price(plan: PlanContent, mode: Mode) -> str:
+    price = plan.price(mode)
+    return "" if price is None else f", ≈ {price:,.2f} at {plan.price_per_minute:g} a minute"
+
+
+def _time(value: float | None) -> str:
+    return "–" if value is None else duration(value)
+
+
+def _rows(plan: PlanContent, mode: Mode) -> list[tuple[str, str]]:
+    """What is said of a mode. Modes of the same rows are shown once."""
+    course = plan.forecasts[mode]
+    rows = [
+        ("first result", _time(course.first_result)),
+        ("last result", _time(course.last_result)),
+        ("billed", f"≈ {billed(course.usage)}"),
+    ]
+    if course.idle:
+        rows.append(("of it idle", f"≈ {duration(course.idle)}"))
+    if course.undone:
+        rows.append(("of it undone", f"≈ {duration(course.undone)}: {_jobs(course.failed)} fail"))
+    if (price := plan.price(mode)) is not None:
+        rows.append(("price", f"≈ {price:,.2f}"))
+    if plan.iterations > 1:
+        queues = plan.iterations if mode == "job" else 1 + course.reactivations
+        rows.append(("queues", "once" if queues == 1 else f"{queues} times"))
+    elif course.reactivations:
+        rows.append(("queues again", f"{course.reactivations} times"))
+    if wait := course.qpu_wait:
+        rows.append(("waits for QPU", f"≈ {duration(wait)} a job"))
+    if "max TTL" in course.hits:
+        rows.append(("runs out", "max TTL"))
+    return rows
+
+
+def _same(plan: PlanContent) -> list[tuple[Mode, ...]]:
+    """The modes, those that come to the same together, the advised one first among them."""
+    groups: dict[tuple[tuple[str, str], ...], list[Mode]] = {}
+    refused = _refused(plan)
+    for mode in sorted(MODES, key=lambda m: m != plan.mode):
+        key = (*_rows(plan, mode), ("refused", str(mode in refused)))
+        groups.setdefault(key, []).append(mode)
+    return sorted((tuple(group) for group in groups.values()), key=lambda group: MODES.index(group[0]))
+
+
+def _refused(plan: PlanContent) -> tuple[Mode, ...]:
+    return ("session",) if "no sessions on the Open Plan" in plan.advice.applied else ()
+
+
+def _notes(plan: PlanContent) -> list[tuple[str, str]]:
+    """What to mind: level and sentence."""
+    items = [(str(f.level), f"{'' if f.job is None else f'Job {f.job}: '}{f.message}") for f in plan.findings]
+    items += [("warning", w.text) for w in plan.advice.warnings]
+    if plan.advice.disagreement:
+        items.append(("warning", plan.advice.disagreement))
+    return items
+
+
+def _assumed(plan: PlanContent) -> list[str]:
+    lines = [*plan.forecasts[plan.mode].assumed, *plan.usage.assumed]
+    if plan.iterations > 1:
+        lines.append(f"{plan.iterations} iterations, {plan.classical:g} s of your own work between them")
+    return lines
+
+
+def _sign(level: str) -> str:
+    return "!" if level == "error" else "⚠"
+
+
+# --- in a notebook -----------------------------------------------------------------------------------------------
+
+
+def html(plan: PlanContent) -> str:
+    """The compact view of a notebook cell: what to do, the modes side by side, partitions, what to mind and to save."""
     e = escape
-    low, high = plan.usage.low, plan.usage.high
-    steps = f", {plan.iterations} iterations" if plan.iterations > 1 else ""
+    code, comes_to = do_this(plan)
+    first = _first(plan)
+    why = [*(r.text for r in plan.reasons[:2]), *([plan.advice.trade] if plan.advice.trade else [])]
     parts = [
         f"<style>{_STYLE}</style><div class='qmode-plan'>",
+        f"<p class='error'>! {e(first)}</p>" if first else "",
+        f"<p class='do'>Do this: <code>{e(code)}</code> <span class='dim'>{e(comes_to)}</span></p>",
         f"<h3>{e(plan.mode.capitalize())} mode on {e(plan.backend)}</h3>",
-        *(f"<p>{e(r.text)}</p>" for r in plan.reasons[:2]),
-        f"<p title='{e(plan.usage.formula)}'>≈ <b>{plan.usage.expected:,.0f} s</b> of QPU usage "
-        f"({low:,.0f}–{high:,.0f} s){_price(plan, plan.mode)} in {_jobs(len(plan.partitions))}{steps}</p>",
+        *(f"<p>{e(line)}</p>" for line in why),
+        f"<p title='{e(plan.usage.formula, quote=True)}'>{e(_headline(plan))}</p>",
         "<div class='modes'>",
-        *(_mode(plan, mode) for mode in MODES),
+        *(_card(plan, modes) for modes in _same(plan)),
         "</div>",
         _strip(plan),
-        _notes(plan),
+        _before(plan),
+        _mind(plan),
+        _save(plan),
         _details(plan),
         "</div>",
     ]
     return "".join(parts)
 
 
-def _jobs(count: int) -> str:
-    return f"{count} job" + "s" * (count != 1)
-
-
-def _price(plan: Plan, mode: Mode) -> str:
-    price = plan.price(mode)
-    return "" if price is None else f", ≈ {price:,.2f} at {plan.price_per_minute:g} a minute"
-
-
-def _rows(plan: Plan, mode: Mode) -> list[tuple[str, str]]:
-    course = plan.forecasts[mode]
-    rows = [
-        ("first result", seconds(course.first_result)),
-        ("last result", seconds(course.last_result)),
-        ("usage", f"≈ {course.usage:,.0f} s"),
-    ]
-    if mode == "session":
-        rows.append(("idle, billed", f"≈ {course.idle:,.0f} s"))
-    if (price := plan.price(mode)) is not None:
-        rows.append(("price", f"≈ {price:,.2f}"))
-    rows.append(("lanes in use", f"{course.lanes_used} of {plan.conditions.lanes}"))
-    if course.reactivations:
-        rows.append(("queues again", f"{course.reactivations} times"))
-    if course.failed:
-        rows.append(("fail", _jobs(course.failed)))
-    if course.hits:
-        rows.append(("runs out", ", ".join(course.hits)))
-    return rows
-
-
-def _mode(plan: Plan, mode: Mode) -> str:
-    advised = mode == plan.mode
-    refused = mode == "session" and "no sessions on the Open Plan" in plan.advice.applied
-    mark = "<span class='mark'>✓ advised</span>" * advised + "<span class='mark dim'>not on this plan</span>" * refused
+def _card(plan: PlanContent, modes: tuple[Mode, ...]) -> str:
+    mode, *others = modes
+    mark = "<span class='mark'>✓ advised</span>" * (mode == plan.mode)
+    mark += "<span class='mark dim'>not on this plan</span>" * (mode in _refused(plan))
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in _rows(plan, mode))
-    why = plan.advice.against.get(mode, ())
-    said = f"<p class='dim'>{escape(why[0].text)}</p>" if why else ""
-    return f"<div class='mode{' advised' * advised}'>{mark}<b>{mode.capitalize()}</b><dl>{rows}</dl>{said}</div>"
+    same = " and ".join(f"<b>{m.capitalize()}</b>" for m in others)
+    why = [found[0].text for m in modes if (found := plan.advice.against.get(m))][:1]
+    notes = f"<p class='dim'>{same}: the same</p>" if same else ""
+    notes += "".join(f"<p class='dim'>{escape(line)}</p>" for line in why)
+    box = "mode advised" if mode == plan.mode else "mode"
+    return f"<div class='{box}'>{mark}<b>{mode.capitalize()}</b><dl>{rows}</dl>{notes}</div>"
 
 
-def _strip(plan: Plan) -> str:
+def _strip(plan: PlanContent) -> str:
     count = len(plan.partitions)
     per_cell = -(-count // CELLS)
     cells = []
@@ -123,55 +222,92 @@ def _strip(plan: Plan) -> str:
         if plan.labels:
             name += ": " + ", ".join(plan.labels[start : start + len(group)])
         label = ", ".join(p.label for p in group[:3]) + (", …" if len(group) > 3 else "")
-        title = escape(f"{name}: PUBs {label}: ≈ {width:,.1f} s", quote=True)
+        title = escape(f"{name}: PUBs {label}: ≈ {duration(width)}", quote=True)
         cells.append(f"<span style='flex:{max(width, 1e-6):.6g}' title='{title}'></span>")
-    return f"<p class='dim'>{_jobs(count)} by expected usage</p><div class='strip'>{''.join(cells)}</div>"
+    said = f" {escape(plan.division)}" if plan.division else ""
+    return f"<p class='dim'>{_jobs(count)} by expected usage.{said}</p><div class='strip'>{''.join(cells)}</div>"
 
 
-def _notes(plan: Plan) -> str:
-    items = [
-        (str(f.level), f"{_sign(f.level)} {'' if f.job is None else f'Job {f.job}: '}{f.message}")
-        for f in plan.findings
-    ]
-    items += [("warning", f"{_sign('warning')} {w.text}") for w in plan.advice.warnings]
-    if plan.advice.disagreement:
-        items.append(("warning", f"{_sign('warning')} {plan.advice.disagreement}"))
-    shown = "".join(f"<li class='{level}'>{escape(message)}</li>" for level, message in items[:12])
+def _before(plan: PlanContent) -> str:
+    """The card of what to know before it is sent; nothing for a fake backend, which has no account."""
+    card = plan.preflight
+    if card.account.instance is None and not card.alarms:
+        return ""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in card.rows())
+    alarms = "".join(f"<p class='warning'>⚠ {escape(alarm)}</p>" for alarm in card.alarms)
+    return f"<div class='mode before'><b>Before it is sent</b><dl>{rows}</dl>{alarms}</div>"
+
+
+def _mind(plan: PlanContent) -> str:
+    items = _notes(plan)
+    shown = "".join(f"<li class='{level}'>{_sign(level)} {escape(message)}</li>" for level, message in items[:12])
     more = f"<li class='dim'>{len(items) - 12} more: plan.findings</li>" if len(items) > 12 else ""
     return f"<ul>{shown}{more}</ul>" if items else ""
 
 
-def _sign(level: str) -> str:
-    return "!" if level == "error" else "⚠"
+def _save(plan: PlanContent) -> str:
+    if not plan.savings:
+        return ""
+    items = "".join(f"<li>{escape(str(s))}</li>" for s in plan.savings[:SAVINGS])
+    return f"<p>What would save most</p><ul>{items}</ul>"
 
 
-def _details(plan: Plan) -> str:
-    lines = [plan.usage.formula, f"IBM's quick formula: {plan.usage.quick:,.0f} s"]
+def _details(plan: PlanContent) -> str:
+    lines = [plan.usage.formula, f"IBM's quick formula: {billed(plan.usage.quick)}"]
     lines += [f"Would change it: {c}" for c in plan.advice.changes]
-    lines += [f"Assumed: {a}" for a in (*plan.forecasts[plan.mode].assumed, *plan.usage.assumed)]
-    if plan.iterations > 1:
-        lines.append(f"Assumed: {plan.iterations} iterations, {plan.classical:g} s of your own work between them")
+    lines += [f"Assumed: {a}" for a in _assumed(plan)]
     items = "".join(f"<li>{escape(line)}</li>" for line in lines)
     return f"<details><summary>How it comes about</summary><ul class='dim'>{items}</ul></details>"
 
 
-def text(plan: Plan) -> str:
+# --- in a terminal -----------------------------------------------------------------------------------------------
+
+
+def text(plan: PlanContent) -> str:
     """The same for a terminal."""
-    out = [
-        f"{plan.mode.upper()} mode on {plan.backend}: ≈ {plan.usage.expected:,.0f} s of QPU usage "
-        f"({plan.usage.low:,.0f}–{plan.usage.high:,.0f} s){_price(plan, plan.mode)} in {_jobs(len(plan.partitions))}"
-        + (f", {plan.iterations} iterations" if plan.iterations > 1 else "")
-    ]
-    out += [f"  + {r.text}" for r in plan.reasons]
-    table = {mode: dict(_rows(plan, mode)) for mode in MODES}
-    names = list(dict.fromkeys(name for rows in table.values() for name in rows))
-    out.append("")
-    out.append(" " * 16 + "".join(f"{('* ' if m == plan.mode else '') + m:>18}" for m in MODES))
-    out += [f"  {name:<14}" + "".join(f"{table[m].get(name, ''):>18}" for m in MODES) for name in names]
-    out.append("")
-    out += [f"  {_sign(f.level)} {'' if f.job is None else f'job {f.job}: '}{f.message}" for f in plan.findings]
-    out += [f"  {_sign('warning')} {w.text}" for w in plan.advice.warnings]
-    if plan.advice.disagreement:
-        out.append(f"  {_sign('warning')} {plan.advice.disagreement}")
-    out.append(f"  = {plan.usage.formula}")
+    code, comes_to = do_this(plan)
+    first = _first(plan)
+    out = [f"! {first}"] if first else []
+    out += [f"Do this: {code}", f"         {comes_to}", ""]
+    out += _wrapped("", f"{plan.mode.upper()} mode on {plan.backend}: {_headline(plan)}")
+    for line in (*(r.text for r in plan.reasons), plan.advice.trade or "", plan.division):
+        out += _wrapped("+ ", line)
+    out += ["", *_table(plan), ""]
+    if plan.preflight.account.instance is not None or plan.preflight.alarms:
+        out += [f"  {line}" for line in str(plan.preflight).splitlines()]
+    for level, message in _notes(plan):
+        out += _wrapped(f"{_sign(level)} ", message)
+    if plan.savings:
+        out.append("  What would save most:")
+    for saving in plan.savings[:SAVINGS]:
+        out += _wrapped("- ", str(saving))
+    for change in plan.advice.changes:
+        out += _wrapped("", f"Would change it: {change}")
+    out += _wrapped("= ", plan.usage.formula)
+    for note in _assumed(plan):
+        out += _wrapped("~ ", f"assumed: {note}")
     return "\n".join(out)
+
+
+def _wrapped(sign: str, line: str) -> list[str]:
+    """A sentence of any length, indented behind its sign."""
+    return (
+        wrap(line, WIDTH, initial_indent=f"  {sign}", subsequent_indent=" " * (2 + len(sign)))
+        if sign
+        else wrap(line, WIDTH, subsequent_indent="  ")
+    )
+
+
+def _table(plan: PlanContent) -> list[str]:
+    """The modes side by side; a column is as wide as its longest cell."""
+    groups = _same(plan)
+    tables = [dict(_rows(plan, modes[0])) for modes in groups]
+    marks = {plan.mode: "* {}"} | dict.fromkeys(_refused(plan), "{} (not on this plan)")
+    heads = [", ".join(marks.get(m, "{}").format(m) for m in modes) for modes in groups]
+    names = list(dict.fromkeys(name for rows in tables for name in rows))
+    grid = [["", *heads], *([name, *(rows.get(name, "") for rows in tables)] for name in names)]
+    widths = [max(len(row[i]) for row in grid) for i in range(len(grid[0]))]
+    return [
+        "  " + row[0].ljust(widths[0]) + "".join(cell.rjust(w + 3) for cell, w in zip(row[1:], widths[1:], strict=True))
+        for row in grid
+    ]

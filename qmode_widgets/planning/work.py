@@ -9,14 +9,14 @@ from __future__ import annotations
 import math
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from ..errors import PubError
 from ..model.merge import parameter_shape
-from ..model.timing import Length, NotIsaError, Timing
+from ..model.timing import UNBOUND_DELAY, Length, NotIsaError, Timing
 from .settings import DEFAULT_PRECISION, DEFAULT_SHOTS, LEARN_BASES, TREX_RANDOMIZATIONS, TREX_SHOTS, Settings
 
 CONTROL_INSTRUCTIONS = {                           # weights of the validation service [guide: job limits]
@@ -26,6 +26,8 @@ INIT_INSTRUCTIONS = 50
 OTHER_INSTRUCTION = 5  # one the table does not name, as the dearest gate
 UNBOUNDED = 10**9
 TYPICAL_LAYERS = 2  # the even and the odd bonds of a brickwork circuit
+MANY_BASES = 20  # worth saying
+TIMED_INSTRUCTIONS, LEAST_TIMED = 200_000, 8  # walked to time a PUB's delays; parameter sets timed at least
 UNLIMITED_LAYERS = 8  # high end where max_layers_to_learn is None
 
 
@@ -36,6 +38,8 @@ class CircuitFacts:
     circuit: Any
     length: Length
     two_qubit: int
+    rz: int
+    sx: int
     weight: int
     size: int
 
@@ -71,11 +75,12 @@ class PubWork:
     sets: int = 1
     payload: float = 0.0  # bytes of parameter values
     overhead: float = 1.0  # sampling overhead (PEC) that `executions` holds
+    varies: float = 0.0  # seconds that an execution may be longer: loops and branches
+    shorter: float = 0.0  # seconds that it may be shorter, where only its depth is known
 
     def at(self, index: int) -> PubWork:
         """The same work as another PUB of the list."""
-        return PubWork(index, self.facts, self.configurations, self.shots, self.executions, self.length, self.shape,
-                       self.sets, self.payload, self.overhead)  # fmt: skip
+        return replace(self, index=index)
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +90,21 @@ class Learning:
     what: str
     executions: Executions
     length: float
+    layers: bool = False  # of layers, else of the readout
+
+
+@dataclass(frozen=True, slots=True)
+class PubUsage:
+    """One PUB's share in seconds of QPU usage, without its job's overhead and learning."""
+
+    pub: int
+    low: float
+    expected: float
+    high: float
+    configurations: int  # circuits after broadcasting
+    executions: float
+    length: float  # mean seconds of one execution's circuit
+    part: float = 1.0  # of the PUB's executions
 
 
 @dataclass(slots=True)
@@ -119,12 +139,20 @@ class Work:
             trex = Executions.exactly(self._trex(items))
             out.append(Learning("measurement learning (TREX)", trex, self.timing.measure))
         if s.kind == "estimator" and s.learns_layers:
-            layers = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
-            each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations * s.learn_shots
-            typical = min(layers, TYPICAL_LAYERS)
-            counts = Executions(min(1, layers) * each, typical * each, layers * each)
-            out.append(Learning("layer noise learning", counts, self.layer_length()))
+            out.append(self._layers())
         return out
+
+    def learning_once(self) -> Learning | None:
+        """What one job learns for all others, where the options say `learn_once`."""
+        return self._layers() if self.settings.kind == "estimator" and self.settings.learn_once else None
+
+    def _layers(self) -> Learning:
+        s = self.settings
+        layers = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
+        each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations * s.learn_shots
+        typical = min(layers, TYPICAL_LAYERS)
+        counts = Executions(min(1, layers) * each, typical * each, layers * each)
+        return Learning("layer noise learning", counts, self.layer_length(), layers=True)
 
     def _trex(self, items: Sequence[PubWork]) -> int:
         s = self.settings
@@ -137,8 +165,7 @@ class Work:
     def layer_length(self) -> float:
         """Mean length of a layer-learning circuit: pairs of the layer, dressed with single-qubit gates."""
         depths = self.settings.learn_depths
-        layer = 6 * self.timing.typical_layer()  # rz·sx·rz·sx·rz and the two-qubit gate
-        return 2 * sum(depths) / len(depths) * layer + self.timing.measure
+        return 2 * sum(depths) / len(depths) * self.timing.dressed_layer() + self.timing.measure
 
 
 def analyse(
@@ -177,7 +204,12 @@ def analyse(
             raise PubError(index, f"not an ISA circuit of {timing.backend}: {e}") from None
         except Exception as e:  # whatever Qiskit says of this PUB, with its index
             raise PubError(index, str(e).strip("'\"")) from e
-    lengths = (note for f in work.circuits.values() for note in f.length.assumed)
+    lengths = (
+        note
+        for f in work.circuits.values()
+        for note in f.length.assumed
+        if note != UNBOUND_DELAY or id(f.circuit) not in reader.bound
+    )
     work.assumed = tuple(dict.fromkeys((*timing.assumed, *reader.assumed, *lengths)))
     return work
 
@@ -208,6 +240,7 @@ class _Reader:
         self.bases = Bases()
         self.assumed: list[str] = []
         self.observables: dict[tuple[int, int], Any] = {}  # coerced, by their circuit and themselves
+        self.bound: set[int] = set()  # circuits whose delays have parameters, timed with the PUBs' values
         self.bare: dict[tuple[int, Any], tuple[Any, PubWork]] = {}  # circuits without parameters, by their shots
         kind = work.settings.kind
         self._read = {"sampler": self._sampler, "estimator": self._estimator, "executor": self._program,
@@ -224,7 +257,15 @@ class _Reader:
             ops = circuit.count_ops()
             length = self.work.timing.length(circuit, ops)
             weight = self._weight(circuit, ops, length)
-            known = CircuitFacts(circuit, length, circuit.num_nonlocal_gates(), weight, sum(ops.values()))
+            known = CircuitFacts(
+                circuit,
+                length,
+                circuit.num_nonlocal_gates(),
+                ops.get("rz", 0),
+                ops.get("sx", 0),
+                weight,
+                sum(ops.values()),
+            )
             self.work.circuits[id(circuit)] = known
         return known
 
@@ -237,6 +278,30 @@ class _Reader:
         )
         pulses = length.seconds / self.work.timing.pulse if self.work.timing.pulse else math.inf
         return min(all_of_them, math.ceil(3 * pulses)) if pulses < math.inf else all_of_them
+
+    def length(self, facts: CircuitFacts, values: np.ndarray[Any, Any]) -> Length:
+        """The mean length over the parameter sets of a PUB, which matter where delays have parameters.
+
+        Args:
+            facts: of the circuit.
+            values: of its parameters in their order, along the last axis.
+        """
+        if UNBOUND_DELAY not in facts.length.assumed or not facts.circuit.num_parameters:
+            return facts.length
+        sets = values.reshape(-1, values.shape[-1])
+        most = min(len(sets), max(LEAST_TIMED, TIMED_INSTRUCTIONS // max(1, facts.size)))
+        rows = sets[np.unique(np.linspace(0, len(sets) - 1, most).astype(int))]
+        parameters = list(facts.circuit.parameters)
+        timed = [
+            self.work.timing.bound_length(facts.circuit, dict(zip(parameters, row.tolist(), strict=True)))
+            for row in rows
+        ]
+        if not any(UNBOUND_DELAY in one.assumed for one in timed):
+            self.bound.add(id(facts.circuit))
+        mean = sum(one.seconds for one in timed) / len(timed)
+        spare = 0.0 if len(rows) == len(sets) else max(one.seconds for one in timed) - mean
+        high = sum(one.high for one in timed) / len(timed) + spare
+        return Length(mean, facts.length.measure, (), high)
 
     def _sampler(self, index: int, pub: Any) -> tuple[Any, PubWork]:
         from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -255,16 +320,18 @@ class _Reader:
         if not size:
             raise PubError(index, f"no parameter sets (shape {coerced.shape}): give at least one")
         values = coerced.parameter_values
+        length = self.length(facts, values.as_array(coerced.circuit.parameters))
         item = PubWork(
             index,
             (facts,),
             size,
             shots,
             Executions.exactly(size * randomizations * per),
-            facts.length.seconds,
+            length.seconds,
             coerced.shape,
             size,
             8.0 * size * values.num_parameters,
+            varies=length.high - length.seconds,
         )
         if key is not None:
             self.bare[key] = coerced, item
@@ -286,17 +353,19 @@ class _Reader:
         facts = self.facts(coerced.circuit)
         configurations = self.bases.configurations(coerced)
         randomizations, per = settings.split(shots)
-        base = configurations * randomizations * per
         factors = settings.noise_factors or (1.0,)
-        length = facts.length.seconds + (0.0 if facts.length.measure else self.work.timing.measure)
+        own = self.length(facts, coerced.parameter_values.as_array(coerced.circuit.parameters))
+        added = 0.0 if own.measure else self.work.timing.measure
+        length, varies = own.seconds + added, own.high - own.seconds
         if settings.noise_factors and not settings.pea:
-            added = length - facts.length.seconds
-            length = sum(facts.length.stretched(f) for f in factors) / len(factors) + added
-        executions = Executions.exactly(base * len(factors))
+            length = sum(own.stretched(f) for f in factors) / len(factors) + added
+            varies *= sum(factors) / len(factors)
+        executions = configurations * (randomizations * per * len(factors))
+        base = configurations.expected * randomizations * per
         overhead = 1.0
         if settings.pec and settings.client_side and settings.layer_noise_model is not None:
-            own = pec_executions([coerced], settings.raw, self.work.backend, self.precision)[0]
-            executions, overhead = Executions.exactly(own), own / base
+            prepared = pec_executions([coerced], settings.raw, self.work.backend, self.precision)[0]
+            executions, overhead = Executions.exactly(prepared), prepared / base
         elif settings.pec:
             executions, overhead = self._pec(executions, coerced.circuit)
         shape = parameter_shape(coerced)
@@ -304,8 +373,13 @@ class _Reader:
         if not sets:
             raise PubError(index, f"no parameter sets (shape {shape}): give at least one")
         payload = 8.0 * sets * coerced.parameter_values.num_parameters
+        count = round(configurations.expected)
+        if (bases := round(count / sets)) >= MANY_BASES:
+            terms = len({label for i in np.ndindex(coerced.observables.shape) for label in coerced.observables[i]})
+            about = "" if configurations.low == configurations.high else "about "
+            self.assumed.append(f"PUB {index}: its {terms:,} terms are measured in {about}{bases:,} bases")
         return coerced, PubWork(
-            index, (facts,), configurations, shots, executions, length, shape, sets, payload, overhead
+            index, (facts,), count, shots, executions, length, shape, sets, payload, overhead, varies
         )
 
     def _coerce_estimator(self, index: int, pub: Any) -> Any:
@@ -361,9 +435,17 @@ class _Reader:
         facts = tuple(self.facts(item.circuit) for item in items)
         sizes = [math.prod(item.shape) for item in items]
         total = sum(sizes)
-        length = sum(f.length.seconds * n for f, n in zip(facts, sizes, strict=True)) / max(total, 1)
+        lengths = [self.length(f, _arguments(item)) for f, item in zip(facts, items, strict=True)]
+        length = sum(own.seconds * n for own, n in zip(lengths, sizes, strict=True)) / max(total, 1)
+        high = sum(own.high * n for own, n in zip(lengths, sizes, strict=True)) / max(total, 1)
         return program, PubWork(
-            index, facts, total, float(program.shots), Executions.exactly(total * program.shots), length
+            index,
+            facts,
+            total,
+            float(program.shots),
+            Executions.exactly(total * program.shots),
+            length,
+            varies=high - length,
         )
 
     def _layer(self, index: int, layer: Any) -> tuple[Any, PubWork]:
@@ -376,6 +458,12 @@ class _Reader:
             one = each * s.learn_shots
             counts = Executions(min(1, most) * one, min(TYPICAL_LAYERS, most) * one, most * one)
         return layer, PubWork(index, (), each, float(s.learn_shots), counts, self.work.layer_length())
+
+
+def _arguments(item: Any) -> np.ndarray[Any, Any]:
+    """The parameter values of a quantum program's item, along the last axis."""
+    values = getattr(item, "circuit_arguments", None)
+    return np.zeros((1, 0)) if values is None else np.asarray(values, dtype=float)
 
 
 def _bare(pub: Any) -> tuple[int, Any] | None:
@@ -395,11 +483,11 @@ class Bases:
     """Counts measurement bases and remembers them by the terms they measure."""
 
     def __init__(self) -> None:
-        self._known: dict[tuple[str, ...], int] = {}
+        self._known: dict[tuple[str, ...], Executions] = {}
         self._terms_of: dict[int, tuple[Any, list[tuple[str, ...]]]] = {}  # keeps the array: ids are reused
 
-    def configurations(self, pub: Any) -> int:
-        """Circuits after broadcasting of a coerced `EstimatorPub`."""
+    def configurations(self, pub: Any) -> Executions:
+        """Circuits after broadcasting of a coerced `EstimatorPub`; an interval where there are too many terms."""
         shape = pub.shape
         params = (1,) * (len(shape) - len(pub.parameter_values.shape)) + tuple(pub.parameter_values.shape)
         terms = self._all_terms(pub.observables)
@@ -409,10 +497,11 @@ class Bases:
         free = [i for i, n in enumerate(params) if n == 1]
         sets = int(np.prod(params))
         if all(index.shape[i] == 1 for i in varying):  # every parameter set meets the same observables
-            return sets * self.count(terms[i] for i in index.ravel())
+            return self.count(terms[i] for i in index.ravel()) * sets
         index = np.broadcast_to(index, shape).transpose([*free, *varying]).reshape(-1, sets)
         met, times = np.unique(index, axis=1, return_counts=True)
-        return sum(self.count(terms[i] for i in met[:, k]) * int(times[k]) for k in range(len(times)))
+        counts = [self.count(terms[i] for i in met[:, k]) * int(times[k]) for k in range(len(times))]
+        return Executions(sum(c.low for c in counts), sum(c.expected for c in counts), sum(c.high for c in counts))
 
     def _all_terms(self, observables: Any) -> list[tuple[str, ...]]:
         if (known := self._terms_of.get(id(observables))) is None:
@@ -425,18 +514,78 @@ class Bases:
     def _terms(observable: Any) -> tuple[str, ...]:
         return tuple(dict.fromkeys(label.translate(_TO_PAULI) for label in observable))
 
-    def count(self, terms: Any) -> int:
+    def count(self, terms: Any) -> Executions:
         """Bases that measure all these terms, by the greedy colouring the client uses."""
         labels = tuple(dict.fromkeys(label for group in terms for label in group))
         if (known := self._known.get(labels)) is None:
             if len(labels) == 1:
-                known = 1
-            else:
+                known = Executions.exactly(1)
+            elif len(labels) <= GROUPED_BY_QISKIT:
                 from qiskit.quantum_info import PauliList
 
-                known = len(PauliList(list(labels)).group_commuting(qubit_wise=True))
+                known = Executions.exactly(len(PauliList(list(labels)).group_commuting(qubit_wise=True)))
+            else:
+                known = many_bases(labels)
             self._known[labels] = known
         return known
+
+
+GROUPED_BY_QISKIT = 300  # terms; its graph in Python takes a tenth of a second for these, and grows with the square
+PAIRS = 64_000_000  # of terms that are compared, at most: about two seconds
+PAIRS_AT_ONCE = 4_000_000
+
+
+def many_bases(labels: Sequence[str]) -> Executions:
+    """Bases of qubit-wise commuting terms, as Qiskit's `group_commuting` finds them, for thousands of terms.
+
+    Greedy colouring in the order of conflicts, most first, as rustworkx does it: the same count, without a graph in
+    Python. Where comparing all pairs would take too long, a sample of the terms is grouped; the expected count follows
+    the growth from half of the sample to all of it, the low end is the sample's own, the high end grows with the terms.
+    """
+    terms = np.frombuffer("".join(labels).encode(), dtype=np.uint8).reshape(len(labels), -1)
+    terms = terms[:, (terms != ord("I")).any(axis=0)]
+    words = max(1, -(-terms.shape[1] // 64))
+    most = math.isqrt(PAIRS // words)
+    if len(terms) <= most:
+        return Executions.exactly(_first_fit(terms))
+    sample = np.random.default_rng(0).permutation(len(terms))[: most // 2]
+    half, whole = _first_fit(terms[sample[: len(sample) // 2]]), _first_fit(terms[sample])
+    times = len(terms) / len(sample)
+    growth = math.log2(whole / half)
+    return Executions(whole, min(len(terms), whole * times**growth), min(len(terms), whole * times))
+
+
+def _first_fit(terms: np.ndarray[Any, Any]) -> int:
+    """How many colours: each term joins the first group that it commutes with qubit by qubit."""
+    x, z = _packed((terms == ord("X")) | (terms == ord("Y"))), _packed((terms == ord("Z")) | (terms == ord("Y")))
+    support = x | z
+
+    def conflicts(a: Any, b: Any) -> Any:
+        return (support[a] & support[b] & ((x[a] ^ x[b]) | (z[a] ^ z[b]))).any(axis=-1)
+
+    degree = np.zeros(len(terms), dtype=np.int64)
+    step = max(1, PAIRS_AT_ONCE // (len(terms) * x.shape[1]))
+    every = np.arange(len(terms))
+    for start in range(0, len(terms), step):
+        some = every[start : start + step]
+        degree[some] = conflicts(some[:, None], every[None]).sum(axis=1)
+    of_x, of_z, of_both = np.zeros_like(x), np.zeros_like(z), np.zeros_like(x)  # what a group measures
+    groups = 0
+    for i in np.argsort(-degree, kind="stable"):
+        clash = of_both[:groups] & support[i] & ((of_x[:groups] ^ x[i]) | (of_z[:groups] ^ z[i]))
+        free = np.flatnonzero(~clash.any(axis=1))
+        group = int(free[0]) if len(free) else groups
+        groups = max(groups, group + 1)
+        of_x[group] |= x[i]
+        of_z[group] |= z[i]
+        of_both[group] |= support[i]
+    return groups
+
+
+def _packed(bits: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Rows of bits as 64-bit words."""
+    padded = np.pad(bits, ((0, 0), (0, -bits.shape[1] % 64 or (64 if not bits.shape[1] else 0))))
+    return np.ascontiguousarray(np.packbits(padded, axis=1)).view(np.uint64)
 
 
 def pec_executions(pubs: Sequence[Any], options: Any, backend: Any, precision: float | None) -> list[int]:
@@ -453,16 +602,3 @@ def pec_executions(pubs: Sequence[Any], options: Any, backend: Any, precision: f
         warnings.simplefilter("ignore")  # options it overrides: the primitive itself says so when it is run
         program, _ = prepare(pubs, own, precision, backend=backend)
     return [math.prod(item.shape) * program.shots for item in program.items[: len(pubs)]]
-
-
-@dataclass(frozen=True, slots=True)
-class PubUsage:
-    """One PUB's share in seconds of QPU usage, without its job's overhead and learning."""
-
-    pub: int
-    low: float
-    expected: float
-    high: float
-    configurations: int  # circuits after broadcasting
-    executions: float
-    length: float  # mean seconds of one execution's circuit

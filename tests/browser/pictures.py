@@ -38,7 +38,7 @@ def main() -> None:
         expect(row(cell, 3)).to_have_attribute("data-state", "done", timeout=40_000)
         emulator.faults.pause()
         cell.scroll_into_view_if_needed()
-        page.wait_for_timeout(1500)                     # a picture has nothing to wait for
+        page.wait_for_timeout(1500)  # a picture has nothing to wait for
         page.screenshot(path=str(PICTURES / "light.png"))
         book.run(code[WAIT], wait=False)
         expect_running(book, code[WAIT])

@@ -39,6 +39,7 @@ def job(n: int, of: int, state: JobState, now: float, *, last: int | None = None
         "run": RUN,
         "partition": n,
         "of": of,
+        "number": n + 1,
         "pubs": f"{2 * n}–{2 * n + 1}",
         "service_status": state.value.capitalize() if sent else None,
         "created": min(begin, now) - 5 if sent else None,
@@ -68,6 +69,7 @@ class Scripted:
         self._lock = threading.RLock()
         self.said: list[tuple[str, str | None]] = []
         self.clicked = threading.Event()
+        self.answers = True  # False: the service hangs, and nothing is heard of it any more
         self.refuse: str | None = None  # the service's answer to the next command, if it is to fail
 
     @property
@@ -75,7 +77,10 @@ class Scripted:
         return self._state.id
 
     def snapshot(self) -> WorkloadSnapshot:
-        return self._state
+        with self._lock:
+            if self.answers and self._state.problem is None:
+                self._state = replace(self._state, seen_at=time.time())
+            return self._state
 
     def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
         self._callbacks.append(callback)
@@ -134,6 +139,8 @@ class Scripted:
 
     def _obey(self, action: Action, target: str | None = None) -> str:
         try:
+            while not self.answers:
+                time.sleep(0.05)  # as a request that hangs
             if self.refuse is not None:
                 message, self.refuse = self.refuse, None
                 raise QmodeError(message)
@@ -149,7 +156,12 @@ class Scripted:
             for i, j in enumerate(jobs):
                 hit = j.key == target
                 waiting = j.state in (JobState.QUEUED, JobState.WAITING)
-                if (hit and action is Action.CANCEL) or (waiting and action is Action.CANCEL_REMAINING):
+                open_ = waiting or j.state is JobState.RUNNING
+                if (
+                    (hit and action is Action.CANCEL)
+                    or (waiting and action is Action.CANCEL_REMAINING)
+                    or (open_ and action is Action.CANCEL_ALL)
+                ):
                     jobs[i] = replace(j, state=JobState.CANCELLED, service_status="Cancelled", finished=time.time())
                 elif hit and action is Action.DROP:
                     jobs[i] = replace(j, state=JobState.DROPPED)
@@ -213,6 +225,22 @@ def idle_session(**more: object) -> Scripted:
     usage = Usage(241.0, "running", None, None, 54.0, 600.0, 1204.0)
     about = {"id": "cz3kw0q2r5hg008n79f1", "ttl": ttl, "usage": usage, "group": "step 12", "events": ()}
     return workload("session", [D] * 24, **{**about, **more})  # type: ignore[arg-type]
+
+
+def capped() -> Scripted:
+    """A batch that its usage cap has ended."""
+    now = time.time()
+    limits = (Limit("usage cap", "24 s", "kernel", acted=now - 30),)
+    usage = Usage(24.6, "final", None, None, None, 24.0, 1204.0)
+    states = [D, D, D, JobState.CANCELLED, JobState.CANCELLED, JobState.DROPPED]
+    about = {"state": WorkloadState.CLOSED, "accepting_jobs": False, "closed": now - 20, "ttl": Ttl(max_ttl=28800)}
+    return workload("batch", states, id="d3cap0000000000v0cap", usage=usage, limits=limits, events=(), **about)  # type: ignore[arg-type]
+
+
+def ending() -> Scripted:
+    """A session whose max TTL is about to run out."""
+    ttl = Ttl(max_ttl=3600, max_deadline=time.time() + 47, interactive_ttl=60)
+    return workload("session", [D, D, R, Q], id="d5end0000000000v0end", ttl=ttl, events=())
 
 
 def big(n: int = 1000) -> Scripted:

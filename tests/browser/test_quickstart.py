@@ -10,7 +10,7 @@ import pytest
 from playwright.sync_api import Browser, Locator, expect
 
 import qmode_widgets as qmode
-from qmode_widgets.emulator.launch import Emulator
+from qmode_widgets.emulator.client.launch import Emulator
 from tests.browser import lab as harness
 from tests.browser.lab import ROOT, Notebook
 
@@ -125,8 +125,12 @@ def test_the_quickstart(book: Notebook, emulator: Emulator) -> None:
     expect(row(card, 5)).to_have_attribute("data-state", "queued")
     assert book.is_running(code[WAIT])
     assert on_service(emulator) == {
-        "1": ["ERROR", "CANCELLED", "QUEUED"], "2": ["DONE"], "3": ["DONE"], "4": ["DONE"],
-        "5": ["CANCELLED", "CANCELLED", "QUEUED"], "6": ["CANCELLED", "QUEUED"],
+        "1": ["ERROR", "CANCELLED", "QUEUED"],
+        "2": ["DONE"],
+        "3": ["DONE"],
+        "4": ["DONE"],
+        "5": ["CANCELLED", "CANCELLED", "QUEUED"],
+        "6": ["CANCELLED", "QUEUED"],
     }
     book.theme("dark")
     book.screenshot("quickstart-dark-busy")

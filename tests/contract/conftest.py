@@ -10,6 +10,7 @@ from qiskit import QuantumCircuit
 from qiskit.transpiler import generate_preset_pass_manager
 
 from qmode_widgets import emulator as package
+from qmode_widgets.control import runtime
 
 
 def legacy(primitive, *args, **kwargs):
@@ -17,6 +18,14 @@ def legacy(primitive, *args, **kwargs):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return primitive(*args, **kwargs)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def watch_often():
+    """The embedded service runs as fast as it can: looking at it once a second would be what tests wait for."""
+    before, runtime.PACE = runtime.PACE, 0.05
+    yield
+    runtime.PACE = before
 
 
 @pytest.fixture(scope="session")

@@ -1,35 +1,70 @@
 import type { ComponentChildren } from 'preact';
+import { useState } from 'preact/hooks';
 import type { Action } from '../protocol';
-import { useControls } from './controls';
+import { type Place, useControls } from './controls';
 
 interface Props {
   action: Action;
+  place: Place;
   target?: string;
-  kind?: 'danger' | 'primary' | 'plain';
+  kind?: 'danger' | 'primary' | 'plain' | 'solid';
   /** For screen readers where the text alone does not say what it acts on. */
   name?: string;
+  /** It is under way. */
+  busy?: boolean;
+  tabIndex?: number;
   children: ComponentChildren;
 }
 
 /** A button that begins an action and shows that it is under way. Never `disabled`: that would lose the focus. */
-export function ActionButton({ action, target, kind = 'plain', name, children }: Props) {
-  const { begin, pending, off } = useControls();
-  if (off !== null) return null;
-  const click = pending(action, target);
+export function ActionButton({ action, place, target, kind = 'plain', name, busy = false, tabIndex, children }: Props) {
+  const { begin } = useControls();
   return (
     <button
       type="button"
       class={`qm-button qm-${kind}`}
       data-action={action}
-      aria-disabled={click !== undefined}
+      data-place={place}
+      aria-disabled={busy}
+      aria-busy={busy}
       aria-label={name}
-      aria-busy={click !== undefined}
-      title={click?.late ? 'The kernel has not taken this click yet; it may wait for the running cell.' : undefined}
+      tabIndex={tabIndex}
       onClick={() => {
-        if (click === undefined) begin(action, target);
+        if (!busy) begin(action, place, target);
       }}
     >
-      {click === undefined ? children : <span class="qm-wait">{children}</span>}
+      {busy ? <span class="qm-wait">{children}</span> : children}
+    </button>
+  );
+}
+
+interface CopyProps {
+  text: string;
+  /** For screen readers. */
+  name: string;
+  /** What the button shows, if not "copy". */
+  shown?: string;
+}
+
+/** Copies a text and says so. */
+export function CopyButton({ text, name, shown = 'copy' }: CopyProps) {
+  const [said, say] = useState<string | null>(null);
+  if (typeof navigator.clipboard === 'undefined') return shown === 'copy' ? null : <code title={text}>{shown}</code>; // not a secure origin
+  const copy = (): void =>
+    void navigator.clipboard.writeText(text).then(
+      () => say('copied'),
+      () => say('not allowed'),
+    );
+  return (
+    <button
+      type="button"
+      class="qm-link qm-plain"
+      aria-label={name}
+      title={text}
+      onClick={copy}
+      onBlur={() => say(null)}
+    >
+      {said ?? (shown === 'copy' ? shown : <code>{shown}</code>)}
     </button>
   );
 }

@@ -1,87 +1,84 @@
+import { cost } from '../ask';
 import { shortId, type Tally, workloadFace } from '../facts';
-import type { WorkloadSnapshot } from '../protocol';
-import { ActionButton } from './button';
+import type { JobSnapshot, WorkloadSnapshot } from '../protocol';
+import type { Click } from '../store';
+import { Answer } from './answer';
+import { ActionButton, CopyButton } from './button';
+import { type Asking, HEAD } from './controls';
 
 const MODES = { job: 'Jobs', batch: 'Batch', session: 'Session' } as const;
 
-export function Header({
-  state,
-  jobs,
-  stale,
-  actions,
-}: {
+interface Props {
   state: WorkloadSnapshot;
   jobs: Tally;
+  failed: readonly JobSnapshot[];
+  /** "last seen 12 s ago", where what is shown may be old. */
   stale: string | null;
   actions: boolean;
-}) {
+  asking: Asking | null;
+  click: Click | undefined;
+}
+
+export function Header({ state, jobs, failed, stale, actions, asking, click }: Props) {
   const face = workloadFace(state, jobs);
+  const mode = jobs.total === 1 && state.mode === 'job' ? 'Job' : (MODES[state.mode] ?? state.mode);
+  const id = state.workload_id ?? state.id;
   return (
     <div class="qm-head">
-      <span class="qm-mode">
-        {jobs.total === 1 && state.mode === 'job' ? 'Job' : (MODES[state.mode] ?? state.mode)}
-      </span>
+      <span class="qm-name">{mode}</span>
       <span class="qm-backend" title={state.backend}>
         <span class="qm-dim qm-on">on </span>
         {state.backend}
       </span>
-      <code class="qm-dim qm-id" title={origin(state)}>
-        {shortId(state.service_id ?? state.id)}
-      </code>
-      {stale === null ? (
-        <span class={`qm-state qm-tone-${face.tone}`} title={face.title}>
-          <span class="qm-shape" aria-hidden="true">
-            {face.shape}
-          </span>
-          <span>
-            {face.word}
-            {face.more !== '' && <span class="qm-more">, {face.more}</span>}
-          </span>
+      <span class="qm-id qm-dim">
+        <CopyButton text={id} shown={shortId(id)} name={`Copy the id ${id}`} />
+      </span>
+      {state.instance !== null && <span class="qm-chip qm-on">{state.instance}</span>}
+      <span class={`qm-state qm-tone-${face.tone}`} title={face.title}>
+        <span class="qm-shape" aria-hidden="true">
+          {face.shape}
         </span>
-      ) : (
-        <span class="qm-state qm-stale-word" title={`${face.word}. ${state.problem ?? ''}`}>
-          {stale}
-        </span>
-      )}
+        {face.word}
+        {face.more !== '' && <span class="qm-more qm-dim">{face.more}</span>}
+      </span>
+      {stale !== null && <span class="qm-stale-word qm-num">{stale}</span>}
       {actions && (
         <span class="qm-actions">
-          <Actions state={state} jobs={jobs} />
+          <Answer place={HEAD} asking={asking} click={click} problem={state.problem}>
+            {failed.length > 0 && (
+              <ActionButton
+                action="resubmit_failed"
+                place={HEAD}
+                kind="primary"
+                busy={busy(click, 'resubmit_failed')}
+                name={`Run ${failed.length} failed again${cost(failed)}`}
+              >
+                Run failed again{cost(failed)}
+              </ActionButton>
+            )}
+            {jobs.remaining + jobs.running > 0 && (
+              <ActionButton
+                action={jobs.remaining > 0 ? 'cancel_remaining' : 'cancel_all'}
+                place={HEAD}
+                busy={busy(click, 'cancel_remaining', 'cancel_all')}
+              >
+                Cancel…
+              </ActionButton>
+            )}
+            {state.mode !== 'job' && state.state !== 'closed' && state.accepting_jobs !== false && (
+              <ActionButton action="close" place={HEAD} busy={busy(click, 'close', 'end')}>
+                End {state.mode}…
+              </ActionButton>
+            )}
+          </Answer>
         </span>
       )}
     </div>
   );
 }
 
-/** Each with the number of jobs it touches; those that touch none are not there. */
-export function Actions({ state, jobs }: { state: WorkloadSnapshot; jobs: Tally }) {
-  const open = state.mode !== 'job' && state.state !== 'closed' && state.accepting_jobs !== false;
+function busy(click: Click | undefined, ...actions: string[]): boolean {
   return (
-    <>
-      {jobs.failed > 0 && (
-        <ActionButton key="resubmit" action="resubmit_failed" kind="primary">
-          Resubmit failed ({jobs.failed})
-        </ActionButton>
-      )}
-      {jobs.remaining > 0 && (
-        <ActionButton key="remaining" action="cancel_remaining" kind="danger">
-          Cancel remaining ({jobs.remaining})
-        </ActionButton>
-      )}
-      {jobs.remaining === 0 && jobs.running > 1 && (
-        <ActionButton key="all" action="cancel_all" kind="danger">
-          Cancel all ({jobs.running})
-        </ActionButton>
-      )}
-      {open && (
-        <ActionButton key="close" action="close">
-          Close
-        </ActionButton>
-      )}
-    </>
+    click !== undefined && actions.includes(click.action) && (click.status === 'sent' || click.status === 'accepted')
   );
-}
-
-function origin({ id, service_id: now, instance, lineage }: WorkloadSnapshot): string {
-  const before = lineage.filter(each => each !== now);
-  return [now ?? id, instance, before.length > 0 ? `continues ${before.join(', ')}` : ''].filter(Boolean).join('\n');
 }

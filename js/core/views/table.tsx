@@ -1,100 +1,477 @@
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { runsOf } from '../facts';
-import type { JobSnapshot } from '../protocol';
-import { Row } from './row';
+import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { at, axisOf, idleStretches } from '../axis';
+import { clock as time, everySecond, integer, usageSeconds } from '../clock';
+import { jobAction, jobFace, jobName, jobNumber, URGENCY } from '../facts';
+import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
+import type { Click } from '../store';
+import { type Asking } from './controls';
+import { Detail, Row } from './row';
+import { ClockContext } from './tick';
 
 const ALL = 60; // up to here every row is in the page; beyond, only those in sight
-const SPARE = 8; // rows kept above and below, so that scrolling does not flash
+const SPARE = 6; // rows kept above and below, so that scrolling does not flash
+const FEW = 12; // where all are done, up to here they are shown at once
 
-const COLUMNS = [
-  ['#', 'qm-c-n'],
-  ['PUBs', 'qm-c-pubs'],
-  ['State', 'qm-c-state'],
-  ['Job', 'qm-c-job'],
-  ['Usage', 'qm-c-usage qm-r'],
-  ['Time', 'qm-c-time qm-r'],
-  ['Action', 'qm-c-act'],
-] as const;
+const COLUMNS = 6;
 
 interface Props {
+  state: WorkloadSnapshot;
   jobs: readonly JobSnapshot[];
+  folded: readonly Folded[];
+  earlier: ReadonlyMap<string, readonly JobSnapshot[]>;
   offset: number;
-  /** The row a question is about. */
-  marked: string | null;
+  filter: JobState | null;
+  onFilter: (state: JobState | null) => void;
+  asking: Asking | null;
+  clicks: readonly Click[];
+  off: boolean;
+  onCancel: (keys: string[]) => void;
+}
+
+const NOTHING: readonly JobSnapshot[] = [];
+
+/** The place of a job's row, the same for all its attempts. */
+export function slot(job: JobSnapshot): string {
+  return job.run === null || job.partition === null ? job.key : `${job.run}:${job.partition}`;
 }
 
 /**
- * A row per partition; scrolls by itself, virtually when there are many. Roles are spelt out: the sidebar lays rows out as a grid,
- * and a table that is displayed otherwise loses its meaning to screen readers.
+ * A row per partition, what needs the user first, what is done folded; scrolls by itself, virtually when there are many.
+ * Roles are spelt out: narrow places lay rows out as a grid, and a table that is displayed otherwise loses its meaning to
+ * screen readers.
  */
-export function JobTable({ jobs, offset, marked }: Props) {
+export function JobTable(props: Props) {
+  const { state, jobs, folded, earlier, offset, filter, onFilter, asking, clicks, off, onCancel } = props;
+  const clock = useContext(ClockContext);
   const box = useRef<HTMLDivElement>(null);
-  const [view, setView] = useState({ top: 0, height: 480, row: 30 });
-  const virtual = jobs.length > ALL;
+  const table = useRef<HTMLTableElement>(null);
+  const [byNumber, setByNumber] = useState(false);
+  const [unfolded, setUnfolded] = useState(false);
+  const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
+  const [chosen, setChosen] = useState<ReadonlySet<string> | null>(null);
+  const [current, setCurrent] = useState<string | null>(null);
 
+  // ---- which rows, in which order
+  const held = useRef(false); // the pointer or the focus is on the rows: nothing moves under it
+  const order = useRef<string[]>([]);
+  const [, release] = useState(0);
+  const finished = jobs.length > 0 && jobs.length <= FEW && jobs.every(job => job.state === 'done');
+  const all = unfolded || finished;
+  const wish = `${filter ?? ''} ${byNumber} ${all}`;
+  const wished = useRef(wish);
+  const fixed = (held.current || asking !== null) && wished.current === wish; // another order was asked for: it is given
+  wished.current = wish;
+  const rows = useMemo(() => arranged(jobs, filter, byNumber, all, fixed ? order.current : null), [jobs, wish, fixed]);
+  order.current = rows.map(slot);
+  const done = jobs.filter(job => job.state === 'done');
+  const hidden =
+    filter === null && !byNumber && !unfolded && !finished
+      ? done.length - rows.filter(job => job.state === 'done').length
+      : 0;
+
+  const hold = (on: boolean): void => {
+    if (held.current === on) return;
+    held.current = on;
+    if (!on) release(n => n + 1);
+  };
+
+  // ---- the axis
+  const idle = useMemo(() => idleStretches(state), [state.jobs, state.ttl, state.state]);
+  const axisNow = axisOf(
+    jobs,
+    clock.read(),
+    idle.some(([, to]) => to === null),
+  );
+  const axis = useMemo(() => axisNow, [axisNow?.start, axisNow?.end, axisNow?.live]);
+  const [, reaxis] = useState(0);
+  const grow = useStable((): void => {
+    if (axis === null || !axis.live || table.current === null) return;
+    const now = at(axis, clock.read());
+    // Each of the few that grow by itself: a variable on the table would have the browser look at every row.
+    for (const element of table.current.querySelectorAll<HTMLElement>('.qm-grows, .qm-now'))
+      element.style.setProperty('--now', String(now));
+    if (now >= 100) reaxis(n => n + 1);
+  });
+  useLayoutEffect(grow);
+  useEffect(() => (axis?.live === true && clock.live ? everySecond(grow) : undefined), [axis?.live, clock.live]);
+
+  // ---- which of them are in the page
+  const [view, setView] = useState({ top: 0, height: 480 });
+  const [row, setRow] = useState(33);
+  const heights = useRef(new Map<string, number>()); // of opened details
+  const virtual = rows.length > ALL;
   const measure = (): void => {
     const element = box.current;
     if (element === null) return;
-    const row = element.querySelector<HTMLElement>('tbody tr[data-key]')?.offsetHeight || view.row;
+    element.toggleAttribute('data-more', element.scrollTop + element.clientHeight < element.scrollHeight - 2);
+    for (const detail of element.querySelectorAll<HTMLElement>('tr[data-detail]'))
+      heights.current.set(detail.dataset.detail ?? '', detail.offsetHeight);
+    setRow(element.querySelector<HTMLElement>('tbody tr[data-key]')?.offsetHeight || row);
     setView(old =>
-      old.top === element.scrollTop && old.height === element.clientHeight && old.row === row
+      old.top === element.scrollTop && old.height === element.clientHeight
         ? old
-        : { top: element.scrollTop, height: element.clientHeight, row },
+        : { top: element.scrollTop, height: element.clientHeight },
     );
   };
   useLayoutEffect(() => {
-    if (!virtual || box.current === null) return;
+    if (box.current === null) return;
     measure();
     const observer = new ResizeObserver(measure);
     observer.observe(box.current);
     return () => observer.disconnect();
   }, [virtual]);
-
-  const first = virtual ? Math.max(0, Math.min(Math.floor(view.top / view.row) - SPARE, jobs.length - 1)) : 0;
-  const last = virtual ? Math.min(jobs.length, Math.ceil((view.top + view.height) / view.row) + SPARE) : jobs.length;
-  const runs = runsOf(jobs);
-  return (
-    <div
-      class="qm-scroll"
-      ref={box}
-      onScroll={virtual ? measure : undefined}
-      tabIndex={0}
-      role="region"
-      aria-label="Jobs, scrollable"
-    >
-      <table class="qm-table" role="table" aria-rowcount={jobs.length + 1}>
-        <thead>
-          <tr role="row" aria-rowindex={1}>
-            {COLUMNS.map(([name, kind]) => (
-              <th key={name} role="columnheader" class={kind} scope="col">
-                {name === 'Action' ? <span class="qm-hidden">{name}</span> : name}
-              </th>
-            ))}
-          </tr>
-        </thead>
-        <tbody>
-          {first > 0 && (
-            <tr key="above" aria-hidden="true">
-              <td class="qm-gap" colSpan={COLUMNS.length} style={{ height: `${first * view.row}px` }} />
-            </tr>
-          )}
-          {jobs.slice(first, last).map((job, i) => (
-            <Row
-              key={job.key}
-              job={job}
-              offset={offset}
-              runs={runs}
-              index={first + i + 2}
-              marked={job.key === marked}
-            />
-          ))}
-          {last < jobs.length && (
-            <tr key="below" aria-hidden="true">
-              <td class="qm-gap" colSpan={COLUMNS.length} style={{ height: `${(jobs.length - last) * view.row}px` }} />
-            </tr>
-          )}
-        </tbody>
-      </table>
-    </div>
+  const { first, last, above, below } = useMemo(
+    () => window_(rows, open, heights.current, row, view, virtual),
+    [rows, open, row, view, virtual],
   );
+
+  // ---- moving about
+  const present = rows.some(job => slot(job) === current);
+  const at0 = present ? current : rows[0] === undefined ? null : slot(rows[0]);
+  const focusRow = useRef<string | null>(null);
+  const move = (event: KeyboardEvent): void => {
+    const target = event.target as HTMLElement;
+    const index = rows.findIndex(job => slot(job) === at0);
+    const page = Math.max(1, Math.floor(view.height / row) - 1);
+    const to = {
+      ArrowDown: index + 1,
+      ArrowUp: index - 1,
+      Home: 0,
+      End: rows.length - 1,
+      PageDown: index + page,
+      PageUp: index - page,
+    }[event.key];
+    const key = rows[index]?.key ?? '';
+    if (to !== undefined && target.closest('.qm-answer') === null) {
+      event.preventDefault();
+      const next = rows[Math.min(rows.length - 1, Math.max(0, to))];
+      if (next === undefined) return;
+      setCurrent(slot(next));
+      focusRow.current = next.key;
+      const top = heightOf(rows, open, heights.current, row, rows.indexOf(next));
+      const element = box.current;
+      if (element !== null && virtual) {
+        if (top < element.scrollTop) element.scrollTop = top;
+        else if (top + 2 * row > element.scrollTop + element.clientHeight)
+          element.scrollTop = top + 2 * row - element.clientHeight;
+      }
+      release(n => n + 1);
+    } else if ((event.key === 'ArrowRight' && !open.has(key)) || (event.key === 'ArrowLeft' && open.has(key))) {
+      if (target.dataset.row === undefined) return;
+      event.preventDefault();
+      toggle(key);
+    }
+  };
+  useLayoutEffect(() => {
+    if (focusRow.current === null) return;
+    const button = box.current?.querySelector<HTMLElement>(`[data-row="${CSS.escape(focusRow.current)}"]`);
+    if (button == null) return;
+    focusRow.current = null;
+    button.focus({ preventScroll: virtual });
+    if (!virtual) button.scrollIntoView({ block: 'nearest' });
+  });
+
+  const toggle = useStable((key: string): void => {
+    const next = new Set(open);
+    if (!next.delete(key)) next.add(key);
+    setOpen(next);
+    const job = jobs.find(each => each.key === key);
+    if (job !== undefined) setCurrent(slot(job));
+  });
+  const choose = useStable((key: string): void => {
+    const next = new Set(chosen);
+    if (!next.delete(key)) next.add(key);
+    setChosen(next);
+  });
+  useLayoutEffect(() => {
+    if (box.current !== null) box.current.scrollTop = 0; // another order begins at its beginning
+  }, [wish]);
+  useEffect(measure, [open, rows.length]);
+
+  const clickOf = useMemo(() => {
+    const found = new Map<string, Click>();
+    for (const click of clicks) if (click.target !== null) found.set(click.target, click);
+    return found;
+  }, [clicks]);
+
+  const cancellable = jobs.filter(job => ['cancel', 'drop'].includes(jobAction(job) ?? ''));
+  const selected = chosen === null ? [] : cancellable.filter(job => chosen.has(job.key)).map(job => job.key);
+  const total = jobs.length + folded.reduce((sum, { count }) => sum + count, 0);
+  const summary = [
+    ...(hidden > 0 ? [{ state: 'done' as const, count: hidden, usage: doneUsage(done, rows) }] : []),
+    ...folded,
+  ];
+  return (
+    <>
+      <div
+        class="qm-scroll"
+        ref={box}
+        onScroll={measure}
+        onKeyDown={move}
+        onPointerEnter={() => hold(true)}
+        onPointerLeave={() => hold(false)}
+        onFocusCapture={() => hold(true)}
+        onBlurCapture={event => {
+          if (!box.current?.contains(event.relatedTarget as Node | null)) hold(false);
+        }}
+        role="region"
+        aria-label="Jobs"
+      >
+        <table class="qm-table" role="table" ref={table} aria-rowcount={rows.length + 1}>
+          <thead>
+            <tr role="row" aria-rowindex={1}>
+              <th role="columnheader" class="qm-c-n" scope="col">
+                #
+              </th>
+              <th role="columnheader" class="qm-c-pubs" scope="col">
+                PUBs
+              </th>
+              <th role="columnheader" class="qm-c-state" scope="col">
+                State
+              </th>
+              <th role="columnheader" class="qm-c-fall qm-num" scope="col">
+                <span class="qm-hidden">Course, from left to right: </span>
+                {axis !== null && (
+                  <span class="qm-axis">
+                    <span>{time(axis.start, offset)}</span>
+                    {idle.map(([from, to]) =>
+                      to === null ? (
+                        <i
+                          key={from}
+                          class="qm-idle qm-grows"
+                          style={{ '--from': at(axis, from) }}
+                          title="idle, billed"
+                        />
+                      ) : (
+                        <i
+                          key={from}
+                          class="qm-idle"
+                          style={{ left: `${at(axis, from)}%`, width: `${at(axis, to) - at(axis, from)}%` }}
+                          title="idle, billed"
+                        />
+                      ),
+                    )}
+                    {axis.live ? <span class="qm-now">now</span> : <span>{time(axis.end, offset)}</span>}
+                  </span>
+                )}
+              </th>
+              <th role="columnheader" class="qm-c-usage qm-r" scope="col">
+                Usage
+              </th>
+              <th role="columnheader" class="qm-c-act" scope="col">
+                <span class="qm-hidden">Action</span>
+              </th>
+            </tr>
+          </thead>
+          <tbody>
+            {above > 0 && (
+              <tr key="above" aria-hidden="true">
+                <td class="qm-gap" colSpan={COLUMNS} style={{ height: `${above}px` }} />
+              </tr>
+            )}
+            {rows.slice(first, last).flatMap((job, i) => {
+              const place = slot(job);
+              const before = earlier.get(place) ?? NOTHING;
+              const shown = (
+                <Row
+                  key={place}
+                  job={job}
+                  earlier={before}
+                  number={jobNumber(job)}
+                  name={jobName(job)}
+                  offset={offset}
+                  axis={axis}
+                  index={first + i + 2}
+                  current={place === at0}
+                  open={open.has(job.key)}
+                  chosen={chosen === null ? null : chosen.has(job.key)}
+                  asking={asking?.place === job.key ? asking : null}
+                  click={clickOf.get(job.key) ?? clickOf.get(before.at(-1)?.key ?? '')}
+                  problem={state.problem}
+                  off={off}
+                  onToggle={toggle}
+                  onChoose={choose}
+                />
+              );
+              return open.has(job.key)
+                ? [shown, <Detail key={`${place}+`} job={job} earlier={before} offset={offset} columns={COLUMNS} />]
+                : [shown];
+            })}
+            {below > 0 && (
+              <tr key="below" aria-hidden="true">
+                <td class="qm-gap" colSpan={COLUMNS} style={{ height: `${below}px` }} />
+              </tr>
+            )}
+          </tbody>
+        </table>
+      </div>
+      <div class="qm-fold qm-num">
+        {hidden > 0 || unfolded ? (
+          <button
+            type="button"
+            class="qm-link qm-plain"
+            aria-expanded={unfolded}
+            data-unfold
+            onClick={() => setUnfolded(!unfolded)}
+          >
+            <span class="qm-chevron" aria-hidden="true" />
+            {unfolded ? 'Fold what is done' : summed(summary)}
+          </button>
+        ) : (
+          summary.length > 0 && <span class="qm-dim">{summed(summary)}</span>
+        )}
+        {(virtual || folded.length > 0) && (
+          <span class="qm-dim" data-visible>
+            {visible(rows, view, row, total)}
+          </span>
+        )}
+        <span class="qm-grow" />
+        {chosen !== null && (
+          <button
+            type="button"
+            class="qm-button qm-danger"
+            data-cancel-chosen
+            aria-disabled={selected.length === 0}
+            onClick={() => {
+              if (selected.length === 0) return;
+              onCancel(selected);
+              setChosen(null);
+            }}
+          >
+            Cancel {selected.length} selected
+          </button>
+        )}
+        {!off && cancellable.length > 1 && (
+          <button
+            type="button"
+            class="qm-link qm-plain"
+            aria-pressed={chosen !== null}
+            onClick={() => setChosen(chosen === null ? new Set() : null)}
+          >
+            {chosen === null ? 'Select…' : 'Select none'}
+          </button>
+        )}
+        {(filter === 'failed' || jobs.some(job => job.state === 'failed')) && jobs.length > 1 && (
+          <button
+            type="button"
+            class="qm-link qm-plain"
+            aria-pressed={filter === 'failed'}
+            onClick={() => onFilter(filter === 'failed' ? null : 'failed')}
+          >
+            failed only
+          </button>
+        )}
+        {jobs.length > 1 && (
+          <span class="qm-sort" role="group" aria-label="Order of the rows">
+            <button type="button" class="qm-link qm-plain" aria-pressed={!byNumber} onClick={() => setByNumber(false)}>
+              needs you first
+            </button>
+            {' · '}
+            <button type="button" class="qm-link qm-plain" aria-pressed={byNumber} onClick={() => setByNumber(true)}>
+              by number
+            </button>
+          </span>
+        )}
+      </div>
+    </>
+  );
+}
+
+/** Rows as they are shown. With `fixed`, rows that are there keep their places, and new ones come last. */
+function arranged(
+  jobs: readonly JobSnapshot[],
+  filter: JobState | null,
+  byNumber: boolean,
+  all: boolean,
+  fixed: string[] | null,
+): JobSnapshot[] {
+  if (filter !== null)
+    return jobs.filter(job => job.state === filter || (filter === 'failed' && job.state === 'refused'));
+  if (byNumber) return [...jobs];
+  const place = new Map(fixed?.map((key, i) => [key, i]));
+  const urgent = new Map(URGENCY.map((state, i) => [state, i]));
+  const fresh = jobs.filter(job => job.state !== 'done' || all || place.has(slot(job)));
+  if (!all && !fresh.some(job => job.state === 'done')) {
+    const newest = jobs.reduce<JobSnapshot | null>(
+      (best, job) => (job.state === 'done' && (job.finished ?? 0) >= (best?.finished ?? 0) ? job : best),
+      null,
+    );
+    if (newest !== null) fresh.push(newest);
+  }
+  const index = new Map(jobs.map((job, i) => [job, i]));
+  const rank = (job: JobSnapshot): number =>
+    place.get(slot(job)) ?? 1e6 + (urgent.get(job.state) ?? 0) * 1e6 + (index.get(job) ?? 0);
+  const ranked = new Map(fresh.map(job => [job, rank(job)]));
+  return fresh.sort((a, b) => (ranked.get(a) ?? 0) - (ranked.get(b) ?? 0));
+}
+
+function heightOf(
+  rows: readonly JobSnapshot[],
+  open: ReadonlySet<string>,
+  details: ReadonlyMap<string, number>,
+  row: number,
+  to: number,
+): number {
+  let sum = to * row;
+  if (open.size > 0)
+    for (let i = 0; i < to; i++) {
+      const key = rows[i]?.key ?? '';
+      if (open.has(key)) sum += details.get(key) ?? 0;
+    }
+  return sum;
+}
+
+function window_(
+  rows: readonly JobSnapshot[],
+  open: ReadonlySet<string>,
+  details: ReadonlyMap<string, number>,
+  row: number,
+  view: { top: number; height: number },
+  virtual: boolean,
+) {
+  if (!virtual) return { first: 0, last: rows.length, above: 0, below: 0 };
+  const height = (to: number): number => heightOf(rows, open, details, row, to);
+  let first = Math.min(rows.length - 1, Math.floor(view.top / row));
+  while (first > 0 && height(first) > view.top) first--;
+  first = Math.max(0, first - SPARE);
+  let last = first;
+  while (last < rows.length && height(last) < view.top + view.height) last++;
+  last = Math.min(rows.length, last + SPARE);
+  return { first, last, above: height(first), below: height(rows.length) - height(last) };
+}
+
+function visible(
+  rows: readonly JobSnapshot[],
+  view: { top: number; height: number },
+  row: number,
+  total: number,
+): string {
+  const first = Math.min(rows.length, Math.floor(view.top / row) + 1);
+  const last = Math.min(rows.length, Math.max(first, Math.floor((view.top + view.height) / row) - 1));
+  return `${integer(first)}–${integer(last)} of ${integer(total)}`;
+}
+
+function doneUsage(done: readonly JobSnapshot[], rows: readonly JobSnapshot[]): number | null {
+  const shown = new Set(rows);
+  const used = done
+    .filter(job => !shown.has(job))
+    .map(job => job.usage.reported)
+    .filter(seconds => seconds !== null);
+  return used.length === 0 ? null : used.reduce((a, b) => a + b, 0);
+}
+
+function summed(parts: readonly Folded[]): string {
+  return parts
+    .map(
+      ({ state, count, usage }) =>
+        `${integer(count)} more ${jobFace(state).word.toLowerCase()}${usage === null ? '' : `, ${usageSeconds(Math.round(10 * usage) / 10)}`}`,
+    )
+    .join(' · ');
+}
+
+/** A function that stays the same, and does what the latest one does. */
+function useStable<A extends unknown[]>(latest: (...args: A) => void): (...args: A) => void {
+  const ref = useRef(latest);
+  ref.current = latest;
+  return useRef((...args: A): void => ref.current(...args)).current;
 }

@@ -1,168 +1,345 @@
-import { useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { question, type Question } from '../ask';
-import { duration, useNow } from '../clock';
-import { shortId, shownJobs, staleness, tally, type Tally } from '../facts';
-import type { Action, JobState, WorkloadSnapshot } from '../protocol';
-import type { Store, Workload } from '../store';
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { naming, question } from '../ask';
+import { banner } from '../banner';
+import { ago, dateTime, duration } from '../clock';
+import { countdown, failure, jobFace, jobName, progress, shortId, shownJobs, tally, type Tally } from '../facts';
+import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
+import type { Click, Store, Workload } from '../store';
+import { Banner } from './banner';
 import { ActionButton } from './button';
-import { type Controls, ControlsContext } from './controls';
+import { type Asking, BANNER, type Controls, ControlsContext, HEAD } from './controls';
+import { Events } from './events';
 import { Header } from './header';
-import { Confirm, Events, Outcomes } from './notices';
-import { JobTable } from './table';
-import { PartitionsTile, TimeTile, UsageTile } from './tiles';
-import { Timeline } from './timeline';
+import { Deadline, Progress, UsageTile } from './lead';
+import { JobTable, slot } from './table';
+import { type Clock, ClockContext, Tick } from './tick';
+
+/** What a document holds, while no kernel watches the workload. */
+export interface SavedView {
+  folded: readonly Folded[];
+  /** Begins to watch it again; null: there is no kernel for that. */
+  reattach: (() => void) | null;
+  /** It is not known yet whether a kernel watches it. */
+  pending: boolean;
+  /** What came of that, or what to do instead. */
+  note: string;
+}
 
 interface Props {
   store: Store;
   workload: Workload;
   /** A card that opens, for lists; otherwise everything is there at once. */
   card?: boolean;
+  saved?: SavedView | null;
 }
 
-interface Asking extends Question {
-  action: Action;
-  target: string | null;
-}
+const UNFOLDED: readonly Folded[] = [];
 
 /** One workload. The same in a cell and in the sidebar: container queries arrange it, see style.css. */
-export function WorkloadView({ store, workload, card = false }: Props) {
+export function WorkloadView({ store, workload, card = false, saved = null }: Props) {
   const { state, offset, clicks } = workload;
   const [open, setOpen] = useState(!card);
   const [filter, setFilter] = useState<JobState | null>(null);
   const [asking, setAsking] = useState<Asking | null>(null);
+  const [dismissed, setDismissed] = useState('');
   const root = useRef<HTMLElement>(null);
   const origin = useRef<HTMLElement | null>(null);
   useKeptFocus(root);
 
-  const now = useNow(state.problem !== null || store.lost) + offset;
-  const jobs = shownJobs(state);
-  const sum = tally(jobs);
-  const stale = staleness(state, now, store.lost);
-  const listed = filter === null ? jobs : jobs.filter(job => job.state === filter);
+  const folded = saved?.folded ?? UNFOLDED;
+  const jobs = useMemo(() => shownJobs(state), [state.jobs]);
+  const sum = useMemo(() => tally(jobs, folded), [jobs, folded]);
+  const earlier = useMemo(() => attempts(state.jobs), [state.jobs]);
+  const failed = useMemo(() => jobs.filter(job => job.state === 'failed' || job.state === 'refused'), [jobs]);
 
-  const leave = (): void => {
-    setAsking(null);
-    (origin.current?.isConnected ? origin.current : root.current)?.focus();
-  };
-  const controls: Controls = {
-    off: store.ended ?? readOnly(state.read_only ?? store.hello?.problem ?? null),
-    pending: (action, target) =>
-      clicks.find(
-        click =>
-          click.action === action &&
-          click.target === (target ?? null) &&
-          (click.status === 'sent' || click.status === 'accepted'),
-      ),
-    begin: (action, target) => {
-      origin.current = document.activeElement instanceof HTMLElement ? document.activeElement : null;
-      const asked = question(state, action, target ?? null);
-      if (asked === null) store.command(state.id, action, target ?? null);
-      else setAsking({ ...asked, action, target: target ?? null });
-    },
-  };
+  const old = state.problem !== null || store.lost || saved !== null;
+  const clock = useMemo<Clock>(() => {
+    const seen = state.seen_at ?? 0;
+    return old ? { read: () => seen, live: false } : { read: () => Date.now() / 1000 + offset, live: true };
+  }, [old, old ? state.seen_at : offset]);
+  const off = store.ended ?? readOnly(state.read_only ?? store.hello?.problem ?? null);
+  const about =
+    saved !== null
+      ? null
+      : banner(state, sum, { now: clock.read(), offset, lost: store.lost && store.ended === null, off });
+
+  // What the buttons do, always of this moment; the object itself stays, so that rows need not be drawn anew.
+  const now = useRef({ store, state, asking });
+  now.current = { store, state, asking };
+  const controls = useRef<Controls | null>(null);
+  controls.current ??= made(now, origin, setAsking);
+
+  useLayoutEffect(() => {
+    if (asking === null) giveBack(origin, root.current);
+  }, [asking]);
+
+  const head = last(clicks, click => click.target === null && click.action !== 'refresh');
+  const stale = staleWords(state, store.lost || saved !== null);
+  const shownDeadline = countdown(state, clock.read());
   return (
-    <ControlsContext.Provider value={controls}>
-      <section
-        class={`qm-card ${open ? 'qm-open' : 'qm-closed'} ${stale === null ? '' : 'qm-stale'}`}
-        ref={root}
-        tabIndex={-1}
-        data-workload={state.id}
-        data-state={state.state}
-        aria-label={`${state.mode} ${state.id} on ${state.backend}`}
-      >
-        <Header state={state} jobs={sum} stale={stale} actions={open} />
-        <div class="qm-tiles">
-          <TimeTile state={state} offset={offset} jobs={sum} />
-          <UsageTile usage={state.usage} session={state.mode === 'session'} />
-          {(open || sum.total > 1) && (
-            <PartitionsTile
+    <ControlsContext.Provider value={controls.current}>
+      <ClockContext.Provider value={clock}>
+        <section
+          class={`qm-card ${open ? 'qm-open' : 'qm-closed'} ${old ? 'qm-stale' : ''}`}
+          ref={root}
+          tabIndex={-1}
+          data-workload={state.id}
+          data-state={state.state}
+          data-saved={saved !== null}
+          aria-label={`${state.mode} ${state.id} on ${state.backend}`}
+          onKeyDown={keepKeys}
+        >
+          <Header
+            state={state}
+            jobs={sum}
+            failed={failed}
+            stale={null}
+            actions={open && off === null && saved === null}
+            asking={asking}
+            click={head}
+          />
+          {saved !== null && <SavedLine state={state} saved={saved} over={isOver(state, sum)} />}
+          {about !== null && about.key !== dismissed && (
+            <Banner
+              about={about}
+              state={state}
+              asking={asking}
+              click={last(clicks, click => click.target === null)}
+              off={off !== null}
+              onDismiss={() => setDismissed(about.key)}
+            />
+          )}
+          <div class={`qm-tiles ${shownDeadline?.near === true ? 'qm-tiles-near' : ''}`}>
+            <Progress
               jobs={jobs}
+              folded={folded}
+              sum={sum}
+
               filter={filter}
               onFilter={next => {
                 setFilter(next);
                 setOpen(true);
               }}
             />
-          )}
-        </div>
-        {controls.off !== null && (
-          <div class="qm-off" role="note">
-            {controls.off}
+            <UsageTile state={state} />
+            <Deadline state={state} shown={shownDeadline} offset={offset} />
           </div>
-        )}
-        {asking !== null && (
-          <Confirm
-            question={asking}
-            onNo={leave}
-            onYes={action => {
-              store.command(state.id, action, action === asking.action ? asking.target : null);
-              leave();
-            }}
-          />
-        )}
-        <Outcomes state={state} clicks={clicks} onDismiss={id => store.forget(id)} />
-        {open && jobs.length > 0 && (
-          <>
-            <JobTable jobs={listed} offset={offset} marked={asking?.target ?? null} />
-            <Timeline jobs={state.jobs} offset={offset} />
-          </>
-        )}
-        {open && <Events state={state} offset={offset} />}
-        {card && <Foot state={state} jobs={sum} offset={offset} open={open} onToggle={() => setOpen(!open)} />}
-      </section>
+          {open && jobs.length > 0 && (
+            <JobTable
+              state={state}
+              jobs={jobs}
+              folded={folded}
+
+              earlier={earlier}
+              offset={offset}
+              filter={filter}
+              onFilter={setFilter}
+              asking={asking}
+              clicks={clicks}
+              off={off !== null || saved !== null}
+              onCancel={keys => {
+                for (const key of keys) {
+                  const job = state.jobs.find(each => each.key === key);
+                  store.command(state.id, job?.state === 'waiting' ? 'drop' : 'cancel', key);
+                }
+              }}
+            />
+          )}
+          {open && (
+            <div class="qm-bottom">
+              <Events state={state} offset={offset} />
+              {stale !== null && saved === null && (
+                <span class="qm-stale-word qm-num">
+                  <Seen state={state} offset={offset} />
+                </span>
+              )}
+            </div>
+          )}
+          <Said state={state} clicks={clicks} failed={failed} />
+          {card && <Foot state={state} jobs={sum} failed={failed} open={open} onToggle={() => setOpen(!open)} />}
+        </section>
+      </ClockContext.Provider>
     </ControlsContext.Provider>
   );
+}
+
+function made(
+  now: { current: { store: Store; state: WorkloadSnapshot; asking: Asking | null } },
+  origin: { current: HTMLElement | null },
+  setAsking: (asking: Asking | null) => void,
+): Controls {
+  const leave = (): void => setAsking(null);
+  return {
+    begin: (action, place, target) => {
+      const { store, state } = now.current;
+      origin.current = document.activeElement instanceof HTMLElement ? document.activeElement : null;
+      const asked = question(state, action, target ?? null);
+      if (asked === null) store.command(state.id, action, target ?? null);
+      else setAsking({ ...asked, place, target: target ?? null });
+    },
+    answer: (asking, action) => {
+      const { store, state } = now.current;
+      store.command(state.id, action, asking.place === HEAD || asking.place === BANNER ? null : asking.target);
+      leave();
+    },
+    leave,
+    dismiss: click => now.current.store.forget(click.id),
+    naming: click => naming(now.current.state, click.action, click.target),
+  };
+}
+
+/** After a question the focus goes to the button that asked, if there still is one. */
+function giveBack(origin: { current: HTMLElement | null }, root: HTMLElement | null): void {
+  const asked = origin.current;
+  origin.current = null;
+  if (asked === null || root === null) return;
+  const active = document.activeElement;
+  if (active !== null && active !== document.body && active !== root && active.isConnected) return;
+  const { action, place } = asked.dataset;
+  const same = `[data-action="${CSS.escape(action ?? '')}"][data-place="${CSS.escape(place ?? '')}"]`;
+  const row = `[data-row="${CSS.escape(place ?? '')}"]`;
+  (root.querySelector<HTMLElement>(same) ?? root.querySelector<HTMLElement>(row) ?? root).focus({
+    preventScroll: true,
+  });
+}
+
+/** JupyterLab's notebook reads single keys as commands ("x" cuts the cell): not while the focus is in here. */
+function keepKeys(event: KeyboardEvent): void {
+  if (!(event.ctrlKey || event.metaKey || event.altKey) || event.key === 'Enter') event.stopPropagation();
+}
+
+function last(clicks: readonly Click[], of: (click: Click) => boolean): Click | undefined {
+  return clicks.findLast(of);
+}
+
+function isOver(state: WorkloadSnapshot, jobs: Tally): boolean {
+  return state.state === 'closed' ? jobs.running + jobs.remaining === 0 : state.mode === 'job' && jobs.finished;
+}
+
+function attempts(jobs: readonly JobSnapshot[]): Map<string, JobSnapshot[]> {
+  const found = new Map<string, JobSnapshot[]>();
+  for (const job of jobs) {
+    if (!job.superseded) continue;
+    const key = slot(job);
+    const there = found.get(key);
+    if (there === undefined) found.set(key, [job]);
+    else there.push(job);
+  }
+  return found;
 }
 
 function readOnly(why: string | null): string | null {
   return why === null ? null : `Read only: ${why}`;
 }
 
+function staleWords(state: WorkloadSnapshot, lost: boolean): string | null {
+  return state.problem === null && !lost ? null : 'old';
+}
+
+/** "last seen 12 s ago": the one thing that goes on when every clock stands still. */
+function Seen({ state, offset }: { state: WorkloadSnapshot; offset: number }) {
+  const real = useMemo<Clock>(() => ({ read: () => Date.now() / 1000 + offset, live: true }), [offset]);
+  return (
+    <ClockContext.Provider value={real}>
+      <Tick text={now => (state.seen_at === null ? 'not seen yet' : `last seen ${ago(now - state.seen_at)} ago`)} />
+    </ClockContext.Provider>
+  );
+}
+
+/** Of a document's own snapshot: as of when, and the way back. */
+function SavedLine({ state, saved, over }: { state: WorkloadSnapshot; saved: SavedView; over: boolean }) {
+  const asOf = state.seen_at === null ? 'not seen yet' : `As of ${dateTime(state.seen_at, state.clock_offset)}`;
+  const note = saved.pending
+    ? ' · looking for its kernel…'
+    : over
+      ? ''
+      : ' · no kernel watches it; it may have gone on since';
+  return (
+    <div class="qm-saved" role="note">
+      <span class="qm-grow qm-num">
+        <b>{asOf}</b>
+        {note}
+        {saved.note !== '' && <span class="qm-saved-note"> · {saved.note}</span>}
+      </span>
+      {saved.reattach !== null && (
+        <button type="button" class="qm-button qm-primary" data-reattach onClick={saved.reattach}>
+          Reattach
+        </button>
+      )}
+    </div>
+  );
+}
+
+interface SaidProps {
+  state: WorkloadSnapshot;
+  clicks: readonly Click[];
+  failed: readonly JobSnapshot[];
+}
+
+/** For screen readers: what came of the last click, and jobs that fail. */
+function Said({ state, clicks, failed }: SaidProps) {
+  const known = useRef<Set<string> | null>(null);
+  const news = useRef('');
+  const spoken = useRef('');
+  const fresh = known.current === null ? [] : failed.filter(job => !known.current?.has(job.key));
+  known.current = new Set(failed.map(job => job.key));
+  if (fresh.length > 3) news.current = `${fresh.length} jobs failed`;
+  else if (fresh.length > 0)
+    news.current = fresh
+      .map(job => `${jobName(job)} failed: ${failure(job)?.what ?? jobFace(job.state).word}`)
+      .join(' ');
+  const over = last(clicks, click => click.status === 'done' || click.status === 'failed');
+  const outcome = over === undefined ? '' : `${naming(state, over.action, over.target)}: ${over.message || 'done'}`;
+  if (outcome !== spoken.current) {
+    spoken.current = outcome;
+    if (outcome !== '') news.current = outcome;
+  }
+  return (
+    <div class="qm-hidden" role="status" aria-live="polite">
+      {news.current}
+    </div>
+  );
+}
+
 /** Of a card: what it comes to in one line, and the way in. */
 function Foot({
   state,
   jobs,
-  offset,
+  failed,
   open,
   onToggle,
 }: {
   state: WorkloadSnapshot;
   jobs: Tally;
-  offset: number;
+  failed: readonly JobSnapshot[];
   open: boolean;
   onToggle: () => void;
 }) {
   const { ttl } = state;
-  const now = useNow(!open && ttl.interactive_deadline !== null && ttl.max_deadline !== null) + offset;
-  const left =
-    ttl.interactive_deadline !== null && ttl.max_deadline !== null ? `${duration(ttl.max_deadline - now)} left` : '';
-  const text = [
-    state.group,
-    jobs.total === 0 ? 'no job yet' : `${jobs.done} of ${jobs.total} done`,
-    jobs.failed > 0 ? `${jobs.failed} failed` : '',
-    left,
-  ]
+  const text = [state.group, jobs.failed > 0 ? `${jobs.failed} failed` : '', progress(jobs)]
     .filter(Boolean)
     .join(' · ');
-  const idle =
-    state.mode === 'session' &&
-    state.state === 'active' &&
-    state.accepting_jobs !== false &&
-    jobs.running + jobs.remaining === 0;
+  const idle = state.mode === 'session' && ttl.interactive_deadline !== null && state.accepting_jobs !== false;
   return (
     <div class="qm-foot">
       <span class="qm-note qm-num qm-grow">
-        {open ? <code title={state.service_id ?? state.id}>{shortId(state.service_id ?? state.id)}</code> : text}
+        {open ? <code title={state.workload_id ?? state.id}>{shortId(state.workload_id ?? state.id)}</code> : text}
+        {!open && ttl.interactive_deadline !== null && ttl.max_deadline !== null && (
+          <>
+            {' · '}
+            <Tick text={now => `${duration((ttl.max_deadline ?? now) - now)} left`} />
+          </>
+        )}
       </span>
       <span class="qm-actions">
         {!open && idle && (
-          <ActionButton action="close" kind="primary">
-            Close
+          <ActionButton action="close" place={HEAD} kind="primary">
+            End session
           </ActionButton>
         )}
-        {!open && !idle && jobs.failed > 0 && (
-          <ActionButton action="resubmit_failed" kind="primary">
-            Resubmit ({jobs.failed})
+        {!open && !idle && failed.length > 0 && (
+          <ActionButton action="resubmit_failed" place={HEAD} kind="primary">
+            Run again ({failed.length})
           </ActionButton>
         )}
         <button type="button" class="qm-button" aria-expanded={open} data-open onClick={onToggle}>

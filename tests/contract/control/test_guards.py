@@ -43,7 +43,7 @@ def test_each_job_carries_the_cap_for_the_service_to_keep(opened, sampler, rotat
     batch = opened(usage_cap=42.5)
     run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
     assert batch._ledger.wait_for(lambda: run.jobs[0].job_id is not None, 30)
-    assert batch._ledger.link.job(run.jobs[0].job_id)["cost"] == 43
+    assert batch._ledger.link.stored(run.jobs[0].job_id)["cost"] == 43
 
 
 def test_eighty_percent_warns(opened, sampler, rotations):

@@ -1,4 +1,4 @@
-"""Ctrl-C between any two bytecodes of `submit` and `resubmit`: all of the work is sent, or none; nothing waits for ever."""
+"""Ctrl-C between any two bytecodes of `submit` and `resubmit`: all work is sent or none, nothing waits for ever."""
 
 from __future__ import annotations
 

@@ -51,6 +51,8 @@ def test_forget_lets_go_and_attach_starts_anew(backend, service):
     batch = qmode.BatchController.open(backend)
     batch.forget()
     assert registry.find(batch.id) is None
+    with pytest.raises(qmode.SubmissionError, match="attach"):
+        batch.submit(None, [])
     again = qmode.attach(batch.id, service)
     assert again is not batch
     again.close()

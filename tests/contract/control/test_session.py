@@ -107,7 +107,7 @@ def test_a_kernel_that_exits_closes_its_session_unless_told_otherwise(emulator, 
     code = textwrap.dedent(f"""
         import sys
         import qmode_widgets as qmode
-        from qmode_widgets.emulator.launch import Emulator
+        from qmode_widgets.emulator.client.launch import Emulator
         from qmode_widgets.emulator.options import Options
         backend = Emulator(sys.argv[1], sys.argv[2], 0, Options()).service.least_busy()
         print(qmode.SessionController.open(backend{option}).id, flush=True)

@@ -17,9 +17,7 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 def submit(mode, bell, n=1, shots=100, **environment):
     sampler = Sampler(mode=mode)
     for name, value in environment.items():
-        setattr(sampler.options, name, value) if name != "tags" else None
-    if "tags" in environment:
-        sampler.options.environment.job_tags = environment["tags"]
+        setattr(sampler.options.environment, {"tags": "job_tags"}.get(name, name), value)
     jobs = [sampler.run([bell], shots=shots) for _ in range(n)]
     return jobs if n > 1 else jobs[0]
 
@@ -89,7 +87,7 @@ def test_a_failed_job_gives_its_code_reason_and_solution(emulator, backend, bell
         job.result()
     assert job.status() == "ERROR"
     assert "The circuit is bad." in job.error_message()
-    assert job.usage() == 2                                # a user's error is billed
+    assert job.usage() == 2  # a user's error is billed
     assert submit(backend, bell).result()
 
 
@@ -112,7 +110,7 @@ def test_only_jobs_with_a_tag_fail_and_only_after_some(emulator, backend, bell):
 def test_the_cost_limit_ends_a_job(emulator, backend, bell):
     sampler = Sampler(mode=backend)
     sampler.options.max_execution_time = 3
-    job = sampler.run([bell], shots=20_000)                # 2 s + 20,000 × 252 µs = 7 s
+    job = sampler.run([bell], shots=20_000)  # 2 s + 20,000 × 252 µs = 7 s
     with pytest.raises(RuntimeJobMaxTimeoutError, match="maximum execution time"):
         job.result()
     assert job.usage() == 3
@@ -192,22 +190,40 @@ def test_delete(emulator, service, backend, bell):
         service.job(job.job_id())
     with pytest.raises(RuntimeJobNotFound):
         service.delete_job(job.job_id())
+
+
+def test_a_queued_job_is_deleted_and_a_running_one_is_not(emulator, service, backend, bell):
     emulator.faults.pause(queue=True)
     queued = submit(backend, bell)
-    with pytest.raises(IBMRuntimeError, match="cannot be deleted"):
-        service.delete_job(queued.job_id())
-    queued.cancel()                                # it would be billed while the next test looks at the usage
+    service.delete_job(queued.job_id())
+    with pytest.raises(RuntimeJobNotFound):
+        service.job(queued.job_id())
+    emulator.faults.pause()
+    running = submit(backend, bell)
+    emulator.faults.wait_for(running.job_id(), "Running")
+    with pytest.raises(IBMRuntimeError, match="cannot be deleted: it is running"):
+        service.delete_job(running.job_id())
+    running.cancel()
 
 
-def test_a_dry_run_goes_to_the_mock_and_costs_nothing(emulator, service, backend, bell):
+def test_a_dry_run_goes_to_the_mock_tells_its_usage_and_costs_nothing(emulator, bell):
+    service = emulator.connect("emulator-premium")
+    backend = service.backend("emu_fez")
     used = service.usage()["usage_consumed_seconds"]
-    job = Sampler(mode=backend).run([bell], shots=10, dry_run=True)
-    assert job.result()[0].data.meas.num_shots == 10
+    job = Sampler(mode=backend).run([bell], shots=10_000, dry_run=True)
+    assert job.result()[0].data.meas.num_shots == 10_000
     assert job.backend().name == "mock_fez"
-    assert job.usage() == 0
+    assert job.usage() == 5  # 2 s + 10,000 × 252 µs
     assert service.usage()["usage_consumed_seconds"] == used
     assert job.job_id() not in [j.job_id() for j in service.jobs(limit=20)]
     assert job.job_id() in [j.job_id() for j in service.jobs(limit=20, include_mocks=True)]
+
+
+@pytest.mark.parametrize("instance", ["emulator-open", "emulator-payg"])
+def test_dry_runs_are_refused_on_open_and_pay_as_you_go(emulator, bell, instance):
+    backend = emulator.connect(instance).backend("emu_fez")
+    with pytest.raises(IBMRuntimeError, match="Dry runs are not available"):
+        Sampler(mode=backend).run([bell], shots=10, dry_run=True)
 
 
 def test_the_exported_environment_is_all_that_is_needed(environment, bell):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import http.server
 import json
 import os
 import signal
@@ -10,15 +11,21 @@ import socket
 import stat
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
+from typing import ClassVar
 
+import psutil
 import pytest
 from qiskit_ibm_runtime import Batch
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets import emulator as package
-from qmode_widgets.emulator.serve import alive
+from qmode_widgets.emulator.client.faults import AdminClient
+from qmode_widgets.emulator.client.launch import Emulator
+from qmode_widgets.emulator.options import Options
+from qmode_widgets.emulator.processes import find
 
 
 @pytest.fixture
@@ -31,18 +38,20 @@ def runtime(tmp_path, monkeypatch):
             package.start().stop()
 
 
+def alive(pid):
+    return find(pid) is not None
+
+
 def gone(pid, timeout=10):
-    until = time.monotonic() + timeout
-    while alive(pid) and time.monotonic() < until:
-        with contextlib.suppress(ChildProcessError):
-            os.waitpid(pid, os.WNOHANG)
-        time.sleep(0.02)
+    process = find(pid)
+    if process is not None:
+        with contextlib.suppress(psutil.TimeoutExpired):
+            process.wait(timeout)
     return not alive(pid)
 
 
 def children(pid):
-    listed = subprocess.run(["pgrep", "-P", str(pid)], capture_output=True, text=True, check=False)
-    return [int(line) for line in listed.stdout.split()]
+    return [process.pid for process in psutil.Process(pid).children()]
 
 
 def test_a_shared_service_is_found_again_and_survives_its_starter(runtime):
@@ -53,12 +62,13 @@ def test_a_shared_service_is_found_again_and_survives_its_starter(runtime):
     assert stat.S_IMODE(runtime.stat().st_mode) == 0o600
     known = json.loads(runtime.read_text())
     assert known["pid"] == found.pid
-    assert os.getsid(found.pid) == found.pid               # an interrupt of the kernel does not reach it
+    assert os.getsid(found.pid) == found.pid  # an interrupt of the kernel does not reach it
     assert package.start(speed=2.0).url == found.url
     with pytest.raises(ValueError, match=r"runs with lanes=5, not 2"):
         package.start(lanes=2)
     found.stop()
     assert not alive(found.pid)
+    assert not runtime.exists()
     again = package.start()
     assert again.pid != found.pid
 
@@ -79,20 +89,44 @@ def test_a_proxy_in_between_is_said(emulator, monkeypatch):
     assert emulator.connect("emulator-payg").jobs() is not None
 
 
+def written(**values):
+    """A runtime file as this process would have written it, with some values changed."""
+    me = {"pid": os.getpid(), "started": psutil.Process().create_time()}
+    return json.dumps({"url": "http://127.0.0.1:9", "token": "t", "version": "1", "options": {}} | me | values)
+
+
 @pytest.mark.parametrize(
     "text",
     [
         "not json",
         "{}",
-        json.dumps({"url": "http://127.0.0.1:9", "token": "t", "pid": 2**22 - 3, "version": "1", "options": {}}),
-        json.dumps({"url": "http://evil.example", "token": "t", "pid": 1, "version": "1", "options": {}}),
-        json.dumps({"url": "http://127.0.0.1:9", "token": "t", "pid": 1, "version": "1", "options": {"no": 1}}),
+        written(),
+        written(pid=2**22 - 3),
+        written(started=1.0),
+        written(url="http://evil.example"),
+        written(options={"no": 1}),
     ],
 )
 def test_a_stale_runtime_file_gives_a_new_service(runtime, text):
     runtime.write_text(text)
     found = package.start()
-    assert found.control.get("ping")["pid"] == found.pid
+    assert found.admin.get("ping")["pid"] == found.pid
+
+
+def test_a_killed_service_leaves_no_runtime_file_after_stop(runtime):
+    emulator = package.start()
+    os.kill(emulator.pid, signal.SIGKILL)
+    assert gone(emulator.pid)
+    assert runtime.exists()
+    emulator.stop()
+    assert not runtime.exists()
+
+
+def test_a_service_that_ends_by_itself_deletes_its_runtime_file(runtime):
+    emulator = package.start()
+    os.kill(emulator.pid, signal.SIGTERM)
+    assert gone(emulator.pid)
+    assert not runtime.exists()
 
 
 def test_a_service_of_another_version_is_replaced(runtime, monkeypatch):
@@ -104,16 +138,68 @@ def test_a_service_of_another_version_is_replaced(runtime, monkeypatch):
     assert not alive(old.pid)
 
 
-def test_a_stranger_on_the_port_is_not_taken_for_ours(runtime):
-    with socket.socket() as stranger:
-        stranger.bind(("127.0.0.1", 0))
-        stranger.listen()
-        port = stranger.getsockname()[1]
-        known = {"url": f"http://127.0.0.1:{port}", "token": "t", "pid": os.getpid(), "version": "1", "options": {}}
-        runtime.write_text(json.dumps(known))
-        stranger.settimeout(20)
-        found = package.start()                            # the stranger never answers: its probe times out
-        assert found.pid != os.getpid()
+class Stranger(http.server.BaseHTTPRequestHandler):
+    """Another program on the port: agrees to everything, and keeps what it was sent."""
+
+    seen: ClassVar[list[str]] = []
+
+    def do_GET(self):
+        length = int(self.headers.get("Content-Length", 0))
+        self.seen.append(f"{self.path} {self.headers} {self.rfile.read(length)}")
+        body = json.dumps({"proof": "0" * 64, "pid": os.getpid(), "version": "1", "access_token": "x"}).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def do_POST(self):
+        self.do_GET()
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def stranger():
+    server = http.server.HTTPServer(("127.0.0.1", 0), Stranger)
+    Stranger.seen.clear()
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"http://127.0.0.1:{server.server_port}"
+    server.shutdown()
+    thread.join()
+    server.server_close()
+
+
+def test_a_stranger_on_the_port_is_never_sent_the_key(runtime, stranger):
+    runtime.write_text(written(url=stranger, token="the-secret-key"))
+    found = package.start()
+    assert found.pid != os.getpid()
+    known = Emulator(stranger, "the-secret-key", os.getpid(), Options())
+    with pytest.raises(PermissionError, match="is not the emulator"):
+        known.connect("emulator-payg")
+    with pytest.raises(PermissionError, match="is not the emulator"):
+        known.faults.pending()
+    assert len(Stranger.seen) == 3
+    assert not [line for line in Stranger.seen if "the-secret-key" in line]
+
+
+def test_the_proof_is_for_one_address(emulator):
+    """A server in between that passes the question on to the real one gets an answer that proves nothing."""
+    assert AdminClient(emulator.url, emulator.token).prove()["pid"] == emulator.pid
+    other = AdminClient(emulator.url.replace("127.0.0.1", "localhost"), emulator.token)
+    with pytest.raises(PermissionError, match="is not the emulator"):
+        other.prove()
+    with pytest.raises(PermissionError, match="is not the emulator"):
+        AdminClient(emulator.url, "another-key").prove()
+
+
+def test_a_silent_stranger_is_given_up_on(runtime):
+    with socket.socket() as silent:
+        silent.bind(("127.0.0.1", 0))
+        silent.listen()
+        runtime.write_text(written(url=f"http://127.0.0.1:{silent.getsockname()[1]}"))
+        assert package.start().pid != os.getpid()
 
 
 def test_a_private_service_and_its_workers_end_with_the_process_that_started_it():

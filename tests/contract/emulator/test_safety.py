@@ -12,12 +12,15 @@ import sys
 import zlib
 
 import numpy as np
+import psutil
 import pytest
 import qiskit.qpy
 import requests
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from qiskit_ibm_runtime.executor_sampler import Sampler
+
+from qmode_widgets.emulator import start
 
 from .test_workloads import ask
 
@@ -63,13 +66,9 @@ def test_a_foreign_instance_is_refused(emulator):
 
 
 def test_it_listens_on_loopback_only(emulator):
-    port = int(emulator.url.rsplit(":", 1)[1])
-    try:
-        host = next(i[4][0] for i in socket.getaddrinfo(socket.gethostname(), None) if not i[4][0].startswith("127."))
-    except (StopIteration, socket.gaierror):
-        pytest.skip("this machine has no other address")
-    with pytest.raises(OSError, match=r".+"):
-        socket.create_connection((host, port), timeout=2).close()
+    sockets = psutil.Process(emulator.pid).net_connections("inet")
+    listening = [s.laddr for s in sockets if s.status == psutil.CONN_LISTEN]
+    assert [(a.ip, a.port) for a in listening] == [("127.0.0.1", int(emulator.url.rsplit(":", 1)[1]))]
 
 
 def test_another_bind_address_is_no_option():
@@ -79,13 +78,56 @@ def test_another_bind_address_is_no_option():
     assert "--host" in ended.stderr
 
 
-def test_a_body_that_is_too_large_is_refused(emulator):
+def bare(emulator, head, *parts):
+    """Send bytes as they are; return the answer's first line, or b"" for a connection that was closed."""
     port = int(emulator.url.rsplit(":", 1)[1])
-    with socket.create_connection(("127.0.0.1", port), timeout=10) as connection:
-        head = f"POST /experimental/jobs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {10**10}\r\n\r\n"
-        connection.sendall(head.encode())
-        assert connection.recv(100)[:12] in (b"", b"HTTP/1.1 400", b"HTTP/1.1 413")
+    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
+        connection.sendall(head.format(port=port).encode() + b"\r\n\r\n")
+        try:
+            for part in parts:
+                connection.sendall(part)
+            return connection.recv(1000).partition(b"\r\n")[0]
+        except ConnectionError:
+            return b""
+
+
+def authorized(emulator):
+    token = requests.post(f"{emulator.url}/identity/token", data={"apikey": emulator.token}, timeout=10).json()
+    crn = emulator.environment["QISKIT_IBM_INSTANCE"]
+    return f"Authorization: Bearer {token['access_token']}\r\nService-CRN: {crn}\r\n"
+
+
+def test_a_body_that_is_too_large_is_refused(emulator):
+    head = "POST /experimental/jobs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n" + authorized(emulator)
+    assert bare(emulator, f"{head}Content-Length: {10**10}", b"x" * 1000) in (b"", b"HTTP/1.1 400 Bad Request")
+    login = "POST /identity/token HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n"
+    assert bare(emulator, f"{login}Content-Length: 9000", b"x" * 9000) in (b"", b"HTTP/1.1 400 Bad Request")
     assert ask(emulator, "GET", "/backends").ok
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ("Host: 127.0.0.1:{port}", b"HTTP/1.1 401 Unauthorized"),
+        ("Host: 127.0.0.1:{port}\r\nAuthorization: Bearer no", b"HTTP/1.1 401 Unauthorized"),
+        ("Host: evil.example", b"HTTP/1.1 403 Forbidden"),
+        ("Host: 127.0.0.1:{port}\r\nOrigin: https://evil.example", b"HTTP/1.1 403 Forbidden"),
+    ],
+)
+def test_who_may_not_ask_is_told_before_the_body_is_read(emulator, headers, status):
+    """The answer comes although none of the announced body was sent, and a body that is sent is not kept."""
+    head = f"POST /experimental/jobs HTTP/1.1\r\n{headers}\r\nContent-Length: {200 * 2**20}"
+    assert bare(emulator, head) == status
+    before = psutil.Process(emulator.pid).memory_info().rss
+    bare(emulator, head, *[b"x" * 2**20] * 200)
+    assert psutil.Process(emulator.pid).memory_info().rss - before < 50 * 2**20
+
+
+def test_a_partial_upload_times_out(bell):
+    with start(shared=False, speed=float("inf"), upload_timeout=0.5) as emulator:
+        head = "POST /experimental/jobs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n" + authorized(emulator)
+        assert bare(emulator, f"{head}Content-Length: 1000", b'{"params":') == b""
+        assert ask(emulator, "GET", "/backends").ok
 
 
 def qpy(version=17, rest=b"\0" * 60):
@@ -100,7 +142,7 @@ HOSTILE = [
     typed("QuantumCircuit", "not base64!"),
     typed("QuantumCircuit", base64.b64encode(b"not zlib").decode()),
     typed("QuantumCircuit", qpy()),
-    typed("QuantumCircuit", qpy(version=9)),           # older formats could carry what is evaluated
+    typed("QuantumCircuit", qpy(version=9)),  # older formats could carry what is evaluated
     typed("QuantumCircuit", qpy(version=255)),
     typed("QuantumCircuit", base64.b64encode(zlib.compress(b"\0" * 2**30)).decode()),
     typed("ndarray", base64.b64encode(zlib.compress(b"\x93NUMPY\x01\x00\x76\x00garbage")).decode()),

@@ -79,14 +79,14 @@ def test_a_backend_that_is_gone_fails_its_jobs(tmp_path, bell):
         Batch(backend=backend)
     with start(shared=False, speed=INF, state=state, backends="emu_torino") as emulator:
         assert emulator.faults.wait_for(job.job_id(), "Failed")
-        assert emulator.control.get("ping")["busy"] is False
+        assert emulator.admin.get("ping")["busy"] is False
 
 
 def test_durations_follow_the_model_divided_by_the_speed(bell):
     with start(shared=False, speed=10.0, queue_wait=0.2) as emulator:
         backend = emulator.service.backend("emu_fez")
-        Sampler(mode=backend).run([bell], shots=1).result()                # the workers are up
-        job = Sampler(mode=backend).run([bell], shots=8000)                # 2 s + 8000 × 252 µs
+        Sampler(mode=backend).run([bell], shots=1).result()  # the workers are up
+        job = Sampler(mode=backend).run([bell], shots=8000)  # 2 s + 8000 × 252 µs
         emulator.faults.wait_for(job.job_id(), "Completed")
         times = {k: datetime.fromisoformat(v) for k, v in job.metrics()["timestamps"].items()}
         assert (times["running"] - times["created"]).total_seconds() == pytest.approx(0.2, abs=0.05)
@@ -100,7 +100,7 @@ def test_durations_follow_the_model_divided_by_the_speed(bell):
 def test_partial_usage_counts_up_on_the_qpu(bell):
     with start(shared=False, speed=1.0, rate_limit=False) as emulator:
         backend = emulator.service.backend("emu_fez")
-        job = Sampler(mode=backend).run([bell], shots=40_000)              # 12 s on the QPU
+        job = Sampler(mode=backend).run([bell], shots=40_000)  # 12 s on the QPU
         emulator.faults.wait_for(job.job_id(), "Running")
         until = time.monotonic() + 20
         while job.usage(partial=True) < 1 and time.monotonic() < until:
@@ -121,7 +121,7 @@ def test_the_rate_limit_is_five_a_minute_of_the_emulators_own(bell):
         body = {"program_id": "executor", "backend": "emu_fez", "params": {}}
         refused = ask(emulator, "POST", "/jobs", json=body)
         assert refused.status_code == 429
-        assert 1 <= int(refused.headers["Retry-After"]) <= 30              # a minute at speed 2
+        assert 1 <= int(refused.headers["Retry-After"]) <= 30  # a minute at speed 2
 
 
 def test_a_session_runs_among_other_users_and_calibrations(bell):

@@ -8,11 +8,13 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_ibm_runtime import EstimatorV2
 from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets.control.job import JobController
 from qmode_widgets.control.modes import BatchController, SessionController
+from qmode_widgets.errors import PlanError, SubmissionError
 from qmode_widgets.ibm.account import account
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.planning.compare import compare, variational_loop
@@ -118,7 +120,7 @@ def test_estimator_split_along_its_parameters(emulator, backend, turned, z):
 def test_comparing_settings_is_one_job_each_in_a_batch(emulator, backend, turned, z):
     grid = {"none": {"resilience_level": 0}, "readout": {"resilience_level": 1}}
     base = Estimator(mode=backend)
-    base.options.default_precision = 0.05
+    base.options.default_precision = 0.01
     comparison = compare(grid, [(turned, z, [0.0]), (turned, z, [np.pi])], backend, base)
     assert comparison.plan.mode == "batch"
     assert comparison.plan.partitions[1].expected > comparison.plan.partitions[0].expected
@@ -135,6 +137,57 @@ def test_comparing_settings_is_one_job_each_in_a_batch(emulator, backend, turned
     assert [t.name for t in figure.data] == ["none", "readout"]
     assert len(figure.data[0].x) == 2
     controller.close()
+
+
+REFUSED = {"resilience": {"pec_mitigation": True}}  # by the client: PEC needs a noise model
+
+
+def test_a_refused_submission_closes_the_workload_that_was_opened_for_it(emulator, backend, turned, z):
+    estimator = Estimator(mode=backend)
+    planned = plan([(turned, z, [0.0]), (turned, z, [1.0])], backend, estimator, partitions=2)
+    estimator.options.resilience.pec_mitigation = True
+    opened = []
+    with pytest.warns(UserWarning, match="pec"), pytest.raises(SubmissionError, match="noise model"):
+        planned.run(opened=opened.append)
+    assert opened[0].snapshot().jobs == ()
+    assert opened[0].refresh().accepting_jobs is False
+
+
+def test_a_comparison_keeps_what_was_sent_before_a_setting_is_refused(emulator, backend, turned, z):
+    comparison = compare({"plain": {"resilience_level": 0}, "pec": REFUSED}, [(turned, z, [0.0])], backend, Estimator)
+    with pytest.raises(PlanError, match="layer_noise_model"):
+        comparison.run()  # nothing is opened
+    assert comparison.controller is None
+    with pytest.raises(SubmissionError, match="noise model") as refused:
+        comparison.run(force=True)
+    controller = comparison.controller
+    assert list(comparison.runs) == ["plain"]
+    assert any(controller.id in note for note in refused.value.__notes__)
+    assert comparison.runs["plain"].result(timeout=TIMEOUT)[0].data.evs == pytest.approx(1, abs=0.2)
+    assert controller.refresh().accepting_jobs is False
+
+
+def test_the_plan_of_a_comparison_runs_too(emulator, backend, turned, z):
+    comparison = compare([{"resilience_level": 0}, {}], [(turned, z, [0.0])], backend, Estimator)
+    controller = comparison.plan.run()
+    assert controller.wait(timeout=TIMEOUT)
+    assert [j.state for j in controller.jobs] == [JobState.DONE] * 2
+    with pytest.raises(ValueError, match="brings its own primitive"):
+        comparison.plan.run(Estimator(mode=backend))
+    controller.close()
+
+
+@pytest.mark.filterwarnings("ignore:The EstimatorV2 class is deprecated:DeprecationWarning")
+def test_comparing_with_a_primitive_of_any_kind(backend, turned, z):
+    grid, pubs = {"none": {"resilience_level": 0}, "trex": {"resilience_level": 1}}, [(turned, z, [0.0])]
+    legacy = EstimatorV2(mode=backend)
+    legacy.options.default_shots = 100
+    for primitive in (EstimatorV2, legacy, Estimator, "estimator"):
+        none, trex = compare(grid, pubs, backend, primitive).plan.partitions
+        assert trex.expected > none.expected
+    assert legacy.options.resilience_level is not None
+    with pytest.raises(ValueError, match="pass the primitive"):
+        compare(grid, pubs, backend, "estimator").run()
 
 
 def test_compare_refuses_what_it_cannot_tell_apart(backend, turned, z):

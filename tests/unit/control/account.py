@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from qmode_widgets.errors import ServiceError
+from qmode_widgets.ibm.wire import Job, JobPage, Metrics, Session
 
 T0 = "2026-01-01T00:00:00Z"
 
@@ -37,13 +38,14 @@ class Account:
             "created": at(len(self.listed)),
             "state": {"status": status},
             "tags": [],
+            "program": {"id": "sampler"},
             "session_id": "s",
         } | more
         return self.listed[id_]
 
-    def workload(self, id_):
-        self._asked("workload", id_)
-        return self.sessions.get(id_, {"id": id_, "state": "active", "accepting_jobs": True})
+    def session(self, id_):
+        self._asked("session", id_)
+        return Session.of({"id": id_} | self.sessions.get(id_, {"state": "active", "accepting_jobs": True}))
 
     def jobs(self, *, session_id=None, tags=(), pending=None, limit=200, offset=0, oldest_first=False):
         self._asked("jobs", session_id or tuple(tags), pending, offset)
@@ -55,15 +57,20 @@ class Account:
             and pending in (None, j["state"]["status"] in ("Queued", "Running"))
         ]
         found.sort(key=lambda j: j["created"], reverse=not oldest_first)
-        return {"jobs": [dict(j) for j in found[offset : offset + limit]], "count": len(found)}
+        return JobPage.of({"jobs": found[offset : offset + limit], "count": len(found)})
 
-    def job(self, id_, *, params=False):
+    def job(self, id_):
         self._asked("job", id_)
+        return Job.of(self.listed[id_])
+
+    def stored(self, id_):
+        self._asked("stored", id_)
         return dict(self.listed[id_])
 
     def metrics(self, id_):
         self._asked("metrics", id_)
-        return self.told.get(id_, {"usage": {"status": "complete", "qpu_charge_time_seconds": 1}, "timestamps": {}})
+        usual = {"usage": {"status": "complete", "qpu_charge_time_seconds": 1}, "timestamps": {}}
+        return Metrics.of(self.told.get(id_, usual), id_)
 
     def usage_left(self):
         self._asked("usage_left")

@@ -10,7 +10,7 @@ from qmode_widgets.control.ledger import Ledger
 from qmode_widgets.control.record import Record
 from qmode_widgets.control.sync import refresh
 from qmode_widgets.errors import QmodeError, ServiceError, UnreachableError
-from qmode_widgets.ibm.wire import seconds
+from qmode_widgets.ibm.wire import Job, seconds
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
 from tests.unit.control.account import Account, at, refuse
@@ -217,8 +217,8 @@ def test_a_condition_may_refresh_without_being_asked_again():
 
 def test_only_what_will_really_be_retried_counts_as_not_ended():
     desk = Desk(retries=1)
-    data = {"id": "j", "state": {"status": "Failed", "reason_code": 9707}}
-    record = Record(JobState.FAILED, key=AttemptKey("aaaaaa", 0, 1), job_id="j", data=data)
+    record = Record(JobState.FAILED, key=AttemptKey("aaaaaa", 0, 1), job_id="j")
+    record.read(Job("j", "Failed", reason_code=9707))
     desk.ledger.add([record])
     assert desk.guards.will_retry(record)
     desk.guards.give_up([record])

@@ -10,7 +10,7 @@ import pytest
 from qmode_widgets.control.ledger import Ledger
 from qmode_widgets.control.record import Record
 from qmode_widgets.control.sync import refresh
-from qmode_widgets.ibm.wire import seconds
+from qmode_widgets.ibm.wire import Job, seconds
 from qmode_widgets.model.partition import Partition, Piece
 from qmode_widgets.model.snapshot import JobState
 from tests.unit.control.account import Account, at
@@ -171,8 +171,8 @@ def test_what_ended_badly_is_expected_to_cost_no_more(account):
     part = Partition((Piece(0),), expected=10.0, formula="f")
     ledger.add(
         [
-            Record(JobState.CANCELLED, partition=part, job_id="a", data={"id": "a"}),
-            Record(JobState.QUEUED, partition=part, job_id="b", data={"id": "b"}),
+            Record(JobState.CANCELLED, partition=part, job_id="a", job=Job("a", "Cancelled")),
+            Record(JobState.QUEUED, partition=part, job_id="b", job=Job("b", "Queued")),
         ]
     )
     assert ledger.snapshot().usage.estimated == 10.0

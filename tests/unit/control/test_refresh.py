@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -9,7 +11,7 @@ from hypothesis import strategies as st
 from qmode_widgets.control.ledger import Ledger
 from qmode_widgets.control.record import Record
 from qmode_widgets.control.sync import pace, refresh
-from qmode_widgets.ibm.wire import seconds
+from qmode_widgets.ibm.wire import JobPage, Metrics, Session, seconds
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
 from tests.unit.control.account import Account, at, refuse
@@ -52,7 +54,7 @@ def test_a_page_without_a_count_is_no_last_page(account, ledger):
     for i in range(250):
         account.add(f"j{i}")
     whole = account.jobs
-    account.jobs = lambda **query: {"jobs": whole(**query)["jobs"]}
+    account.jobs = lambda **query: replace(whole(**query), count=None)
     refresh(ledger)
     assert len(ids(ledger)) == 250
 
@@ -134,8 +136,8 @@ def test_a_usage_that_is_late_is_asked_for_ever_later(account, ledger):
 def test_an_answer_of_the_workload_before_is_not_taken_for_the_present_one(account, ledger):
     refresh(ledger)
     ledger.continue_in("t")
-    ledger.read_session({"id": "elsewhere", "state": "closed", "accepting_jobs": False})
-    ledger.read_session({"id": "s", "state": "closed", "accepting_jobs": False, "elapsed_time": 1})
+    ledger.read_session(Session("elsewhere", state="closed", accepting_jobs=False))
+    ledger.read_session(Session("s", state="closed", accepting_jobs=False, elapsed_time=1))
     assert not ledger.closed
 
 
@@ -153,7 +155,7 @@ def test_the_workloads_it_continues_are_followed_to_their_end(account):
     assert ledger.snapshot().usage.reported == 29
     account.asked.clear()
     refresh(ledger)
-    assert not [a for a in account.asked if a[0] == "workload"]
+    assert not [a for a in account.asked if a[0] == "session"]
 
 
 def test_watching_a_closed_workload_that_never_tells_its_usage_comes_to_an_end(account, ledger):
@@ -238,9 +240,9 @@ def test_no_answer_stops_the_watching(session, jobs, metrics, mode):
     """Fields may be null, missing, or of a kind nobody foresaw."""
     account = Account()
     ledger = Ledger(account, "s", mode, "b")
-    account.sessions["s"] = session
-    account.jobs = lambda **_: {"jobs": [dict(j) for j in jobs], "count": None}
-    account.metrics = lambda _: metrics
+    account.session = lambda _: Session.of(session)
+    account.jobs = lambda **_: JobPage.of({"jobs": jobs, "count": None})
+    account.metrics = lambda _: Metrics.of(metrics)
     for _ in range(2):
         refresh(ledger)
         ledger.changed()
@@ -263,6 +265,6 @@ def test_a_job_that_ends_between_the_two_requests_of_a_refresh_is_not_missed(acc
             account.listed["theirs"]["state"] = {"status": "Completed"}
             account.sessions["s"] = {"id": "s", "state": "active", "last_job_completed": at(9)}
 
-    account.spoil = {"jobs": ends, "workload": ends}
+    account.spoil = {"jobs": ends, "session": ends}
     refresh(ledger)
     assert [j.job_id for j in ledger.snapshot().jobs] == ["theirs"]

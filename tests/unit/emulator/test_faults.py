@@ -2,11 +2,11 @@ from __future__ import annotations
 
 import pytest
 
-from qmode_widgets.emulator.faults import Faults
+from qmode_widgets.emulator.service.faults import FaultPlan
 
 
 def test_a_request_fault_counts_only_what_it_matches():
-    faults = Faults()
+    faults = FaultPlan()
     faults.add("request", {"method": "POST", "path": "/jobs", "count": 2, "status": 504})
     assert faults.next_request("GET", "/jobs") is None
     assert faults.next_request("POST", "/jobs/x") is None
@@ -14,7 +14,7 @@ def test_a_request_fault_counts_only_what_it_matches():
 
 
 def test_a_job_fault_waits_for_its_tag_and_skips():
-    faults = Faults()
+    faults = FaultPlan()
     faults.add("job", {"tag": "mine", "skip": 1, "count": 2, "code": 1517})
     tags = [["mine"], ["other"], ["mine"], ["mine"], ["mine"]]
     assert [f.code if (f := faults.next_job(t)) else None for t in tags] == [None, None, 1517, 1517, None]
@@ -22,7 +22,7 @@ def test_a_job_fault_waits_for_its_tag_and_skips():
 
 def test_a_soak_is_repeated_by_its_seed():
     def drawn(seed):
-        faults = Faults(seed)
+        faults = FaultPlan(seed)
         faults.soak = 0.3
         return [str(faults.next_request("GET", "/jobs")) for _ in range(200)]
 
@@ -40,4 +40,4 @@ def test_a_soak_is_repeated_by_its_seed():
 )  # fmt: skip
 def test_a_fault_that_makes_no_sense_is_refused(kind, values):
     with pytest.raises(ValueError, match=r".+"):
-        Faults().add(kind, values)
+        FaultPlan().add(kind, values)

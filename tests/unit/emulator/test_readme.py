@@ -7,9 +7,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from qmode_widgets import emulator
-from qmode_widgets.emulator.control import Faults
+from qmode_widgets.emulator.client.faults import Faults
+from qmode_widgets.emulator.http.routes import ROUTES
 from qmode_widgets.emulator.options import Options
-from qmode_widgets.emulator.routes import ROUTES
 
 README = (Path(emulator.__file__).parent / "README.md").read_text()
 
@@ -17,10 +17,10 @@ README = (Path(emulator.__file__).parent / "README.md").read_text()
 def test_every_endpoint_has_its_fidelity():
     written = README.replace("`, `/", "` `GET /").replace("/backends/{name}/configuration` `GET /properties", "")
     written += "GET /backends/{name}/configuration GET /backends/{name}/properties"
-    for method, pattern, _, _ in ROUTES:
-        if not pattern.startswith("/control"):
-            path = re.sub(r"\([^)]*\)", "{}", pattern)
-            assert f"{method} {path}" in re.sub(r"{\w+}", "{}", written), f"{method} {path}"
+    for route in ROUTES:
+        if not route.pattern.startswith("/admin"):
+            path = re.sub(r"\([^)]*\)", "{}", route.pattern)
+            assert f"{route.method} {path}" in re.sub(r"{\w+}", "{}", written), f"{route.method} {path}"
 
 
 def test_every_option_is_explained():

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from qmode_widgets.emulator.store import Store
+from qmode_widgets.emulator.service.store import JobFilter, Store
 
 
 def add(store, n, **values):
@@ -20,25 +20,25 @@ def store():
 def test_pages_are_cut_from_the_whole(store):
     for n in range(25):
         add(store, n, tags=["even"] if n % 2 == 0 else ["odd", "x"])
-    page, count = store.jobs([("instance = ?", "i")], limit=10, offset=20, newest_first=True)
+    page, count = store.jobs(JobFilter("i"), limit=10, offset=20, newest_first=True)
     assert ([row["id"] for row in page], count) == (["j4", "j3", "j2", "j1", "j0"], 25)
-    page, count = store.jobs([], ["odd", "x"], limit=3, offset=0, newest_first=False)
+    page, count = store.jobs(JobFilter("i", tags=("odd", "x")), limit=3, offset=0, newest_first=False)
     assert ([row["id"] for row in page], count) == (["j1", "j3", "j5"], 12)
-    assert store.jobs([], ["odd", "even"], limit=3, offset=0, newest_first=False) == ([], 0)
+    assert store.jobs(JobFilter("i", tags=("odd", "even")), limit=3, offset=0, newest_first=False) == ([], 0)
 
 
 def test_memory_is_bounded_by_number_and_by_size(store):
     for n in range(200):
         add(store, n, result=b"x" * 10_000, pending=int(n == 0))
     store.prune(100)
-    assert store.jobs([], limit=1, offset=0, newest_first=True)[1] == 101      # one that has not ended stays
+    assert store.jobs(JobFilter("i"), limit=1, offset=0, newest_first=True)[1] == 101  # one that has not ended stays
     store.prune(100, most_bytes=500_000)
-    kept, count = store.jobs([], limit=1, offset=0, newest_first=True)
+    kept, count = store.jobs(JobFilter("i"), limit=1, offset=0, newest_first=True)
     assert store.bytes <= 500_000
     assert 10 < count < 60
     assert kept[0]["id"] == "j199"
     store.prune(100, most_bytes=1)
-    assert [row["id"] for row in store.jobs([], limit=9, offset=0, newest_first=True)[0]] == ["j0"]
+    assert [row["id"] for row in store.jobs(JobFilter("i"), limit=9, offset=0, newest_first=True)[0]] == ["j0"]
 
 
 def test_usage_counts_a_session_once(store):
@@ -59,7 +59,7 @@ def test_what_is_deleted_still_counts(store):
     store.delete_job("j2")
     assert store.used("i", 0) == 6
     store.prune(0)
-    assert store.jobs([], limit=9, offset=0, newest_first=True) == ([], 0)
+    assert store.jobs(JobFilter("i"), limit=9, offset=0, newest_first=True) == ([], 0)
     assert store.used("i", 0) == 6
 
 

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import queue
 import threading
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from qmode_widgets.frontend.hub import Hub
+from qmode_widgets.frontend.hub import SILENT, Hub
 from qmode_widgets.frontend.protocol import Message
 from qmode_widgets.model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
 
@@ -75,7 +76,7 @@ def shown() -> tuple[Hub, Controller, Screen]:
     hub, controller, screen = Hub(), Controller(), Screen()
     hub.register(controller)
     hub.add_outlet("w1", screen)
-    hub.receive({"kind": "command", "id": "begun"})      # refused, after all that went before
+    hub.receive({"kind": "command", "id": "begun"})  # refused, after all that went before
     screen.next("ack")
     return hub, controller, screen
 
@@ -113,11 +114,14 @@ def test_nothing_is_sent_while_nothing_changes(shown: tuple[Hub, Controller, Scr
 def test_a_command_is_answered_and_a_repeated_one_obeyed_once(shown: tuple[Hub, Controller, Screen]) -> None:
     hub, controller, screen = shown
     hub.receive(click())
-    hub.receive(click())                           # over the control channel and over the comm
+    hub.receive(click())  # over the control channel and over the comm
     hub.receive(click("c2"))
     acks = [screen.next("ack") for _ in range(4)]
     assert [(a["id"], a["status"]) for a in acks] == [
-        ("c1", "accepted"), ("c1", "done"), ("c2", "accepted"), ("c2", "done"),
+        ("c1", "accepted"),
+        ("c1", "done"),
+        ("c2", "accepted"),
+        ("c2", "done"),
     ]
     assert acks[1]["message"] == "cancelled"
     assert controller.cancelled == ["r:0.0", "r:0.0"]
@@ -137,11 +141,30 @@ def test_a_screen_that_has_not_asked_yet_is_served_more_slowly(shown: tuple[Hub,
     late = Screen(attached=False)
     hub.add_outlet("w1", late)
     controller.job(0, JobState.DONE)
-    late.next("patch")                             # the widget makes a whole state of it
-    hub.receive({"kind": "attach", "workload": "w1"})
+    late.next("patch")  # the widget makes a whole state of it
+    hub.receive({"kind": "attach", "workload": "w1"}, late)
     late.next("snapshot")
     assert late.attached
-    screen.next("snapshot")
+    hub.receive({"kind": "command", "id": "after"})
+    screen.next("ack")
+    assert screen.heard.empty(), "what one widget asked for went to another"
+
+
+def test_a_service_that_has_stopped_to_answer_is_said_once_and_taken_back(
+    shown: tuple[Hub, Controller, Screen], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("qmode_widgets.frontend.hub._LOOK", 0.02)
+    _, controller, screen = shown
+    controller.state = replace(controller.state, seen_at=time.time() - 60)  # no error: a request that hangs
+    hung = screen.next("patch")
+    assert hung["set"]["problem"] == SILENT
+    controller.state = replace(controller.state, seen_at=time.time())
+    assert screen.next("patch")["set"]["problem"] is None
+    hub_looked = threading.Event()
+    real = controller.snapshot
+    monkeypatch.setattr(controller, "snapshot", lambda: (hub_looked.set(), real())[1])
+    hub_looked.wait(5)
+    assert screen.heard.empty(), "a look at a service that answers is no news"
 
 
 def test_a_closed_widget_does_not_silence_the_others(shown: tuple[Hub, Controller, Screen]) -> None:
@@ -163,7 +186,7 @@ def test_another_controller_of_the_same_workload_takes_over_its_screens(shown: t
     hub.register(other)
     assert controller.callbacks == []
     assert screen.next("snapshot")["state"]["backend"] == "ibm_torino"
-    hub.unregister(controller)                     # the old one: of no consequence
+    hub.unregister(controller)  # the old one: of no consequence
     assert hub.current("w1") is not None
     hub.unregister(other)
     assert screen.next("gone")["workload"] == "w1"
@@ -176,7 +199,7 @@ def test_who_comes_late_sees_the_latest_though_nobody_followed() -> None:
     controller.job(0, JobState.DONE)
     current = hub.current("w1")
     assert current is not None
-    assert current["state"]["jobs"][0]["state"] == "done"
+    assert current["jobs"][0]["state"] == "done"
     assert not [t for t in threading.enumerate() if t.name == "qmode-hub" and t is hub._worker], "work for nobody"
     hub.add_outlet("w1", screen)
     controller.job(1, JobState.DONE)

@@ -17,6 +17,7 @@ from jupyter_client.blocking import BlockingKernelClient
 from jupyter_client.manager import KernelManager
 from nbclient import NotebookClient
 
+from qmode_widgets.frontend import saved
 from qmode_widgets.frontend.kernel import BEACON, REPLY, REQUEST, TARGET
 
 ROOT = Path(__file__).parents[3]
@@ -104,9 +105,9 @@ def test_a_kernel_is_found_followed_and_obeyed_while_a_cell_blocks(page: Page) -
     assert list(page.request("comm_info_request", target_name=TARGET)["comms"]) == [BEACON]
     hello = page.request(REQUEST, kind="attach")
     assert hello["busy"]
-    assert (hello["protocol"], hello["workloads"], hello["problem"]) == (1, ["d2f0b8c4k3a0008v77a1"], None)
+    assert (hello["protocol"], hello["workloads"], hello["problem"]) == (2, ["d2f0b8c4k3a0008v77a1"], None)
     snapshot = page.hear(lambda m: m["kind"] == "snapshot")
-    key = snapshot["state"]["jobs"][5]["key"]
+    key = snapshot["jobs"][5]["key"]
     assert abs(snapshot["now"] - time.time()) < 5
 
     click = {"kind": "command", "id": "c1", "workload": snapshot["workload"], "action": "cancel", "target": key}
@@ -138,11 +139,16 @@ def test_a_bad_request_is_answered_and_harms_nothing(page: Page) -> None:
     assert (hello["kind"], hello["busy"]) == ("hello", False)
 
 
-def test_a_displayed_controller_is_a_widget_with_a_table_for_other_places(page: Page) -> None:
-    page.run("from qmode_widgets.frontend.display import display; bundle, again = display(batch), display(batch)")
+def test_a_displayed_controller_is_an_output_that_lasts_and_a_widget_where_nobody_draws_it(page: Page) -> None:
+    page.run("from qmode_widgets.frontend.display import display; from qmode_widgets.frontend.saved import MIME")
     page.run("view = 'application/vnd.jupyter.widget-view+json'")
-    page.run("assert sorted(bundle) == [view, 'text/html', 'text/plain']")
+    page.run("followed = display(batch)")
+    page.run("assert sorted(followed) == [MIME, 'text/html', 'text/plain'], sorted(followed)")
+    page.run("hub._link.listening = False")  # as in a frontend without our extension
+    page.run("bundle, again = display(batch), display(batch)")
+    page.run("assert sorted(bundle) == [view, MIME, 'text/html', 'text/plain']")
     page.run("assert bundle[view] == again[view]")
+    page.run("hub._link.listening = True")
     page.client.execute("hub.unregister(batch)")
     assert page.hear(lambda m: m["kind"] == "gone")["workload"] == "d2f0b8c4k3a0008v77a1"
 
@@ -161,7 +167,7 @@ def test_a_notebook_run_by_a_program_keeps_the_table_and_stores_no_widget(tmp_pa
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "browser")])
     client.execute(env={**os.environ, "PYTHONPATH": path})
     assert "widgets" not in notebook.metadata
-    assert sorted(notebook.cells[-1].outputs[0].data) == ["text/html", "text/plain"]
+    assert sorted(notebook.cells[-1].outputs[0].data) == [saved.MIME, "text/html", "text/plain"]
 
 
 def test_the_hub_imports_nothing_that_costs() -> None:

@@ -14,7 +14,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmode_widgets.frontend import protocol
+from qmode_widgets.frontend import protocol, saved
 from qmode_widgets.model.command import Action, Command, Outcome
 from qmode_widgets.model.snapshot import (
     Event,
@@ -52,6 +52,18 @@ AFTER = replace(
     ),
     events=(*BEFORE.events, Event(2, 6.0, "warning", "partition 2 failed", "r:1.0")),
 )
+
+
+MANY = replace(
+    BEFORE,
+    jobs=tuple(
+        JobSnapshot(
+            f"r:{n}.0", JobState.FAILED if n % 40 == 0 else JobState.DONE if n < 60 else JobState.QUEUED,
+            job_id=f"j{n}", run="r", partition=n, of=80, number=n + 1, usage=Usage(round(0.1 * n, 1), "final") if n < 60 else Usage(),
+        )
+        for n in range(80)
+    ),
+)  # fmt: skip
 
 
 def interface(name: str) -> dict[str, str]:
@@ -94,6 +106,9 @@ def messages() -> dict[str, Any]:
         "patch": protocol.patch(BEFORE, AFTER, seq=2, now=101.0),
         "after": protocol.snapshot(AFTER, seq=2, now=101.0),
         "gone": protocol.gone("d2f0"),
+        "saved": saved.data(AFTER, "p1") | {"html": saved.as_html(AFTER)},
+        "folded": saved.data(MANY, "p1") | {"html": saved.as_html(MANY)},
+        "many": protocol.snapshot(MANY, seq=0, now=10.0),
         "ack": protocol.ack(Outcome("c1", "failed", "409: the job is final")),
     }
 
@@ -110,26 +125,85 @@ def test_a_patch_says_only_what_changed() -> None:
     assert patch is not None
     assert patch["set"] == {"accepting_jobs": False}
     assert patch["jobs"]["r:1.0"] == {"state": "failed", "reason": "transient", "reason_code": 9707, "superseded": True}
+    assert patch["jobs"]["r:1.1"] == {"key": "r:1.1", "state": "waiting", "partition": 1, "of": 2, "attempt": 1}
     assert set(patch["jobs"]) == {"r:1.0", "r:1.1"}
-    assert patch["order"] == ["r:0.0", "r:1.0", "r:1.1"]
+    assert patch["after"] == [["r:1.1", "r:1.0"]]
+    assert "order" not in patch
     assert [e["id"] for e in patch["events"]] == [2]
     assert protocol.patch(AFTER, replace(AFTER), seq=3, now=102.0) is None
 
 
+def test_a_usage_says_only_what_changed_of_it() -> None:
+    more = replace(BEFORE.jobs[0], usage=replace(BEFORE.jobs[0].usage, reported=9.0))
+    after = replace(BEFORE, jobs=(more, BEFORE.jobs[1]), usage=Usage(9.0, "running"))
+    patch = protocol.patch(BEFORE, after, seq=2, now=1.0)
+    assert patch is not None
+    assert patch["jobs"] == {"r:0.0": {"usage": {"reported": 9.0}}}
+    assert patch["set"] == {"usage": {"reported": 9.0, "status": "running"}}
+
+
+def test_an_iteration_costs_the_same_whatever_came_before() -> None:
+    def length(before: int) -> int:
+        jobs = tuple(JobSnapshot(f"r{n:04}:0.0", JobState.DONE, run=f"r{n:04}", partition=0) for n in range(before))
+        new = JobSnapshot("next:0.0", JobState.QUEUED, run="next", partition=0)
+        old = replace(BEFORE, jobs=jobs)
+        return len(json.dumps(protocol.patch(old, replace(old, jobs=(*jobs, new)), seq=2, now=1.0)))
+
+    assert length(900) == length(1)
+
+
+def test_a_thousand_jobs_that_are_much_alike_stay_small() -> None:
+    usage = Usage(8.2, "final", 8.0, "for each job 2 s + 0.00025 s × 24,000 executions")
+    jobs = tuple(
+        JobSnapshot(
+            f"a1b2c3d4:{n}.0", JobState.DONE if n < 700 else JobState.QUEUED, job_id=f"d2f1c3kq{n:04}08o9b123",
+            run="a1b2c3d4", partition=n, of=1000, pubs=f"{2 * n}–{2 * n + 1}", service_status="Completed",
+            created=1e9 + n / 3, running=1e9 + n, finished=1e9 + n + 12.5, usage=usage, program="sampler",
+            spans=((1e9 + n + 2, 1e9 + n + 10.2),),
+        )
+        for n in range(1000)
+    )  # fmt: skip
+    message = protocol.snapshot(replace(BEFORE, jobs=jobs), seq=1, now=1.0)
+    assert len(json.dumps(message)) < 260_000
+    assert message["common"]["usage"]["formula"] == usage.formula
+
+
 def test_what_is_not_finite_is_unknown() -> None:
-    state = replace(BEFORE, usage=Usage(estimated=float("inf")), ttl=Ttl(max_ttl=float("nan")))
+    state = replace(BEFORE, usage=Usage(reported=1.0, estimated=float("inf")), ttl=Ttl(max_ttl=float("nan")))
     text = json.dumps(protocol.snapshot(state, seq=1, now=1.0), allow_nan=False)
-    assert json.loads(text)["state"]["usage"]["estimated"] is None
+    assert "ttl" not in json.loads(text)["state"], "unknown is the default"
+    assert json.loads(text)["state"]["usage"] == {"reported": 1.0}
 
 
 JOBS = st.lists(
     st.builds(
         JobSnapshot,
         key=st.sampled_from("abcdef"), state=st.sampled_from(JobState), note=st.none() | st.text(max_size=3),
-        usage=st.builds(Usage, reported=st.none() | st.floats(0, 9)),
+        usage=st.builds(Usage, reported=st.none() | st.floats(0, 9)), of=st.none() | st.just(3),
     ),
     max_size=6, unique_by=lambda job: job.key,
 ).map(tuple)  # fmt: skip
+
+
+def full(change: dict[str, Any], base: dict[str, Any]) -> dict[str, Any]:
+    """As changedJob and changedWorkload of protocol.ts do it."""
+    return {**base, **change, "usage": {**base["usage"], **change.get("usage", {})}}
+
+
+BLANK = protocol.encode(JobSnapshot("", JobState.UNKNOWN))
+
+
+def expanded(message: dict[str, Any]) -> dict[str, Any]:
+    """As expand of protocol.ts does it."""
+    blank = protocol.encode(WorkloadSnapshot("", "job", ""))
+    common = full(message["common"], BLANK)
+    return full(message["state"], blank) | {"jobs": [full(job, common) for job in message["jobs"]]}
+
+
+@given(JOBS)
+def test_a_snapshot_holds_the_whole_state(jobs: Any) -> None:
+    state = replace(BEFORE, jobs=jobs)
+    assert expanded(protocol.snapshot(state, seq=1, now=1.0)) == protocol.encode(state)
 
 
 @given(JOBS, JOBS, st.sampled_from(WorkloadState))
@@ -138,11 +212,14 @@ def test_a_patch_leads_from_one_state_to_the_other(old: Any, new: Any, state: Wo
     patch = protocol.patch(before, after, seq=2, now=1.0)
     got, want = protocol.encode(before), protocol.encode(after)
     if patch is not None:
-        got |= patch["set"]
+        got = full(patch["set"], got)
         by_key = {job["key"]: job for job in got["jobs"]}
-        merged = {key: {**by_key.get(key, {}), **change} for key, change in patch["jobs"].items()}
+        merged = {key: full(change, by_key.get(key, BLANK)) for key, change in patch["jobs"].items()}
+        keys = [key for key in by_key if key not in patch.get("gone", [])]
+        for key, place in patch.get("after", []):
+            keys.insert(0 if place is None else keys.index(place) + 1, key)
         by_key |= merged
-        got["jobs"] = [by_key[key] for key in patch.get("order", [job["key"] for job in got["jobs"]])]
+        got["jobs"] = [by_key[key] for key in patch.get("order", keys)]
     assert got == want
 
 

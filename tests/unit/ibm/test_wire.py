@@ -34,12 +34,6 @@ def test_a_usage_that_is_not_complete_may_be_missing():
     assert Job.of(JOB | {"usage": None}).problems == ()
 
 
-def test_a_job_without_a_program_says_that_its_result_cannot_be_read():
-    job = Job.of({"id": "j", "status": "Completed"})
-    assert job.program is None
-    assert "program" in job.problems[0]
-
-
 def test_one_entry_that_is_no_job_does_not_hide_the_others():
     page = JobPage.of({"jobs": [JOB, None, {"id": 5}, {"id": "k"}, JOB | {"id": "l"}], "count": "5"})
     assert [j.id for j in page.jobs] == ["j", "l"]

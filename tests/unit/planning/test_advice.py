@@ -76,13 +76,12 @@ def test_jobs_under_a_minute_should_be_combined():
 
 def test_jobs_over_a_minute_run_in_parallel():
     assert "run in parallel" in {r.rule for r in advise(Facts((90.0,) * 5)).reasons}
-    assert "large single job" in {w.rule for w in advise(Facts((90.0,))).warnings}
 
 
-def test_large_jobs_in_a_session_should_be_broken_up():
-    advice = advise(Facts((600.0,) * 2, exclusive=True))
-    assert "split in a session" in {w.rule for w in advice.warnings}
-    assert "split in a session" not in advise(Facts((600.0,) * 2, exclusive=True, divisible=False)).applied
+def test_large_jobs_in_a_session_should_be_broken_up_where_that_saves():
+    advice = advise(Facts((600.0,) * 2, exclusive=True, split_saves=30.0))
+    assert "save 30 s" in next(w.text for w in advice.warnings if w.rule == "split in a session")
+    assert "split in a session" not in advise(Facts((600.0,) * 2, exclusive=True)).applied
 
 
 def test_cancel_the_rest_or_resubmit_what_failed():
@@ -113,7 +112,7 @@ def test_a_noise_model_learned_by_every_job():
 def test_every_rule_is_reached_and_has_a_source():
     cases = [
         Facts((30.0,)), Facts((90.0,)), Facts((90.0,) * 4), Facts((5.0,) * 10), Facts((90.0,) * 4, inputs_ready=False),
-        Facts((10.0,), iterative=True, open_plan=True), Facts((600.0,) * 2, exclusive=True),
+        Facts((10.0,), iterative=True, open_plan=True), Facts((600.0,) * 2, exclusive=True, split_saves=9.0),
         Facts((90.0,) * 3, noise_model="learned once"), Facts((90.0,) * 3, noise_model="in every job"),
         Facts((90.0,) * 3, comparison=True),
     ]  # fmt: skip
@@ -133,10 +132,42 @@ def test_when_rules_and_forecast_disagree_it_says_so():
     assert advise(single, compare_modes(single.jobs, Conditions(queue_wait=60))).disagreement is None
 
 
-def test_failures_in_the_forecast_are_a_disagreement():
+def test_a_mode_whose_forecast_fails_is_not_advised():
     facts = Facts((600.0,) * 10)
-    courses = compare_modes(facts.jobs, Conditions(max_ttl=1800))
-    assert "fail" in advise(facts, courses).disagreement
+    advice = advise(facts, compare_modes(facts.jobs, Conditions(max_ttl=1800)))
+    assert advice.mode == "job"
+    assert "In a batch, " in advice.reasons[0].text
+    assert "jobs would fail in the forecast (max TTL)" in advice.reasons[0].text
+    assert advice.against["batch"][0] == advice.reasons[0]
+
+
+def test_iterations_on_the_open_plan_have_a_way_out():
+    facts = Facts((11.0,), iterative=True, open_plan=True, iterations=20)
+    courses = compare_modes(facts.jobs, Conditions(queue_wait=600, max_ttl=600), iterations=20, classical=10)
+    assert courses["batch"].failed == 19
+    advice = advise(facts, courses)
+    assert advice.mode == "job"
+    assert any("fewer steps" in change for change in advice.changes)
+
+
+def test_the_price_of_a_session_and_what_it_buys_are_said():
+    facts = Facts((11.5,), iterative=True, iterations=30)
+    courses = compare_modes(facts.jobs, Conditions(queue_wait=600), iterations=30, classical=10)
+    trade = advise(facts, courses).trade
+    assert "billed instead of 5 min 45 s in job mode (2.2 times)" in trade
+    assert "sooner" in trade
+    assert advise(Facts((90.0,)), compare_modes((90.0,))).trade is None
+
+
+def test_every_iteration_that_learns_again_is_counted():
+    advice = advise(Facts((125.0,), iterative=True, iterations=20, noise_model="in every job", learning=2289.0))
+    text = next(w.text for w in advice.warnings if w.rule == "learned again")
+    assert "Each of 20 jobs" in text
+    assert "2,289 s" in text
+
+
+def test_jobs_that_cannot_be_combined_are_not_told_to():
+    assert "combine" not in advise(Facts((5.0,) * 2, comparison=True, combinable=2)).applied
 
 
 @pytest.mark.parametrize("open_plan", [True, False])

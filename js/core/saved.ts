@@ -1,0 +1,125 @@
+/**
+ * What a document keeps of a workload: the mirror of qmode_widgets/frontend/saved.py. At most 60 rows; of the others a
+ * count and a sum.
+ */
+import { jobFace, progress, tally, URGENCY } from './facts';
+import { compact, expand, type Folded, type JobSnapshot, type Saved, type WorkloadSnapshot } from './protocol';
+
+export const MIME = 'application/vnd.qmode-widgets.workload+json';
+
+const KEPT = 60;
+const EVENTS = 10;
+
+interface Fold {
+  kept: WorkloadSnapshot;
+  folded: Folded[];
+}
+
+function fold(state: WorkloadSnapshot): Fold {
+  const events = state.events.slice(-EVENTS);
+  if (state.jobs.length <= KEPT) return { kept: { ...state, events }, folded: [] };
+  const shown = state.jobs.filter(job => !job.superseded);
+  const place = (job: JobSnapshot): number => URGENCY.indexOf(job.state);
+  const first = new Set([...shown].sort((a, b) => place(a) - place(b)).slice(0, KEPT));
+  const folded = URGENCY.flatMap(word => {
+    const rest = shown.filter(job => job.state === word && !first.has(job));
+    const used = rest.map(job => job.usage.reported).filter(seconds => seconds !== null);
+    const usage = used.length === 0 ? null : round(used.reduce((a, b) => a + b, 0));
+    return rest.length === 0 ? [] : [{ state: word, count: rest.length, usage }];
+  });
+  return { kept: { ...state, events, jobs: state.jobs.filter(job => first.has(job)) }, folded };
+}
+
+/** Everything that an output holds of the workload, by MIME type. */
+export function forms(state: WorkloadSnapshot, process: string, asOf: number): Record<string, unknown> {
+  const { kept, folded } = fold(state);
+  const saved: Saved = {
+    kind: 'snapshot',
+    workload: state.id,
+    seq: 0,
+    now: state.seen_at ?? round(asOf),
+    ...compact(kept),
+    folded,
+    process,
+  };
+  return { [MIME]: saved, 'text/html': asHtml(kept, folded), 'text/plain': asText(kept, folded) };
+}
+
+/** A saved snapshot as it stands in a document; null where that is none of ours. */
+export function read(raw: unknown): { saved: Saved; state: WorkloadSnapshot } | null {
+  const saved = raw as Partial<Saved> | null;
+  if (
+    typeof saved !== 'object' ||
+    saved === null ||
+    typeof saved.workload !== 'string' ||
+    typeof saved.state !== 'object' ||
+    !Array.isArray(saved.jobs)
+  )
+    return null;
+  const common = saved.common ?? {};
+  const whole = { ...saved, common, folded: saved.folded ?? [], process: saved.process ?? '' } as Saved;
+  return { saved: whole, state: expand(whole) };
+}
+
+export function asHtml(kept: WorkloadSnapshot, folded: readonly Folded[]): string {
+  const line = (cells: readonly string[], tag: string): string =>
+    `<tr>${cells.map(cell => `<${tag} style="text-align:left">${escaped(cell)}</${tag}>`).join('')}</tr>`;
+  const shown = kept.jobs.filter(job => !job.superseded);
+  const body = shown.map((job, i) => line(cells(job, i + 1), 'td')).join('');
+  const more = folded.length === 0 ? '' : `<p>and ${escaped(lines(folded).join(', '))}</p>`;
+  const caption = `<caption style="text-align:left">${escaped(title(kept, folded))}</caption>`;
+  return `<table>${caption}<thead>${line(['#', 'PUBs', 'State', 'Job', 'Usage', ''], 'th')}</thead><tbody>${body}</tbody></table>${more}`;
+}
+
+function asText(kept: WorkloadSnapshot, folded: readonly Folded[]): string {
+  const shown = kept.jobs.filter(job => !job.superseded);
+  const rows = shown.map((job, i) =>
+    cells(job, i + 1)
+      .join('  ')
+      .trimEnd(),
+  );
+  return [title(kept, folded), ...rows, ...lines(folded).map(line => `and ${line}`)].join('\n');
+}
+
+function title(state: WorkloadSnapshot, folded: readonly Folded[]): string {
+  const sum = tally(
+    state.jobs.filter(job => !job.superseded),
+    folded,
+  );
+  const seen =
+    state.seen_at === null
+      ? 'not seen yet'
+      : `as of ${new Date(Math.floor(state.seen_at - state.clock_offset) * 1000).toISOString().slice(0, 19).replace('T', ' ')} UTC`;
+  const words = progress(sum).replaceAll(',', '').replace('No', 'no');
+  const done = `${words}${sum.failed > 0 ? `, ${sum.failed} failed` : ''}`;
+  const mode = state.mode.charAt(0).toUpperCase() + state.mode.slice(1);
+  return `${mode} ${state.workload_id ?? state.id} on ${state.backend}: ${state.state}, ${done}, usage ${usageText(state)} (${seen})`;
+}
+
+function cells(job: JobSnapshot, number: number): string[] {
+  const { shape, word } = jobFace(job.state);
+  const said = [job.reason_code, job.reason].filter(part => part !== null).join(' ');
+  const place = String(job.number || number);
+  return [place, job.pubs ?? '–', `${shape} ${word}`, job.job_id ?? '–', usageText(job), said || (job.note ?? '')];
+}
+
+function lines(folded: readonly Folded[]): string[] {
+  return folded.map(
+    ({ state, count, usage }) =>
+      `${count} ${jobFace(state).word.toLowerCase()}${usage ? ` (${usage.toFixed(1)} s)` : ''}`,
+  );
+}
+
+function usageText({ usage }: Pick<JobSnapshot, 'usage'>): string {
+  if (usage.reported !== null) return `${usage.reported.toFixed(1)} s`;
+  return usage.estimated === null ? '–' : `≈ ${usage.estimated.toFixed(1)} s`;
+}
+
+function escaped(text: string): string {
+  const names: Record<string, string> = { '&': '&amp;', '<': '&lt;', '>': '&gt;', '"': '&quot;', "'": '&#x27;' };
+  return text.replaceAll(/[&<>"']/g, found => names[found] ?? found);
+}
+
+function round(value: number): number {
+  return Math.round(value * 1000) / 1000;
+}

@@ -1,0 +1,58 @@
+import type { Banner as About } from '../banner';
+import type { WorkloadSnapshot } from '../protocol';
+import type { Click } from '../store';
+import { Answer } from './answer';
+import { ActionButton, CopyButton } from './button';
+import { type Asking, BANNER } from './controls';
+
+interface Props {
+  about: About;
+  state: WorkloadSnapshot;
+  asking: Asking | null;
+  click: Click | undefined;
+  off: boolean;
+  onDismiss: () => void;
+}
+
+/** The one slot under the header for what needs the user: cause, consequence, action. */
+export function Banner({ about, state, asking, click, off, onDismiss }: Props) {
+  const { tone, shape, cause, consequence, action, code, dismissable } = about;
+  const busy =
+    action !== null && click?.action === action.action && (click.status === 'sent' || click.status === 'accepted');
+  return (
+    <div class={`qm-banner qm-banner-${tone}`} data-banner={about.key.split(' ')[0]} role="note" aria-label={cause}>
+      <span class={`qm-shape qm-tone-${tone}`} aria-hidden="true">
+        {shape}
+      </span>
+      <span class="qm-banner-text">
+        <b>{cause}</b>
+        {consequence !== '' &&
+          (/[.!?]$/.test(cause)
+            ? ` ${consequence}`
+            : /^[A-Z]/.test(consequence)
+              ? `. ${consequence}`
+              : `: ${consequence}`)}
+        {code !== null && (
+          <>
+            {' '}
+            <code>{code}</code> <CopyButton text={code} name="Copy the code" />
+          </>
+        )}
+      </span>
+      <span class="qm-actions">
+        <Answer place={BANNER} asking={asking} click={undefined} problem={state.problem}>
+          {action !== null && !off && (
+            <ActionButton action={action.action} place={BANNER} kind="solid" busy={busy}>
+              {action.label}
+            </ActionButton>
+          )}
+          {dismissable && (
+            <button type="button" class="qm-button qm-quiet" aria-label="Dismiss" onClick={onDismiss}>
+              ✕
+            </button>
+          )}
+        </Answer>
+      </span>
+    </div>
+  );
+}

@@ -1,0 +1,87 @@
+/** The panel's commands, for palette, menu and launcher. */
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { ICommandPalette } from '@jupyterlab/apputils';
+import type { ILauncher } from '@jupyterlab/launcher';
+import type { ISettingRegistry } from '@jupyterlab/settingregistry';
+import type { LabIcon } from '@jupyterlab/ui-components';
+import type { Desk } from './desk';
+import { allowOutside } from './notices';
+import { insertAdopt, openQuickstart } from './open';
+import { trans } from './texts';
+
+export const Ids = {
+  show: 'qmode-widgets:show',
+  refresh: 'qmode-widgets:refresh',
+  account: 'qmode-widgets:account',
+  endIdle: 'qmode-widgets:end-idle',
+  cancelAll: 'qmode-widgets:cancel-all',
+  quickstart: 'qmode-widgets:open-quickstart',
+  adopt: 'qmode-widgets:insert-adopt',
+  allow: 'qmode-widgets:allow-browser-notifications',
+} as const;
+
+interface Surroundings {
+  app: JupyterFrontEnd;
+  desk: Desk;
+  icon: LabIcon;
+  show: () => void;
+  settings: () => ISettingRegistry.ISettings | null;
+}
+
+export function addCommands({ app, desk, icon, show, settings }: Surroundings): void {
+  const { commands } = app;
+  const sweep = (action: 'end-idle' | 'cancel-all') => ({
+    isEnabled: () => desk.sweep(action) !== null,
+    // The question names what it does; it is asked in the panel.
+    execute: () => {
+      desk.ask(desk.sweep(action));
+      show();
+    },
+  });
+  commands.addCommand(Ids.show, {
+    label: trans.__('Show Quantum Workloads'),
+    caption: trans.__('Sessions, batches and jobs of all running kernels and of the account'),
+    icon,
+    execute: show,
+  });
+  commands.addCommand(Ids.refresh, {
+    label: trans.__('Refresh Quantum Workloads'),
+    execute: () => desk.refreshAll(),
+  });
+  commands.addCommand(Ids.account, {
+    label: trans.__('Look at My Quantum Account'),
+    caption: trans.__('Through a kernel that has a service, else through one that the panel starts'),
+    execute: () => {
+      show();
+      return desk.lookUp();
+    },
+  });
+  commands.addCommand(Ids.endIdle, { label: trans.__('End All Idle Quantum Sessions…'), ...sweep('end-idle') });
+  commands.addCommand(Ids.cancelAll, { label: trans.__('Cancel All Quantum Jobs…'), ...sweep('cancel-all') });
+  commands.addCommand(Ids.quickstart, {
+    label: args => (args.isLauncher ? trans.__('Quantum Quickstart') : trans.__('Open the Quantum Quickstart')),
+    caption: trans.__('A batch on the embedded service: no account, nothing is billed'),
+    icon,
+    execute: args => openQuickstart(app, typeof args.cwd === 'string' ? args.cwd : ''),
+  });
+  commands.addCommand(Ids.adopt, {
+    label: trans.__('Insert Cell: Watch My Quantum Code'),
+    caption: trans.__('A cell after which your own sessions, batches and jobs show in the panel'),
+    execute: () => insertAdopt(app),
+  });
+  commands.addCommand(Ids.allow, {
+    label: trans.__('Allow Browser Notifications of Quantum Workloads'),
+    isToggled: () => settings()?.composite.browserNotifications === true,
+    execute: async () => {
+      const loaded = settings();
+      const on = loaded?.composite.browserNotifications !== true && (await allowOutside());
+      await loaded?.set('browserNotifications', on);
+    },
+  });
+}
+
+export function offerCommands(palette: ICommandPalette | null, launcher: ILauncher | null): void {
+  const category = trans.__('Quantum');
+  for (const command of Object.values(Ids)) palette?.addItem({ command, category });
+  launcher?.add({ command: Ids.quickstart, category: trans.__('Other'), args: { isLauncher: true }, rank: 10 });
+}

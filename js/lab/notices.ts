@@ -1,0 +1,109 @@
+/** Gives signals: as JupyterLab's notifications, and as the browser's while the tab is hidden. Each once, each with its action. */
+import { Notification as Toast } from '@jupyterlab/apputils';
+import type { Desk } from './desk';
+import type { Settings } from './settings';
+import type { Kind, Signal, Signals } from './signals';
+import { trans } from './texts';
+
+/** A hidden tab leaves the word to one in sight for so long. */
+const DEFER_MS = 2000;
+
+const SETTING: Record<Kind, keyof Settings> = {
+  ttl: 'notifyTtl',
+  cap: 'notifyCap',
+  failed: 'notifyFailed',
+  finished: 'notifyFinished',
+};
+
+export class Notices {
+  /** The toast of each workload and kind that may still be in sight. */
+  private readonly toasts = new Map<string, string>();
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly signals: Signals,
+    private readonly settings: () => Settings,
+    /** Shows the panel; with the entry's row opened or its question asked. */
+    private readonly show: (entry: string | null) => void,
+  ) {
+    desk.subscribe(() => this.update());
+  }
+
+  private update(): void {
+    const { triage } = this.desk;
+    for (const signal of this.signals.read(triage, Date.now() / 1000)) {
+      if (document.hidden) setTimeout(() => this.give(signal), DEFER_MS);
+      else this.give(signal);
+    }
+    // A warning of a deadline that no longer holds says something false.
+    for (const [key, id] of this.toasts) {
+      const [kind, entry] = split(key);
+      const reason = triage.entries.get(entry)?.reason;
+      if (kind !== 'ttl' || reason === 'interactive' || reason === 'max') continue;
+      Toast.dismiss(id);
+      this.toasts.delete(key);
+    }
+    this.offer();
+  }
+
+  private give(signal: Signal): void {
+    const settings = this.settings();
+    if (settings[SETTING[signal.kind]] !== true || !this.desk.memory.claim(signal.name)) return;
+    const options: Toast.IOptions<string> = {
+      autoClose: signal.until === null ? false : signal.until * 1000,
+      actions: this.actions(signal),
+    };
+    const key = `${signal.kind} ${signal.entry}`;
+    const there = this.toasts.get(key);
+    // Forty failures of one workload are one notification that counts.
+    if (there === undefined || !Toast.update({ id: there, message: signal.text, type: signal.level, ...options }))
+      this.toasts.set(key, Toast.emit(signal.text, signal.level, options));
+    if (document.hidden && settings.browserNotifications) this.tellOutside(signal);
+  }
+
+  private actions({ action, entry }: Signal): Toast.IAction[] {
+    const look = { label: trans.__('Show'), callback: () => this.show(entry) };
+    if (action === null) return [look];
+    const label = action === 'end' ? trans.__('End session…') : trans.__('Run again…');
+    // It asks in the panel first: what it costs or ends stands there.
+    return [look, { label, displayType: 'accent', callback: () => this.desk.begin(entry, action, this.show) }];
+  }
+
+  private tellOutside({ text, name, entry }: Signal): void {
+    if (typeof Notification === 'undefined' || Notification.permission !== 'granted') return;
+    const told = new Notification(trans.__('Quantum workloads'), { body: text, tag: name });
+    told.onclick = () => {
+      window.focus();
+      this.show(entry);
+      told.close();
+    };
+  }
+
+  /** Once in a user's life: there is a panel. */
+  private offer(): void {
+    const { memory, triage } = this.desk;
+    if (memory.offered || !this.settings().offerPanel) return;
+    if (![...triage.entries.values()].some(({ watches }) => watches.length > 0)) return;
+    memory.offered = true;
+    memory.save();
+    if (this.desk.inSight || !memory.claim('offered')) return;
+    Toast.info(
+      trans.__('Your quantum workloads are listed in the panel “Quantum workloads”, also while a cell runs.'),
+      {
+        autoClose: 15_000,
+        actions: [{ label: trans.__('Open the panel'), displayType: 'accent', callback: () => this.show(null) }],
+      },
+    );
+  }
+}
+
+function split(key: string): [string, string] {
+  const space = key.indexOf(' ');
+  return [key.slice(0, space), key.slice(space + 1)];
+}
+
+/** Ask the browser, in answer to a click: browsers refuse otherwise. True if it may notify. */
+export async function allowOutside(): Promise<boolean> {
+  if (typeof Notification === 'undefined') return false;
+  return (await Notification.requestPermission()) === 'granted';
+}

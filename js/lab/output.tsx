@@ -1,0 +1,229 @@
+/**
+ * Draws the outputs of controllers in documents: live while a kernel watches the workload, from the document's own
+ * snapshot otherwise. The snapshot is renewed when the workload ends, when its kernel goes and when the notebook is saved.
+ *
+ * Why a MIME type with a renderer, and not the widget: a widget's view lives in the kernel's comm, and a document that is
+ * opened without it shows "model not found". Here the output itself is the model; what is live comes from the
+ * connection the sidebar has anyway, so that a cell costs no message of its own, works while the kernel is busy, and is
+ * there again after a page reload.
+ */
+import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { DocumentRegistry } from '@jupyterlab/docregistry';
+import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
+import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
+import type { Session } from '@jupyterlab/services';
+import { Widget } from '@lumino/widgets';
+import { shownJobs, tally } from '../core/facts';
+import { mountCell } from '../core/mount';
+import type { WorkloadSnapshot } from '../core/protocol';
+import { forms, MIME, read } from '../core/saved';
+import { Store } from '../core/store';
+import type { Follow, Kernels } from './kernels';
+
+const SETTLE = 2500; // milliseconds in which a page that was just opened finds its kernels
+const RANK = -20; // before widgets (-10): in JupyterLab this is the better view of the two
+
+/** What a notebook offers that a plain document does not; JupyterLab and Notebook share it. */
+interface NotebookPanel extends Widget {
+  context: DocumentRegistry.Context & { sessionContext: { session: Session.ISessionConnection | null } };
+  content: Widget & { widgets: readonly Widget[]; activeCellIndex: number };
+}
+
+export class Outputs {
+  private readonly shown = new Set<Output>();
+  private readonly watched = new WeakSet<object>();
+
+  constructor(
+    private readonly app: JupyterFrontEnd,
+    readonly kernels: Kernels,
+    rendermime: IRenderMimeRegistry,
+  ) {
+    rendermime.addFactory({ safe: true, mimeTypes: [MIME], createRenderer: () => this.create() }, RANK);
+    kernels.subscribe(() => {
+      for (const output of this.shown) output.refresh();
+    });
+    app.docRegistry.addWidgetExtension('Notebook', {
+      createNew: (_, context) => void this.watch(context),
+    });
+  }
+
+  forget(output: Output): void {
+    this.shown.delete(output);
+  }
+
+  /** The notebook that an output stands in. */
+  notebook(output: Widget): NotebookPanel | null {
+    for (const widget of this.app.shell.widgets('main'))
+      if (widget.node.contains(output.node) && 'context' in widget && 'content' in widget)
+        return widget as NotebookPanel;
+    return null;
+  }
+
+  /** Insert a cell that attaches again, below the output's, and run it. */
+  async reattach(output: Output, state: WorkloadSnapshot): Promise<string> {
+    const panel = this.notebook(output);
+    const kernel = panel?.context.sessionContext.session?.kernel;
+    if (panel == null || kernel == null) return 'this notebook has no kernel: start one first';
+    const { content, context } = panel;
+    const index = content.widgets.findIndex(cell => cell.node.contains(output.node));
+    const source = `import qmode_widgets as qmode\n\ncontroller = qmode.attach(${JSON.stringify(state.id)}, service)\ncontroller`;
+    const model = context.model.sharedModel as unknown as { insertCell(at: number, cell: object): unknown };
+    model.insertCell(index + 1, { cell_type: 'code', source, metadata: {} });
+    content.activeCellIndex = index + 1;
+    const asked = kernel.requestExecute({
+      code: '',
+      silent: true,
+      user_expressions: { there: "'service' in globals()" },
+    });
+    const expressions = ((await asked.done).content as { user_expressions?: Record<string, unknown> }).user_expressions;
+    const there =
+      (expressions?.there as { data?: Record<string, string> } | undefined)?.data?.['text/plain'] === 'True';
+    if (!there) return 'run the cell that makes `service`, then the new cell below';
+    await this.app.commands.execute('notebook:run-cell');
+    return '';
+  }
+
+  private create(): Output {
+    const output = new Output(this);
+    this.shown.add(output);
+    return output;
+  }
+
+  private watch(context: DocumentRegistry.Context): void {
+    if (this.watched.has(context)) return;
+    this.watched.add(context);
+    context.saveState.connect((_, state) => {
+      if (state !== 'started') return;
+      for (const output of this.shown) if (this.notebook(output)?.context === context) output.save();
+    });
+  }
+}
+
+/** One output of a cell. */
+class Output extends Widget implements IRenderMime.IRenderer {
+  private model: IRenderMime.IMimeModel | null = null;
+  private saved: ReturnType<typeof read> = null;
+  private asSaved: Store | null = null;
+  private live: { follow: Follow; store: Store } | null = null;
+  private last: WorkloadSnapshot | null = null;
+  private note = '';
+  private readonly made = Date.now();
+  private unmount = (): void => undefined;
+
+  constructor(private readonly outputs: Outputs) {
+    super();
+    this.addClass('qm-output');
+  }
+
+  renderModel(model: IRenderMime.IMimeModel): Promise<void> {
+    this.model = model;
+    const saved = read(model.data[MIME]);
+    const changed = JSON.stringify(saved?.saved) !== JSON.stringify(this.saved?.saved);
+    this.saved = saved;
+    if (changed) this.asSaved = null;
+    this.refresh(changed);
+    return Promise.resolve();
+  }
+
+  override dispose(): void {
+    if (this.isDisposed) return;
+    this.outputs.forget(this);
+    this.unmount();
+    super.dispose();
+  }
+
+  /** Live or saved, as it is now. */
+  refresh(changed = false): void {
+    if (this.saved === null) return;
+    const { workload } = this.saved.saved;
+    const follow = this.follow(workload, this.saved.saved.process);
+    const store = follow?.wire.store ?? null;
+    const state = store?.workloads.get(workload)?.state;
+    if (store !== null && follow !== null && state !== undefined) {
+      const fresh = this.live?.store !== store;
+      this.live = { follow, store };
+      this.last = state;
+      if (fresh) this.unmount = mountCell(this.node, store, workload);
+      // Not at once: the output area may be about to put this renderer into its place.
+      if (isOver(state)) setTimeout(() => this.save());
+      return;
+    }
+    if (this.live !== null) {
+      this.live = null;
+      if (this.last !== null) this.write(this.last, '');
+      this.drawSaved();
+    } else if (changed) this.drawSaved();
+  }
+
+  /** Write what is known into the document. */
+  save(): void {
+    if (this.live === null || !this.isAttached) return;
+    const { workload } = this.saved?.saved ?? {};
+    const state = workload === undefined ? undefined : this.live.store.workloads.get(workload)?.state;
+    if (state !== undefined) this.write(state, this.live.store.hello?.process ?? '');
+  }
+
+  private write(state: WorkloadSnapshot, process: string): void {
+    if (this.model === null || this.isDisposed) return;
+    const found = forms(state, process || (this.saved?.saved.process ?? ''), Date.now() / 1000 + state.clock_offset);
+    if (canonical(found[MIME]) === canonical(this.model.data[MIME])) return; // nothing that would make it unsaved
+    this.saved = read(found[MIME]);
+    this.asSaved = null;
+    const { 'application/vnd.jupyter.widget-view+json': widget, ...rest } = this.model.data;
+    void widget; // a widget of a kernel that may be gone: a document without it opens the same everywhere
+    this.model.setData({ data: { ...rest, ...(found as typeof rest) } });
+  }
+
+  private drawSaved(): void {
+    if (this.saved === null) return;
+    const { saved, state } = this.saved;
+    if (this.asSaved === null) {
+      this.asSaved = new Store(() => false);
+      this.asSaved.receive(saved);
+    }
+    const pending = Date.now() < this.made + SETTLE && this.note === '';
+    if (pending) setTimeout(() => this.live === null && !this.isDisposed && this.drawSaved(), SETTLE);
+    const there = !pending && this.outputs.notebook(this) !== null;
+    this.unmount = mountCell(this.node, this.asSaved, saved.workload, {
+      folded: saved.folded,
+      reattach: there ? () => this.reattach(state) : null,
+      pending,
+      note: this.note,
+    });
+  }
+
+  private reattach(state: WorkloadSnapshot): void {
+    const say = (note: string): void => {
+      this.note = note;
+      if (this.live === null && !this.isDisposed) this.drawSaved();
+    };
+    say('attaching…');
+    this.outputs.reattach(this, state).then(say, (error: unknown) => say(String(error)));
+  }
+
+  protected override onAfterAttach(): void {
+    if (this.live === null) this.drawSaved(); // only now it is known whether it stands in a notebook
+  }
+
+  /** The kernel that watches the workload: the one that made this output, else any. */
+  private follow(workload: string, process: string): Follow | null {
+    const all = this.outputs.kernels.all.filter(({ wire }) => wire.store.workloads.has(workload));
+    return all.find(({ wire }) => wire.store.hello?.process === process) ?? all[0] ?? null;
+  }
+}
+
+function isOver(state: WorkloadSnapshot): boolean {
+  const { running, remaining, finished } = tally(shownJobs(state));
+  return state.mode === 'job'
+    ? finished && state.usage.status === 'final'
+    : state.state === 'closed' && running + remaining === 0 && state.usage.status !== 'running';
+}
+
+/** For comparing what is in the document with what would be: the same text whatever the order of names and the moment. */
+function canonical(value: unknown): string {
+  return JSON.stringify(value, (name, each: unknown) => {
+    if (name === 'seen_at' || name === 'now') return undefined;
+    if (typeof each !== 'object' || each === null || Array.isArray(each)) return each;
+    return Object.fromEntries(Object.entries(each).sort(([a], [b]) => (a < b ? -1 : 1)));
+  });
+}

@@ -1,0 +1,472 @@
+/** A workload in two lines: what it is and where; what is left of it and what it spent. Unfolds to the cell's view. */
+import type { ComponentChildren } from 'preact';
+import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
+import { type Choice, cost, question } from '../core/ask';
+import { ago, dateTime, duration, usageSeconds } from '../core/clock';
+import { counts, jobFace, paceOf, shownJobs, toGo, workloadFace } from '../core/facts';
+import type { Action, JobSnapshot, WorkloadSnapshot } from '../core/protocol';
+import { Tick } from '../core/views/tick';
+import { WorkloadView } from '../core/views/workload';
+import type { Act } from './account';
+import { actable, type Desk } from './desk';
+import { trans } from './texts';
+import { backendOf, type Entry, isIdle, modeOf, type Place, placeOf, spentOf, spentText, titleOf } from './triage';
+
+const CELLS = 24; // jobs up to here get a cell each in the strip
+
+interface Props {
+  entry: Entry;
+  desk: Desk;
+  reveal: (place: Place, entry: Entry) => void;
+}
+
+export function Row({ entry, desk, reveal }: Props) {
+  const open = desk.isOpen(entry);
+  const watch = entry.watches[0];
+  const title = titleOf(entry);
+  const toggle = (): void => desk.open(entry, !open);
+  return (
+    <section class={`qm-row ${toneOf(entry)}`} data-entry={entry.key} data-group={entry.group} aria-label={title}>
+      <div
+        class="qm-two"
+        onClick={event => {
+          // The whole row unfolds for a pointer; the title's button does for everybody else.
+          if (watch !== undefined && !(event.target as Element).closest('button, a')) toggle();
+        }}
+      >
+        <div class="qm-line">
+          {watch === undefined ? (
+            <span class="qm-title1" title={idsOf(entry)}>
+              {title}
+            </span>
+          ) : (
+            <button type="button" class="qm-title1 qm-bare" aria-expanded={open} title={idsOf(entry)} onClick={toggle}>
+              {title}
+            </button>
+          )}
+          <Value entry={entry} />
+        </div>
+        <div class="qm-line">
+          <span class="qm-where">
+            {modeOf(entry)} · {backendOf(entry)}
+            <PlaceLink entry={entry} reveal={reveal} />
+          </span>
+          <Detail entry={entry} />
+        </div>
+        {!open &&
+          watch !== undefined &&
+          entry.jobs.total > 1 &&
+          entry.group !== 'today' &&
+          entry.group !== 'earlier' && <Strip jobs={shownJobs(watch.workload.state)} />}
+      </div>
+      {watch === undefined ? (
+        <Unwatched entry={entry} desk={desk} />
+      ) : open ? (
+        <WorkloadView store={watch.store} workload={watch.workload} />
+      ) : (
+        <Watched entry={entry} desk={desk} />
+      )}
+    </section>
+  );
+}
+
+function toneOf({ reason }: Entry): string {
+  if (reason === null) return '';
+  return reason === 'failed' || reason === 'capped' ? 'qm-bad' : 'qm-att';
+}
+
+function idsOf({ aliases }: Entry): string {
+  return [...aliases].slice(0, 5).join('\n');
+}
+
+/** The notebook, as a link to its cell; with the number of others that show the same workload. */
+function PlaceLink({ entry, reveal }: Pick<Props, 'entry' | 'reveal'>) {
+  const place = placeOf(entry);
+  if (place === null) return entry.listed === null ? null : <span> · {trans.__('started elsewhere')}</span>;
+  const others = entry.watches.slice(1).map(watch => watch.place.path || watch.place.name);
+  return (
+    <>
+      {' · '}
+      <button
+        type="button"
+        class="qm-link qm-place"
+        title={[trans.__('Go to the cell in %1', place.path || place.name), ...others].join('\n')}
+        onClick={() => reveal(place, entry)}
+      >
+        {place.name}
+      </button>
+      {others.length > 0 && <span title={others.join('\n')}> +{others.length}</span>}
+      {entry.watches[0]?.busy && <span class="qm-busy"> {trans.__('(busy)')}</span>}
+    </>
+  );
+}
+
+/** Right of the first line: the deadline when it is near, else how far it is. */
+function Value({ entry }: { entry: Entry }) {
+  const { reason, jobs, watches, group, remembered, listed } = entry;
+  const watch = watches[0];
+  if (watch === undefined)
+    return (
+      <span class="qm-value">
+        {stateWord(remembered?.ended != null ? 'closed' : (listed?.status ?? remembered?.word))}
+      </span>
+    );
+  const { state, offset } = watch.workload;
+  const { interactive_deadline: idle, max_deadline: max } = state.ttl;
+  if ((reason === 'interactive' || group === 'idle') && idle !== null)
+    return <Left deadline={idle - offset} tone={reason === 'interactive' ? 'qm-tone-warn' : ''} />;
+  if (reason === 'max' && max !== null) return <Left deadline={max - offset} tone="qm-tone-warn" />;
+  const face = workloadFace(state, jobs);
+  const over = group === 'today' || group === 'earlier';
+  const text =
+    jobs.total > 1
+      ? trans.__('%1 of %2', jobs.done.toLocaleString('en'), jobs.total.toLocaleString('en'))
+      : jobs.total === 1
+        ? jobFace(shownJobs(state)[0]!.state).word
+        : face.word;
+  return (
+    <span class="qm-value qm-num" title={face.title}>
+      {over && <span aria-hidden="true">{face.shape} </span>}
+      {text}
+    </span>
+  );
+}
+
+/** The service's words for a workload, as a reader knows them. */
+function stateWord(word: string | undefined): string {
+  switch (word) {
+    case 'open':
+    case 'pending':
+      return trans.__('open');
+    case 'active':
+    case 'in_progress':
+      return trans.__('in progress');
+    case 'inactive':
+      return trans.__('inactive');
+    case 'closed':
+    case 'completed':
+      return trans.__('closed');
+    default:
+      return word === undefined || word === 'unknown' ? '?' : word;
+  }
+}
+
+function Left({ deadline, tone }: { deadline: number; tone: string }) {
+  return (
+    <span class={`qm-value qm-num ${tone}`} role="timer" title={dateTime(deadline, 0)}>
+      <Tick text={now => duration(deadline - now)} />
+    </span>
+  );
+}
+
+/** Right of the second line: why it is where it is. */
+function Detail({ entry }: { entry: Entry }) {
+  const { reason, group, jobs, watches, remembered, listed } = entry;
+  const watch = watches[0];
+  const dim = (children: ComponentChildren) => <span class="qm-detail qm-num">{children}</span>;
+  if (watch === undefined) {
+    const spent = spentOf(entry);
+    const used = spent === null ? '' : trans.__('%1 used', usageSeconds(spent));
+    if (remembered?.end === 'closed on exit') return dim(trans.__('closed when its kernel ended'));
+    if (listed === null && remembered !== null) return <Seen at={remembered.seen} used={used} />;
+    return dim(used);
+  }
+  const { state, offset } = watch.workload;
+  switch (reason) {
+    case 'interactive':
+      return dim(trans.__('idle, billed'));
+    case 'max':
+      return dim(trans.__('must end'));
+    case 'capped':
+      return <span class="qm-detail qm-tone-fail">{trans.__('! cap reached')}</span>;
+    case 'cap':
+      return <span class="qm-detail qm-tone-warn">{trans.__('near its cap')}</span>;
+    case 'failed':
+      return <span class="qm-detail qm-tone-fail qm-num">{trans.__('! %1 failed', jobs.failed)}</span>;
+    case 'unreachable':
+      return <Seen at={(state.seen_at ?? 0) - offset} used="" />;
+    case null:
+      break;
+  }
+  if (watch.store.lost || state.problem !== null) return <Seen at={(state.seen_at ?? 0) - offset} used="" />;
+  if (group === 'idle') return dim(trans.__('idle, billed'));
+  if (group === 'running') return <Going state={state} offset={offset} entry={entry} />;
+  return dim(spentText(entry));
+}
+
+function Seen({ at, used }: { at: number; used: string }) {
+  return (
+    <span class="qm-detail qm-num">
+      <Tick text={now => [trans.__('seen %1 ago', ago(now - at)), used].filter(Boolean).join(' · ')} />
+    </span>
+  );
+}
+
+/** "≈ 14 min left" at the pace of what is done; before there is a pace, how long it has waited. */
+function Going({ state, offset, entry }: { state: WorkloadSnapshot; offset: number; entry: Entry }) {
+  const jobs = useMemo(() => shownJobs(state), [state.jobs]);
+  const pace = useMemo(() => paceOf(jobs), [jobs]);
+  const since = useMemo(() => jobs.reduce((first, job) => Math.min(first, job.created ?? Infinity), Infinity), [jobs]);
+  const text = (now: number): string => {
+    if (entry.jobs.running === 0)
+      return Number.isFinite(since) ? trans.__('queued for %1', duration(now + offset - since)) : '';
+    const left = entry.jobs.total > 1 ? toGo(pace, now + offset) : null;
+    return left === null ? spentText(entry) : trans.__('≈ %1 left', ago(left));
+  };
+  return (
+    <span class="qm-detail qm-num">
+      <Tick text={text} />
+    </span>
+  );
+}
+
+/** A cell a job, or proportional segments beyond: shape and count stand in words beside it. */
+function Strip({ jobs }: { jobs: readonly JobSnapshot[] }) {
+  const by = [...counts(jobs)];
+  const label = by.map(([state, n]) => `${n} ${jobFace(state).word}`).join(', ');
+  return (
+    <span class="qm-thin" role="img" aria-label={label} title={label}>
+      {jobs.length <= CELLS
+        ? jobs.map(job => <i key={job.key} class={`qm-job-${job.state}`} />)
+        : by.map(([state, n]) => <i key={state} class={`qm-job-${state}`} style={{ flexGrow: n }} />)}
+    </span>
+  );
+}
+
+// --- a folded row's own action ------------------------------------------------------------------------------------
+
+function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
+  const { reason, group, jobs } = entry;
+  const { store, workload } = entry.watches[0]!;
+  const { state, clicks } = workload;
+  const failed = shownJobs(state).filter(job => job.state === 'failed' || job.state === 'refused');
+  const again = useRef<HTMLButtonElement>(null);
+  const own = clicks.filter(click => click.target === null && click.action !== 'refresh').at(-1);
+  const under = own !== undefined && (own.status === 'sent' || own.status === 'accepted');
+  const begin = (action: Action): void => {
+    if (question(state, action, null) === null) store.command(state.id, action);
+    else desk.askRow(entry.key, action);
+  };
+  const leave = (): void => {
+    desk.askRow(entry.key, null);
+    setTimeout(() => again.current?.focus());
+  };
+  const asked = desk.rowAsked?.entry === entry.key ? question(state, desk.rowAsked.action, null) : null;
+  const action: { name: Action; label: string; kind: string } | null =
+    reason === 'unreachable'
+      ? { name: 'refresh', label: trans.__('Try again'), kind: 'qm-primary' }
+      : isIdle(state, jobs)
+        ? { name: 'close', label: trans.__('End session'), kind: 'qm-primary' }
+        : reason === 'failed'
+          ? { name: 'resubmit_failed', label: trans.__('Run again%1', cost(failed)), kind: 'qm-primary' }
+          : null;
+  const shown = group === 'needs' || group === 'idle';
+  if (asked !== null)
+    return (
+      <Ask
+        text={asked.text}
+        choices={[asked.yes, ...(asked.also === null ? [] : [asked.also])]}
+        onNo={leave}
+        onChoice={choice => {
+          store.command(state.id, choice.action);
+          leave();
+        }}
+      />
+    );
+  if (!shown && own === undefined) return null;
+  return (
+    <div class="qm-does">
+      <span class="qm-note qm-num qm-grow" role="status">
+        {own === undefined || own.status === 'done' ? spentText(entry) : ''}
+        {own?.status === 'done' && ` · ✓ ${own.message || trans.__('done')}`}
+        {own?.status === 'failed' && <span class="qm-tone-fail">! {own.message}</span>}
+        {under && (own.message || (own.late ? trans.__('waiting for the kernel…') : trans.__('under way…')))}
+      </span>
+      {action !== null && actable(entry) && (
+        <button
+          type="button"
+          ref={again}
+          class={`qm-button ${action.kind}`}
+          data-action={action.name}
+          aria-disabled={under}
+          aria-label={`${action.label}: ${titleOf(entry)}`}
+          onClick={() => {
+            if (!under) begin(action.name);
+          }}
+        >
+          {action.label}
+        </button>
+      )}
+      {(reason === 'failed' || (reason === 'capped' && group === 'needs' && jobs.remaining + jobs.running === 0)) && (
+        <button
+          type="button"
+          class="qm-button qm-x"
+          title={trans.__('Seen: put it aside')}
+          aria-label={trans.__('Put %1 aside', titleOf(entry))}
+          onClick={() => desk.dismiss(entry)}
+        >
+          ×
+        </button>
+      )}
+    </div>
+  );
+}
+
+/** Asks once, in the place of the button. Takes the focus, so that it is read aloud; Escape is "Not now". */
+export function Ask<T extends Pick<Choice, 'label' | 'danger'>>({
+  text,
+  choices,
+  onChoice,
+  onNo,
+}: {
+  text: string;
+  choices: readonly T[];
+  onChoice: (choice: T) => void;
+  onNo: () => void;
+}) {
+  const box = useRef<HTMLDivElement>(null);
+  useLayoutEffect(() => box.current?.focus(), [text]);
+  return (
+    <div
+      class="qm-ask"
+      ref={box}
+      tabIndex={-1}
+      role="group"
+      aria-label={text}
+      onKeyDown={event => {
+        if (event.key !== 'Escape') return;
+        event.stopPropagation();
+        onNo();
+      }}
+    >
+      <p>{text}</p>
+      <span class="qm-actions">
+        {choices.map((choice, i) => (
+          <button
+            key={i}
+            type="button"
+            data-confirm={i === 0 ? 'yes' : 'also'}
+            class={`qm-button ${choice.danger ? 'qm-danger' : 'qm-primary'}`}
+            onClick={() => onChoice(choice)}
+          >
+            {choice.label}
+          </button>
+        ))}
+        {/* Last, where the button was that asked: a double click changes nothing. */}
+        <button type="button" data-confirm="no" class="qm-button" onClick={onNo}>
+          {trans.__('Not now')}
+        </button>
+      </span>
+    </div>
+  );
+}
+
+// --- a workload that no kernel watches ----------------------------------------------------------------------------
+
+function Unwatched({ entry, desk }: { entry: Entry; desk: Desk }) {
+  const { account } = desk;
+  const { listed, remembered, group } = entry;
+  const [asking, setAsking] = useState<Act | null>(null);
+  const acting = listed === null ? undefined : account.acting.get(listed.id);
+  const under = acting?.status === 'sent';
+  if (group !== 'unwatched') return null;
+  const mode = listed?.mode ?? remembered?.mode ?? 'job';
+  if (listed !== null && asking !== null) {
+    const end = asking === 'end';
+    return (
+      <Ask
+        text={end ? endText(mode) : cancelText(mode)}
+        choices={[{ label: end ? endLabel(mode) : trans.__('Cancel it'), danger: true }]}
+        onNo={() => setAsking(null)}
+        onChoice={() => {
+          setAsking(null);
+          void account.act(asking, listed.id);
+        }}
+      />
+    );
+  }
+  return (
+    <div class="qm-does">
+      <span class="qm-note qm-grow" role="status">
+        {acting?.status === 'failed' && <span class="qm-tone-fail">! {acting.message}</span>}
+        {acting?.status === 'done' && `✓ ${acting.message}`}
+        {under && trans.__('under way…')}
+        {listed === null && acting === undefined && trans.__('It may still be open and cost usage.')}
+      </span>
+      {listed === null ? (
+        <>
+          <button type="button" class="qm-button" onClick={() => void desk.lookUp()}>
+            {trans.__('Look it up')}
+          </button>
+          <button type="button" class="qm-button" onClick={() => desk.forget(entry)}>
+            {trans.__('Forget')}
+          </button>
+        </>
+      ) : (
+        <>
+          <AccountButton
+            act="watch"
+            off={under}
+            onClick={() => void account.act('watch', listed.id)}
+            title={titleOf(entry)}
+          >
+            {trans.__('Watch')}
+          </AccountButton>
+          {mode !== 'job' && (
+            <AccountButton act="end" off={under} onClick={() => setAsking('end')} title={titleOf(entry)}>
+              {endLabel(mode)}
+            </AccountButton>
+          )}
+          <AccountButton act="cancel" off={under} onClick={() => setAsking('cancel')} title={titleOf(entry)}>
+            {trans.__('Cancel')}
+          </AccountButton>
+        </>
+      )}
+    </div>
+  );
+}
+
+function AccountButton({
+  act,
+  off,
+  title,
+  onClick,
+  children,
+}: {
+  act: Act;
+  off: boolean;
+  title: string;
+  onClick: () => void;
+  children: string;
+}) {
+  return (
+    <button
+      type="button"
+      class={`qm-button ${act === 'watch' ? '' : 'qm-danger'}`}
+      data-act={act}
+      aria-disabled={off}
+      aria-label={`${children}: ${title}`}
+      onClick={() => {
+        if (!off) onClick();
+      }}
+    >
+      {children}
+    </button>
+  );
+}
+
+function endLabel(mode: string): string {
+  return mode === 'session' ? trans.__('End session') : trans.__('End batch');
+}
+
+function endText(mode: string): string {
+  return mode === 'session'
+    ? trans.__('End this session? It takes no further jobs and never reopens; queued jobs still run.')
+    : trans.__('End this batch? It takes no further jobs and never reopens; queued jobs still run.');
+}
+
+function cancelText(mode: string): string {
+  return mode === 'job'
+    ? trans.__('Cancel this job? What it has used until then stays billed.')
+    : trans.__('Cancel what is queued and close it? Running jobs go on; what they use stays billed.');
+}

@@ -1,0 +1,24 @@
+/** Code that the panel puts into notebooks. Each runs as it stands: a browser test runs them. */
+
+/** The empty panel's: a batch of two circuits on the embedded service. */
+export const BEGIN = `import qmode_widgets as qmode
+from qiskit import QuantumCircuit, transpile
+from qiskit_ibm_runtime.executor_sampler import Sampler
+
+service = qmode.emulator.start().service   # or QiskitRuntimeService()
+backend = service.least_busy()
+bell = QuantumCircuit(2)
+bell.h(0), bell.cx(0, 1), bell.measure_all()
+pubs = [transpile(bell, backend)] * 4
+
+batch = qmode.BatchController.open(backend)
+batch.submit(Sampler(mode=batch.mode), pubs, partitions=2)
+batch`;
+
+/** Above a user's own code: its sessions, batches and jobs show in the panel from then on. */
+export const ADOPT = `import qmode_widgets as qmode
+
+# Attach to a session, batch or job that exists, by its id. With your own Session or Batch object at hand:
+# qmode.SessionController(session) or qmode.BatchController(batch)
+controller = qmode.attach("id of a session, batch or job")
+controller`;

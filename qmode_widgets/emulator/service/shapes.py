@@ -1,0 +1,178 @@
+"""Rows of the store in the service's JSON: these fields, these names, and no others."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from .account import PERIOD, Instance
+from .clock import Clock
+from .store import Row
+
+FINAL = ("Completed", "Cancelled", "Failed")
+
+
+def job(row: Row, clock: Clock) -> dict[str, Any]:
+    """Return a job, without its params."""
+    state = {"status": row["status"]}
+    for name in ("reason", "reason_code", "reason_solution"):
+        if row[name] is not None:
+            state[name] = row[name]
+    shown = {
+        "id": row["id"],
+        "backend": row["backend"],
+        "status": row["status"],
+        "state": state,
+        "program": {"id": row["program"]},
+        "created": clock.shown(row["created"]),
+        "cost": row["cost"],
+        "tags": row["tags"],
+        "estimated_running_time_seconds": round(row["estimate"], 2),
+        "usage": usage(row),
+        "user_id": row["user"],
+    }
+    for name in ("session_id", "calibration_id"):
+        if row[name]:
+            shown[name] = row[name]
+    if row["private"]:
+        shown["private"] = True
+    return shown
+
+
+def submitted(row: Row) -> dict[str, Any]:
+    """Return the answer to a submission."""
+    shown = {"id": row["id"], "backend": row["backend"]}
+    for name in ("session_id", "calibration_id"):
+        if row[name]:
+            shown[name] = row[name]
+    if row["private"]:
+        shown["private"] = True
+    return shown
+
+
+def usage(row: Row) -> dict[str, Any]:
+    """Return what a job was billed so far."""
+    final = row["status"] in FINAL
+    return {"qpu_charge_time_seconds": round(row["usage"]), "status": "complete" if final else "pending"}
+
+
+def metrics(row: Row, clock: Clock) -> dict[str, Any]:
+    """Return a job's metrics."""
+    shown = {
+        "timestamps": {name: clock.shown(row[name]) for name in ("created", "running", "finished")},
+        "usage": usage(row),
+        "circuits_execution_time_ns": round(row["execution"] * 1e9) if row["status"] == "Completed" else None,
+        "qiskit_version": "2.3.0",
+    }
+    if row["caller"]:
+        shown["caller"] = row["caller"]
+    return shown
+
+
+def session(row: Row, clock: Clock) -> dict[str, Any]:
+    """Return a session or batch."""
+    times = ("started_at", "activated_at", "closed_at", "last_job_started", "last_job_completed")
+    return {
+        "id": row["id"],
+        "backend_name": row["backend"],
+        "mode": row["mode"],
+        "state": row["state"],
+        "state_reason": row["reason"],
+        "accepting_jobs": bool(row["accepting"]),
+        "interactive_ttl": _whole(row["interactive_ttl"]),
+        "max_ttl": _whole(row["max_ttl"]),
+        "active_ttl": _whole(row["active_ttl"]),
+        **{name: clock.shown(row[name.removesuffix("_at")]) for name in times},
+        "elapsed_time": None if row["started"] is None else round(row["usage"], 2),
+        "timestamps": [{"status": status, "timestamp": clock.shown(at)} for status, at in row["timestamps"]],
+        "user_id": row["user"],
+    }
+
+
+def workload(row: Row, clock: Clock, instance: Instance) -> dict[str, Any]:
+    """Return an entry of `GET /workloads`: a job in job mode, a session or a batch."""
+    is_job = row["mode"] == "job"
+    ended = row["ended"] is not None
+    charged = {"qpu_charge_time_seconds": round(row["usage"]) if is_job else round(row["usage"], 2)}
+    if is_job:
+        charged["status"] = "complete" if ended else "pending"
+    return {
+        "id": row["id"],
+        "created": clock.shown(row["created"]),
+        "ended": clock.shown(row["ended"]),
+        "backend": row["backend"],
+        "instance": instance.crn,
+        "user_id": row["user"],
+        "mode": row["mode"],
+        "status": row["status"],
+        "status_reason": row["reason"],
+        "accepting_jobs": None if is_job else bool(row["accepting"]),
+        "tags": row["tags"],
+        "usage_seconds": charged["qpu_charge_time_seconds"],
+        "usage": charged,
+        "estimated_running_time_seconds": None if row["estimate"] is None else round(row["estimate"], 2),
+    }
+
+
+def instance_usage(instance: Instance, limit: int | None, used: float, now: float, clock: Clock) -> dict[str, Any]:
+    """Return the answer to `GET /instances/usage`."""
+    shown: dict[str, Any] = {
+        "instance_id": instance.crn,
+        "plan_id": instance.plan_id,
+        "usage_consumed_seconds": round(used),
+        "usage_limit_reached": limit is not None and round(used) >= limit,
+        "usage_period": {"start_time": clock.shown(now - PERIOD), "end_time": clock.shown(now)},
+    }
+    if limit is not None:
+        shown["usage_limit_seconds"] = limit
+    if instance.allocation_seconds is not None:
+        shown["usage_allocation_seconds"] = instance.allocation_seconds
+    return shown
+
+
+def instance_details(instance: Instance, limit: int | None, backends: list[str]) -> dict[str, Any]:
+    """Return the answer to `GET /instance`; its seconds are strings, as on the service."""
+    shown: dict[str, Any] = {"backends": backends, "plan_id": instance.plan_id}
+    if limit is not None:
+        shown |= {"instance_limit": limit, "instance_limit_seconds": str(limit)}
+    if instance.allocation_seconds is not None:
+        shown["usage_allocation_seconds"] = str(instance.allocation_seconds)
+    return shown
+
+
+def analytics(row: Row) -> dict[str, Any]:
+    """Return the usage analytics of one group; durations are milliseconds."""
+
+    def figures(kind: str, name: str) -> dict[str, Any]:
+        return {
+            f"{name}": row.get(f"{kind}_count") or 0,
+            f"{name}_usage": _ms(row.get(f"{kind}_total")),
+            f"avg_{name}_usage": _ms(row.get(f"{kind}_average")),
+            f"max_{name}_usage": _ms(row.get(f"{kind}_longest")),
+        }
+
+    batches, dedicated = figures("batch", "batch_sessions"), figures("dedicated", "dedicated_sessions")
+    alone = figures("individual", "individual_jobs")
+    count = batches["batch_sessions"] + dedicated["dedicated_sessions"]
+    total = batches["batch_sessions_usage"] + dedicated["dedicated_sessions_usage"]
+    return {
+        "usage": total + alone["individual_jobs_usage"],
+        "jobs": row.get("jobs") or 0,
+        "sessions": count,
+        "sessions_usage": total,
+        "avg_sessions_usage": round(total / count) if count else 0,
+        "max_sessions_usage": max(batches["max_batch_sessions_usage"], dedicated["max_dedicated_sessions_usage"]),
+        **batches,
+        **dedicated,
+        **alone,
+        "queue_time": _ms(row.get("queue_total")),
+        "avg_queue_time": _ms(row.get("queue_average")),
+        "max_queue_time": _ms(row.get("queue_longest")),
+    }
+
+
+def _ms(seconds: float | None) -> int:
+    return round((seconds or 0.0) * 1000)
+
+
+def _whole(seconds: float) -> int | float:
+    return int(seconds) if seconds == int(seconds) else seconds

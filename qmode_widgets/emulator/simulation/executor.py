@@ -1,0 +1,115 @@
+"""The program `executor`, schema v2.0: what the client-side Sampler and Estimator, and `Executor`, send."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from ibm_quantum_schemas.common import CompressedTensorModel
+from ibm_quantum_schemas.executor.version_2_0 import ItemMetadataModel, ParamsModel, QuantumProgramResultItemModel
+from numpy.typing import NDArray
+from qiskit_ibm_runtime.fake_provider.executor.broadcast_sample import broadcast_sample
+from qiskit_ibm_runtime.quantum_program.converters.converters_2_0 import quantum_program_from_2_0
+from samplomatic.quantum_program import CircuitItem
+
+from ..backends import Device
+from .errors import InvalidInputError
+from .payload import check_qpy
+from .program import Load, at, check_values
+from .simulator import Simulator, iq_points
+
+VERSION = "v2.0"
+
+
+class ExecutorProgram:
+    """An executor job's params."""
+
+    seconds = 0.0
+
+    def __init__(self, params: dict[str, Any], device: Device) -> None:
+        if (version := params.get("schema_version")) != VERSION:
+            raise InvalidInputError(f"schema_version {version!r} is not supported: this emulator supports {VERSION}")
+        check_qpy(params["quantum_program"]["circuits"].get("b64_data"), compressed=True)
+        self._model = ParamsModel.model_validate(params)
+        self._program, self._options = quantum_program_from_2_0(self._model)
+        for item in self._program.items:
+            if isinstance(item, CircuitItem):
+                check_values(np.asarray(item.circuit_arguments, dtype=np.float64))
+                continue
+            item.samplex.finalize()
+            for given in item.samplex_arguments.values():
+                if isinstance(given, np.ndarray) and given.dtype.kind in "fc":
+                    check_values(np.asarray(given))
+        self._shots = int(self._program.shots)
+        self._meas_level = self._model.quantum_program.meas_level
+        self.rep_delay: float | None = self._model.options.rep_delay
+        self.notes: list[str] = []
+        if self._model.options.scheduler_timing or self._model.options.stretch_values:
+            self.notes.append("scheduler_timing and stretch_values: accepted, not computed by the emulator.")
+        if self._meas_level != "classified":
+            self.notes.append(f"meas_level {self._meas_level!r}: IQ points are synthetic, drawn around the bits.")
+
+    @property
+    def loads(self) -> list[Load]:
+        """One load for each item; randomizations count as sets."""
+        return [Load(item.circuit, math.prod(_shape(item)), self._shots) for item in self._program.items]
+
+    def run(self, simulator: Simulator) -> str:
+        """Return a `QuantumProgramResultModel` as JSON."""
+        rng = np.random.default_rng()
+        data, spans, done = [], [], 0
+        sizes = [load.executions for load in self.loads]
+        total = sum(sizes) or 1
+        for i, item in enumerate(self._program.items):
+            arrays = self._item(item, simulator, rng)
+            data.append(
+                QuantumProgramResultItemModel(
+                    results={name: CompressedTensorModel.from_numpy(array) for name, array in arrays.items()},
+                    metadata=ItemMetadataModel(),
+                ).model_dump(mode="json")
+            )
+            shape = _shape(item)
+            size = math.prod(shape)
+            part = {"idx_item": i, "size": size, "permutation": list(range(len(shape))), "element_range": [0, size, 1]}
+            spans.append({"start": at(done / total), "stop": at((done + sizes[i]) / total), "parts": [part]})
+            done += sizes[i]
+        program = self._model.model_dump(mode="json")["quantum_program"]
+        return json.dumps(
+            {
+                "schema_version": VERSION,
+                "data": data,
+                "metadata": {"chunk_timing": spans},
+                "passthrough_data": program["passthrough_data"],
+                "semantic_role": program["semantic_role"],
+            }
+        )
+
+    def _item(self, item: Any, simulator: Simulator, rng: np.random.Generator) -> dict[str, NDArray[Any]]:
+        extra: dict[str, NDArray[Any]] = {}
+        if isinstance(item, CircuitItem):
+            values = np.asarray(item.circuit_arguments, dtype=np.float64)
+        else:
+            extra = broadcast_sample(item.samplex, item.samplex_arguments, tuple(item.shape), rng)
+            values = np.asarray(extra.pop("parameter_values"), dtype=np.float64)
+        bits = simulator.sample(item.circuit, values, self._shots)
+        return extra | {name: array for reg, b in bits.items() for name, array in self._levels(reg, b, rng)}
+
+    def _levels(
+        self, register: str, bits: NDArray[np.bool_], rng: np.random.Generator
+    ) -> list[tuple[str, NDArray[Any]]]:
+        if self._meas_level == "classified":
+            return [(register, bits)]
+        points = iq_points(bits, rng)
+        if self._meas_level == "kerneled":
+            return [(f"{register}_iq", points)]
+        if self._meas_level == "avg_kerneled":
+            return [(f"{register}_avg_iq", points.mean(axis=-2))]
+        return [(register, bits), (f"{register}_iq", points)]
+
+
+def _shape(item: Any) -> tuple[int, ...]:
+    if isinstance(item, CircuitItem):
+        return tuple(np.asarray(item.circuit_arguments).shape[:-1])
+    return tuple(item.shape)

@@ -1,0 +1,102 @@
+"""What the programs of the legacy V2 primitives (deprecated since 0.50) share."""
+
+from __future__ import annotations
+
+import json
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit_ibm_runtime.json import RuntimeEncoder
+
+from ..backends import Device
+from .errors import InvalidInputError
+from .payload import read
+from .program import at, check_values
+
+# Fields of the params and of their options, from the REST reference, which allows no others.
+_PARAMS = {"pubs", "options", "support_qiskit", "version"}
+_OPTIONS = {"default_shots", "dynamical_decoupling", "execution", "twirling", "simulator", "experimental"}
+
+
+def encode(result: Any) -> str:
+    """Return a result in the client's JSON."""
+    return json.dumps(result, cls=RuntimeEncoder)
+
+
+def parameter_values(circuit: Any, given: Any) -> NDArray[np.float64]:
+    """Return the parameter values of a PUB as an array of shape (..., parameters of the circuit)."""
+    try:
+        values = np.asarray([] if given is None else given, dtype=np.float64)
+    except (TypeError, ValueError):
+        raise InvalidInputError(f"parameter values must be numbers, not {str(given)[:100]}") from None
+    if circuit.num_parameters == 0 and values.size == 0:
+        return values.reshape(*values.shape[:-1], 0) if values.ndim else np.zeros((0,))
+    if values.ndim == 0 or values.shape[-1] != circuit.num_parameters:
+        raise InvalidInputError(f"a circuit has {circuit.num_parameters} parameters but values of shape {values.shape}")
+    return check_values(values)
+
+
+class LegacyProgram:
+    """Params of a legacy primitive: PUBs as lists that begin with a circuit, and options.
+
+    Args:
+        params: as submitted.
+        device: the backend.
+        more_params: fields that this program has beside the common ones.
+        more_options: options that it has beside the common ones.
+    """
+
+    seconds = 0.0
+
+    def __init__(self, params: dict[str, Any], device: Device, more_params: set[str], more_options: set[str]) -> None:
+        if params.get("version", 2) != 2:
+            raise InvalidInputError("only version 2 of the primitives is supported")
+        self._device = device
+        self._options = params.get("options") or {}
+        if not isinstance(self._options, dict):
+            raise InvalidInputError("options must be an object")
+        _refuse_unknown("params have", params, _PARAMS | more_params)
+        _refuse_unknown("options have", self._options, _OPTIONS | more_options)
+        pubs = params.get("pubs")
+        if not isinstance(pubs, list) or not pubs:
+            raise InvalidInputError("pubs must be a list that is not empty")
+        self._raw_pubs = [read(pub) for pub in pubs]
+        if any(not isinstance(pub, list) or not pub for pub in self._raw_pubs):
+            raise InvalidInputError("a PUB must be a list that begins with a circuit")
+        execution = self._group("execution")
+        self.rep_delay: float | None = execution.get("rep_delay")
+        if self.rep_delay is not None and not (
+            isinstance(self.rep_delay, (int, float)) and 0 <= self.rep_delay < math.inf
+        ):
+            raise InvalidInputError(f"rep_delay={self.rep_delay!r}: give seconds, 0 or more")
+        self._seed: int | None = self._group("simulator").get("seed_simulator")
+        self.notes: list[str] = []
+        for name in ("twirling", "dynamical_decoupling"):
+            given = self._group(name)
+            if given.get("enable") or given.get("enable_gates") or given.get("enable_measure"):
+                self.notes.append(f"{name}: accepted, not simulated by the emulator's legacy programs.")
+
+    def _group(self, name: str) -> dict[str, Any]:
+        """Return a group of options."""
+        given = self._options.get(name) or {}
+        if not isinstance(given, dict):
+            raise InvalidInputError(f"options.{name} must be an object")
+        return given
+
+
+def _refuse_unknown(what: str, given: dict[str, Any], known: set[str]) -> None:
+    if unknown := sorted(set(given) - known):
+        raise InvalidInputError(f"{what} no {unknown[0][:60]!r}; there are {', '.join(sorted(known))}")
+
+
+def span(pub: int, shape: tuple[int, ...], start: float, stop: float) -> dict[str, Any]:
+    """Return a `DoubleSliceSpan` in the client's JSON: one PUB, all of its data."""
+
+    def moment(fraction: float) -> dict[str, str]:
+        return {"__type__": "datetime", "__value__": at(fraction)}
+
+    slices = {str(pub): [list(shape), 0, math.prod(shape[:-1]), 0, shape[-1]]}
+    value = {"start": moment(start), "stop": moment(stop), "data_slices": slices}
+    return {"__type__": "DoubleSliceSpan", "__value__": value}

@@ -1,0 +1,62 @@
+"""The program `sampler` of the legacy V2 primitives (deprecated since 0.50)."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from qiskit.primitives import PrimitiveResult
+from qiskit.primitives.containers import BitArray, DataBin, SamplerPubResult
+
+from ..backends import Device
+from .errors import InvalidInputError
+from .legacy import LegacyProgram, encode, parameter_values, span
+from .program import Load
+from .simulator import Simulator, iq_points
+
+
+class SamplerProgram(LegacyProgram):
+    """A legacy sampler job's params."""
+
+    def __init__(self, params: dict[str, Any], device: Device) -> None:
+        super().__init__(params, device, {"shots"}, set())
+        default = params.get("shots") or self._options.get("default_shots") or 4096
+        self._pubs: list[tuple[Any, NDArray[np.float64], int]] = []
+        for pub in self._raw_pubs:
+            circuit, values, shots = [*pub, None, None][:3]
+            shots = default if shots is None else shots
+            if not isinstance(shots, int) or not 1 <= shots <= 10_000_000:
+                raise InvalidInputError(f"shots={shots!r}: give a number between 1 and 10 million")
+            self._pubs.append((circuit, parameter_values(circuit, values), shots))
+        self._meas = self._group("execution").get("meas_type") or "classified"
+        if self._meas != "classified":
+            self.notes.append(f"meas_type {self._meas!r}: IQ points are synthetic, drawn around the bits.")
+
+    @property
+    def loads(self) -> list[Load]:
+        """One load for each PUB."""
+        return [Load(circuit, math.prod(values.shape[:-1]), shots) for circuit, values, shots in self._pubs]
+
+    def run(self, simulator: Simulator) -> str:
+        """Return a `PrimitiveResult` of `SamplerPubResult`s."""
+        rng = np.random.default_rng(self._seed)
+        results, spans, done = [], [], 0
+        sizes = [load.executions for load in self.loads]
+        total = sum(sizes) or 1
+        for i, (circuit, values, shots) in enumerate(self._pubs):
+            shape = values.shape[:-1]
+            bits = simulator.sample(circuit, values, shots, self._seed)
+            data = DataBin(**{name: self._data(b, rng) for name, b in bits.items()}, shape=shape)
+            results.append(SamplerPubResult(data, metadata={"circuit_metadata": circuit.metadata or {}}))
+            spans.append(span(i, (*shape, shots), done / total, (done + sizes[i]) / total))
+            done += sizes[i]
+        metadata = {"execution": {"execution_spans": {"__type__": "ExecutionSpans", "__value__": {"spans": spans}}}}
+        return encode(PrimitiveResult(results, metadata=metadata | {"version": 2}))
+
+    def _data(self, bits: NDArray[np.bool_], rng: np.random.Generator) -> Any:
+        if self._meas == "classified":
+            return BitArray.from_bool_array(bits, order="little")
+        points = iq_points(bits, rng)
+        return points.mean(axis=-2) if self._meas == "avg_kerneled" else points

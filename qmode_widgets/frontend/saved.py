@@ -1,0 +1,102 @@
+"""What a document keeps of a workload: the last snapshot, folded, for our renderer and for places without one.
+
+`js/core/saved.ts` is the mirror: it writes the same into the output when the workload ends and when the notebook is
+saved. Both forms together stay below 50 kB, whatever the number of jobs.
+"""
+
+from __future__ import annotations
+
+import html
+import time
+from dataclasses import replace
+from typing import Any
+
+from ..model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
+from ..model.text import SIGNS, table, usage_text, why
+from . import protocol
+from .protocol import Message
+
+MIME = "application/vnd.qmode-widgets.workload+json"
+
+KEPT = 60  # rows a document keeps; beyond, the least urgent become a count and a sum
+_EVENTS = 10
+# What needs a reader first; the same order as in js/core/facts.ts.
+_URGENCY = (
+    JobState.FAILED, JobState.REFUSED, JobState.UNKNOWN, JobState.RUNNING, JobState.QUEUED, JobState.WAITING,
+    JobState.CANCELLED, JobState.DROPPED, JobState.DONE,
+)  # fmt: skip
+_HEAD = ("#", "PUBs", "State", "Job", "Usage", "")
+
+
+def fold(state: WorkloadSnapshot) -> tuple[WorkloadSnapshot, list[dict[str, Any]]]:
+    """The state with at most `KEPT` jobs, and what the others come to: state, count, usage in seconds."""
+    state = replace(state, events=state.events[-_EVENTS:])
+    if len(state.jobs) <= KEPT:
+        return state, []
+    shown = [job for job in state.jobs if not job.superseded]
+    first = {job.key for job in sorted(shown, key=lambda job: _URGENCY.index(job.state))[:KEPT]}
+    folded = []
+    for word in _URGENCY:
+        rest = [job for job in shown if job.state is word and job.key not in first]
+        if rest:
+            used = [job.usage.reported for job in rest if job.usage.reported is not None]
+            usage = round(sum(used), 3) if used else None
+            folded.append({"state": word.value, "count": len(rest), "usage": usage})
+    return replace(state, jobs=tuple(job for job in shown if job.key in first)), folded
+
+
+def data(state: WorkloadSnapshot, process: str) -> Message:
+    """The JSON for our renderer; `process` is the start of the kernel that watches the workload."""
+    kept, folded = fold(state)
+    now = state.seen_at if state.seen_at is not None else time.time() + state.clock_offset
+    return protocol.snapshot(kept, seq=0, now=now) | {"folded": folded, "process": process}
+
+
+def as_text(state: WorkloadSnapshot) -> str:
+    """The workload as plain text."""
+    kept, folded = fold(state)
+    return "\n".join([table(kept), *(f"and {line}" for line in _lines(folded))])
+
+
+def as_html(state: WorkloadSnapshot) -> str:
+    """The workload as a static HTML table; everything in it is escaped."""
+    kept, folded = fold(state)
+    shown = [job for job in kept.jobs if not job.superseded]
+
+    def line(cells: tuple[str, ...], tag: str) -> str:
+        return "<tr>" + "".join(f'<{tag} style="text-align:left">{_text(c)}</{tag}>' for c in cells) + "</tr>"
+
+    body = "".join(line(_row(job, number), "td") for number, job in enumerate(shown, start=1))
+    more = f"<p>and {_text(', '.join(_lines(folded)))}</p>" if folded else ""
+    title = f'<caption style="text-align:left">{_text(_title(state, kept, folded))}</caption>'
+    return f"<table>{title}<thead>{line(_HEAD, 'th')}</thead><tbody>{body}</tbody></table>{more}"
+
+
+def _lines(folded: list[dict[str, Any]]) -> list[str]:
+    return [
+        f"{f['count']} {SIGNS[JobState(f['state'])][2:].lower()}" + (f" ({f['usage']:.1f} s)" if f["usage"] else "")
+        for f in folded
+    ]
+
+
+def _title(state: WorkloadSnapshot, kept: WorkloadSnapshot, folded: list[dict[str, Any]]) -> str:
+    seen = "not seen yet"
+    if state.seen_at is not None:
+        seen = time.strftime("as of %Y-%m-%d %H:%M:%S UTC", time.gmtime(int(state.seen_at - state.clock_offset)))
+    shown = [job for job in kept.jobs if not job.superseded]
+    total = len(shown) + sum(f["count"] for f in folded)
+    done = sum(job.state is JobState.DONE for job in shown) + sum(f["count"] for f in folded if f["state"] == "done")
+    failed = sum(job.state in (JobState.FAILED, JobState.REFUSED) for job in shown)
+    failed += sum(f["count"] for f in folded if f["state"] in ("failed", "refused"))
+    progress = f"{done} of {total} done" + (f", {failed} failed" if failed else "") if total else "no job yet"
+    where = f"{state.mode.capitalize()} {state.workload_id or state.id} on {state.backend}"
+    return f"{where}: {state.state}, {progress}, usage {usage_text(state.usage)} ({seen})"
+
+
+def _row(job: JobSnapshot, number: int) -> tuple[str, ...]:
+    place = str(job.number or number)
+    return place, job.pubs or "–", SIGNS[job.state], job.job_id or "–", usage_text(job.usage), why(job)
+
+
+def _text(text: str) -> str:
+    return html.escape(text, quote=True)
