@@ -10,7 +10,8 @@ from collections.abc import Callable, Generator, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import IncompleteResultError, QmodeError, ServiceError, SubmissionError, UnreachableError
-from ..ibm.client import self_test
+from ..ibm.client import backend_of, self_test, target_of
+from ..ibm.link import patiently
 from ..model import tags
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
@@ -25,7 +26,7 @@ from .record import Record
 from .results import Results
 from .runtime import registry, runtime_of
 from .submission import PartitionAttempt
-from .sync import refresh
+from .sync import merge, pages, refresh
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
@@ -33,6 +34,8 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 MOST_LISTED = 10  # results that an error names
+LONGEST_KEY = 200
+SWEPT = 5.0  # seconds after which a partition that is in no queue was forgotten by somebody
 
 
 class Controller:
@@ -107,6 +110,23 @@ class Controller:
     def service(self) -> QiskitRuntimeService:
         """The account's service that it speaks to."""
         return self._ledger.link.service
+
+    def take_over(self, service: Any) -> None:
+        """Go on through another service object: the one so far has a key that was replaced, or its service has moved.
+
+        What waits to be sent, is watched or capped goes on. `attach(id, service)` and a controller made anew of the
+        workload's new `Batch` or `Session` do this.
+
+        Raises:
+            QmodeError: the service object has no client for the workload's instance.
+        """
+        if not self._ledger.link.speaks_for(service):
+            self._ledger.link.take_over(service)
+            self._rebind(service)
+            self._wake()
+
+    def _rebind(self, service: Any) -> None:
+        """The objects of the user's come from this service now."""
 
     def snapshot(self) -> WorkloadSnapshot:
         """What is known now; makes no request."""
@@ -194,21 +214,33 @@ class Controller:
         partitions: str | int | Sequence[Partition] = "auto",
         *,
         label: str | None = None,
+        key: str | None = None,
+        resend: bool = True,
         **run_options: Any,
     ) -> Run:
         """Send PUBs in partitions, one job each; returns at once, with all partitions visible.
+
+        With a `key` the same call is the same submission, however often and in whichever kernel it is made: a cell
+        that is run again gives the run that is there and pays once. Partitions that an earlier kernel took with it
+        unsent are sent by the call that gives their key and PUBs again.
 
         Args:
             primitive: a Sampler, Estimator, Executor or NoiseLearnerV3 made for this workload or for its backend.
             pubs: what its `run` takes: PUBs (for an Executor: one QuantumProgram a partition).
             partitions: `"auto"`, a number of jobs, or Partitions from `qmode.partition(…)`.
             label: a name for the run, shown wherever its jobs are; at most 30 characters, kept in a job tag.
+            key: your own name for this work, unique in your account. Other work needs another key.
+            resend: False: a partition whose answer was lost, and that no listing shows, is held for you to decide
+                (`resubmit`) instead of being sent again.
             run_options: `shots` or `precision`, as the primitive's `run` takes them.
 
         Raises:
             SubmissionError: before anything is sent, saying what is wrong with which partition.
         """
-        self._check_open()
+        if key is None:
+            self._check_open()
+        elif not 0 < len(key) <= LONGEST_KEY:
+            raise SubmissionError(f"key={key!r} has {len(key)} characters: use 1 to {LONGEST_KEY}")
         if label is not None and not 0 < len(label) <= tags.LONGEST_LABEL:
             raise SubmissionError(f"label={label!r} has {len(label)} characters: use 1 to {tags.LONGEST_LABEL}")
         kind = prepare.kind_of(primitive)
@@ -217,9 +249,20 @@ class Controller:
             primitive, id_=ledger.workload_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
         )
         listed = prepare.listed(pubs)
+        target_of(backend_of(primitive))  # fetched now, where it can be said that it cannot
         parts = prepare.divide(kind, primitive, listed, partitions, run_options)
         with self._submits:  # one at a time: the first run of a job controller has its id
-            run = self._new_run()
+            run = self._new_run() if key is None else tags.run_of(key)
+            there: frozenset[int] = frozenset()
+            if key is not None:
+                if (other := _elsewhere(self, run)) is not None:
+                    ledger.event("info", f"{key!r} is the run {run} of {other.id}: nothing is sent here")
+                    ledger.changed()
+                    return Run(other, run)
+                there = self._already_there(key, run, parts)
+                if len(there) == len(parts):
+                    return Run(self, run)
+                self._check_open()
             records = prepare.prepare(
                 kind,
                 primitive,
@@ -230,15 +273,43 @@ class Controller:
                 max_execution_time=self._guards.max_execution_time(),
                 group=ledger.group,
                 label=label,
+                skip=there,
             )
+            for r in records:
+                r.resend = resend
+                if there:
+                    r.settle(JobState.UNKNOWN, "an earlier call with its key may have sent it: looking whether it did")
             self._submitting(kind, primitive, records)
             with Uninterrupted():  # in the ledger and in the queue, or in neither
                 with ledger.lock:
                     self._check_open()  # preparing may have taken a while
                     ledger.add(records, run, label)
-                self._send(records)
+                self._send(records, looked_for_afterwards=key is not None)
         ledger.changed()
         return Run(self, run, tuple(r.row for r in records))
+
+    def _already_there(self, key: str, run: str, parts: Sequence[Partition]) -> frozenset[int]:
+        """The partitions of a caller's own run that this kernel or the service knows.
+
+        Raises:
+            SubmissionError: the key was used for other work.
+        """
+        ledger = self._ledger
+        if run not in ledger.runs:
+            jobs = patiently(pages, ledger.link, tags=[tags.run_tag(run)])
+            for home in dict.fromkeys(j.session_id for j in jobs if j.session_id is not None):
+                ledger.include(home)
+            merge(ledger, jobs)
+        rows = ledger.latest(run)
+        for i, record in rows.items():
+            of = record.key.of if record.key else 0
+            pieces = None if record.partition is None else record.partition.pieces
+            if of != len(parts) or pieces not in (None, (), parts[i].pieces):
+                raise SubmissionError(
+                    f"key={key!r} was used for other work, in {of} partitions (partition {i + 1} has the PUBs "
+                    f"{record.partition.label if record.partition else '?'}): use another key for this one"
+                )
+        return frozenset(rows)
 
     def _submitting(self, kind: prepare.Kind, primitive: Any, records: list[Record]) -> None:
         """What a mode remarks on jobs about to be sent."""
@@ -260,11 +331,25 @@ class Controller:
                 "or resubmit() jobs of this one, which opens a new one by itself"
             )
 
-    def _send(self, records: Iterable[Record]) -> None:
-        """Queue attempts that are in the ledger. The caller tells observers, and is not to be interrupted here."""
-        self._runtime.submitter.add(
-            [PartitionAttempt(self._ledger, r, stopped=lambda: self._guards.stopped, wake=self._wake) for r in records]
-        )
+    def _send(self, records: Iterable[Record], *, looked_for_afterwards: bool = False) -> None:
+        """Queue attempts that are in the ledger. The caller tells observers, and is not to be interrupted here.
+
+        `looked_for_afterwards`: another kernel may have sent them: should the service show a second job later, it is
+        cancelled and reported.
+        """
+        attempts = [
+            PartitionAttempt(
+                self._ledger,
+                r,
+                stopped=lambda: self._guards.stopped,
+                wake=self._wake,
+                held_back=lambda: self._guards.held,
+            )
+            for r in records
+        ]
+        for attempt in attempts:
+            attempt.sent_again = looked_for_afterwards
+        self._runtime.submitter.add(attempts)
         self._wake()
 
     # --- ending and redoing ------------------------------------------------------------------------------------
@@ -293,9 +378,18 @@ class Controller:
             raise QmodeError(self._ledger.read_only)
 
     def close(self) -> str:
-        """No further jobs; queued ones still run. What still waits to be sent is sent first."""
-        self._drain()
-        return self._close()
+        """No further jobs; queued ones still run. What still waits to be sent is sent first.
+
+        An interrupt drops what waits to be sent, and the workload is then closed on the watcher's thread: left open, a
+        session would go on billing.
+        """
+        try:
+            self._drain()
+            return self._close()
+        except KeyboardInterrupt:
+            self._guards.close()
+            self._wake()
+            raise
 
     def _close(self) -> str:
         return "a run in job mode needs no closing"
@@ -316,8 +410,10 @@ class Controller:
             ledger.wait_for(lambda: not unsent(), None)
         except KeyboardInterrupt:
             left = unsent()
-            ledger.event("warning", f"closed with {len(left)} partitions not sent: {', '.join(r.row for r in left)}")
-            actions.cancel(ledger, left)
+            if left:
+                rows = ", ".join(r.row for r in left)
+                ledger.event("warning", f"interrupted while closing: {len(left)} partitions are not sent: {rows}")
+            actions.take_back(ledger, left)
             raise
 
     def resubmit(self, job: Any) -> Run:
@@ -604,8 +700,18 @@ class Controller:
         cancel_found(self._ledger)
         cancel_duplicates(self._ledger)
         report_doubles(self._ledger)
+        self._sweep()
         self._guards.look()
         self._ledger.set_alarm(self._guards.alarm)
+
+    def _sweep(self) -> None:
+        """What is in the ledger and in no queue would wait for ever: whatever lost it, it is queued again."""
+        waiting = self._ledger.where(lambda r: r.state is JobState.WAITING and not r.sending and r.waits > SWEPT)
+        if waiting:
+            queued = self._runtime.submitter.tags()
+            if lost := [r for r in waiting if r.key is not None and r.captured is not None and r.key.tag not in queued]:
+                self._ledger.event("warning", f"{len(lost)} partitions had not been queued for sending: they are now")
+                self._send(lost)
 
     def at_exit(self) -> None:
         """The process ends: nothing to do in job mode."""
@@ -652,6 +758,12 @@ class Controller:
         done = sum(j.state is JobState.DONE for j in shot.jobs if not j.superseded)
         total = sum(not j.superseded for j in shot.jobs)
         return f"<{type(self).__name__} {self.id} on {shot.backend}: {shot.state}, {done} of {total} jobs done>"
+
+
+def _elsewhere(controller: Controller, run: str) -> Controller | None:
+    """Another controller of this kernel that has the run."""
+    others = (c for c in registry.all() if c is not controller and run in c._ledger.runs)
+    return next(others, None)
 
 
 class Run:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import itertools
 import logging
 import queue
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 Observer = Callable[[WorkloadSnapshot], object]
 
 EVENTS_KEPT = 200
+WARNINGS_KEPT = 1000
 CLOSED_TRIES = 20
 EMPTY_CLOSE = 1800.0  # a session without any job closes after 30 minutes (guide)
 INSTANCE_EVERY = 30.0  # seconds between two questions for what the instance has left
@@ -63,7 +65,8 @@ class Ledger:
         self._instance_asked = float("-inf")
         self._instance_old = True  # a job has ended since the instance was asked
         self._groups: dict[int, str] = {}  # thread -> label of the iteration it is in
-        self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._remarks: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._warnings: deque[Event] = deque(maxlen=WARNINGS_KEPT)  # thousands of remarks push none of them out
         self._event_ids = itertools.count(1)
         self._observers: list[Observer] = []
         self._bells: list[queue.SimpleQueue[None]] = []
@@ -209,7 +212,8 @@ class Ledger:
     def event(self, level: Literal["info", "warning", "error"], text: str, job: str | None = None) -> None:
         """Say what happened, for the user to read now or later."""
         with self.lock:
-            self._events.append(Event(next(self._event_ids), self.link.now(), level, text, job))
+            kept = self._remarks if level == "info" else self._warnings
+            kept.append(Event(next(self._event_ids), self.link.now(), level, text, job))
 
     def limit(self, limit: Limit) -> None:
         """State a bound."""
@@ -294,6 +298,13 @@ class Ledger:
         """This workload continues these, oldest first; nothing is known of them yet."""
         with self.lock:
             self._lineage, self._past = tuple(lineage), dict.fromkeys(lineage)
+
+    def include(self, id_: str) -> None:
+        """A run of this workload has jobs in that one: it counts as one that this workload continues."""
+        with self.lock:
+            if self.mode != "job" and id_ != self._workload_id and id_ not in self._past:
+                self._lineage = (id_, *self._lineage)
+                self._past = {id_: None, **self._past}
 
     def unsettled(self) -> list[str]:
         """The workloads whose session object may still change: the present one, and those that it continues."""
@@ -494,7 +505,7 @@ class Ledger:
                 clock_offset=round(self.link.clock_offset, 1),
                 seen_at=self._seen_at,
                 problem=self._problem,
-                events=tuple(self._events),
+                events=tuple(heapq.merge(self._remarks, self._warnings, key=lambda e: e.id)),
                 limits=tuple(self._limits.values()),
                 lineage=self._lineage,
                 group=next(reversed(self._groups.values()), None),

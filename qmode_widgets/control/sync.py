@@ -26,6 +26,7 @@ from .record import Record
 log = logging.getLogger(__name__)
 
 FEW = 2  # single jobs that are asked for one by one
+MOST = 10_000  # jobs of a workload that are listed: some 80 MB
 METRICS_AT_ONCE = 20  # requests for metrics in one refresh: a burst of ended jobs is spread
 
 
@@ -131,8 +132,11 @@ def _read_ended(ledger: Ledger, scope: _Scope, left: set[str], problems: list[st
     """
     first, mark = not ledger.was_listed(scope.name), _mark(ledger, scope.name)
     if left or first or ledger.listed_at(scope.name) != mark:
-        merge(ledger, _ended(ledger.link, problems, left, everything=first, **scope.query))
+        found = _ended(ledger.link, problems, left, everything=first, **scope.query)
+        merge(ledger, found)
         ledger.listed(scope.name, mark)
+        if len(found) >= MOST:
+            ledger.event("warning", f"{scope.name} has more than {MOST} ended jobs: only the newest are shown")
 
 
 def pages(link: Link, problems: list[str] | None = None, **query: Any) -> list[Job]:
@@ -162,7 +166,7 @@ def _each(
         found |= fresh
         offset += page.listed
         over = page.count is not None and offset >= page.count
-        if over or page.listed < PAGE or not fresh or enough(found):
+        if over or page.listed < PAGE or not fresh or enough(found) or len(found) >= MOST:
             return list(found.values())
 
 

@@ -64,6 +64,20 @@ class Link:
             raise QmodeError("the QiskitRuntimeService of this workload is gone: attach again with a new one")
         return found
 
+    def speaks_for(self, service: QiskitRuntimeService) -> bool:
+        """It was made from this service object."""
+        return self._origin.service() is service
+
+    def take_over(self, service: QiskitRuntimeService) -> None:
+        """Speak to the instance through another service object from now on: with its key, its address, its proxies.
+
+        Raises:
+            QmodeError: the service object has no client for this instance.
+        """
+        self._origin = origin_of(service, self.instance)
+        self._offset_window = None
+        self._sessions.clear()
+
     # --- one request -------------------------------------------------------------------------------------------
 
     @contextlib.contextmanager
