@@ -211,21 +211,6 @@ def test_bad_input_leaves_nothing_half_made(backend, bell):
         plan([bell], backend).run()
 
 
-@pytest.mark.parametrize(
-    ("usage", "left"),
-    [
-        ({}, None),
-        ({"usage_consumed_seconds": 100, "usage_limit_seconds": 600}, 500),
-        ({"usage_consumed_seconds": 100, "usage_allocation_seconds": 90}, 0),
-        ({"usage_consumed_seconds": 10, "usage_limit_reached": True}, 0),
-    ],
-)
-def test_what_the_instance_has_left(usage, left):
-    from qmode_widgets.ibm.link import seconds_left
-
-    assert seconds_left(usage) == left
-
-
 @pytest.mark.parametrize(("name", "is_open"), [("open", True), ("Open Plan", True), ("open-plan", True), (None, False),
                                                ("pay-as-you-go", False), ("opencompany", False)])  # fmt: skip
 def test_the_open_plan_by_its_names(name, is_open):
@@ -259,3 +244,14 @@ def test_blocks_of_control_flow_are_loaded_whether_or_not_they_run(backend):
         circuit.cz(0, 1)
     assert count_per_qubit(circuit) == {0: 50 + 10 + 5, 1: 50 + 2 + 5}
     assert plan([circuit], backend).errors == ()
+
+
+def test_shots_that_twirling_fixes_are_not_split(backend, bell):
+    twirling = {"enable_gates": True, "num_randomizations": 100, "shots_per_randomization": 400}
+    with pytest.raises(ValueError, match="ask for at most 1"):
+        plan([bell], backend, "executor_sampler", {"twirling": twirling}, partitions=3)
+    halves = [Partition((Piece(0, shots=2048),)), Partition((Piece(0, shots=2048),))]
+    found = plan([bell], backend, "executor_sampler", {"twirling": twirling}, partitions=halves)
+    assert {f.rule for f in found.errors} == {"shots"}  # each half would run all 40,000
+    free = {k: v for k, v in twirling.items() if k != "shots_per_randomization"}
+    assert plan([bell], backend, "executor_sampler", {"twirling": free}, partitions=halves).errors == ()
