@@ -20,6 +20,7 @@ import { forms, MIME, read } from '../core/saved';
 import { Store } from '../core/store';
 import type { Follow, Kernels } from './kernels';
 
+const SETTLE = 2500; // milliseconds in which a page that was just opened finds its kernels
 const RANK = -20; // before widgets (-10): in JupyterLab this is the better view of the two
 
 /** What a notebook offers that a plain document does not; JupyterLab and Notebook share it. */
@@ -106,6 +107,7 @@ class Output extends Widget implements IRenderMime.IRenderer {
   private live: { follow: Follow; store: Store } | null = null;
   private last: WorkloadSnapshot | null = null;
   private note = '';
+  private readonly made = Date.now();
   private unmount = (): void => undefined;
 
   constructor(private readonly outputs: Outputs) {
@@ -142,7 +144,8 @@ class Output extends Widget implements IRenderMime.IRenderer {
       this.live = { follow, store };
       this.last = state;
       if (fresh) this.unmount = mountCell(this.node, store, workload);
-      if (isOver(state)) this.save();
+      // Not at once: the output area may be about to put this renderer into its place.
+      if (isOver(state)) setTimeout(() => this.save());
       return;
     }
     if (this.live !== null) {
@@ -154,7 +157,7 @@ class Output extends Widget implements IRenderMime.IRenderer {
 
   /** Write what is known into the document. */
   save(): void {
-    if (this.live === null) return;
+    if (this.live === null || !this.isAttached) return;
     const { workload } = this.saved?.saved ?? {};
     const state = workload === undefined ? undefined : this.live.store.workloads.get(workload)?.state;
     if (state !== undefined) this.write(state, this.live.store.hello?.process ?? '');
@@ -178,10 +181,13 @@ class Output extends Widget implements IRenderMime.IRenderer {
       this.asSaved = new Store(() => false);
       this.asSaved.receive(saved);
     }
-    const there = this.outputs.notebook(this) !== null && !isOver(state);
+    const pending = Date.now() < this.made + SETTLE && this.note === '';
+    if (pending) setTimeout(() => this.live === null && !this.isDisposed && this.drawSaved(), SETTLE);
+    const there = !pending && this.outputs.notebook(this) !== null;
     this.unmount = mountCell(this.node, this.asSaved, saved.workload, {
       folded: saved.folded,
       reattach: there ? () => this.reattach(state) : null,
+      pending,
       note: this.note,
     });
   }
@@ -206,11 +212,10 @@ class Output extends Widget implements IRenderMime.IRenderer {
   }
 }
 
+/** Nothing runs any more; a bill that is still completed then changes what is kept once more. */
 function isOver(state: WorkloadSnapshot): boolean {
   const { running, remaining, finished } = tally(shownJobs(state));
-  return state.mode === 'job'
-    ? finished && state.usage.status === 'final'
-    : state.state === 'closed' && running + remaining === 0 && state.usage.status !== 'running';
+  return state.mode === 'job' ? finished : state.state === 'closed' && running + remaining === 0;
 }
 
 /** For comparing what is in the document with what would be: the same text whatever the order of names and the moment. */

@@ -88,6 +88,7 @@ class Plan(PlanContent):
             opened(controller)
         for submission, own in zip(self.submissions, chosen, strict=True):
             run = _submit(controller, submission, own)
+            run.plan = self
             if submitted is not None:
                 submitted(submission.label, run)
         return controller

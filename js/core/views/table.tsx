@@ -56,11 +56,12 @@ export function JobTable(props: Props) {
   const order = useRef<string[]>([]);
   const [, release] = useState(0);
   const finished = jobs.length > 0 && jobs.length <= FEW && jobs.every(job => job.state === 'done');
-  const rows = useMemo(
-    () =>
-      arranged(jobs, filter, byNumber, unfolded || finished, held.current || asking !== null ? order.current : null),
-    [jobs, filter, byNumber, unfolded, finished, held.current, asking],
-  );
+  const all = unfolded || finished;
+  const wish = `${filter ?? ''} ${byNumber} ${all}`;
+  const wished = useRef(wish);
+  const fixed = (held.current || asking !== null) && wished.current === wish; // another order was asked for: it is given
+  wished.current = wish;
+  const rows = useMemo(() => arranged(jobs, filter, byNumber, all, fixed ? order.current : null), [jobs, wish, fixed]);
   order.current = rows.map(slot);
   const done = jobs.filter(job => job.state === 'done');
   const hidden =
@@ -182,6 +183,9 @@ export function JobTable(props: Props) {
     if (!next.delete(key)) next.add(key);
     setChosen(next);
   });
+  useLayoutEffect(() => {
+    if (box.current !== null) box.current.scrollTop = 0; // another order begins at its beginning
+  }, [wish]);
   useEffect(measure, [open, rows.length]);
 
   const clickOf = useMemo(() => {
