@@ -223,11 +223,10 @@ class Output extends Widget implements IRenderMime.IRenderer {
   }
 }
 
+/** Nothing runs any more; a bill that is still completed then changes what is kept once more. */
 function isOver(state: WorkloadSnapshot): boolean {
   const { running, remaining, finished } = tally(shownJobs(state));
-  return state.mode === 'job'
-    ? finished && state.usage.status === 'final'
-    : state.state === 'closed' && running + remaining === 0 && state.usage.status !== 'running';
+  return state.mode === 'job' ? finished : state.state === 'closed' && running + remaining === 0;
 }
 
 /** For comparing what is in the document with what would be: the same text whatever the order of names and the moment. */

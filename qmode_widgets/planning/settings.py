@@ -203,6 +203,14 @@ def _identify(primitive: Any) -> tuple[Kind, bool]:
     raise ValueError(f"{type(primitive).__name__} is no primitive: pass a Sampler, an Estimator, an Executor or a name")
 
 
+def options_set(primitive: Any) -> dict[str, Any]:
+    """The options of a primitive that are set, as a nested dict; empty for one whose options nobody can list."""
+    try:
+        return _plain(getattr(primitive, "options", None))
+    except ValueError:
+        return {}
+
+
 def _plain(options: Any) -> dict[str, Any]:
     """Any options object as a nested dict of what is set."""
     if options is None:

@@ -23,7 +23,7 @@ from ..model.partition import Partition, Piece, check
 from ..model.snapshot import Mode
 from .forecast import Conditions, Forecast, forecast
 from .limits import (
-    EXECUTIONS_OLDER,
+    EXECUTIONS,
     INSTRUCTIONS,
     JOB_SECONDS,
     PAYLOAD,
@@ -125,7 +125,7 @@ class Rules:
     executions: float | None = None  # at most so many executions each
     lanes: int = LANES
     per_job: float = 2.0  # seconds every job costs besides its PUBs
-    max_executions: float = EXECUTIONS_OLDER  # the stricter of the two figures IBM gives
+    max_executions: float = EXECUTIONS
     max_seconds: float = JOB_SECONDS
 
     @property

@@ -19,16 +19,25 @@ def rows():
 
 
 def test_enough_rows_can_be_rebuilt(rows):
-    assert len(rows) > 80
+    assert len(rows) > 120
 
 
 def test_expected_is_close_to_what_was_billed(rows):
     close = sum(r.close for r in rows)
-    assert close / len(rows) >= 0.9
+    assert close / len(rows) >= 0.95
 
 
 def test_interval_holds_what_was_billed(rows):
-    assert sum(r.inside for r in rows) / len(rows) >= 0.9
+    assert sum(r.inside for r in rows) / len(rows) >= 0.95
+
+
+def test_most_bills_are_met_within_a_second(rows):
+    near = [abs(r.ours.expected - sum(r.billed) / 2) <= 1 for r in rows]
+    assert sum(near) / len(near) >= 0.75
+
+
+def test_bills_are_whole_seconds(rows):
+    assert all(r.ours.expected == round(r.ours.expected) for r in rows)
 
 
 def test_no_bias(rows):
