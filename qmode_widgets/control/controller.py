@@ -421,6 +421,15 @@ class Controller:
         if retries:
             self._guards.retry(retries)
 
+    def limit_usage(self, seconds: float) -> None:
+        """Cap the usage of the whole workload from now on, as `usage_cap` does when it is opened.
+
+        Raises:
+            ValueError: not a positive number of seconds.
+        """
+        self._guards.cap(seconds)
+        self._wake()
+
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool]) -> None:
         """Cancel the remaining jobs once `predicate(result, job)` is true of a finished one; never reads private ones.
 
