@@ -248,7 +248,10 @@ class Link:
 
     def results(self, id_: str) -> str:
         """The raw result of a finished job; empty where there is none (204)."""
-        return self._request("GET", f"/jobs/{id_}/results", large=True).text
+        text = self._request("GET", f"/jobs/{id_}/results", large=True).text
+        if text.lstrip()[:1] == "<":  # a gateway's page under status 200: decoded it would be a broken result for good
+            raise UnreachableError(f"an answer that is not JSON to GET /jobs/{id_}/results", sent=True)
+        return text
 
     def post_job(self, body: str) -> str:
         """Create a job, **once**: no retry of any kind. Returns its id."""
