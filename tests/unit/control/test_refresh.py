@@ -100,7 +100,7 @@ def test_a_job_that_came_and_went_between_two_looks_is_seen(account, ledger):
 def test_runs_in_job_mode_are_listed_each_for_its_own_jobs_and_not_when_they_ended(account):
     ledger = Ledger(account, "aaaaaa", "job", "b")
     for run, status in (("aaaaaa", "Completed"), ("bbbbbb", "Queued"), ("cccccc", "Queued")):
-        account.add(run, status, tags=[f"qmode:{run}", f"qmode:{run}:0.1.0"], session_id=None)
+        account.add(run, status, tags=[f"qmode:{run}", f"qmode:{run}:0.2.0"], session_id=None)
         ledger.add_run(run)
     refresh(ledger)
     refresh(ledger)
