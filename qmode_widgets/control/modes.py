@@ -84,6 +84,7 @@ class ModeController(Controller):
             ledger.read_session(patiently(link.session, ledger.id))
         except ServiceError as error:
             raise QmodeError(f"the service does not know the {self._mode} {ledger.id}: {error}") from error
+        self._check_mode(mode, ledger)
         ledger.seen()
         self._mode_object, self._max_time = mode, max_time_of(mode)
         self._on_exit = on_exit or self._default_on_exit()
@@ -137,12 +138,18 @@ class ModeController(Controller):
     def _check_kind(cls, mode: Any) -> None:
         if not isinstance(mode, Session):
             raise QmodeError(f"pass a {cls._kind.__name__}, not a {type(mode).__name__}: {cls._kind.__name__}(backend)")
-        if isinstance(mode, Batch) != (cls._kind is Batch):
-            right = "BatchController" if isinstance(mode, Batch) else "SessionController"
-            raise QmodeError(f"{mode.session_id} is a {type(mode).__name__}: use {right}")
         refuse_local(backend_of(mode))
         if not mode.session_id:
             raise QmodeError(f"this {cls._kind.__name__} has no id: was it made with create_new=False?")
+
+    @classmethod
+    def _check_mode(cls, mode: Any, ledger: Ledger) -> None:
+        """By what the service says: a library's class of its own may be made from `Session` and open batches."""
+        told = None if ledger.session is None else ledger.session.mode
+        batch = isinstance(mode, Batch) if told is None else told == "batch"
+        if batch != (cls._kind is Batch):
+            is_, right = ("Batch", "BatchController") if batch else ("Session", "SessionController")
+            raise QmodeError(f"{mode.session_id} is a {is_}: use {right}")
 
     @classmethod
     def open(
@@ -197,6 +204,14 @@ class ModeController(Controller):
     @classmethod
     def _default_on_exit(cls) -> OnExit:
         return "leave"
+
+    @property
+    def adopting(self) -> bool:
+        """What is submitted through its mode object is taken over."""
+        return self._adopting and super().adopting
+
+    def _door(self) -> Any:
+        return self._mode_object if self.adopting else super()._door()
 
     @property
     def mode(self) -> Any:

@@ -100,7 +100,7 @@ def test_a_job_that_came_and_went_between_two_looks_is_seen(account, ledger):
 def test_runs_in_job_mode_are_listed_each_for_its_own_jobs_and_not_when_they_ended(account):
     ledger = Ledger(account, "aaaaaa", "job", "b")
     for run, status in (("aaaaaa", "Completed"), ("bbbbbb", "Queued"), ("cccccc", "Queued")):
-        account.add(run, status, tags=[f"qmode:{run}", f"qmode:{run}:0.1.0"], session_id=None)
+        account.add(run, status, tags=[f"qmode:{run}", f"qmode:{run}:0.2.0"], session_id=None)
         ledger.add_run(run)
     refresh(ledger)
     refresh(ledger)
@@ -110,6 +110,18 @@ def test_runs_in_job_mode_are_listed_each_for_its_own_jobs_and_not_when_they_end
         ("jobs", ("qmode:bbbbbb",), True, 0),
         ("jobs", ("qmode:cccccc",), True, 0),
     ]
+
+
+@pytest.mark.parametrize(("jobs", "asked"), [(2, ["job", "job"]), (5, ["jobs"])])
+def test_single_jobs_are_asked_for_one_by_one_or_where_there_are_many_by_one_listing(account, jobs, asked):
+    ledger = Ledger(account, "aaaaaa", "job", "b")
+    for i in range(jobs):
+        account.add(f"aaaaa{i}", "Queued", tags=[f"qmode:aaaaa{i}", f"qmode:aaaaa{i}:0.1.0"], session_id=None)
+        ledger.add_run(f"aaaaa{i}")
+    refresh(ledger)  # each is found by its run
+    account.asked.clear()
+    refresh(ledger)
+    assert [a[0] for a in account.asked if a[0] in ("job", "jobs")] == asked
 
 
 @pytest.mark.parametrize(("method", "status"), [("metrics", 500), ("metrics", 400), ("usage_left", 403)])
