@@ -394,7 +394,7 @@ class Outlook:
         return replace(self, facts=facts, advice=advise(facts, self.forecasts), ways=others, division=said)
 
     def plan(self, around: Circumstances) -> Plan:
-        """The plan of these jobs: bills with their intervals, and what speaks against submitting them."""
+        """The plan of these jobs: bills with their intervals, and the findings about submitting them."""
         wait = around.conditions
         usages = [u for s in self.submissions for u in s.jobs.usages]
         ends = [[Load(getattr(u, end), u.configurations) for u in usages] for end in ("low", "high")]
@@ -475,7 +475,7 @@ class Outlook:
 
 
 def _division(taken: Candidate, ways: Sequence[Candidate], iterations: int) -> str:
-    """Why so many jobs: beside the others, their bills and ends."""
+    """Why this number of jobs: its bill and its end beside those of other numbers."""
     others = [way for way in ways if way.count != taken.count]
     if not others:
         return ""
