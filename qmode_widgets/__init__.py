@@ -14,11 +14,14 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from . import emulator as emulator
     from .control.account import workloads as workloads
+    from .control.archive import SavedRun as SavedRun
+    from .control.archive import load as load
     from .control.attach import attach as attach
     from .control.controller import Run as Run
     from .control.job import JobController as JobController
     from .control.modes import BatchController as BatchController
     from .control.modes import SessionController as SessionController
+    from .errors import ArchiveError as ArchiveError
     from .errors import IncompleteResultError as IncompleteResultError
     from .errors import PlanError as PlanError
     from .errors import PubError as PubError
@@ -46,6 +49,8 @@ _PLACES = {
     "Run": "control.controller",
     "attach": "control.attach",
     "workloads": "control.account",
+    "load": "control.archive",
+    "SavedRun": "control.archive",
     "plan": "planning.plan",
     "Plan": "planning.plan",
     "estimate_usage": "planning.usage",
@@ -63,6 +68,7 @@ _PLACES = {
     "UnreachableError": "errors",
     "SubmissionError": "errors",
     "IncompleteResultError": "errors",
+    "ArchiveError": "errors",
     "PlanError": "errors",
     "PubError": "errors",
 }

@@ -35,16 +35,35 @@ def cancel(ledger: Ledger, records: Iterable[Record]) -> dict[str, str]:
     return answers
 
 
+def take_back(ledger: Ledger, records: Iterable[Record]) -> None:
+    """Drop what is not sent; makes no request. What may be on the service by now is cancelled when that is known."""
+    with ledger.lock:
+        for record in records:
+            _take_back(record)
+    ledger.changed()
+
+
+def _take_back(record: Record) -> str | None:
+    """What became of one that has no job yet; None where it has. Holds the ledger's lock."""
+    if record.state is JobState.WAITING and not record.sending:
+        record.settle(JobState.DROPPED, None)
+        return "dropped before it was sent"
+    if record.state is JobState.UNKNOWN and record.held:
+        record.cancel_when_found = True
+        record.settle(JobState.DROPPED, "taken back; should it turn up on the service it is cancelled")
+        return record.note
+    if record.state in (JobState.WAITING, JobState.UNKNOWN):
+        record.cancel_when_found = True
+        what = "answered" if record.sending else "found on the service"
+        record.settle(record.state, f"to be cancelled as soon as it is {what}")
+        return record.note
+    return None
+
+
 def _cancel_one(ledger: Ledger, record: Record) -> str:
     with ledger.lock:
-        if record.state is JobState.WAITING and not record.sending:
-            record.settle(JobState.DROPPED, None)
-            return "dropped before it was sent"
-        if record.state in (JobState.WAITING, JobState.UNKNOWN):
-            record.cancel_when_found = True
-            what = "answered" if record.sending else "found on the service"
-            record.settle(record.state, f"to be cancelled as soon as it is {what}")
-            return str(record.note)
+        if (said := _take_back(record)) is not None:
+            return said
         if record.state.final:
             return f"already {record.state}"
         if record.cancelling:
@@ -132,6 +151,7 @@ def next_attempts(
             fresh.adopted = not record.cut
             ledger.add([fresh], key.run)
             record.superseded, record.captured = True, None
+            record.again = key.run if record.key is None else None
             record.touch()
             made.append(fresh)
             expected = fresh.usage().estimated
@@ -146,8 +166,8 @@ def next_attempts(
 
 
 def _next_key(record: Record) -> tags.AttemptKey:
-    """Somebody's direct job becomes a run of one."""
-    return record.key.next() if record.key else tags.AttemptKey(tags.new_run(), 0, 1)
+    """Somebody's direct job becomes a run of one, of which it was the first attempt."""
+    return record.key.next() if record.key else tags.AttemptKey(tags.new_run(), 0, 1, 1)
 
 
 def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:

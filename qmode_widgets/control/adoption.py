@@ -95,15 +95,14 @@ class Adoption:
         asked.check()
         try:
             made = self._make(asked)
-        except Exception as error:  # whatever goes wrong in here, the user's job is sent: by the client, as it always was
+        except Exception as error:  # whatever goes wrong in here, the client sends the user's job as it always did
             if not isinstance(error, ValueError):
                 log.exception("a submission could not be taken over")
             return self._plainly(asked, str(error) or repr(error))
         record, run = made
-        with self._submits:
-            with Uninterrupted(), self._ledger.lock:  # in the ledger and in the queue, or in neither
-                self._ledger.add([record], run, self.label)
-                self._send([record])
+        with self._submits, Uninterrupted(), self._ledger.lock:  # in the ledger and in the queue, or in neither
+            self._ledger.add([record], run, self.label)
+            self._send([record])
         self._ledger.changed()
         self._until_posted(record)
         handle = job_handle(asked, str(record.job_id), _Work(self, run))
@@ -124,7 +123,8 @@ class Adoption:
         record.own_tags, record.adopted = captured.tags, True
         record.learns = captured.program_id == "noise-learner"
         if len(record.tags(self.label)) < 2 + len(set(captured.tags)) + bool(record.group) + bool(self.label):
-            ledger.event("warning", f"{len(captured.tags)} job tags of your own: some of ours were left out", record.row)
+            text = f"{len(captured.tags)} job tags of your own: some of ours were left out"
+            ledger.event("warning", text, record.row)
         return record, run
 
     def _plainly(self, asked: Submission, why: str) -> Any:
@@ -149,7 +149,7 @@ class Adoption:
         """
         ledger = self._ledger
         try:
-            ledger.wait_for(lambda: record.job_id is not None or record.state.final, None)
+            ledger.wait_for(lambda: record.job_id is not None or record.over, None)
         except BaseException:
             with ledger.lock:
                 unsent = record.state is JobState.WAITING and not record.sending

@@ -15,6 +15,7 @@ from ..errors import QmodeError, ServiceError
 from ..ibm.client import (
     around_close,
     attach_mode,
+    backend_named,
     backend_of,
     instance_of,
     is_local,
@@ -102,8 +103,18 @@ class ModeController(Controller):
             self._hook(self._mode_object)
         if mode is not self._mode_object and mode.session_id == self.workload_id:
             self._hook(mode)  # another object of the same workload: leaving its block drains too
+            if not self._ledger.link.speaks_for(mode.service):
+                self._mode_object = mode
+                self._ledger.link.take_over(mode.service)
+                self._wake()
         self._set_limits(usage_cap, retries)
         self._on_exit = on_exit or self._on_exit
+
+    def _rebind(self, service: Any) -> None:
+        ledger = self._ledger
+        backend = backend_named(service, ledger.backend, ledger.link.instance)
+        self._mode_object = attach_mode(self._kind, ledger.workload_id, backend, accepting=not ledger.closed)
+        self._hook(self._mode_object)
 
     def _hook(self, mode: Any) -> None:
         id_ = str(mode.session_id)
@@ -274,8 +285,8 @@ class BatchController(ModeController):
         usage_cap: QPU seconds after which nothing more is sent and the queue is cancelled.
         retries: how often a partition that failed for a transient or system reason is run again by itself.
         on_exit: `"leave"` (default: its jobs go on, an idle batch costs nothing) or `"close"` when the kernel exits.
-        adopt: what your own code or a library submits through the batch is posted exactly once and within the caps, too,
-            and its job handles follow retries; False: it is only watched.
+        adopt: what your own code or a library submits through the batch is posted exactly once and within the caps,
+            too, and its job handles follow retries; False: it is only watched.
 
     Raises:
         QmodeError: not a batch, local mode, or an id the service does not know.

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..ibm.client import Captured
 from ..ibm.wire import Job, Metrics
@@ -41,6 +41,7 @@ class Record:
     program: str | None = None
     note: str | None = None
     superseded: bool = False
+    again: str | None = None  # the run in which somebody's direct job was done again
     sending: bool = False  # its POST is under way
     resend: bool = True  # False: once its answer is lost it is held, never posted again by itself
     held: bool = False  # its answer was lost and nobody could tell whether it exists: it waits for its user
@@ -61,6 +62,7 @@ class Record:
     metrics_due: float = 0.0  # when (monotonic) to ask next
     number: int = 0  # of its row in the workload
     label: str | None = None  # of its run
+    since: float = field(default_factory=time.monotonic)  # when it was made
     _snapshot: JobSnapshot | None = None
 
     @property
@@ -134,6 +136,11 @@ class Record:
         """A job of this attempt may turn up that nobody has an id for."""
         recent = self.doubted is not None and time.monotonic() - self.doubted < DOUBT
         return recent or (self.state is JobState.UNKNOWN and not self.held)
+
+    @property
+    def waits(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self.since
 
     @property
     def over(self) -> bool:

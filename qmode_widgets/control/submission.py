@@ -13,6 +13,7 @@ up no other workload.
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -141,17 +142,17 @@ class Submitter:
         self._threads: set[threading.Thread] = set()
         self._idle = 0  # threads that wait for something to do
 
-    def add(self, attempts: list[Attempt]) -> None:
+    def add(self, attempts: Sequence[Attempt]) -> None:
         """Queue attempts; returns at once."""
         with self._lock:
             for a in attempts:
                 heapq.heappush(self._due, (0.0, next(self._order), a))
             self._ensure()
 
-    def has(self, tag: str) -> bool:
-        """The attempt with this key is queued, or its request is under way."""
+    def tags(self) -> set[str]:
+        """The keys of the attempts that are queued, or have a request under way."""
         with self._lock:
-            return tag in self._under_way or any(a.tag == tag for _, _, a in self._due)
+            return {a.tag for _, _, a in self._due} | self._under_way
 
     @property
     def here(self) -> bool:
@@ -223,9 +224,12 @@ class Submitter:
         again: float | None = None
         try:
             again = self._act(attempt)
-        except Exception:  # an attempt that is lost here would wait for ever
-            log.exception("%s failed inside; it is looked at again", attempt.tag)
-            again = self._clock() + RETRY[2]
+        except Exception as error:  # no proof that nothing was created; and an attempt lost here would wait for ever
+            log.exception("%s failed inside; it is looked up", attempt.tag)
+            again = self._clock() + LOOK_UP[-1]
+            attempt.doubt_since = attempt.doubt_since or self._clock()
+            with contextlib.suppress(Exception):
+                attempt.unknown(f"an error of qmode_widgets itself: {error!r}")
         finally:
             with self._lock:
                 self._busy.discard(attempt.group)
@@ -466,6 +470,8 @@ class PartitionAttempt(Attempt):
     ) -> None:
         assert record.key is not None
         super().__init__(record.key.tag, group=ledger.id, resend=record.resend)
+        if record.state is JobState.UNKNOWN:  # another kernel may have sent it
+            self.doubt_since = time.monotonic()
         self._ledger, self._record, self._key = ledger, record, record.key
         self._stopped, self._held_back, self._wake = stopped, held_back, wake
 
@@ -485,7 +491,7 @@ class PartitionAttempt(Attempt):
             why = self._stopped()
             if why is not None and record.state is JobState.WAITING:
                 record.settle(JobState.DROPPED, f"not sent: {why}")
-            if record.state is not JobState.WAITING or record.captured is None:
+            if record.state is not JobState.WAITING or record.captured is None or record.sending:
                 return None
             record.sending = True
             record.workload = ledger.workload_id if ledger.mode != "job" else None

@@ -25,6 +25,8 @@ from .record import Record
 
 log = logging.getLogger(__name__)
 
+MOST = 10_000  # jobs of a workload that are listed: some 80 MB
+FEW = 2  # single jobs that are asked for one by one
 METRICS_AT_ONCE = 20  # requests for metrics in one refresh: a burst of ended jobs is spread
 
 
@@ -39,6 +41,7 @@ def refresh(ledger: Ledger) -> None:
     """
     link = ledger.link
     with ledger.looking:
+        ledger.look_begins()
         scopes = _scopes(ledger)
         problems: list[str] = []  # parts of answers that could not be read: named, and no reason to miss the rest
         left: dict[str, set[str]] = {}
@@ -50,10 +53,10 @@ def refresh(ledger: Ledger) -> None:
                 _read_session(ledger, id_, problems)
         for scope in scopes:
             _read_ended(ledger, scope, left[scope.name], problems)
-        for record in [r for r in ledger.singles() if not r.state.final]:
-            job = link.job(str(record.job_id))
-            problems += job.problems
-            merge(ledger, [job])
+        _read_singles(ledger, problems)
+        ledger.look_ends()
+        if ledger.awaited:
+            ledger.changed()  # who waits for a result need not wait for its metrics
         _read_metrics(ledger, link, problems)
         ledger.seen(problems)
         _read_instance(ledger, link)
@@ -84,7 +87,10 @@ def _scopes(ledger: Ledger) -> list[_Scope]:
     with ledger.lock:
         live = [r for r in ledger.records.values() if r.state.on_service and r.job_id]
         if ledger.mode == "job":
+            alone = {r.key.run for r in ledger.singles() if r.key is not None}
             for run in ledger.runs:
+                if run in alone:
+                    continue
                 ids = frozenset(str(r.job_id) for r in live if r.key and r.key.run == run)
                 doubted = any(r.key and r.key.run == run and r.in_doubt for r in ledger.records.values())
                 if ids or doubted or not ledger.was_listed(run):
@@ -96,6 +102,20 @@ def _scopes(ledger: Ledger) -> list[_Scope]:
             if ids or not closed or ledger.listed_at(id_) != _mark(ledger, id_):
                 found.append(_Scope(id_, {"session_id": id_}, ids))
     return found
+
+
+def _read_singles(ledger: Ledger, problems: list[str]) -> None:
+    """Jobs in job mode that are known by their ids: each by itself, or where there are many by one listing."""
+    link = ledger.link
+    asked = {str(r.job_id) for r in ledger.singles() if not r.state.final}
+    if len(asked) > FEW:
+        pending = [j for j in pages(link, problems, pending=True, oldest_first=True) if j.id in asked]
+        merge(ledger, pending)
+        asked -= {j.id for j in pending}
+    for job_id in sorted(asked):
+        job = link.job(job_id)
+        problems += job.problems
+        merge(ledger, [job])
 
 
 def _mark(ledger: Ledger, scope: str) -> object:
@@ -112,8 +132,11 @@ def _read_ended(ledger: Ledger, scope: _Scope, left: set[str], problems: list[st
     """
     first, mark = not ledger.was_listed(scope.name), _mark(ledger, scope.name)
     if left or first or ledger.listed_at(scope.name) != mark:
-        merge(ledger, _ended(ledger.link, problems, left, everything=first, **scope.query))
+        found = _ended(ledger.link, problems, left, everything=first, **scope.query)
+        merge(ledger, found)
         ledger.listed(scope.name, mark)
+        if len(found) >= MOST:
+            ledger.event("warning", f"{scope.name} has more than {MOST} ended jobs: only the newest are shown")
 
 
 def pages(link: Link, problems: list[str] | None = None, **query: Any) -> list[Job]:
@@ -143,7 +166,7 @@ def _each(
         found |= fresh
         offset += page.listed
         over = page.count is not None and offset >= page.count
-        if over or page.listed < PAGE or not fresh or enough(found):
+        if over or page.listed < PAGE or not fresh or enough(found) or len(found) >= MOST:
             return list(found.values())
 
 
@@ -284,6 +307,7 @@ def _tell(ledger: Ledger, record: Record) -> None:
 log = logging.getLogger(__name__)
 
 RUNNING, QUEUED, IDLE, ENDING = 1.0, 3.0, 10.0, 2.0  # seconds between refreshes
+AWAITED = 0.15  # of an active session while somebody waits for its job: each second until the next step is billed
 BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 THREADS = 8  # workloads that are looked at at a time
 LOOK = 2  # requests of a usual look
@@ -459,6 +483,9 @@ def pace(ledger: Ledger) -> float | None:
         states = {r.state for r in records if not r.held}
         ending = [r.metrics_due - now for r in records if r.needs_metrics]
         doubted = any(r.in_doubt for r in records)
+    active = ledger.mode == "session" and ledger.state is WorkloadState.ACTIVE
+    if active and ledger.awaited and states & {JobState.QUEUED, JobState.RUNNING}:
+        return AWAITED
     if JobState.RUNNING in states:
         return RUNNING
     if states & {JobState.QUEUED, JobState.UNKNOWN, JobState.WAITING}:

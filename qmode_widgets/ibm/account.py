@@ -51,9 +51,7 @@ def account(backend: Any, *, usage: bool = True) -> Account:
     if usage:
         with suppress(QmodeError):
             told = link.instance_usage()
-    return Account(
-        link.plan, told.left, link.instance_label, told.consumed, told.allocation, told.period_end, **state
-    )
+    return Account(link.plan, told.left, link.instance_label, told.consumed, told.allocation, told.period_end, **state)
 
 
 def _link(backend: Any) -> Link | None:
@@ -91,20 +89,18 @@ def seconds_return(backend: Any) -> list[tuple[date, float]]:
         return []
     now = datetime.fromtimestamp(link.now(), UTC)
     days: dict[date, float] = defaultdict(float)
-    try:
+    with suppress(QmodeError):
         for page in range(PAGES):
-            found = link.jobs(offset=PAGE * page)
-            for job in found.jobs:
+            listed = link.jobs(offset=PAGE * page)
+            for job in listed.jobs:
                 if job.created is None or not job.usage.seconds:
                     continue
                 back = datetime.fromtimestamp(job.created, UTC) + WINDOW
                 if back < now:
                     return sorted(days.items())
                 days[back.date()] += job.usage.seconds
-            if found.listed < PAGE:
+            if listed.listed < PAGE:
                 break
-    except QmodeError:
-        return sorted(days.items())
     return sorted(days.items())
 
 

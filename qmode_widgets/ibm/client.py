@@ -33,7 +33,7 @@ from qiskit_ibm_runtime.api.client import RuntimeClient
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.decoders.defaults import DEFAULT_DECODERS
 from qiskit_ibm_runtime.decoders.result_decoder import ResultDecoder
-from qiskit_ibm_runtime.exceptions import IBMRuntimeError, RuntimeProgramNotFound
+from qiskit_ibm_runtime.exceptions import IBMError, IBMRuntimeError, RuntimeProgramNotFound
 from qiskit_ibm_runtime.json import RuntimeEncoder
 from qiskit_ibm_runtime.runtime_options import RuntimeOptions
 from requests.auth import AuthBase
@@ -163,7 +163,10 @@ class _ClientToken(Token):
 def _why_no_token(error: Exception) -> str:
     status = getattr(error, "status_code", None)
     if status in (400, 401, 403):
-        return f"no access token: IBM Cloud IAM refuses the API key (HTTP {status}): is it still valid?"
+        return (
+            f"no access token: IBM Cloud IAM refuses the API key (HTTP {status}). If it was replaced, make a new "
+            "service with the new key and attach(id, service)"
+        )
     if status is not None:
         return f"no access token: IBM Cloud IAM answered HTTP {status}"
     return f"no access token from IBM Cloud IAM: {type(error).__name__}"
@@ -329,6 +332,18 @@ def decode(program_id: str, text: str) -> Any:
 def is_local(backend: object) -> bool:
     """Local testing mode: a fake or Aer backend, where modes are ignored."""
     return not isinstance(backend, IBMBackend)
+
+
+def target_of(backend: Any) -> Any:
+    """The backend's target, which the client fetches when it is first asked for.
+
+    Raises:
+        UnreachableError: it cannot be fetched now.
+    """
+    try:
+        return backend.target
+    except (IBMError, requests.RequestException) as error:
+        raise UnreachableError(f"the properties of {backend.name} cannot be read now: {error}", sent=False) from error
 
 
 def backend_of(mode: Any) -> Any:

@@ -12,6 +12,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -63,6 +64,20 @@ class Link:
         if found is None:
             raise QmodeError("the QiskitRuntimeService of this workload is gone: attach again with a new one")
         return found
+
+    def speaks_for(self, service: QiskitRuntimeService) -> bool:
+        """It was made from this service object."""
+        return self._origin.service() is service
+
+    def take_over(self, service: QiskitRuntimeService) -> None:
+        """Speak to the instance through another service object from now on: with its key, its address, its proxies.
+
+        Raises:
+            QmodeError: the service object has no client for this instance.
+        """
+        self._origin = origin_of(service, self.instance)
+        self._offset_window = None
+        self._sessions.clear()
 
     # --- one request -------------------------------------------------------------------------------------------
 
@@ -256,9 +271,10 @@ class Link:
         """Seconds the instance may still use; None where no limit is told."""
         return self.instance_usage().left
 
-    def calibrated_at(self, backend: str) -> float | None:
-        """When the backend was last calibrated, in seconds since the epoch."""
-        return seconds(self._json("GET", f"/backends/{backend}/properties").get("last_update_date"))
+    def calibrated_at(self, backend: str, before: float | None = None) -> float | None:
+        """When the backend was last calibrated, now or `before` a time, in seconds since the epoch."""
+        at = {} if before is None else {"updated_before": datetime.fromtimestamp(before, UTC).isoformat()}
+        return seconds(self._json("GET", f"/backends/{backend}/properties", params=at).get("last_update_date"))
 
     @property
     def instance_label(self) -> str:

@@ -18,7 +18,7 @@ from ..ibm.client import backend_of, capture, instance_of
 from ..ibm.link import link_of
 from ..model.merge import cut
 from ..model.snapshot import Mode
-from .durations import billed
+from .durations import DAY, billed
 from .forecast import Bill
 from .limits import is_open_plan, reported_late
 from .usage import Jobs
@@ -97,7 +97,7 @@ class Preflight:
         if self.returns:
             back = "; ".join(f"{billed(seconds)} on {day:%Y-%m-%d}" for day, seconds in self.returns[:3])
             rows.append(("returns", back))
-        elif state.period_end is not None and not is_open_plan(self.plan):
+        elif state.period_end is not None and state.period_end > time.time() + DAY:  # a rolling window ends now
             rows.append(("period ends", f"{datetime.fromtimestamp(state.period_end, UTC):%Y-%m-%d}"))
         rows.append(("rep_delay", f"{self.rep_delay * 1e6:,.4g} µs"))
         rows += [("second opinion", str(run)) for run in self.dry_runs]
@@ -157,9 +157,10 @@ def _on_mock(primitive: Any, pubs: Sequence[Any], run_options: dict[str, Any], t
     end = time.monotonic() + timeout
     pause = 0.1
     while True:
-        state = link.job(id_).status
-        if state in FINAL:
-            return link.metrics(id_).usage.seconds if state == "Completed" else None
+        status = link.job(id_).status
+        if status in FINAL:
+            usage = link.metrics(id_).usage.seconds
+            return None if status != "Completed" or usage is None else usage
         if time.monotonic() > end:
             return None
         time.sleep(pause)

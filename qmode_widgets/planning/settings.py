@@ -103,6 +103,11 @@ class Settings:
         """All PUBs of one job must agree on shots (sampler) or precision (estimator): the client-side primitives."""
         return self.client_side and self.kind in ("sampler", "estimator")
 
+    @property
+    def fixed_shots(self) -> bool:
+        """Randomizations and the shots of each are both set: a PUB runs their product, whatever shots it names."""
+        return self.twirling and "auto" not in (self.randomizations, self.shots_per_randomization)
+
     def split(self, shots: int) -> tuple[int, int]:
         """Randomizations, and shots of each, for a PUB of `shots`, by the client's own rounding."""
         if not self.twirling:
@@ -201,6 +206,14 @@ def _identify(primitive: Any) -> tuple[Kind, bool]:
             if name.removeprefix("Base").startswith(word):
                 return kind, client_side  # type: ignore[return-value]
     raise ValueError(f"{type(primitive).__name__} is no primitive: pass a Sampler, an Estimator, an Executor or a name")
+
+
+def options_set(primitive: Any) -> dict[str, Any]:
+    """The options of a primitive that are set, as a nested dict; empty for one whose options nobody can list."""
+    try:
+        return _plain(getattr(primitive, "options", None))
+    except ValueError:
+        return {}
 
 
 def _plain(options: Any) -> dict[str, Any]:

@@ -282,7 +282,7 @@ def text(plan: PlanContent) -> str:
     for saving in plan.savings[:SAVINGS]:
         out += _wrapped("- ", str(saving))
     for change in plan.advice.changes:
-        out += _wrapped("", f"Would change it: {change}")
+        out += _wrapped("? ", f"would change it: {change}")
     out += _wrapped("= ", plan.usage.formula)
     for note in _assumed(plan):
         out += _wrapped("~ ", f"assumed: {note}")

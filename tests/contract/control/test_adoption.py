@@ -85,8 +85,9 @@ def test_a_cap_reaches_the_service_and_ends_what_goes_over_it(batch, mode, sampl
 
 
 def test_eight_in_a_row_against_five_a_minute_are_all_sent(batch, mode, sampler, rotations, emulator, service):
-    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=0.3, count=3, skip=5)
-    jobs = [sampler(mode).run(rotations(1)) for _ in range(8)]
+    jobs = [sampler(mode).run(rotations(1)) for _ in range(5)]
+    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=0.3, count=3)
+    jobs += [sampler(mode).run(rotations(1)) for _ in range(3)]
     assert len({job.job_id() for job in jobs}) == 8
     assert len(on_service(service, batch)) == 8
 
@@ -149,8 +150,8 @@ def test_a_closed_batch_refuses_as_the_client_does(batch, mode, sampler, rotatio
 
 
 def test_an_option_the_client_refuses_is_refused_alike(batch, mode, sampler, rotations, emulator):
-    primitive = sampler(mode)
-    primitive.options.environment.image = "not an image"
+    primitive = legacy(SamplerV2, mode=mode)
+    primitive.options.experimental = {"image": "not an image"}
     emulator.faults.forget_requests()
     with pytest.raises(IBMInputValueError, match="image"):
         primitive.run(rotations(1))
