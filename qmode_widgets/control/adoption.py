@@ -149,7 +149,7 @@ class Adoption:
         """
         ledger = self._ledger
         try:
-            ledger.wait_for(lambda: record.job_id is not None or record.state.final, None)
+            ledger.wait_for(lambda: record.job_id is not None or record.over, None)
         except BaseException:
             with ledger.lock:
                 unsent = record.state is JobState.WAITING and not record.sending

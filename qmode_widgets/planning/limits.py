@@ -140,6 +140,15 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
             number,
             pub,
         )
+    if work.settings.fixed_shots and any(piece.shots is not None for piece in partition.pieces):
+        yield Finding(
+            "error",
+            "shots",
+            f"part of PUB {pub}'s shots, but twirling.num_randomizations and shots_per_randomization are both set: "
+            "every part would run all of them. Leave one of them out, or keep the PUB whole",
+            number,
+            pub,
+        )
     yield from _circuits(work, number, partition)
     if work.settings.same_shots and len({work.items[p.pub].shots for p in partition.pieces}) > 1:
         word = "shots" if work.settings.kind == "sampler" else "precision"

@@ -13,6 +13,7 @@ from ..ibm.account import Account, account, seconds_return
 from ..model.partition import Partition, check
 from ..model.snapshot import Mode
 from .advice import Advice, Facts, advise
+from .calibration import Calibration, calibrate, known
 from .content import PlanContent, Submission
 from .durations import billed, duration
 from .figures import plan_figure
@@ -184,6 +185,7 @@ def plan(
     queue_wait: float | None = None,
     usage_left: float | None = None,
     price_per_minute: float | None = None,
+    calibration: Calibration | bool | None = None,
     **given: Any,
 ) -> Plan:
     """Plan a workload: usage, partitions, the three modes forecast, advice, limits. Submits nothing.
@@ -208,6 +210,8 @@ def plan(
         queue_wait: seconds in the queue, instead of the backend's pending jobs.
         usage_left: seconds the instance may still use, instead of what it says.
         price_per_minute: of QPU usage; without it nothing is said about money.
+        calibration: what one's own bills on this backend say; True learns it now (a few requests, see
+            `planning.calibration`), False leaves it out; else what `calibrate(backend)` learned in this process.
         given: other `Conditions`: lanes, preparation, max_ttl, interactive_ttl, per_minute, ….
 
     Raises:
@@ -218,6 +222,12 @@ def plan(
     if noise_model is not None:
         chosen = _with_noise_model(chosen, noise_model)
     work = analyse(own_pubs, backend, chosen, shots, precision)
+    if calibration is True:
+        calibration = calibrate(backend)
+    elif calibration is None:
+        calibration = known(backend)
+    if calibration:
+        work = calibration.on(work)
     iterations = _iterations(iterative)
     around = Circumstances.of(
         backend,

@@ -103,7 +103,7 @@ class Sizes:
         s = work.settings
         usage = [pub_usage(work, item) for item in work.items]
         units = [item.sets if split_pubs and s.kind in ("sampler", "estimator") else 1 for item in work.items]
-        by_shots = split_pubs and s.kind == "sampler" and s.meas_type == "classified"
+        by_shots = split_pubs and s.kind == "sampler" and s.meas_type == "classified" and not s.fixed_shots
         return cls(
             np.array([u.expected for u in usage]),
             np.array([u.executions for u in usage]),

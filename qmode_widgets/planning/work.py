@@ -121,6 +121,7 @@ class Work:
     circuits: dict[int, CircuitFacts] = field(default_factory=dict)
     per_qubit: dict[int, dict[int, int]] = field(default_factory=dict)  # control instructions, where counted
     usage: dict[int, PubUsage] = field(default_factory=dict)  # of whole PUBs, worked out once
+    factor: float = 1.0  # of all executions' seconds, learned from one's own bills
 
     @property
     def per_execution(self) -> float:
