@@ -422,7 +422,10 @@ def test_settings_and_commands(open_notebook: Open) -> None:
 
     page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:insert-adopt')")
     sources = "() => window.jupyterapp.shell.currentWidget.content.widgets.map(c => c.model.sharedModel.getSource())"
-    assert any("import qmode_widgets as qmode" in source for source in page.evaluate(sources))
+    index = next(i for i, source in enumerate(page.evaluate(sources)) if "qmode.watch()" in source)
+    book.wait_idle()
+    book.run(index)  # it runs as it stands
+    assert "Error" not in book.output(index)
 
 
 # --- the look ------------------------------------------------------------------------------------------------------
