@@ -65,6 +65,7 @@ Options = Annotated[
 Transpile = Annotated[
     bool, Field(description="Transpile for the backend. Without it the circuits must be ISA circuits already.")
 ]
+JobCount = Annotated[int | None, Field(description="Into how many jobs to cut; as planned if left out.", ge=1)]
 WorkloadId = Annotated[str, Field(description="The id of a session, batch, job or run.")]
 Wait = Annotated[float, Field(description="Wait up to so many seconds until all jobs have ended.", ge=0, le=300)]
 Cap = Annotated[
@@ -108,7 +109,8 @@ class Tools:
         precision: float | None,
         options: dict[str, Any] | None,
         transpile: bool,
-        iterative: bool | int = False,
+        jobs: int | None = None,
+        iterations: int = 1,
     ) -> Plan:
         if shots is not None and primitive == "estimator":
             raise ValueError("shots are for the sampler: an estimator takes precision")
@@ -116,7 +118,8 @@ class Tools:
             raise ValueError("precision is for the estimator: a sampler takes shots")
         pubs = pubs_of(circuits, backend, primitive, transpile=transpile)
         own = _primitive(primitive, backend, options)
-        return plan(pubs, backend, own, shots=shots, precision=precision, iterative=iterative)
+        cut: int | Literal["auto"] = "auto" if jobs is None else jobs
+        return plan(pubs, backend, own, shots=shots, precision=precision, partitions=cut, iterative=iterations)
 
     @_told
     def plan(
@@ -128,11 +131,12 @@ class Tools:
         precision: Precision = None,
         options: Options = None,
         transpile: Transpile = False,
+        jobs: JobCount = None,
         iterations: Annotated[int, Field(description="How often, each step needing the last one's result.", ge=1)] = 1,
     ) -> Json:
         """Advise on the execution mode (job, batch, session) before anything is spent: usage, bill, reasons."""
         chosen = self._connection.backend(backend)
-        made = self._plan(circuits, chosen, primitive, shots, precision, options, transpile, iterations)
+        made = self._plan(circuits, chosen, primitive, shots, precision, options, transpile, jobs, iterations)
         return answers.plan(made) | self._account(chosen)
 
     @_told
@@ -218,13 +222,14 @@ class Tools:
         precision: Precision = None,
         options: Options = None,
         transpile: Transpile = False,
+        jobs: JobCount = None,
         label: Annotated[str | None, Field(description="A name for the run, at most 30 characters.")] = None,
         wait_seconds: Wait = 0,
     ) -> Json:
         """Submit circuits with a cap on their usage. This costs usage. Returns at once, unless told to wait."""
         cap = _cap(usage_cap_seconds)
         chosen = self._connection.backend(backend)
-        made = self._plan(circuits, chosen, primitive, shots, precision, options, transpile)
+        made = self._plan(circuits, chosen, primitive, shots, precision, options, transpile, jobs)
         taken = made.mode if mode == "auto" else mode
         if made.errors:
             raise QmodeError("nothing was submitted: " + "; ".join(f.message for f in made.errors))
@@ -261,10 +266,8 @@ class Tools:
         """Cancel a workload, or one job of it. Running jobs bill what they used until then."""
         controller = self._find(id)
         controller.refresh()
-        if job is not None:
-            return {"answers": {job: controller.cancel(job)}} | answers.workload(controller)
-        said = dict(controller.cancel_all())
-        if isinstance(controller, ModeController):
+        said = {job: controller.cancel(job)} if job is not None else dict(controller.cancel_all())
+        if job is None and isinstance(controller, ModeController):
             said[controller.workload_id] = controller.cancel_workload()
         controller.refresh()
         return {"answers": said} | answers.workload(controller)
