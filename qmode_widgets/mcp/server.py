@@ -399,6 +399,7 @@ def serve(connection: Connection) -> None:
     """Serve over standard input and output until the client ends the connection; the log goes to standard error."""
     server = Server(connection, Tools(connection))
     logging.captureWarnings(True)
-    for handler in logging.getLogger().handlers:
+    named = [x for x in logging.getLogger().manager.loggerDict.values() if isinstance(x, logging.Logger)]
+    for handler in {h for logger in (logging.getLogger(), *named) for h in logger.handlers}:
         handler.setFormatter(CleanFormatter(connection, handler.formatter))
     server.run("stdio")
