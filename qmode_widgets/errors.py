@@ -1,4 +1,4 @@
-"""What can go wrong: one tree. Those that are errors of a value as well are also `ValueError`s."""
+"""What can go wrong: one tree. Those about a value inherit `ValueError` too."""
 
 from __future__ import annotations
 

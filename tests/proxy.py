@@ -86,7 +86,9 @@ class Proxy:
 
     def connect(self, emulator: Any, instance: str = "emulator-payg") -> Any:
         """A real client of the emulator, all of whose requests pass here: IAM, search, and the service."""
-        return replace(emulator, url=self.url, _own=None).connect(instance)
+        through = replace(emulator, url=self.url, _own=None, _runtime_file=None)
+        vars(through)["admin"] = emulator.admin  # which proves who it is under its own address
+        return through.connect(instance)
 
     def add(self, *faults: Fault) -> None:
         with self.met:

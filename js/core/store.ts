@@ -46,8 +46,8 @@ export type Send = (request: Request) => boolean;
 
 const LATE_MS = 1500;
 const LOST_MS = 60_000;
-const KEEP_MS = 6000;
-const MAX_EVENTS = 200;
+const KEEP_MS = 4000; // an outcome stands where the next click goes
+const MAX_REMARKS = 200;
 
 export class Store {
   readonly workloads = new Map<string, Workload>();
@@ -299,6 +299,12 @@ function applied(state: WorkloadSnapshot, { set, jobs, after, gone, order, event
       );
     }
   }
-  if (events !== undefined) next.events = [...state.events, ...events].slice(-MAX_EVENTS);
+  if (events !== undefined) next.events = kept([...state.events, ...events]);
   return next;
+}
+
+/** The last remarks, and every warning: thousands of remarks must push none of those out. */
+function kept<E extends { level: string }>(events: E[]): E[] {
+  let over = events.filter(event => event.level === 'info').length - MAX_REMARKS;
+  return over <= 0 ? events : events.filter(event => event.level !== 'info' || over-- <= 0);
 }

@@ -37,7 +37,7 @@ export interface Acting {
 
 export type Source = 'saved' | 'embedded';
 
-interface Look {
+export interface Look {
   instances: Instance[];
   workloads: Listed[];
   unseen: string[];
@@ -45,6 +45,7 @@ interface Look {
 }
 
 const PATH = 'quantum-account';
+const LAST = 'last visit'; // in the place of a kernel's id
 const LOST_MS = 60_000;
 const ABOUT_MS = 10_000; // a kernel may have to ask IBM which instances there are
 const GRACE_MS = 60_000; // a panel put out of sight for a moment keeps its kernel
@@ -65,6 +66,8 @@ export class Account {
   private readonly listeners = new Set<() => void>();
   private readonly asked = new Map<string, ReturnType<typeof setTimeout>>();
   private readonly abouts = new Map<string, (instances: string[]) => void>();
+  /** What an own kernel connects to. */
+  source: Source | null = null;
   private own: Session.ISessionConnection | null = null;
   private poll: Poll | null = null;
   private visible = false;
@@ -80,6 +83,17 @@ export class Account {
     kernels.hear((follow, message) => this.heard(follow.id, message));
     kernels.subscribe(() => this.prune());
     if (typeof window !== 'undefined') window.addEventListener('pagehide', () => this.endWithPage());
+  }
+
+  /** What the last visit saw, until somebody looks again. */
+  restore(look: Look | null): void {
+    if (look !== null && this.looks.size === 0) this.looks.set(LAST, look);
+  }
+
+  /** All that is known of the account, to be restored. */
+  get last(): Look | null {
+    if (this.looks.size === 0) return null;
+    return { instances: this.instances, workloads: this.listed, unseen: this.unseen, at: this.at ?? 0 };
   }
 
   /** The panel came into sight, or left it. Nothing is asked while nobody looks. */
@@ -178,6 +192,7 @@ export class Account {
 
   /** Start a kernel for the account; the page's other tabs share it. */
   async connect(source: Source): Promise<void> {
+    this.source = source;
     this.status = 'starting';
     this.problem = null;
     this.changed();
@@ -233,7 +248,7 @@ export class Account {
     this.acting.set(workload, acting);
     this.changed();
     const kernel = [...this.looks].find(([, look]) => look.workloads.some(one => one.id === workload))?.[0];
-    const follow = this.kernels.find(kernel ?? '') ?? (await this.able())[0];
+    const follow = this.kernels.find(kernel ?? '') ?? (await this.able())[0] ?? (await this.reconnect());
     if (follow === undefined || !this.ask(follow, { kind: 'act', id, act, workload }))
       this.answer(
         id,
@@ -262,6 +277,12 @@ export class Account {
       fresh.forEach(instance => covered.add(instance));
       return fresh.length > 0;
     });
+  }
+
+  /** After a reload the account may be known while its kernel has gone. */
+  private async reconnect(): Promise<Follow | undefined> {
+    await this.connect(this.source ?? 'saved');
+    return this.kernels.find(this.own?.kernel?.id ?? '');
   }
 
   /** Fingerprints of the instances a kernel knows; none if it has no service, or does not answer. */
@@ -313,6 +334,7 @@ export class Account {
     if (said.kind === 'account' && isLook(message)) {
       this.settle(String(said.id));
       const { instances, workloads, unseen } = message;
+      this.looks.delete(LAST);
       this.looks.set(kernel, { instances, workloads, unseen, at: Date.now() / 1000 });
       this.status = 'on';
       this.problem = null;
@@ -352,7 +374,7 @@ export class Account {
     if (own !== null && own.isDisposed) this.own = null;
     let gone = false;
     for (const kernel of this.looks.keys())
-      if (this.kernels.find(kernel) === undefined) gone = this.looks.delete(kernel) || gone;
+      if (kernel !== LAST && this.kernels.find(kernel) === undefined) gone = this.looks.delete(kernel) || gone;
     if (!gone) return;
     if (this.looks.size === 0) this.status = 'off';
     this.changed();
@@ -363,8 +385,8 @@ export class Account {
   }
 }
 
-function isLook(message: unknown): message is Omit<Look, 'at'> {
-  const { instances, workloads, unseen } = message as Partial<Look>;
+export function isLook(message: unknown): message is Look {
+  const { instances, workloads, unseen } = (message ?? {}) as Partial<Look>;
   return Array.isArray(instances) && Array.isArray(workloads) && Array.isArray(unseen);
 }
 

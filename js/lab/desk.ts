@@ -57,8 +57,15 @@ export class Desk {
     private settings: Settings,
     private readonly now: () => number = () => Date.now() / 1000,
   ) {
+    account.restore(memory.look);
+    account.source = memory.account;
     kernels.subscribe(() => this.change());
-    account.subscribe(() => this.change());
+    account.subscribe(() => {
+      if (account.status !== 'on' || memory.look?.at === account.at) return this.change();
+      memory.look = account.last;
+      this.keep();
+      this.change();
+    });
     kernels.hear((_, message) => this.heard(message));
     if (typeof window !== 'undefined') window.addEventListener('pagehide', () => memory.save());
     this.change();
@@ -226,6 +233,16 @@ export class Desk {
     this.memory.account = source;
     this.keep();
     await this.account.connect(source);
+  }
+
+  /** The panel came into sight, or left it. The account it was connected to before a reload is asked again. */
+  async sight(visible: boolean): Promise<void> {
+    this.inSight = visible;
+    this.account.watch(visible);
+    const { account } = this.memory;
+    if (!visible || account === null || this.account.status !== 'off') return;
+    await this.kernels.whenReady;
+    if (this.inSight && this.account.status === 'off') await this.account.connect(account);
   }
 
   async disconnect(): Promise<void> {

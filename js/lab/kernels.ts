@@ -22,6 +22,7 @@ interface Entry extends Follow {
 export class Kernels {
   /** JupyterLab has told which kernels run. */
   ready = false;
+  readonly whenReady: Promise<void>;
   private readonly entries = new Map<string, Entry>();
   private readonly listeners = new Set<() => void>();
   private readonly hearers = new Set<(follow: Follow, message: unknown) => void>();
@@ -31,7 +32,7 @@ export class Kernels {
     private readonly specs: KernelSpec.IManager,
   ) {
     sessions.runningChanged.connect(() => this.sync());
-    void sessions.ready.then(() => {
+    this.whenReady = sessions.ready.then(() => {
       this.ready = true;
       this.sync();
     });
@@ -90,6 +91,11 @@ export class Kernels {
       session.kernel,
       () => this.changed(),
       message => this.heard(id, message),
+      () => {
+        const entry = this.entries.get(id);
+        if (entry !== undefined) this.drop(entry);
+        this.sync();
+      },
     );
     this.entries.set(id, { id, place, spec, kernelName: session.kernel.name, wire, session });
   }

@@ -156,7 +156,9 @@ function AccountHead({ desk }: { desk: Desk }) {
       <div class="qm-note qm-account-line" role="status">
         {account.status === 'starting' && trans.__('Starting a kernel for the account…')}
         {account.status === 'asking' && trans.__('Asking the account…')}
-        {account.status === 'on' && <ReadAt at={account.at} />}
+        {account.status !== 'starting' && account.status !== 'asking' && account.at !== null && (
+          <ReadAt at={account.at} />
+        )}
         {account.status === 'off' && desk.triage.entries.size > 0 && (
           <button type="button" class="qm-link" data-account="look" onClick={() => void desk.lookUp()}>
             {trans.__('Look at my account')}

@@ -3,6 +3,7 @@
  * folded rows, failures put aside, and what was already signalled. Nothing of it is needed to find a workload again: the
  * service is asked for that.
  */
+import { isLook, type Look } from './account';
 import type { Remembered } from './triage';
 
 const VERSION = 1;
@@ -24,6 +25,7 @@ interface Kept {
   forgotten: Record<string, number>;
   offered: boolean;
   account: 'saved' | 'embedded' | null;
+  look: Look | null;
 }
 
 const EMPTY: Kept = {
@@ -35,6 +37,7 @@ const EMPTY: Kept = {
   forgotten: {},
   offered: false,
   account: null,
+  look: null,
 };
 
 export class Memory {
@@ -45,7 +48,10 @@ export class Memory {
   /** Unwatched workloads the user took off the list, and when. */
   readonly forgotten: Map<string, number>;
   offered: boolean;
+  /** What the panel's own kernel was connected to when the page was left. */
   account: Kept['account'];
+  /** The account as it was last seen. */
+  look: Look | null;
   private saved = '';
 
   constructor(
@@ -61,6 +67,7 @@ export class Memory {
     this.forgotten = new Map(Object.entries(kept.forgotten));
     this.offered = kept.offered;
     this.account = kept.account;
+    this.look = isLook(kept.look) && now() - kept.look.at < KEEP_OPEN ? kept.look : null;
     this.prune();
   }
 
@@ -81,6 +88,7 @@ export class Memory {
       forgotten: Object.fromEntries(this.forgotten),
       offered: this.offered,
       account: this.account,
+      look: this.look,
     };
     const text = JSON.stringify(kept);
     if (text === this.saved) return;

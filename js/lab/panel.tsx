@@ -77,15 +77,13 @@ export class Panel extends Widget {
     const { draw } = await import('./list');
     if (turn !== this.drawing || this.undraw !== null || this.isDisposed) return;
     this.undraw = draw(this.node, this.desk, this.doors);
-    this.desk.inSight = true;
-    this.desk.account.watch(true);
+    void this.desk.sight(true);
   }
 
   private clear(): void {
     this.drawing++;
     this.undraw?.();
     this.undraw = null;
-    this.desk.inSight = false;
-    this.desk.account.watch(false);
+    void this.desk.sight(false);
   }
 }

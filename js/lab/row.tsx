@@ -3,7 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { type Choice, cost, question } from '../core/ask';
 import { ago, dateTime, duration, usageSeconds } from '../core/clock';
-import { counts, jobFace, shownJobs, paceOf, toGo, workloadFace } from '../core/facts';
+import { counts, jobFace, paceOf, shownJobs, toGo, workloadFace } from '../core/facts';
 import type { Action, JobSnapshot, WorkloadSnapshot } from '../core/protocol';
 import { Tick } from '../core/views/tick';
 import { WorkloadView } from '../core/views/workload';

@@ -25,6 +25,7 @@ export class Wire {
   found = false;
   private process = '';
   private disposed = false;
+  private autorestarted = false;
   private turn = 0;
   private again: ReturnType<typeof setTimeout> | undefined;
 
@@ -32,6 +33,11 @@ export class Wire {
     private readonly kernel: Kernel.IKernelConnection,
     private readonly changed: () => void,
     private readonly heard: (message: unknown) => void = () => undefined,
+    /**
+     * Asks for a new connection. A kernel that the server restarts by itself gets other ports, and jupyter_server gives
+     * the reopened connection its buffered sockets back: its control channel then leads nowhere.
+     */
+    private readonly renew: () => void = () => undefined,
   ) {
     this.store = new Store(request => this.send(request));
     this.store.subscribe(changed);
@@ -130,6 +136,7 @@ export class Wire {
     if (session !== this.process) {
       // another start of the kernel, whoever restarted it
       if (this.process !== '') {
+        if (this.autorestarted) return this.renew();
         this.forget();
         this.discover();
       }
@@ -154,6 +161,7 @@ export class Wire {
   private readonly onStatus = (_: unknown, status: Kernel.Status): void => {
     if (status !== 'restarting' && status !== 'autorestarting' && status !== 'dead') return;
     this.forget();
+    this.autorestarted ||= status === 'autorestarting';
     if (status === 'dead') this.answered = true; // it watches nothing any more
     this.setBusy(false);
   };

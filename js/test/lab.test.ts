@@ -164,6 +164,18 @@ describe('kernels that go', () => {
     expect(one().wire.store.hello?.process).toBe('p2');
   });
 
+  it('takes a new connection to a kernel that the server restarted by itself: its control channel leads nowhere', async () => {
+    await run(model('s1', 'k1', 'a.ipynb'));
+    kernel().say(snapshot(open));
+    kernel().statusChanged.emit(kernel(), 'autorestarting');
+    kernel().process = 'p2';
+    kernelsById.delete('k1');
+    kernel().publish('status', { execution_state: 'starting' });
+    await settle();
+    expect(connections.map(({ disposed }) => disposed)).toEqual([true, false]);
+    expect(connections[1]!.kernel.asked.map(({ type }) => type)).toEqual(['comm_info_request', 'qmode_request']);
+  });
+
   it('hears the last word of a process that ended, also after the next has spoken', async () => {
     await run(model('s1', 'k1', 'a.ipynb'));
     const heard = vi.fn();

@@ -517,6 +517,7 @@ describe('what a document keeps', () => {
       unmount = mountCell(box, store, 'w1', {
         folded: [{ state: 'done', count: 998, usage: 4100 }],
         reattach: back,
+        pending: false,
         note: '',
       });
     });

@@ -35,16 +35,35 @@ def cancel(ledger: Ledger, records: Iterable[Record]) -> dict[str, str]:
     return answers
 
 
+def take_back(ledger: Ledger, records: Iterable[Record]) -> None:
+    """Drop what is not sent; makes no request. What may be on the service by now is cancelled when that is known."""
+    with ledger.lock:
+        for record in records:
+            _take_back(record)
+    ledger.changed()
+
+
+def _take_back(record: Record) -> str | None:
+    """What became of one that has no job yet; None where it has. Holds the ledger's lock."""
+    if record.state is JobState.WAITING and not record.sending:
+        record.settle(JobState.DROPPED, None)
+        return "dropped before it was sent"
+    if record.state is JobState.UNKNOWN and record.held:
+        record.cancel_when_found = True
+        record.settle(JobState.DROPPED, "taken back; should it turn up on the service it is cancelled")
+        return record.note
+    if record.state in (JobState.WAITING, JobState.UNKNOWN):
+        record.cancel_when_found = True
+        what = "answered" if record.sending else "found on the service"
+        record.settle(record.state, f"to be cancelled as soon as it is {what}")
+        return record.note
+    return None
+
+
 def _cancel_one(ledger: Ledger, record: Record) -> str:
     with ledger.lock:
-        if record.state is JobState.WAITING and not record.sending:
-            record.settle(JobState.DROPPED, None)
-            return "dropped before it was sent"
-        if record.state in (JobState.WAITING, JobState.UNKNOWN):
-            record.cancel_when_found = True
-            what = "answered" if record.sending else "found on the service"
-            record.settle(record.state, f"to be cancelled as soon as it is {what}")
-            return str(record.note)
+        if (said := _take_back(record)) is not None:
+            return said
         if record.state.final:
             return f"already {record.state}"
         if record.cancelling:
@@ -70,9 +89,9 @@ def payload_of(ledger: Ledger, record: Record) -> Captured:
     Raises:
         QmodeError: the attempt has not ended, was resubmitted already, is private, or its inputs are gone.
     """
-    if record.state is JobState.UNKNOWN:
+    if record.state is JobState.UNKNOWN and not record.held:
         raise QmodeError(f"it is not known yet whether {record.name} reached the service: wait until it is")
-    if not record.state.final:
+    if not record.over:
         raise QmodeError(f"{record.name} is {record.state}: cancel it before you resubmit it")
     if record.superseded:
         raise QmodeError(f"{record.name} was resubmitted already: resubmit its last attempt")
@@ -105,35 +124,50 @@ def payloads(ledger: Ledger, records: Sequence[Record], *, limit: int | None) ->
     for record in records:
         try:
             key = _next_key(record)
-            tags.write(key, record.own_tags, record.partition, record.group, ledger.label(key.run))
+            label = ledger.label(key.run)
+            tags.write(key, record.own_tags, record.partition, record.group, label, spare=not record.cut)
         except ValueError as error:
             raise QmodeError(f"{record.name} cannot be resubmitted with its tags: {error}; submit its PUBs") from error
     return [captured.limited(limit) for captured in found]
 
 
-def next_attempts(ledger: Ledger, records: Sequence[Record], captured: Sequence[Captured]) -> list[Record]:
-    """The records of a resubmission, in the ledger, superseding `records`; not sent yet."""
+def next_attempts(
+    ledger: Ledger, records: Sequence[Record], captured: Sequence[Captured], follows: Callable[[str], bool]
+) -> list[Record]:
+    """The records of a resubmission, in the ledger, superseding `records`; not sent yet.
+
+    Args:
+        ledger: of their workload.
+        records: the attempts to be done again.
+        captured: what to post for each.
+        follows: a job handle in the user's code goes on with this run's next attempt.
+    """
     made: list[Record] = []
     with ledger.lock:
         for record, payload in zip(records, captured, strict=True):
             key = _next_key(record)
             fresh = Record(JobState.WAITING, key=key, partition=record.partition, captured=payload, group=record.group)
-            fresh.own_tags, fresh.learns = record.own_tags, record.learns
+            fresh.own_tags, fresh.learns, fresh.resend = record.own_tags, record.learns, record.resend
+            fresh.adopted = not record.cut
             ledger.add([fresh], key.run)
             record.superseded, record.captured = True, None
+            record.again = key.run if record.key is None else None
             record.touch()
             made.append(fresh)
             expected = fresh.usage().estimated
             if expected is None:
                 expected = record.usage().estimated
             cost = "expected usage unknown" if expected is None else f"expected usage ≈ {expected:.1f} s"
+            if not record.cut:
+                stays = "does not follow: take result(job=…) of the controller"
+                cost += f"; the job handle {'follows' if record.key and follows(key.run) else stays}"
             ledger.event("info", f"{record.name} is resubmitted (attempt {key.attempt + 1}), {cost}", key.row)
     return made
 
 
 def _next_key(record: Record) -> tags.AttemptKey:
-    """Somebody's direct job becomes a run of one."""
-    return record.key.next() if record.key else tags.AttemptKey(tags.new_run(), 0, 1)
+    """Somebody's direct job becomes a run of one, of which it was the first attempt."""
+    return record.key.next() if record.key else tags.AttemptKey(tags.new_run(), 0, 1, 1)
 
 
 def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
@@ -151,7 +185,7 @@ def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
 
 def unsent(ledger: Ledger) -> list[Record]:
     """Not on the service, as far as we know: not sent, or in doubt."""
-    return ledger.where(lambda r: r.state in (JobState.WAITING, JobState.UNKNOWN))
+    return ledger.where(lambda r: r.state in (JobState.WAITING, JobState.UNKNOWN) and not r.held)
 
 
 def remaining(ledger: Ledger) -> list[Record]:
@@ -181,6 +215,14 @@ def cancel_found(ledger: Ledger) -> None:
 def cancel_duplicates(ledger: Ledger) -> None:
     """One attempt, one live job: what stands on the service a second time is cancelled, until the service took it."""
     _cancel(ledger, ledger.duplicates(), lambda r: f"job {r.job_id} is {r.note}")
+
+
+def report_doubles(ledger: Ledger) -> None:
+    """What a second job of one attempt cost is billed, so it is said, whatever became of it."""
+    for record in ledger.settled_doubles():
+        used = record.usage().reported or 0.0
+        text = f"the second job {record.job_id} of {record.doubled} used {used:g} s"
+        ledger.event("warning", text + (", which is billed" if used else ""), record.row)
 
 
 def _cancel(ledger: Ledger, found: list[Record], what: Callable[[Record], str]) -> None:

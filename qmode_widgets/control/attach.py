@@ -62,7 +62,10 @@ def attach(id_: str, service: QiskitRuntimeService | None = None) -> Controller:
     if not _ID.fullmatch(id_):
         raise QmodeError(f"{id_!r} is no id: pass the id of a session, batch, job or run as text")
     if (existing := registry.find(id_)) is not None:
-        return cast("Controller", existing)
+        known = cast("Controller", existing)
+        if service is not None:
+            known.take_over(service)
+        return known
     service = find_service(service)
     asked: list[str] = []
     for instance in instances_of(service):

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import logging
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from ..errors import QmodeError, ServiceError, SubmissionError, UnreachableError
-from ..ibm.client import self_test
+from ..errors import IncompleteResultError, QmodeError, ServiceError, SubmissionError, UnreachableError
+from ..ibm.client import backend_of, self_test, target_of
+from ..ibm.link import patiently
 from ..model import tags
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
@@ -18,7 +20,8 @@ from ..model.text import table
 from ..planning.content import PlanContent
 from ..planning.settings import options_set
 from . import actions, prepare
-from .actions import cancel_duplicates, cancel_found
+from .actions import cancel_duplicates, cancel_found, report_doubles
+from .adoption import Adoption
 from .archive import save
 from .guards import Guards
 from .interrupts import Uninterrupted
@@ -29,12 +32,16 @@ from .report import report
 from .results import Results
 from .runtime import registry, runtime_of
 from .submission import PartitionAttempt
-from .sync import refresh
+from .sync import merge, pages, refresh
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
 log = logging.getLogger(__name__)
+
+LONGEST_KEY = 200
+SWEPT = 5.0  # seconds after which a partition that is in no queue was forgotten by somebody
+MOST_LISTED = 10  # results that an error names
 
 
 class Controller:
@@ -48,6 +55,15 @@ class Controller:
         self._results = Results(ledger)
         self._guards = Guards(ledger, self._act, retries=retries)
         self._submits, self._redoing = threading.RLock(), threading.RLock()
+        self._adoption = Adoption(
+            ledger,
+            self._guards,
+            check=self._check_open,
+            new_run=self._new_run,
+            send=self._send,
+            wake=self._wake,
+            submits=self._submits,
+        )
         self._options: dict[str, dict[str, Any]] = {}  # of the primitive of each run
         self._plans: dict[str, PlanContent] = {}  # of each run that a plan submitted
         self._set_limits(usage_cap, 0)
@@ -103,6 +119,23 @@ class Controller:
         """The account's service that it speaks to."""
         return self._ledger.link.service
 
+    def take_over(self, service: Any) -> None:
+        """Go on through another service object: the one so far has a key that was replaced, or its service has moved.
+
+        What waits to be sent, is watched or capped goes on. `attach(id, service)` and a controller made anew of the
+        workload's new `Batch` or `Session` do this.
+
+        Raises:
+            QmodeError: the service object has no client for the workload's instance.
+        """
+        if not self._ledger.link.speaks_for(service):
+            self._ledger.link.take_over(service)
+            self._rebind(service)
+            self._wake()
+
+    def _rebind(self, service: Any) -> None:
+        """The objects of the user's come from this service now."""
+
     def snapshot(self) -> WorkloadSnapshot:
         """What is known now; makes no request."""
         return self._ledger.snapshot()
@@ -113,6 +146,32 @@ class Controller:
         The callback may refresh, cancel or submit; it must not wait for the jobs, which is refused.
         """
         return self._ledger.observe(callback)
+
+    def on_done(self, callback: Callable[[JobSnapshot], object], *, run: str | None = None) -> Callable[[], None]:
+        """Call back once for each job that has ended and is not run again, those that have ended already included.
+
+        Args:
+            callback: gets the job. Runs on a thread of its own, one call after the other; it must not wait for jobs.
+            run: only the jobs of this run.
+
+        Returns:
+            What ends it.
+        """
+        told: set[str] = set()
+
+        def tell(_: WorkloadSnapshot) -> None:
+            for r in self._ledger.current():
+                mine = run is None or (r.key is not None and r.key.run == run)
+                if mine and r.state.final and r.row not in told and not self._guards.will_retry(r):
+                    told.add(r.row)
+                    try:
+                        callback(r.snapshot())
+                    except Exception:
+                        log.exception("a callback of workload %s failed", self.id)
+
+        stop = self._ledger.observe(tell, now=True)
+        self._wake()
+        return stop
 
     def wait_until(self, predicate: Callable[[WorkloadSnapshot], bool], timeout: float | None = None) -> bool:
         """Until `predicate(snapshot)` is true; False when `timeout` seconds ran out first.
@@ -128,10 +187,18 @@ class Controller:
 
         Nothing changes on the service. Screens show it as gone; `attach` makes a new controller.
         """
+        self.release()
         self._forgotten = True
         self._runtime.watcher.forget(self._ledger)
         registry.remove(self)
         self._results.drop()
+
+    def release(self) -> None:
+        """Give the mode object back to the client: what is submitted through it from now on is seen, not protected.
+
+        What was submitted until now stays under control, and its job handles follow their retries.
+        """
+        self._adoption.release()
 
     def refresh(self) -> WorkloadSnapshot:
         """Ask the service now.
@@ -155,21 +222,33 @@ class Controller:
         partitions: str | int | Sequence[Partition] = "auto",
         *,
         label: str | None = None,
+        key: str | None = None,
+        resend: bool = True,
         **run_options: Any,
     ) -> Run:
         """Send PUBs in partitions, one job each; returns at once, with all partitions visible.
+
+        With a `key` the same call is the same submission, however often and in whichever kernel it is made: a cell
+        that is run again gives the run that is there and pays once. Partitions that an earlier kernel took with it
+        unsent are sent by the call that gives their key and PUBs again.
 
         Args:
             primitive: a Sampler, Estimator, Executor or NoiseLearnerV3 made for this workload or for its backend.
             pubs: what its `run` takes: PUBs (for an Executor: one QuantumProgram a partition).
             partitions: `"auto"`, a number of jobs, or Partitions from `qmode.partition(…)`.
             label: a name for the run, shown wherever its jobs are; at most 30 characters, kept in a job tag.
+            key: your own name for this work, unique in your account. Other work needs another key.
+            resend: False: a partition whose answer was lost, and that no listing shows, is held for you to decide
+                (`resubmit`) instead of being sent again.
             run_options: `shots` or `precision`, as the primitive's `run` takes them.
 
         Raises:
             SubmissionError: before anything is sent, saying what is wrong with which partition.
         """
-        self._check_open()
+        if key is None:
+            self._check_open()
+        elif not 0 < len(key) <= LONGEST_KEY:
+            raise SubmissionError(f"key={key!r} has {len(key)} characters: use 1 to {LONGEST_KEY}")
         if label is not None and not 0 < len(label) <= tags.LONGEST_LABEL:
             raise SubmissionError(f"label={label!r} has {len(label)} characters: use 1 to {tags.LONGEST_LABEL}")
         kind = prepare.kind_of(primitive)
@@ -178,10 +257,21 @@ class Controller:
             primitive, id_=ledger.workload_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
         )
         listed = prepare.listed(pubs)
+        target_of(backend_of(primitive))  # fetched now, where it can be said that it cannot
         parts = prepare.divide(kind, primitive, listed, partitions, run_options)
         options = options_set(primitive) | run_options
         with self._submits:  # one at a time: the first run of a job controller has its id
-            run = self._new_run()
+            run = self._new_run() if key is None else tags.run_of(key)
+            there: frozenset[int] = frozenset()
+            if key is not None:
+                if (other := _elsewhere(self, run)) is not None:
+                    ledger.event("info", f"{key!r} is the run {run} of {other.id}: nothing is sent here")
+                    ledger.changed()
+                    return Run(other, run)
+                there = self._already_there(key, run, parts)
+                if len(there) == len(parts):
+                    return Run(self, run)
+                self._check_open()
             records = prepare.prepare(
                 kind,
                 primitive,
@@ -192,16 +282,44 @@ class Controller:
                 max_execution_time=self._guards.max_execution_time(),
                 group=ledger.group,
                 label=label,
+                skip=there,
             )
+            for r in records:
+                r.resend = resend
+                if there:
+                    r.settle(JobState.UNKNOWN, "an earlier call with its key may have sent it: looking whether it did")
             self._submitting(kind, primitive, records)
             with Uninterrupted():  # in the ledger and in the queue, or in neither
                 with ledger.lock:
                     self._check_open()  # preparing may have taken a while
                     ledger.add(records, run, label)
                     self._options[run] = options
-                self._send(records)
+                self._send(records, looked_for_afterwards=key is not None)
         ledger.changed()
         return Run(self, run, tuple(r.row for r in records))
+
+    def _already_there(self, key: str, run: str, parts: Sequence[Partition]) -> frozenset[int]:
+        """The partitions of a caller's own run that this kernel or the service knows.
+
+        Raises:
+            SubmissionError: the key was used for other work.
+        """
+        ledger = self._ledger
+        if run not in ledger.runs:
+            jobs = patiently(pages, ledger.link, tags=[tags.run_tag(run)])
+            for home in dict.fromkeys(j.session_id for j in jobs if j.session_id is not None):
+                ledger.include(home)
+            merge(ledger, jobs)
+        rows = ledger.latest(run)
+        for i, record in rows.items():
+            of = record.key.of if record.key else 0
+            pieces = None if record.partition is None else record.partition.pieces
+            if of != len(parts) or pieces not in (None, (), parts[i].pieces):
+                raise SubmissionError(
+                    f"key={key!r} was used for other work, in {of} partitions (partition {i + 1} has the PUBs "
+                    f"{record.partition.label if record.partition else '?'}): use another key for this one"
+                )
+        return frozenset(rows)
 
     def _submitting(self, kind: prepare.Kind, primitive: Any, records: list[Record]) -> None:
         """What a mode remarks on jobs about to be sent."""
@@ -223,11 +341,25 @@ class Controller:
                 "or resubmit() jobs of this one, which opens a new one by itself"
             )
 
-    def _send(self, records: Iterable[Record]) -> None:
-        """Queue attempts that are in the ledger. The caller tells observers, and is not to be interrupted here."""
-        self._runtime.submitter.add(
-            [PartitionAttempt(self._ledger, r, stopped=lambda: self._guards.stopped, wake=self._wake) for r in records]
-        )
+    def _send(self, records: Iterable[Record], *, looked_for_afterwards: bool = False) -> None:
+        """Queue attempts that are in the ledger. The caller tells observers, and is not to be interrupted here.
+
+        `looked_for_afterwards`: another kernel may have sent them: should the service show a second job later, it is
+        cancelled and reported.
+        """
+        attempts = [
+            PartitionAttempt(
+                self._ledger,
+                r,
+                stopped=lambda: self._guards.stopped,
+                wake=self._wake,
+                held_back=lambda: self._guards.held,
+            )
+            for r in records
+        ]
+        for attempt in attempts:
+            attempt.sent_again = looked_for_afterwards
+        self._runtime.submitter.add(attempts)
         self._wake()
 
     # --- ending and redoing ------------------------------------------------------------------------------------
@@ -256,9 +388,18 @@ class Controller:
             raise QmodeError(self._ledger.read_only)
 
     def close(self) -> str:
-        """No further jobs; queued ones still run. What still waits to be sent is sent first."""
-        self._drain()
-        return self._close()
+        """No further jobs; queued ones still run. What still waits to be sent is sent first.
+
+        An interrupt drops what waits to be sent, and the workload is then closed on the watcher's thread: left open, a
+        session would go on billing.
+        """
+        try:
+            self._drain()
+            return self._close()
+        except KeyboardInterrupt:
+            self._guards.close()
+            self._wake()
+            raise
 
     def _close(self) -> str:
         return "a run in job mode needs no closing"
@@ -279,8 +420,10 @@ class Controller:
             ledger.wait_for(lambda: not unsent(), None)
         except KeyboardInterrupt:
             left = unsent()
-            ledger.event("warning", f"closed with {len(left)} partitions not sent: {', '.join(r.row for r in left)}")
-            actions.cancel(ledger, left)
+            if left:
+                rows = ", ".join(r.row for r in left)
+                ledger.event("warning", f"interrupted while closing: {len(left)} partitions are not sent: {rows}")
+            actions.take_back(ledger, left)
             raise
 
     def resubmit(self, job: Any) -> Run:
@@ -324,8 +467,10 @@ class Controller:
             if self._ledger.closed:
                 self._continue()
             with Uninterrupted():  # in the ledger and in the queue, or in neither
-                fresh = actions.next_attempts(self._ledger, chosen, payloads)
+                fresh = actions.next_attempts(self._ledger, chosen, payloads, self._adoption.follows)
                 self._send(fresh)
+            for record in fresh:
+                self._adoption.reopen(record.key.run if record.key else "")
             self._ledger.changed()
             rows: dict[str, list[str]] = {}
             for record in fresh:
@@ -340,17 +485,20 @@ class Controller:
     # --- results -----------------------------------------------------------------------------------------------
 
     def wait(self, timeout: float | None = None, *, run: str | None = None, progress: bool = False) -> bool:
-        """Until every partition has ended (of one run, or of all); False when the time (seconds) ran out first.
+        """Until every job has ended (of one run, or of all); False when the time (seconds) ran out first.
 
+        Of a batch or session this counts jobs that others submit, so the service is asked at least once.
         An interrupt ends the waiting and cancels nothing.
         """
         ledger = self._ledger
+        here = self._runtime.here or ledger.telling
+        look = -1 if run is not None or here else ledger.look
 
         def chosen() -> list[Record]:
             return [r for r in ledger.current() if run is None or (r.key is not None and r.key.run == run)]
 
         def ended() -> bool:
-            return all(r.state.final and not self._guards.will_retry(r) for r in chosen())
+            return self._ended(run) and (look < 0 or ledger.looked_after(look))
 
         if not ended():
             self._refuse_waiting()
@@ -359,7 +507,7 @@ class Controller:
             return ledger.wait_for(ended, timeout)
         from tqdm.auto import tqdm
 
-        with tqdm(total=len(chosen()), unit="partition", desc=f"{ledger.mode} {ledger.id[:8]}") as bar:
+        with tqdm(total=len(chosen()), unit="job", desc=f"{ledger.mode} {ledger.id[:8]}") as bar:
 
             def show(_: WorkloadSnapshot) -> None:
                 bar.total = len(chosen())
@@ -373,6 +521,11 @@ class Controller:
                 stop()
                 show(self.snapshot())
 
+    def _ended(self, run: str | None) -> bool:
+        """Every job known here (of one run, or of all) has ended and is not run again."""
+        records = [r for r in self._ledger.current() if run is None or (r.key is not None and r.key.run == run)]
+        return all(r.over and not self._guards.will_retry(r) for r in records)
+
     def _refuse_waiting(self) -> None:
         """A callback that waits for what its own thread brings would wait for ever."""
         if self._runtime.here or self._ledger.telling:
@@ -381,22 +534,109 @@ class Controller:
                 "them. Use what it is given, or wait in another thread"
             )
 
-    def result(self, timeout: float | None = None, *, run: str | None = None, progress: bool = False) -> Any:
-        """The merged result of a run (the last one unless told), in the order of its PUBs; waits for it.
+    def result(
+        self, timeout: float | None = None, *, run: str | None = None, job: Any = None, progress: bool = False
+    ) -> Any:
+        """The result of the only run or job; of several, of the one that you name. Waits for it.
+
+        Args:
+            timeout: in seconds.
+            run: the id of a run, whose partitions are merged in the order of its PUBs.
+            job: a job's id, its row key, or the job object. A job that was run again stands for its last attempt.
+            progress: show a bar.
 
         Raises:
-            TimeoutError: not all partitions ended within `timeout` seconds.
+            QmodeError: there is none, or there are several and none is named: the error lists them.
+            TimeoutError: it did not end within `timeout` seconds.
+            IncompleteResultError: some partitions ended without a result; it says why for each.
+        """
+        return self._result(self._choose(run, job, timeout), timeout, progress=progress)
+
+    def results(self, timeout: float | None = None, *, partial: bool = False) -> dict[str, Any]:
+        """All results, by the id of the run, or of the job where your own code submitted it. Waits for them.
+
+        Args:
+            timeout: in seconds.
+            partial: leave out what has no result, and do not wait.
+
+        Raises:
+            TimeoutError: not all ended within `timeout` seconds.
             IncompleteResultError: some ended without a result; it says why for each.
         """
-        chosen = self._run_id(run)
-        if not self.wait(timeout, run=chosen, progress=progress):
-            left = [r for r in self._ledger.latest(chosen).values() if not r.state.final]
-            raise TimeoutError(f"{len(left)} partitions have not ended after {timeout} s; nothing was cancelled")
-        return self._results.run(chosen)
+        if not partial and not self.wait(timeout):
+            raise TimeoutError(f"not all jobs have ended after {timeout} s; nothing was cancelled")
+        found: dict[str, Any] = {}
+        missing: dict[int, str] = {}
+        for i, (id_, work) in enumerate(self._ledger.works().items()):
+            try:
+                found[id_] = self._result(work, 0)
+            except (QmodeError, TimeoutError) as error:
+                missing[i] = f"{id_}: {error}"
+        if missing and not partial:
+            raise IncompleteResultError(
+                f"{len(missing)} of {len(missing) + len(found)} have no result: {'; '.join(missing.values())}. "
+                "results(partial=True) gives the others",
+                missing,
+            )
+        return found
 
     def partial_result(self, *, run: str | None = None) -> Any:
-        """What there is of a run's result now, and what is missing; does not wait."""
-        return self._results.run(self._run_id(run), partial=True)
+        """What there is now of the result of the only run, or the one you name, and what is missing; does not wait."""
+        work = self._choose(run, None, 0)
+        return self._results.run(work, partial=True) if isinstance(work, str) else self._results.of(work)
+
+    def _result(self, work: Record | str, timeout: float | None, *, progress: bool = False) -> Any:
+        if isinstance(work, str):
+            if not self.wait(timeout, run=work, progress=progress):
+                left = [r for r in self._ledger.latest(work).values() if not r.state.final]
+                raise TimeoutError(f"{len(left)} partitions have not ended after {timeout} s; nothing was cancelled")
+            return self._results.run(work)
+        self._wake()
+        if not work.state.final:
+            self._refuse_waiting()
+        if not self._ledger.wait_for(lambda: work.state.final and not self._guards.will_retry(work), timeout):
+            raise TimeoutError(f"{work.name} has not ended after {timeout} s; nothing was cancelled")
+        following = self._follow(work)
+        return self._results.of(work) if following is work else self._result(following, timeout)
+
+    def _follow(self, record: Record) -> Record | str:
+        """What stands for a job now: the run in which it was done again, its own, or the last attempt at its part."""
+        if record.again is not None:
+            return record.again
+        if record.key is None:
+            return record
+        return self._ledger.latest(record.key.run)[record.key.partition] if record.cut else record.key.run
+
+    def _choose(self, run: str | None, job: Any, timeout: float | None) -> Record | str:
+        """A run's id, or a job's record."""
+        if run is not None and job is not None:
+            raise QmodeError("run= and job= are both given: name one")
+        if job is not None:
+            return self._follow(self._find(job))
+        if run is not None:
+            if run not in self._ledger.runs:
+                raise QmodeError(f"no run {run!r} here; there are {', '.join(self._ledger.runs) or 'none'}")
+            return run
+        look = self._ledger.look
+        if not (self._runtime.here or self._ledger.telling or timeout == 0):
+            self._wake()
+            self._ledger.wait_for(lambda: self._ledger.looked_after(look), timeout)
+        works = self._ledger.works()
+        if len(works) == 1:
+            return next(iter(works.values()))
+        if not works:
+            raise QmodeError(f"nothing was submitted into this {self._ledger.mode} yet: submit(primitive, pubs) first")
+        listed = [
+            f"run={id_!r}" + (f" ({label})" if (label := self._ledger.label(id_)) else "")
+            if work == id_
+            else f"job={id_!r}"
+            for id_, work in works.items()
+        ]
+        more = f", and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
+        raise QmodeError(
+            f"there are {len(works)} results here: name one, {', '.join(listed[-MOST_LISTED:])}{more}; results() gives "
+            "all of them"
+        )
 
     def drop_results(self) -> None:
         """Let the decoded results go from memory; they are fetched again when they are asked for.
@@ -404,14 +644,6 @@ class Controller:
         A private job's result can be read once: it is lost with it.
         """
         self._results.drop()
-
-    def _run_id(self, run: str | None) -> str:
-        if run is None and not self._ledger.runs:
-            raise QmodeError("nothing was submitted through this controller: call submit(primitive, pubs) first")
-        chosen = run or self._ledger.runs[-1]
-        if chosen not in self._ledger.runs:
-            raise QmodeError(f"no run {chosen!r} here; there are {', '.join(self._ledger.runs)}")
-        return chosen
 
     # --- conditions and caps -----------------------------------------------------------------------------------
 
@@ -421,13 +653,19 @@ class Controller:
         if retries:
             self._guards.retry(retries)
 
-    def limit_usage(self, seconds: float) -> None:
-        """Cap the usage of the whole workload from now on, as `usage_cap` does when it is opened.
+    @property
+    def usage_cap(self) -> float | None:
+        """QPU seconds after which nothing more is sent and the queue is cancelled; None without a cap.
 
-        Raises:
-            ValueError: not a positive number of seconds.
+        Set it higher to go on: a workload that the cap has closed stays closed, but its jobs can be resubmitted, which
+        opens a new one. Dies with the kernel.
         """
+        return self._ledger.cap
+
+    @usage_cap.setter
+    def usage_cap(self, seconds: float) -> None:
         self._guards.cap(seconds)
+        self._ledger.changed()
         self._wake()
 
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool]) -> None:
@@ -486,8 +724,19 @@ class Controller:
         """On the watcher's thread, after each look at the service."""
         cancel_found(self._ledger)
         cancel_duplicates(self._ledger)
+        report_doubles(self._ledger)
+        self._sweep()
         self._guards.look()
         self._ledger.set_alarm(self._guards.alarm)
+
+    def _sweep(self) -> None:
+        """What is in the ledger and in no queue would wait for ever: whatever lost it, it is queued again."""
+        waiting = self._ledger.where(lambda r: r.state is JobState.WAITING and not r.sending and r.waits > SWEPT)
+        if waiting:
+            queued = self._runtime.submitter.tags()
+            if lost := [r for r in waiting if r.key is not None and r.captured is not None and r.key.tag not in queued]:
+                self._ledger.event("warning", f"{len(lost)} partitions had not been queued for sending: they are now")
+                self._send(lost)
 
     def at_exit(self) -> None:
         """The process ends: nothing to do in job mode."""
@@ -514,7 +763,15 @@ class Controller:
         raise QmodeError(f"no job {job!r} in {self._ledger.mode} {self.id}: see controller.jobs")
 
     def figure(self, kind: str = "timeline") -> Any:
-        """A plotly figure: what ran when (`"timeline"`), or usage beside what was expected (`"usage"`)."""
+        """A plotly figure.
+
+        Args:
+            kind: what ran when (`"timeline"`), the usage of each partition beside what was expected (`"usage"`), or how
+                well the expectation was met, job by job and in the course of time (`"forecast-vs-actual"`).
+
+        `figure.write_html("usage.html")` needs no network, nor does the page. `figure.write_image("usage.png")` needs
+        the package kaleido (`pip install "qmode_widgets[export]"`) and an installed Chrome or Chromium; no network.
+        """
         from .figures import workload_figure
 
         return workload_figure(self.snapshot(), kind)
@@ -534,6 +791,12 @@ class Controller:
         done = sum(j.state is JobState.DONE for j in shot.jobs if not j.superseded)
         total = sum(not j.superseded for j in shot.jobs)
         return f"<{type(self).__name__} {self.id} on {shot.backend}: {shot.state}, {done} of {total} jobs done>"
+
+
+def _elsewhere(controller: Controller, run: str) -> Controller | None:
+    """Another controller of this kernel that has the run."""
+    others = (c for c in registry.all() if c is not controller and run in c._ledger.runs)
+    return next(others, None)
 
 
 class Run:
@@ -564,6 +827,31 @@ class Run:
     def partial_result(self) -> Any:
         """What there is of it, and what is missing."""
         return self._controller.partial_result(run=self.id)
+
+    def on_done(self, callback: Callable[[JobSnapshot], object]) -> Callable[[], None]:
+        """Call back once for each of its jobs that has ended and is not run again; returns what ends it."""
+        return self._controller.on_done(callback, run=self.id)
+
+    def __await__(self) -> Generator[Any, None, Any]:
+        """`await run` is its merged result; cancelling the await cancels no job."""
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> Any:
+        loop, ended = asyncio.get_running_loop(), asyncio.Event()
+
+        def look(_: WorkloadSnapshot) -> None:
+            if self._controller._ended(self.id):
+                loop.call_soon_threadsafe(ended.set)
+
+        ledger = self._controller._ledger
+        with ledger.waiting():
+            stop = ledger.observe(look, now=True)
+            self._controller._wake()
+            try:
+                await ended.wait()
+            finally:
+                stop()
+        return await asyncio.to_thread(self.result)
 
     @property
     def label(self) -> str | None:

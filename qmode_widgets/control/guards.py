@@ -15,7 +15,7 @@ from ..errors import QmodeError, ServiceError, UnreachableError
 from ..model.snapshot import JobSnapshot, JobState, Limit, WorkloadState
 from .actions import remaining, retryable
 from .ledger import Ledger
-from .record import Record
+from .record import METRICS_TRIES, Record
 from .results import OnItsWayError, Results
 
 log = logging.getLogger(__name__)
@@ -35,7 +35,9 @@ class Guards:
         self._gave_up: set[str] = set()  # rows the retry policy leaves alone
         self._to_cancel: set[str] = set()  # rows a stop condition cancels, until the service took it
         self._looking = False
+        self._closing = False  # its user asked for it, and the service did not take it yet
         self.stopped: str | None = None  # why no further job is sent
+        self.held: str | None = None  # why none is sent just now
         if retries:
             self.retry(retries)
 
@@ -81,7 +83,9 @@ class Guards:
         self._looking = True
         try:
             checks = {
+                "closing": self._check_closing,
                 "the usage cap": self._check_cap,
+                "the usage of ended jobs": self._check_known,
                 "the stop condition": self._check_predicates,
                 "a TTL": self._check_ttls,
                 "closing when idle": self._check_idle,
@@ -110,6 +114,32 @@ class Guards:
         if by_the_clock and ledger.cap is not None and used is not None and ledger.seen_at is not None:
             times.append(ledger.seen_at + max(0.0, ledger.cap - used))
         return None if ledger.closed else min(times, default=None)
+
+    def close(self) -> None:
+        """Close the workload at the next looks, until the service took it."""
+        self._closing = True
+
+    def _check_closing(self) -> None:
+        if self._closing and not self._ledger.closed:
+            self._act("close")
+        self._closing = self._closing and not self._ledger.closed
+
+    def _check_known(self) -> None:
+        """A cap that cannot be compared with anything does not hold: nothing is sent until it can be."""
+        ledger, cap, before = self._ledger, self._ledger.cap, self.held
+        missing = [] if cap is None else ledger.where(lambda r: r.usage_missing)
+        if not missing:
+            self.held = None
+            if before is not None:
+                ledger.event("info", "the usage of all jobs is known again: what was held is sent")
+            return
+        more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
+        self.held = f"the service does not say what {missing[0].name}{more} used, so the usage cap cannot be kept"
+        if before is None:
+            ledger.event("error", f"{self.held}: nothing more is sent until it does", missing[0].row)
+        if self.stopped is None and any(r.asked_metrics >= METRICS_TRIES for r in missing):
+            self.stopped = self.held
+            ledger.limit_acted("usage cap")
 
     def _check_cap(self) -> None:
         ledger, cap, used = self._ledger, self._ledger.cap, self._ledger.used()

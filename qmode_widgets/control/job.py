@@ -7,7 +7,7 @@ from typing import Any, Self
 from qiskit_ibm_runtime import RuntimeJobV2
 
 from ..errors import QmodeError
-from ..ibm.client import instance_of
+from ..ibm.client import backend_named, instance_of
 from ..ibm.link import link_of
 from ..model import tags
 from ..model.snapshot import JobState
@@ -42,6 +42,7 @@ class JobController(Controller):
     def __init__(self, *jobs: RuntimeJobV2, usage_cap: float | None = None, retries: int = 0) -> None:
         if getattr(self, "_backend", None) is not None:  # the one that was there: what the cell says now counts
             self._set_limits(usage_cap, retries)
+            self.take_over(jobs[0].backend().service)
             return
         if not jobs:
             raise QmodeError("pass at least one job, or use JobController.open(backend) and submit()")
@@ -91,6 +92,14 @@ class JobController(Controller):
     def mode(self) -> Any:
         """What a primitive of this run takes as `mode`: the backend."""
         return self._backend
+
+    @property
+    def workload_ids(self) -> tuple[str, ...]:
+        """Its own id, and those of its runs."""
+        return tuple(dict.fromkeys((self.id, *self._ledger.runs)))
+
+    def _rebind(self, service: Any) -> None:
+        self._backend = backend_named(service, self._ledger.backend, self._ledger.link.instance)
 
     def _new_run(self) -> str:
         """The first run has the controller's id, so that `attach(controller.id)` finds it."""

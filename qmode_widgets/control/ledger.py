@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import heapq
 import itertools
 import logging
 import queue
@@ -23,6 +24,7 @@ log = logging.getLogger(__name__)
 Observer = Callable[[WorkloadSnapshot], object]
 
 EVENTS_KEPT = 200
+WARNINGS_KEPT = 1000
 CLOSED_TRIES = 20
 EMPTY_CLOSE = 1800.0  # a session without any job closes after 30 minutes (guide)
 INSTANCE_EVERY = 30.0  # seconds between two questions for what the instance has left
@@ -49,10 +51,12 @@ class Ledger:
         self._refusing = False  # the service took the closing: it never reopens
         self._past: dict[str, Session | None] = {}  # of the workloads that this one continues
         self._runs: dict[str, str | None] = {}  # run id -> label, in order of submission
-        self._duplicates: list[Record] = []
+        self._duplicates: list[Record] = []  # to be cancelled
+        self._doubles: list[Record] = []  # what they cost is still to be said
         self._listed: dict[str, object] = {}  # scope -> last_job_completed when its ended jobs were listed
         self._asked_closed: dict[str, int] = {}  # how often a closed workload was asked for its final usage
         self._seen_at: float | None = None
+        self._look = self._looked = 0  # refreshes begun; the last one that has read all listings
         self._problem: str | None = None
         self._limits: dict[str, Limit] = {}
         self._cap: float | None = None
@@ -61,7 +65,8 @@ class Ledger:
         self._instance_asked = float("-inf")
         self._instance_old = True  # a job has ended since the instance was asked
         self._groups: dict[int, str] = {}  # thread -> label of the iteration it is in
-        self._events: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._remarks: deque[Event] = deque(maxlen=EVENTS_KEPT)
+        self._warnings: deque[Event] = deque(maxlen=WARNINGS_KEPT)  # thousands of remarks push none of them out
         self._event_ids = itertools.count(1)
         self._observers: list[Observer] = []
         self._bells: list[queue.SimpleQueue[None]] = []
@@ -133,17 +138,40 @@ class Ledger:
                 rows[r.key.partition] = r
         return rows
 
+    def works(self) -> dict[str, Record | str]:
+        """What has a result of its own, by the id its user knows it by: runs that we cut by their ids, and jobs.
+
+        A job stands for its last attempt. The value is the run's id where there is one, else the job's record.
+        """
+        found: dict[str, Record | str] = {}
+        with self.lock:
+            for run in self._runs:
+                rows = sorted(
+                    (r for r in self._records.values() if r.key is not None and r.key.run == run),
+                    key=lambda r: r.key.attempt if r.key else 0,
+                )
+                if rows:
+                    cut = any(r.cut for r in rows)
+                    found[run if cut else next((r.job_id for r in rows if r.job_id), run) or run] = run
+            for r in self._records.values():
+                if r.key is None and r.job_id and not r.superseded:
+                    found[r.job_id] = r
+        return found
+
     def singles(self) -> list[Record]:
-        """Jobs in job mode that no run tag ties together: each is asked for by its id."""
+        """Jobs in job mode that are a run of their own, or of none: they are asked for by their ids."""
         if self.mode != "job":
             return []
         with self.lock:
-            return [r for r in self._records.values() if r.key is None and r.job_id and r not in self._duplicates]
+            sent = [r for r in self._records.values() if r.job_id and r.doubled is None]
+            unclear = {r.key.run for r in self._records.values() if r.key and (r.in_doubt or not r.job_id)}
+            return [r for r in sent if not r.cut and (r.key is None or r.key.run not in unclear)]
 
     def duplicate(self, record: Record) -> None:
         """A second job of one attempt stands on the service: it is to be cancelled and reported."""
         with self.lock:
             self._duplicates.append(record)
+            self._doubles.append(record)
             self._records.setdefault(record.row, record)
 
     def duplicates(self) -> list[Record]:
@@ -151,6 +179,13 @@ class Ledger:
         with self.lock:
             self._duplicates = [r for r in self._duplicates if not r.state.final and not r.cancelling]
             return list(self._duplicates)
+
+    def settled_doubles(self) -> list[Record]:
+        """Second jobs whose final usage is known and was not said yet; each is returned once."""
+        with self.lock:
+            found = [r for r in self._doubles if r.usage_final]
+            self._doubles = [r for r in self._doubles if not r.usage_final]
+            return found
 
     # --- iterations --------------------------------------------------------------------------------------------
 
@@ -177,7 +212,8 @@ class Ledger:
     def event(self, level: Literal["info", "warning", "error"], text: str, job: str | None = None) -> None:
         """Say what happened, for the user to read now or later."""
         with self.lock:
-            self._events.append(Event(next(self._event_ids), self.link.now(), level, text, job))
+            kept = self._remarks if level == "info" else self._warnings
+            kept.append(Event(next(self._event_ids), self.link.now(), level, text, job))
 
     def limit(self, limit: Limit) -> None:
         """State a bound."""
@@ -244,6 +280,8 @@ class Ledger:
         self._refusing |= session.accepting_jobs is False
         if before is not None and session.state != before.state:
             why = (session.state_reason or "").replace("_", " ")
+            if self.mode == "batch":
+                why = why.replace("session", "batch")  # the service calls every workload a session
             self.event("info", f"{before.state} → {session.state}" + (f": {why}" if why else ""))
 
     def refuse_jobs(self) -> None:
@@ -263,6 +301,13 @@ class Ledger:
         with self.lock:
             self._lineage, self._past = tuple(lineage), dict.fromkeys(lineage)
 
+    def include(self, id_: str) -> None:
+        """A run of this workload has jobs in that one: it counts as one that this workload continues."""
+        with self.lock:
+            if self.mode != "job" and id_ != self._workload_id and id_ not in self._past:
+                self._lineage = (id_, *self._lineage)
+                self._past = {id_: None, **self._past}
+
     def unsettled(self) -> list[str]:
         """The workloads whose session object may still change: the present one, and those that it continues."""
         with self.lock:
@@ -280,12 +325,46 @@ class Ledger:
         with self.lock:
             return {**self._past, self._workload_id: self._session}
 
+    def look_begins(self) -> None:
+        """A refresh begins. One at a time, under `looking`."""
+        with self.lock:
+            self._look += 1
+
+    def look_ends(self) -> None:
+        """The refresh that began last has read all listings."""
+        with self.lock:
+            self._looked = self._look
+
     def seen(self, problems: Sequence[str] = ()) -> None:
-        """The service answered just now; `problems` says what of its answer could not be read."""
+        """The service answered just now.
+
+        Args:
+            problems: what of its answers could not be read.
+        """
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         with self.lock:
             self._seen_at = self.link.now()
             self._problem = f"the service's answer is wrong: {problems[0]}{more}" if problems else None
+
+    @property
+    def look(self) -> int:
+        """The number of the refresh that began last."""
+        with self.lock:
+            return self._look
+
+    def looked_after(self, look: int) -> bool:
+        """A later refresh than this one has read all listings; true where no job can be new any more."""
+        with self.lock:
+            if self._looked > look or self.mode == "job":
+                return True
+            over = self._session is not None and self._session.closed
+            return over and self._listed.get(self._workload_id) == (self._session and self._session.last_job_completed)
+
+    @property
+    def awaited(self) -> bool:
+        """Somebody waits for news of it."""
+        with self.lock:
+            return bool(self._bells)
 
     def failed(self, why: str) -> None:
         """The last request failed: what is shown may be old."""
@@ -432,7 +511,7 @@ class Ledger:
                 clock_offset=round(self.link.clock_offset, 1),
                 seen_at=self._seen_at,
                 problem=self._problem,
-                events=tuple(self._events),
+                events=tuple(heapq.merge(self._remarks, self._warnings, key=lambda e: e.id)),
                 limits=tuple(self._limits.values()),
                 lineage=self._lineage,
                 group=next(reversed(self._groups.values()), None),
@@ -461,10 +540,13 @@ class Ledger:
 
     # --- observers ---------------------------------------------------------------------------------------------
 
-    def observe(self, callback: Observer) -> Callable[[], None]:
-        """Call back with each changed snapshot; returns what ends it."""
+    def observe(self, callback: Observer, *, now: bool = False) -> Callable[[], None]:
+        """Call back with each changed snapshot, with the present one too if `now`; returns what ends it."""
         with self.lock:
             self._observers.append(callback)
+            if now:
+                self._untold = self._last = self.snapshot()
+                self._tell_soon()
 
         def stop() -> None:
             with self.lock:
@@ -490,8 +572,12 @@ class Ledger:
                 self._last = self._untold = snapshot
                 for bell in self._bells:
                     bell.put(None)
-            if self._untold is None or not self._observers:
-                return
+            if self._untold is not None and self._observers:
+                self._tell_soon()
+
+    def _tell_soon(self) -> None:
+        """Have the observers' thread tell; holds the lock."""
+        with self.lock:
             if self._teller is None or not self._teller.is_alive():
                 self._teller = threading.Thread(target=self._tell, name="qmode-observers", daemon=True)
                 self._teller.start()
@@ -516,10 +602,7 @@ class Ledger:
         Woken through a queue of its own: an interrupt inside `Condition.wait` can leave its lock taken for ever.
         """
         end = None if timeout is None else time.monotonic() + timeout
-        bell: queue.SimpleQueue[None] = queue.SimpleQueue()
-        with self.lock:
-            self._bells.append(bell)
-        try:
+        with self.waiting() as bell:
             while not ready():
                 left = 1.0 if end is None else min(1.0, end - time.monotonic())
                 if left <= 0:
@@ -527,6 +610,15 @@ class Ledger:
                 with contextlib.suppress(queue.Empty):
                     bell.get(timeout=left)
             return True
+
+    @contextlib.contextmanager
+    def waiting(self) -> Iterator[queue.SimpleQueue[None]]:
+        """Somebody waits inside: the workload counts as awaited. What is yielded hears of each change."""
+        bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        with self.lock:
+            self._bells.append(bell)
+        try:
+            yield bell
         finally:
             with self.lock:
                 self._bells.remove(bell)

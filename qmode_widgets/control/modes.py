@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
@@ -15,6 +15,7 @@ from ..errors import QmodeError, ServiceError
 from ..ibm.client import (
     around_close,
     attach_mode,
+    backend_named,
     backend_of,
     instance_of,
     is_local,
@@ -64,10 +65,16 @@ class ModeController(Controller):
         return super().__new__(cls)
 
     def __init__(
-        self, mode: Any, *, usage_cap: float | None = None, retries: int = 0, on_exit: OnExit | None = None
+        self,
+        mode: Any,
+        *,
+        usage_cap: float | None = None,
+        retries: int = 0,
+        on_exit: OnExit | None = None,
+        adopt: bool = True,
     ) -> None:
         if getattr(self, "_mode_object", None) is not None:  # the one that was there
-            self._given_again(mode, usage_cap, retries, on_exit)
+            self._given_again(mode, usage_cap, retries, on_exit, adopt=adopt)
             return
         self._check_kind(mode)
         backend = backend_of(mode)
@@ -80,21 +87,51 @@ class ModeController(Controller):
         ledger.seen()
         self._mode_object, self._max_time = mode, max_time_of(mode)
         self._on_exit = on_exit or self._default_on_exit()
-        self._hook(mode)
+        self._adopting, self._unhook = adopt, list[Callable[[], None]]()
         if ledger.session is not None and ledger.session.max_ttl is not None:
             ledger.limit(Limit("max TTL", f"{ledger.session.max_ttl:g} s", "service"))
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)
+        self._hook(mode)
 
-    def _given_again(self, mode: Any, usage_cap: float | None, retries: int, on_exit: OnExit | None) -> None:
+    def _given_again(
+        self, mode: Any, usage_cap: float | None, retries: int, on_exit: OnExit | None, *, adopt: bool
+    ) -> None:
         """The cell runs again: what it says now counts."""
+        if adopt != self._adopting:
+            self.release()
+            self._adopting = adopt
+            self._hook(self._mode_object)
         if mode is not self._mode_object and mode.session_id == self.workload_id:
             self._hook(mode)  # another object of the same workload: leaving its block drains too
+            if not self._ledger.link.speaks_for(mode.service):
+                self._mode_object = mode
+                self._ledger.link.take_over(mode.service)
+                self._wake()
         self._set_limits(usage_cap, retries)
         self._on_exit = on_exit or self._on_exit
 
+    def _rebind(self, service: Any) -> None:
+        ledger = self._ledger
+        backend = backend_named(service, ledger.backend, ledger.link.instance)
+        self._mode_object = attach_mode(self._kind, ledger.workload_id, backend, accepting=not ledger.closed)
+        self._hook(self._mode_object)
+
     def _hook(self, mode: Any) -> None:
         id_ = str(mode.session_id)
-        around_close(mode, self._drain, lambda: self._note_closed(id_))
+        self._unhook.append(around_close(mode, self._drain, lambda: self._note_closed(id_)))
+        if self._adopting:
+            self._adoption.of(mode)
+
+    def release(self) -> None:
+        """Give the mode object back to the client: what is submitted through it from now on is seen, not protected.
+
+        What was submitted until now stays under control, and its job handles follow their retries.
+        """
+        super().release()
+        self._adopting = False
+        for undo in self._unhook:
+            undo()
+        self._unhook.clear()
 
     @classmethod
     def _check_kind(cls, mode: Any) -> None:
@@ -116,6 +153,7 @@ class ModeController(Controller):
         usage_cap: float | None = None,
         retries: int = 0,
         on_exit: OnExit | None = None,
+        adopt: bool = True,
     ) -> Self:
         """Open a new one on `backend`.
 
@@ -126,6 +164,8 @@ class ModeController(Controller):
             retries: how often a partition that failed for a transient or system reason is run again by itself.
             on_exit: what happens when the kernel exits while it is open: `"close"` (no further jobs; queued ones still
                 run; a session's default, since idle time is billed) or `"leave"` (a batch's default).
+            adopt: what your own code submits through `controller.mode` is posted exactly once and within the caps, too;
+                False: it is only watched.
 
         Raises:
             QmodeError: local mode, or the service refuses (a session on the Open Plan, …).
@@ -136,7 +176,7 @@ class ModeController(Controller):
             mode = open_mode(cls._kind, backend, max_time)
         except ServiceError as error:
             raise QmodeError(f"the service refuses a {cls._mode} on {backend.name}: {error}") from error
-        return cls(mode, usage_cap=usage_cap, retries=retries, on_exit=on_exit)
+        return cls(mode, usage_cap=usage_cap, retries=retries, on_exit=on_exit, adopt=adopt)
 
     @classmethod
     def _warn_of_orphans(cls, backend: str) -> None:
@@ -245,6 +285,8 @@ class BatchController(ModeController):
         usage_cap: QPU seconds after which nothing more is sent and the queue is cancelled.
         retries: how often a partition that failed for a transient or system reason is run again by itself.
         on_exit: `"leave"` (default: its jobs go on, an idle batch costs nothing) or `"close"` when the kernel exits.
+        adopt: what your own code or a library submits through the batch is posted exactly once and within the caps,
+            too, and its job handles follow retries; False: it is only watched.
 
     Raises:
         QmodeError: not a batch, local mode, or an id the service does not know.
@@ -285,6 +327,8 @@ class SessionController(ModeController):
         usage_cap: QPU seconds after which nothing more is sent, the queue is cancelled and the session closed.
         retries: how often a partition that failed for a transient or system reason is run again by itself.
         on_exit: `"close"` (default: an idle session is billed) or `"leave"` when the kernel exits.
+        adopt: what your own code or a library submits through the session is posted exactly once and within the caps,
+            too, and its job handles follow retries; False: it is only watched.
 
     Raises:
         QmodeError: not a session, local mode, or an id the service does not know.

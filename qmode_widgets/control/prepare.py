@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any, Literal
 
 from ..errors import SubmissionError
-from ..ibm.client import backend_of, capture, instance_of, mode_of, with_own_seed
+from ..ibm.client import backend_of, capture, instance_of, mode_of, target_of, with_own_seed
 from ..model import tags
 from ..model.isa import why_not_isa
 from ..model.merge import cut
@@ -134,14 +134,17 @@ def prepare(
     max_execution_time: int | None,
     group: str | None,
     label: str | None = None,
+    skip: Container[int] = (),
 ) -> list[Record]:
     """One record a partition, its payload captured. Nothing is sent; an error of the primitive names the partition.
+
+    Partitions in `skip` are there already.
 
     Raises:
         SubmissionError: the primitive refuses a partition (ISA, shapes, mixed shots), or the tags are too many.
     """
     if kind in ("sampler", "estimator"):
-        check_isa(pubs, backend_of(primitive).target)
+        check_isa(pubs, target_of(backend_of(primitive)))
     split = any(not p.whole for part in partitions for p in part.pieces)
     coerced = coerce(kind, pubs, run_options) if split else pubs
     if kind in ("sampler", "estimator") and any(p.expected is None for p in partitions):
@@ -151,6 +154,8 @@ def prepare(
             log.info("the usage of this submission cannot be estimated: %s", error)
     records = []
     for i, partition in enumerate(partitions):
+        if i in skip:
+            continue
         where = f"partition {i + 1} (PUBs {partition.label})"
         try:
             items: Any = cut(coerced, partition)

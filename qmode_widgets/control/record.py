@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from ..ibm.client import Captured
 from ..ibm.wire import Job, Metrics
@@ -22,7 +22,7 @@ _STATES = {
 }
 RAN_TOO_LONG = 1305
 METRICS_TRIES = 40  # after half an hour a usage that is not complete is left at its last figure
-DOUBT = 120.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
+DOUBT = 300.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -41,20 +41,28 @@ class Record:
     program: str | None = None
     note: str | None = None
     superseded: bool = False
+    again: str | None = None  # the run in which somebody's direct job was done again
     sending: bool = False  # its POST is under way
+    resend: bool = True  # False: once its answer is lost it is held, never posted again by itself
+    held: bool = False  # its answer was lost and nobody could tell whether it exists: it waits for its user
+    doubled: str | None = None  # the job that stays, where this one is the second of one attempt
     doubted: float | None = None  # when (monotonic) the answer to its submission was last lost
     cancel_when_found: bool = False  # taken back while nobody knew whether it exists
     told: str | None = None  # the last event about cancelling it as a duplicate or a late find
     cancelling: bool = False  # the service took our cancellation
     own_tags: tuple[str, ...] = ()
     group: str | None = None
+    adopted: bool = False  # submitted by the user's own code and sent by us: that code holds a job handle
+    error: Exception | None = None  # why the service refused it
     learns: bool = False  # a noise learner's: its result is a noise model
     spans: tuple[tuple[float, float], ...] = ()
     seen_running: float | None = None  # when we first saw it run: until its metrics tell, that is known
+    partial: float = 0.0  # the most that was reported of its usage before it was complete
     asked_metrics: int = 0
     metrics_due: float = 0.0  # when (monotonic) to ask next
     number: int = 0  # of its row in the workload
     label: str | None = None  # of its run
+    since: float = field(default_factory=time.monotonic)  # when it was made
     _snapshot: JobSnapshot | None = None
 
     @property
@@ -67,7 +75,19 @@ class Record:
     @property
     def name(self) -> str:
         """How a message calls it."""
-        return f"partition {self.key.partition + 1}" if self.key is not None else f"job {self.job_id}"
+        if self.key is None or (self.partition is None and self.key.of == 1):
+            return f"job {self.job_id or self.row}"
+        return f"partition {self.key.partition + 1}"
+
+    @property
+    def protected(self) -> bool:
+        """It was posted exactly once, within the caps, and can be retried: sent by us, here or elsewhere."""
+        return self.key is not None
+
+    @property
+    def cut(self) -> bool:
+        """Its work is a part that we cut from a `submit`; not what somebody's own code submitted as one job."""
+        return self.key is not None and (self.partition is not None or self.key.of > 1)
 
     def touch(self) -> None:
         """Something changed: the next `snapshot()` is made anew."""
@@ -80,13 +100,13 @@ class Record:
             ValueError: more than the service takes.
         """
         assert self.key is not None
-        return tags.write(self.key, self.own_tags, self.partition, self.group, label)
+        return tags.write(self.key, self.own_tags, self.partition, self.group, label, spare=self.adopted)
 
     def exists(self, job_id: str) -> None:
         """The service has a job for it: its payload is let go."""
         if self.captured is not None:
             self.program = self.captured.program_id
-        self.job_id, self.captured = job_id, None
+        self.job_id, self.captured, self.held = job_id, None, False
         self.settle(JobState.QUEUED, None)
 
     def settle(self, state: JobState, note: str | None) -> None:
@@ -115,7 +135,17 @@ class Record:
     def in_doubt(self) -> bool:
         """A job of this attempt may turn up that nobody has an id for."""
         recent = self.doubted is not None and time.monotonic() - self.doubted < DOUBT
-        return recent or self.state is JobState.UNKNOWN
+        return recent or (self.state is JobState.UNKNOWN and not self.held)
+
+    @property
+    def waits(self) -> float:
+        """Seconds since it was made."""
+        return time.monotonic() - self.since
+
+    @property
+    def over(self) -> bool:
+        """Nothing more happens to it by itself."""
+        return self.state.final or self.held
 
     @property
     def reason_code(self) -> int | None:
@@ -159,10 +189,10 @@ class Record:
         for usage in told:
             if usage.final:
                 return usage.seconds, "final"
-        for usage in told:
-            if usage.seconds:  # 0 while pending says nothing
-                return usage.seconds, "running"
-        return None, "none"
+        # 0 while pending says nothing, nor does a listing take back what an earlier one said: a job that fails leaves
+        # its partial usage out until its bill is complete, but what it used stays used.
+        self.partial = max([self.partial, *(usage.seconds for usage in told if usage.seconds)])
+        return (self.partial, "running") if self.partial else (None, "none")
 
     def usage(self) -> Usage:
         """What the job used, or is expected to use."""
@@ -231,7 +261,7 @@ class Record:
                 superseded=self.superseded,
                 pubs=self.partition.label if self.partition else None,
                 service_status=job.status if job else None,
-                note=self.note,
+                note=self.note or (None if self.protected else "seen, not protected"),
                 reason=job.reason if job else None,
                 reason_code=self.reason_code,
                 reason_solution=self.reason_solution,

@@ -168,9 +168,14 @@ def incomplete(missing: dict[int, str], of: int, advice: str) -> IncompleteResul
 def put_together(rows: Mapping[int, Partition | None], of: int, found: dict[int, Any], *, partial: bool) -> Any:
     """The results of a run's jobs, by partition, as one in PUB order; with `partial`, what there is of it."""
     partitions = layout(rows, of, found)
-    if partial:
-        return merge_partial(partitions, found) if _mergeable(found) else Partial(dict(found))
-    return merge(partitions, found)
+    found = {i: r for i, r in found.items() if partitions[i].pieces or not _size(r)}
+    if not partial:
+        return merge(partitions, found)
+    unknown = [i for i, part in enumerate(partitions) if not part.pieces and i not in found]
+    if not _mergeable(found):
+        lost = tuple(p for i, part in enumerate(partitions) if i not in found for p in part.pieces)
+        return Partial(dict(found), lost, unknown=tuple(unknown))
+    return merge_partial(partitions, found, unknown)
 
 
 def _mergeable(found: dict[int, Any]) -> bool:
@@ -180,18 +185,27 @@ def _mergeable(found: dict[int, Any]) -> bool:
 
 
 def layout(rows: Mapping[int, Partition | None], of: int, found: dict[int, Any]) -> list[Partition]:
-    """The partitions of a run; a job without a layout tag carries whole PUBs, as many as its result has, in order."""
+    """The partitions of a run; a job without a layout tag carries whole PUBs, as many as its result has, in order.
+
+    One without pieces is not known: it was never sent, or has no tag and comes after one that is not known.
+    """
     from ..model.partition import Piece
 
     partitions: list[Partition] = []
+    lost = False
     for i in range(of):
         known = rows.get(i)
         if known is None or not known.pieces:
+            lost |= i not in found
             before = max((p.pub for part in partitions for p in part.pieces), default=-1)
-            size = len(found[i]) if i in found and hasattr(found[i], "__len__") else 0
+            size = 0 if lost else _size(found[i])
             known = Partition(tuple(Piece(before + 1 + k) for k in range(size)))
         partitions.append(known)
     return partitions
+
+
+def _size(result: Any) -> int:
+    return len(result) if hasattr(result, "__len__") else 0
 
 
 def why_missing(record: Record | None) -> str:

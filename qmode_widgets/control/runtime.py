@@ -14,7 +14,6 @@ from ..ibm.link import Link, PerInstance, link_of
 from .submission import Submitter
 from .sync import Watcher
 
-
 PACE = 1.0  # factor on the seconds between two looks at a workload; tests set it lower before they begin
 
 
@@ -23,7 +22,7 @@ class Runtime:
 
     def __init__(self, link: Link) -> None:
         self.submitter = Submitter(link)
-        self.watcher = Watcher(PACE)
+        self.watcher = Watcher(link.budget, PACE)
 
     @property
     def here(self) -> bool:

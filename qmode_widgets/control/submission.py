@@ -1,13 +1,19 @@
-"""Post each partition's attempt exactly once, in order, paced, from one thread a link.
+"""Post each partition's attempt exactly once, in order, paced, on threads that all workloads of an instance share.
 
 Every attempt ends as posted, refused, or **unknown**: a 5xx, a time-out or a lost connection does not tell whether a
-paid job was created. An unknown attempt is looked up by its key (a tag only it carries); the listing may lag, so it is
-looked up until `LAG` seconds have passed without finding it, and only then posted again, under the same key. Should
-the first one turn up all the same, the watcher cancels it and says so.
+paid job was created. An unknown attempt is looked up by its key (a tag only it carries), in its workload's listing and
+in the account's. A listing may lag, so a "no" counts only when the listing has caught up: it shows a job that was
+created after the answer was lost, or it was looked at for `SURE` seconds and misses no other job of ours. Only then the
+attempt is posted again, under the same key, or held where the user wants it so. What was posted again is looked up
+twice more: should the first job turn up all the same, it is cancelled and reported, run or not.
+
+A workload has one request under way at a time, so that its PUB order is the order of submission; one that hangs holds
+up no other workload.
 """
 
 from __future__ import annotations
 
+import contextlib
 import heapq
 import itertools
 import logging
@@ -20,28 +26,48 @@ from typing import Protocol
 
 from ..errors import ServiceError, UnreachableError
 from ..ibm.link import PAGE
-from ..ibm.wire import JobPage
+from ..ibm.wire import Job, JobPage
 from ..model.snapshot import JobState
-from .actions import cancel_found
+from .actions import cancel_duplicates, cancel_found
 from .ledger import Ledger
 from .record import Record
+from .sync import merge
 
 log = logging.getLogger(__name__)
 
-LAG = 20.0  # seconds a new job may be missing from the listing
+LAG = 20.0  # seconds for which an attempt is looked up in any case
+SURE = 90.0  # seconds after which a job that no listing shows does not exist, if no listing is known to lag
+LONGEST_DOUBT = 900.0  # seconds after which an attempt is held: a listing that lags for so long proves nothing
+AFTERWARDS = (30.0, 120.0)  # seconds after posting again when the first job is looked for once more
 LOOK_UP = (0.5, 1.0, 2.0, 4.0)  # pauses between look-ups; the last one repeats
 RETRY = (1.0, 2.0, 5.0, 10.0, 30.0)  # pauses while the service cannot be reached at all
+UNAUTHORISED = 600.0  # seconds for which a 401 is taken for a passing one
+HOLD = 2.0  # seconds until a submission that a bound holds back is looked at again
+THREADS = 8  # requests under way at a time
 
 
 class Attempt(ABC):
-    """What the submitter needs of one attempt. Its methods run on the submitter's thread."""
+    """What the submitter needs of one attempt. Its methods run on the submitter's threads, one at a time."""
 
-    def __init__(self, tag: str, group: str = "") -> None:
+    def __init__(self, tag: str, group: str = "", *, resend: bool = True) -> None:
         self.tag = tag  # finds this attempt, and only it
-        self.group = group  # its workload: workloads take turns
+        self.group = group  # its workload: one request at a time, and workloads take turns
+        self.resend = resend  # False: once its answer is lost it is never posted again
         self.tries = 0
+        self.unauthorised_since: float | None = None
         self.doubt_since: float | None = None
         self.looks = 0
+        self.sent_again = False
+        self.afterwards: list[float] = []  # when to look for a second job
+
+    @property
+    def home(self) -> str | None:
+        """The id of the session or batch it was posted into."""
+        return None
+
+    def hold(self) -> str | None:
+        """Why it must not be sent now, None when it may."""
+        return None
 
     @abstractmethod
     def body(self) -> str | None:
@@ -67,6 +93,14 @@ class Attempt(ABC):
     def waiting(self, why: str) -> None:
         """It was not sent yet; it is tried again."""
 
+    @abstractmethod
+    def held(self, why: str) -> None:
+        """Nobody can tell whether a job exists, and it is not posted again by itself."""
+
+    @abstractmethod
+    def found(self, jobs: Sequence[Job]) -> None:
+        """All jobs that carry its key, after it was posted again: more than one is one too many."""
+
 
 class Poster(Protocol):
     """What the submitter needs of a link."""
@@ -75,37 +109,55 @@ class Poster(Protocol):
         """Create a job; its id."""
         ...
 
-    def jobs(self, *, tags: Sequence[str] = (), limit: int = PAGE, oldest_first: bool = False) -> JobPage:
-        """A page of the jobs that carry the tags."""
+    def jobs(
+        self,
+        *,
+        session_id: str | None = None,
+        tags: Sequence[str] = (),
+        limit: int = PAGE,
+        oldest_first: bool = False,
+    ) -> JobPage:
+        """A page of the jobs of a workload, or that carry the tags, or of the whole account."""
         ...
 
 
 class Submitter:
-    """A daemon thread that runs while there is something to send."""
+    """Daemon threads that run while there is something to send or to look up."""
 
-    def __init__(self, link: Poster, *, lag: float = LAG, clock: Callable[[], float] = time.monotonic) -> None:
-        self._link, self.lag, self._clock = link, lag, clock
+    def __init__(self, link: Poster, *, pace: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
+        self._link, self._clock = link, clock
+        self.pace = pace  # factor on the seconds for which a lost answer is looked up; tests lower it
         self.pacer = Pacer()
         self._due: list[tuple[float, int, Attempt]] = []
         self._order = itertools.count()
         self._turns = itertools.count(1)
         self._served: dict[str, int] = {}  # each workload's last turn
+        self._busy: set[str] = set()  # workloads that have a request under way
+        self._under_way: set[str] = set()  # the keys of those requests
+        self._accepted: deque[tuple[float, str]] = deque(maxlen=PAGE // 2)  # when a job's id came, and the id
+        self._behind = 0.0  # seconds by which a listing was seen to lag
         self._lock = threading.RLock()
         # `with` takes the lock itself: an interrupt inside Condition's own `__exit__`, which is Python, would keep it.
         self._wake = threading.Condition(self._lock)
-        self._thread: threading.Thread | None = None
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0  # threads that wait for something to do
 
-    def add(self, attempts: list[Attempt]) -> None:
+    def add(self, attempts: Sequence[Attempt]) -> None:
         """Queue attempts; returns at once."""
         with self._lock:
             for a in attempts:
                 heapq.heappush(self._due, (0.0, next(self._order), a))
             self._ensure()
 
+    def tags(self) -> set[str]:
+        """The keys of the attempts that are queued, or have a request under way."""
+        with self._lock:
+            return {a.tag for _, _, a in self._due} | self._under_way
+
     @property
     def here(self) -> bool:
-        """The caller runs on the thread that sends."""
-        return threading.current_thread() is self._thread
+        """The caller runs on a thread that sends."""
+        return threading.current_thread() in self._threads
 
     def nudge(self) -> None:
         """Look at the queue again now: something was dropped."""
@@ -113,21 +165,31 @@ class Submitter:
             self._wake.notify_all()
 
     def _ensure(self) -> None:
-        if self._thread is None or not self._thread.is_alive():
-            self._thread = threading.Thread(target=self._run, name="qmode-submit", daemon=True)
-            self._thread.start()
+        """There is a thread that waits for something to do. Holds the lock."""
+        self._threads = {t for t in self._threads if t.is_alive()}
+        if self._idle == 0 and len(self._threads) < THREADS:
+            thread = threading.Thread(target=self._run, name="qmode-submit", daemon=True)
+            self._threads.add(thread)
+            thread.start()
         self._wake.notify_all()
 
     def _run(self) -> None:
+        """One thread waits; before it goes to work it sees to it that another one does."""
+        me = threading.current_thread()
         while True:
             with self._lock:
                 pause = self._pause()
-                if pause is None:
-                    self._thread = None
+                if pause is None or (pause > 0 and self._idle > 0):
+                    self._threads.discard(me)
                     return
                 if pause > 0:
-                    self._wake.wait(min(pause, 1.0))
+                    self._idle += 1
+                    try:
+                        self._wake.wait(min(pause, 1.0))
+                    finally:
+                        self._idle -= 1
                     continue
+                self._ensure()
             try:
                 self.step()
             except Exception:  # a thread that dies here leaves partitions waiting for ever
@@ -135,45 +197,75 @@ class Submitter:
 
     def _pause(self) -> float | None:
         """Seconds until something is due; None when nothing is left. Holds the lock."""
-        self._due = [entry for entry in self._due if entry[2].doubt_since is not None or entry[2].wanted()]
+        self._due = [e for e in self._due if e[2].doubt_since is not None or e[2].afterwards or e[2].wanted()]
         heapq.heapify(self._due)
         if not self._due:
             return None
         now = self._clock()
-        return max(0.0, min(self._when(entry, now) for entry in self._due) - now)
+        free = [self._when(entry, now) for entry in self._due if entry[2].group not in self._busy]
+        return max(0.0, min(free) - now) if free else 1.0  # the busy ones wake us when they are free
 
     def _when(self, entry: tuple[float, int, Attempt], now: float) -> float:
         """A look-up is due at its own time; a submission also has to keep the pace."""
-        return entry[0] if entry[2].doubt_since is not None else max(entry[0], self.pacer.due(now))
+        looked_up = entry[2].doubt_since is not None or entry[2].afterwards
+        return entry[0] if looked_up else max(entry[0], self.pacer.due(now))
 
     def step(self) -> float | None:
-        """Do what is due, one request at most. Returns the pause until something is due again, None when done."""
+        """Do what is due for one attempt. Returns the pause until something is due again, None when done."""
         with self._lock:
             pause = self._pause()
             if pause is None or pause > 0:
                 return pause
             entry = self._next()
             self._due.remove(entry)
-        _, order, attempt = entry
-        again = self._look_up(attempt) if attempt.doubt_since is not None else self._post(attempt)
+            _, order, attempt = entry
+            self._busy.add(attempt.group)
+            self._under_way.add(attempt.tag)
+        again: float | None = None
+        try:
+            again = self._act(attempt)
+        except Exception as error:  # no proof that nothing was created; and an attempt lost here would wait for ever
+            log.exception("%s failed inside; it is looked up", attempt.tag)
+            again = self._clock() + LOOK_UP[-1]
+            attempt.doubt_since = attempt.doubt_since or self._clock()
+            with contextlib.suppress(Exception):
+                attempt.unknown(f"an error of qmode_widgets itself: {error!r}")
+        finally:
+            with self._lock:
+                self._busy.discard(attempt.group)
+                self._under_way.discard(attempt.tag)
+                if again is not None:  # keeps its place: PUB order is the order of submission
+                    heapq.heappush(self._due, (again, order, attempt))
+                self._wake.notify_all()
         with self._lock:
-            if again is not None:  # keeps its place: PUB order is the order of submission
-                heapq.heappush(self._due, (again, order, attempt))
             return self._pause()
+
+    def _act(self, attempt: Attempt) -> float | None:
+        if attempt.doubt_since is not None:
+            return self._look_up(attempt)
+        if attempt.afterwards:
+            return self._look_afterwards(attempt)
+        return self._post(attempt)
 
     def _next(self) -> tuple[float, int, Attempt]:
         """What is due: in a workload by PUB order, among workloads by turns, since submissions may be minutes apart and
         an active session must not wait for another workload's hundreds. Holds the lock.
         """
         now = self._clock()
-        entry = min(self._due, key=lambda e: (self._when(e, now), self._served.get(e[2].group, 0), e[1]))
+        free = [e for e in self._due if e[2].group not in self._busy]
+        entry = min(free, key=lambda e: (self._when(e, now), self._served.get(e[2].group, 0), e[1]))
         groups = {e[2].group for e in self._due}
         self._served = {g: n for g, n in self._served.items() if g in groups}
         self._served[entry[2].group] = next(self._turns)
         return entry
 
+    # --- sending -----------------------------------------------------------------------------------------------
+
     def _post(self, attempt: Attempt) -> float | None:
         """One POST. Returns when to come back, or None when the attempt is settled."""
+        if (why := attempt.hold()) is not None:
+            attempt.waiting(why)
+            return self._clock() + HOLD
         try:
             body = attempt.body()
         except Exception as error:
@@ -185,28 +277,51 @@ class Submitter:
         try:
             job_id = self._link.post_job(body)
         except ServiceError as error:
-            now = self._clock()
-            if error.status == 429:
-                wait = self.pacer.refused(now, error.retry_after)
-                attempt.waiting(f"the service asked to wait {wait:.0f} s: too many submissions")
-                return now + wait
-            if error.outcome_unknown:
-                return self._doubt(attempt, str(error))
-            attempt.refused(error)
-            return None
+            return self._refused(attempt, error)
         except UnreachableError as error:
             if error.sent:
                 return self._doubt(attempt, str(error))
-            wait = RETRY[min(attempt.tries, len(RETRY) - 1)]
-            attempt.tries += 1
-            attempt.waiting(f"{error}: trying again in {wait:.0f} s")
-            return self._clock() + wait
+            return self._later(attempt, str(error))
         except Exception as error:  # not foreseen: no proof that nothing was created
             log.exception("posting %s failed inside", attempt.tag)
             return self._doubt(attempt, f"an error of qmode_widgets itself: {error!r}")
-        self.pacer.accepted(self._clock())
-        attempt.posted(job_id)
+        return self._exists(attempt, job_id)
+
+    def _refused(self, attempt: Attempt, error: ServiceError) -> float | None:
+        now = self._clock()
+        if error.status == 429:
+            with self._lock:
+                wait = self.pacer.refused(now, error.retry_after)
+            attempt.waiting(f"the service asked to wait {wait:.0f} s: too many submissions")
+            return now + wait
+        if error.outcome_unknown:
+            return self._doubt(attempt, str(error))
+        if error.status == 401:  # with a fresh token: IAM and the service disagree for a while
+            attempt.unauthorised_since = attempt.unauthorised_since or now
+            if now - attempt.unauthorised_since < UNAUTHORISED:
+                return self._later(attempt, str(error))
+        attempt.refused(error)
         return None
+
+    def _later(self, attempt: Attempt, why: str) -> float:
+        """It certainly did not reach the service."""
+        wait = RETRY[min(attempt.tries, len(RETRY) - 1)]
+        attempt.tries += 1
+        attempt.waiting(f"{why}: trying again in {wait:.0f} s")
+        return self._clock() + wait
+
+    def _exists(self, attempt: Attempt, job_id: str) -> float | None:
+        now = self._clock()
+        with self._lock:
+            self.pacer.accepted(now)
+            self._accepted.append((now, job_id))
+        attempt.posted(job_id)
+        if not attempt.sent_again:
+            return None
+        attempt.afterwards = [now + pause * self.pace for pause in AFTERWARDS]
+        return attempt.afterwards[0]
+
+    # --- looking up --------------------------------------------------------------------------------------------
 
     def _doubt(self, attempt: Attempt, why: str) -> float:
         attempt.doubt_since, attempt.looks = self._clock(), 0
@@ -214,10 +329,15 @@ class Submitter:
         return attempt.doubt_since + LOOK_UP[0]
 
     def _look_up(self, attempt: Attempt) -> float | None:
-        """Is there a job with this attempt's key? Only a listing that answered, after the lag, counts as a no."""
+        """Is there a job with this attempt's key? Only listings that answered, and have caught up, count as a no."""
+        assert attempt.doubt_since is not None
         asked = self._clock()
+        age = asked - attempt.doubt_since
         try:
             found = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True).jobs
+            absent = False
+            if not found and age >= LAG * self.pace:
+                found, absent = self._look_around(attempt, asked)
         except Exception as error:  # whatever it is, it is no proof that the job is not there
             if not isinstance(error, ServiceError | UnreachableError):
                 log.exception("looking up %s failed inside", attempt.tag)
@@ -226,17 +346,58 @@ class Submitter:
             return self._clock() + float(wait)
         if found:
             attempt.doubt_since = None
-            self.pacer.accepted(self._clock())
+            with self._lock:
+                self.pacer.accepted(self._clock())
             attempt.posted(found[0].id)
             return None
-        if attempt.doubt_since is not None and asked - attempt.doubt_since >= self.lag:
-            attempt.doubt_since = None
+        if absent and attempt.resend:
+            attempt.doubt_since, attempt.sent_again = None, True
             attempt.waiting("not on the service: sending it again")  # or drops it, if it was taken back
             return asked
+        if absent or age >= LONGEST_DOUBT * self.pace:
+            attempt.doubt_since = None
+            attempt.held("no listing shows it" if absent else f"the service's listings lag by more than {age:.0f} s")
+            return None
         attempt.looks += 1
-        wait = LOOK_UP[min(attempt.looks, len(LOOK_UP) - 1)]
-        end = (attempt.doubt_since or asked) + self.lag
-        return min(asked + wait, max(end, asked + 0.05))
+        wait, lag = LOOK_UP[min(attempt.looks, len(LOOK_UP) - 1)], LAG * self.pace
+        if age >= lag:
+            return asked + wait * self.pace
+        return min(asked + wait, max(attempt.doubt_since + lag, asked + 0.05))
+
+    def _look_around(self, attempt: Attempt, asked: float) -> tuple[tuple[Job, ...], bool]:
+        """The attempt's jobs in the listings of its workload and of the account; and if there is none, whether that
+        proves that none exists.
+        """
+        assert attempt.doubt_since is not None
+        account = self._link.jobs(limit=PAGE)
+        pages = [account] if attempt.home is None else [self._link.jobs(session_id=attempt.home, limit=PAGE), account]
+        for page in pages:
+            if found := tuple(job for job in page.jobs if attempt.tag in job.tags):
+                return found, False
+        shown = {job.id for page in pages for job in page.jobs}
+        with self._lock:
+            accepted = list(self._accepted)
+        newest = max((at for at, id_ in accepted if id_ in shown), default=float("-inf"))
+        if newest >= attempt.doubt_since:
+            return (), True  # a job that is younger than the doubt is listed
+        if newest == float("-inf") and account.listed >= PAGE:
+            accepted = []  # other users' jobs fill the page: it says nothing about ours
+        missing = [at for at, id_ in accepted if at > newest and id_ not in shown]
+        if missing:
+            self._behind = max(self._behind, asked - min(missing))
+        return (), not missing and asked - attempt.doubt_since >= max(
+            SURE * self.pace, 1.25 * self._behind + LOOK_UP[-1] * self.pace
+        )
+
+    def _look_afterwards(self, attempt: Attempt) -> float | None:
+        """It was posted again: has the first job turned up?"""
+        due = attempt.afterwards.pop(0)
+        try:
+            attempt.found(self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True).jobs)
+        except (ServiceError, UnreachableError) as error:
+            attempt.afterwards.insert(0, due)
+            return self._clock() + float(getattr(error, "retry_after", None) or LOOK_UP[-1])
+        return attempt.afterwards[0] if attempt.afterwards else None
 
 
 DOCUMENTED = 5 / 60  # submissions a second
@@ -295,15 +456,33 @@ class PartitionAttempt(Attempt):
         record: with a key and a captured payload.
         stopped: says why nothing may be sent any more, None while it may.
         wake: asks for a look at the workload.
+        held_back: says why nothing may be sent just now, None while it may.
     """
 
     def __init__(
-        self, ledger: Ledger, record: Record, *, stopped: Callable[[], str | None], wake: Callable[[], None]
+        self,
+        ledger: Ledger,
+        record: Record,
+        *,
+        stopped: Callable[[], str | None],
+        wake: Callable[[], None],
+        held_back: Callable[[], str | None] = lambda: None,
     ) -> None:
         assert record.key is not None
-        super().__init__(record.key.tag, group=ledger.id)
+        super().__init__(record.key.tag, group=ledger.id, resend=record.resend)
+        if record.state is JobState.UNKNOWN:  # another kernel may have sent it
+            self.doubt_since = time.monotonic()
         self._ledger, self._record, self._key = ledger, record, record.key
-        self._stopped, self._wake = stopped, wake
+        self._stopped, self._held_back, self._wake = stopped, held_back, wake
+
+    @property
+    def home(self) -> str | None:
+        """The id of the session or batch it was posted into."""
+        return self._record.workload
+
+    def hold(self) -> str | None:
+        """Why it must not be sent now."""
+        return self._held_back()
 
     def body(self) -> str | None:
         """What to post; from here on only the answer tells whether a job exists."""
@@ -312,7 +491,7 @@ class PartitionAttempt(Attempt):
             why = self._stopped()
             if why is not None and record.state is JobState.WAITING:
                 record.settle(JobState.DROPPED, f"not sent: {why}")
-            if record.state is not JobState.WAITING or record.captured is None:
+            if record.state is not JobState.WAITING or record.captured is None or record.sending:
                 return None
             record.sending = True
             record.workload = ledger.workload_id if ledger.mode != "job" else None
@@ -335,6 +514,7 @@ class PartitionAttempt(Attempt):
             elif record.job_id != job_id:  # the watcher found the first one while this was on its way
                 extra = Record(JobState.QUEUED, job_id=job_id, workload=record.workload, superseded=True)
                 extra.note = f"a duplicate of {record.job_id}: the answer to its submission was lost"
+                extra.doubled = record.name
                 ledger.duplicate(extra)
         cancel_found(ledger)
         ledger.changed()
@@ -350,6 +530,7 @@ class PartitionAttempt(Attempt):
             if record.cancel_when_found:
                 record.settle(JobState.DROPPED, f"taken back; the service had refused it: {error}")
             else:
+                record.error = error
                 record.settle(JobState.REFUSED, str(error))
                 ledger.event("error", f"{record.name} was refused, nothing is billed: {error}", record.row)
         ledger.changed()
@@ -378,3 +559,25 @@ class PartitionAttempt(Attempt):
             elif record.job_id is None and not record.state.final:
                 record.settle(JobState.WAITING, why)
         ledger.changed()
+
+    def held(self, why: str) -> None:
+        """Nobody can tell whether a job exists."""
+        ledger, record = self._ledger, self._record
+        with ledger.lock:
+            if record.job_id is not None:
+                return
+            if record.cancel_when_found:
+                record.settle(JobState.DROPPED, "taken back; should it turn up on the service it is cancelled")
+            else:
+                record.held = True
+                text = f"its answer was lost and {why}: it is not sent again by itself. resubmit() sends it"
+                record.settle(JobState.UNKNOWN, text)
+                ledger.event("error", f"{record.name}: {text}", record.row)
+        ledger.changed()
+
+    def found(self, jobs: Sequence[Job]) -> None:
+        """All jobs with its key, after it was posted again."""
+        merge(self._ledger, jobs)
+        cancel_duplicates(self._ledger)
+        self._ledger.changed()
+        self._wake()

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ..errors import ServiceError, UnreachableError, WrongAnswerError
+from ..ibm.budget import Budget
 from ..ibm.link import PAGE, Link
 from ..ibm.wire import Job
 from ..model import tags
@@ -24,6 +25,8 @@ from .record import Record
 
 log = logging.getLogger(__name__)
 
+MOST = 10_000  # jobs of a workload that are listed: some 80 MB
+FEW = 2  # single jobs that are asked for one by one
 METRICS_AT_ONCE = 20  # requests for metrics in one refresh: a burst of ended jobs is spread
 
 
@@ -38,6 +41,7 @@ def refresh(ledger: Ledger) -> None:
     """
     link = ledger.link
     with ledger.looking:
+        ledger.look_begins()
         scopes = _scopes(ledger)
         problems: list[str] = []  # parts of answers that could not be read: named, and no reason to miss the rest
         left: dict[str, set[str]] = {}
@@ -49,10 +53,10 @@ def refresh(ledger: Ledger) -> None:
                 _read_session(ledger, id_, problems)
         for scope in scopes:
             _read_ended(ledger, scope, left[scope.name], problems)
-        for record in [r for r in ledger.singles() if not r.state.final]:
-            job = link.job(str(record.job_id))
-            problems += job.problems
-            merge(ledger, [job])
+        _read_singles(ledger, problems)
+        ledger.look_ends()
+        if ledger.awaited:
+            ledger.changed()  # who waits for a result need not wait for its metrics
         _read_metrics(ledger, link, problems)
         ledger.seen(problems)
         _read_instance(ledger, link)
@@ -83,7 +87,10 @@ def _scopes(ledger: Ledger) -> list[_Scope]:
     with ledger.lock:
         live = [r for r in ledger.records.values() if r.state.on_service and r.job_id]
         if ledger.mode == "job":
+            alone = {r.key.run for r in ledger.singles() if r.key is not None}
             for run in ledger.runs:
+                if run in alone:
+                    continue
                 ids = frozenset(str(r.job_id) for r in live if r.key and r.key.run == run)
                 doubted = any(r.key and r.key.run == run and r.in_doubt for r in ledger.records.values())
                 if ids or doubted or not ledger.was_listed(run):
@@ -95,6 +102,20 @@ def _scopes(ledger: Ledger) -> list[_Scope]:
             if ids or not closed or ledger.listed_at(id_) != _mark(ledger, id_):
                 found.append(_Scope(id_, {"session_id": id_}, ids))
     return found
+
+
+def _read_singles(ledger: Ledger, problems: list[str]) -> None:
+    """Jobs in job mode that are known by their ids: each by itself, or where there are many by one listing."""
+    link = ledger.link
+    asked = {str(r.job_id) for r in ledger.singles() if not r.state.final}
+    if len(asked) > FEW:
+        pending = [j for j in pages(link, problems, pending=True, oldest_first=True) if j.id in asked]
+        merge(ledger, pending)
+        asked -= {j.id for j in pending}
+    for job_id in sorted(asked):
+        job = link.job(job_id)
+        problems += job.problems
+        merge(ledger, [job])
 
 
 def _mark(ledger: Ledger, scope: str) -> object:
@@ -111,8 +132,11 @@ def _read_ended(ledger: Ledger, scope: _Scope, left: set[str], problems: list[st
     """
     first, mark = not ledger.was_listed(scope.name), _mark(ledger, scope.name)
     if left or first or ledger.listed_at(scope.name) != mark:
-        merge(ledger, _ended(ledger.link, problems, left, everything=first, **scope.query))
+        found = _ended(ledger.link, problems, left, everything=first, **scope.query)
+        merge(ledger, found)
         ledger.listed(scope.name, mark)
+        if len(found) >= MOST:
+            ledger.event("warning", f"{scope.name} has more than {MOST} ended jobs: only the newest are shown")
 
 
 def pages(link: Link, problems: list[str] | None = None, **query: Any) -> list[Job]:
@@ -142,7 +166,7 @@ def _each(
         found |= fresh
         offset += page.listed
         over = page.count is not None and offset >= page.count
-        if over or page.listed < PAGE or not fresh or enough(found):
+        if over or page.listed < PAGE or not fresh or enough(found) or len(found) >= MOST:
             return list(found.values())
 
 
@@ -208,10 +232,14 @@ def _twice(ledger: Ledger, row: Record, other: Record, job: Job) -> Record:
         other.partition = other.partition or row.partition
         ledger.give_row(row, other)
     stays = other if extra is row else row
-    extra.key, extra.superseded = None, True
+    name = stays.name
+    extra.key, extra.superseded, extra.doubled = None, True, name
     extra.note = f"a duplicate of {stays.job_id}: the same attempt stands twice on the service"
     extra.touch()
     ledger.duplicate(extra)
+    if extra.state.final:  # what still runs is cancelled, which says so
+        text = f"{name} ran twice: job {extra.job_id} is a duplicate of {stays.job_id} and had already ended"
+        ledger.event("warning", text, stays.row)
     return other
 
 
@@ -279,14 +307,22 @@ def _tell(ledger: Ledger, record: Record) -> None:
 log = logging.getLogger(__name__)
 
 RUNNING, QUEUED, IDLE, ENDING = 1.0, 3.0, 10.0, 2.0  # seconds between refreshes
+AWAITED = 0.15  # of an active session while somebody waits for its job: each second until the next step is billed
 BACK_OFF = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+THREADS = 8  # workloads that are looked at at a time
+LOOK = 2  # requests of a usual look
 
 
 class Watcher:
-    """A daemon thread that ends by itself when nothing is left to watch."""
+    """Daemon threads that end by themselves when nothing is left to watch.
 
-    def __init__(self, pace: float = 1.0) -> None:
+    One thread waits for the next look; before it goes to work it sees to it that another one waits. So a workload whose
+    request hangs, or whose service asks to wait, keeps no other from being watched.
+    """
+
+    def __init__(self, budget: Budget | None = None, pace: float = 1.0) -> None:
         self.pace = pace  # factor on the seconds between refreshes; tests look more often
+        self._budget = budget or Budget()
         self._lock = threading.RLock()
         # `with` takes the lock itself: an interrupt inside Condition's own `__exit__`, which is Python, would keep it.
         self._wake = threading.Condition(self._lock)
@@ -295,15 +331,18 @@ class Watcher:
         self._errors: dict[str, int] = {}
         self._after: dict[str, Callable[[], None]] = {}
         self._settled: dict[str, Callable[[], None]] = {}
-        self._not_before = 0.0  # `Retry-After`: not even for a click
-        self._thread: threading.Thread | None = None
+        self._not_before: dict[str, float] = {}  # `Retry-After` of a workload: not even for a click
+        self._visiting: set[str] = set()
+        self._threads: set[threading.Thread] = set()
+        self._idle = 0  # threads that wait for the next look
 
     def watch(self, ledger: Ledger, after: Callable[[], None], settled: Callable[[], None]) -> None:
         """Look at a workload now, and from now on as often as it can change.
 
         Args:
             ledger: of the workload; one that is watched already is looked at now.
-            after: runs on the watcher's thread after each look (guards live there).
+            after: runs on the watcher's thread after each look, whether or not the service answered (guards live
+                there).
             settled: runs there once nothing is left to learn; the workload is then not watched any more.
         """
         with self._lock:
@@ -318,39 +357,62 @@ class Watcher:
             self._wake.notify_all()
 
     def _drop(self, id_: str) -> None:
-        for table in (self._ledgers, self._next, self._errors, self._after, self._settled):
+        for table in (self._ledgers, self._next, self._errors, self._after, self._settled, self._not_before):
             table.pop(id_, None)
 
     @property
     def here(self) -> bool:
-        """The caller runs on the thread that polls."""
-        return threading.current_thread() is self._thread
+        """The caller runs on a thread that polls."""
+        return threading.current_thread() in self._threads
 
     @property
     def alive(self) -> bool:
         """A thread is polling."""
-        return self._thread is not None and self._thread.is_alive()
+        return any(t.is_alive() for t in self._threads)
 
     def _ensure(self) -> None:
-        if not self.alive:
-            self._thread = threading.Thread(target=self._run, name="qmode-watch", daemon=True)
-            self._thread.start()
+        """There is a thread that waits for the next look. Holds the lock."""
+        self._threads = {t for t in self._threads if t.is_alive()}
+        if self._idle == 0 and len(self._threads) < THREADS:
+            thread = threading.Thread(target=self._run, name="qmode-watch", daemon=True)
+            self._threads.add(thread)
+            thread.start()
         self._wake.notify_all()
 
     def _run(self) -> None:
+        me = threading.current_thread()
         while True:
             with self._lock:
-                waiting = {i: t for i, t in self._next.items() if t != float("inf")}
-                if not waiting:
-                    self._thread = None
-                    return
-                due = min(waiting, key=waiting.__getitem__)
-                left = max(waiting[due], self._not_before) - time.monotonic()
+                now = time.monotonic()
+                waiting = {
+                    i: max(t, self._not_before.get(i, 0.0))
+                    for i, t in self._next.items()
+                    if t != float("inf") and i not in self._visiting
+                }
+                if not waiting or self._idle > 0:
+                    if self._idle > 0 or not self._visiting:
+                        self._threads.discard(me)
+                        return
+                    left = 1.0  # those who visit wake us when they know when to come back
+                else:
+                    due = min(waiting, key=waiting.__getitem__)
+                    left = max(waiting[due] - now, self._budget.wait(now, LOOK))
                 if left > 0:
-                    self._wake.wait(left)
+                    self._idle += 1
+                    try:
+                        self._wake.wait(left)
+                    finally:
+                        self._idle -= 1
                     continue
                 self._next[due] = float("inf")  # a wake while it is being refreshed is not lost
-            self._visit(due)
+                self._visiting.add(due)
+                self._ensure()
+            try:
+                self._visit(due)
+            finally:
+                with self._lock:
+                    self._visiting.discard(due)
+                    self._wake.notify_all()
 
     def _visit(self, id_: str) -> None:
         """Look at one workload and note when to come back. A method of its own: nothing of it outlives the visit."""
@@ -377,32 +439,40 @@ class Watcher:
 
     def _look(self, ledger: Ledger, after: Callable[[], None]) -> float | None:
         """One refresh. Returns the pause until the next, None when there is nothing more to learn."""
+        pause: float | None = None
         try:
             with ledger.looking:
                 refresh(ledger)
-                self._errors.pop(ledger.id, None)
-                try:
-                    after()
-                except Exception:
-                    log.exception("a guard of workload %s failed", ledger.id)
         except (ServiceError, UnreachableError) as error:
-            n = self._errors[ledger.id] = self._errors.get(ledger.id, 0) + 1
-            ledger.failed(str(error))
-            ledger.changed()
-            wait = BACK_OFF[min(n, len(BACK_OFF)) - 1]
-            asked = getattr(error, "retry_after", None)
-            if asked:
-                self._not_before = time.monotonic() + asked
-                return float(asked)
-            return wait
+            pause = self._failed(ledger, error)
         except Exception:
             log.exception("refreshing workload %s failed inside", ledger.id)
             ledger.failed("an error of qmode_widgets itself, see the log")
-            ledger.changed()
-            return BACK_OFF[-1]
+            pause = BACK_OFF[-1]
+        else:
+            self._errors.pop(ledger.id, None)
+        # A cap or an idle close is due by the clock as well: they look whether or not there is news.
+        with ledger.looking:
+            try:
+                after()
+            except Exception:
+                log.exception("a guard of workload %s failed", ledger.id)
         ledger.changed()
-        pause = pace(ledger)
-        return None if pause is None else pause * self.pace
+        if pause is not None:
+            return pause
+        usual = pace(ledger)
+        return None if usual is None else usual * self.pace
+
+    def _failed(self, ledger: Ledger, error: ServiceError | UnreachableError) -> float:
+        n = self._errors[ledger.id] = self._errors.get(ledger.id, 0) + 1
+        asked = error.retry_after if isinstance(error, ServiceError) else None
+        told = str(error)
+        if asked:
+            with self._lock:
+                self._not_before[ledger.id] = time.monotonic() + asked
+            told += f" (the service asked to wait {asked:.0f} s)"
+        ledger.failed(told)
+        return asked or BACK_OFF[min(n, len(BACK_OFF)) - 1]
 
 
 def pace(ledger: Ledger) -> float | None:
@@ -410,9 +480,12 @@ def pace(ledger: Ledger) -> float | None:
     now = time.monotonic()
     with ledger.lock:
         records = ledger.records.values()
-        states = {r.state for r in records}
+        states = {r.state for r in records if not r.held}
         ending = [r.metrics_due - now for r in records if r.needs_metrics]
         doubted = any(r.in_doubt for r in records)
+    active = ledger.mode == "session" and ledger.state is WorkloadState.ACTIVE
+    if active and ledger.awaited and states & {JobState.QUEUED, JobState.RUNNING}:
+        return AWAITED
     if JobState.RUNNING in states:
         return RUNNING
     if states & {JobState.QUEUED, JobState.UNKNOWN, JobState.WAITING}:

@@ -227,7 +227,7 @@ def allowance(link: Link) -> Message:
 
     usage = patiently(link.instance_usage)
     start, end = usage.period_start, usage.period_end
-    rolling = str(link.plan or "").lower() == "open" and bool(usage.consumed) and start is not None and end is not None
+    rolling = str(link.plan or "").lower() == "open" and bool(usage.consumed)
     return _unknown(link) | {
         "used": usage.consumed,
         "limit": usage.limit,
@@ -255,11 +255,11 @@ def _returns(link: Link, start: float, length: float) -> Message | None:
 
     since = datetime.fromtimestamp(start, UTC).isoformat().replace("+00:00", "Z")
     page = patiently(link.workloads, limit=50, sort="createdAt", user="me", created_after=since)
-    found: list[tuple[float, float]] = []
-    for workload in page.workloads:
-        at = workload.ended or workload.created
-        if at is not None and workload.usage:
-            found.append((at + length, workload.usage))
+    found = [
+        (at + length, workload.usage)
+        for workload in page.workloads
+        if workload.usage and (at := workload.ended or workload.created) is not None
+    ]
     if not found:
         return None
     first = min(at for at, _ in found)

@@ -145,7 +145,8 @@ class Hub:
     def _farewell(self) -> None:
         """The kernel exits: tell which workloads were closed with it, so that no screen takes them for open."""
         with self._wake:
-            states = [c.snapshot() for feed in self._feeds.values() if (c := feed.controller) is not None]
+            controllers = [feed.controller for feed in self._feeds.values()]
+        states = [controller.snapshot() for controller in controllers if controller is not None]
         closed = [s.workload_id or s.id for s in states if s.mode != "job" and s.accepting_jobs is False]
         if self._link is not None and self._link.listening:
             self._link.last_word({"kind": "farewell", "closed": closed})

@@ -14,9 +14,9 @@ class Budget:
     which can be later, then wait until it is balanced again.
     """
 
-    def __init__(self, rate: float = RATE, burst: float = BURST) -> None:
-        self.rate, self.burst = rate, burst
-        self._left, self._at = burst, float("-inf")
+    def __init__(self, rate: float | None = None, burst: float | None = None) -> None:
+        self.rate, self.burst = rate or RATE, burst or BURST
+        self._left, self._at = self.burst, float("-inf")
         self._lock = threading.Lock()
 
     def take(self, now: float, requests: int = 1) -> None:

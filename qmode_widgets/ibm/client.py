@@ -9,25 +9,33 @@ Written against qiskit-ibm-runtime 0.51.
 from __future__ import annotations
 
 import copy
+import functools
+import inspect
 import json
 import logging
+import os
 import threading
 import time
 import warnings
 import weakref
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, reduce
-from typing import Any
+from typing import Any, Protocol
 
 import requests
-from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService, Session
+from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService, RuntimeJobV2, Session
+from qiskit_ibm_runtime import __version__ as client_version
+from qiskit_ibm_runtime.api.client import RuntimeClient
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.decoders.defaults import DEFAULT_DECODERS
 from qiskit_ibm_runtime.decoders.result_decoder import ResultDecoder
+from qiskit_ibm_runtime.exceptions import IBMError, IBMRuntimeError, RuntimeProgramNotFound
 from qiskit_ibm_runtime.json import RuntimeEncoder
+from qiskit_ibm_runtime.runtime_options import RuntimeOptions
 from requests.auth import AuthBase
 
 from ..errors import QmodeError, ServiceError, UnreachableError
@@ -47,10 +55,8 @@ def self_test() -> str | None:
     gone += [f"decoder of {p}" for p in ("sampler", "estimator", "executor") if p not in DEFAULT_DECODERS]
     if not gone:
         return None
-    from qiskit_ibm_runtime import __version__
-
     return (
-        f"qiskit-ibm-runtime {__version__} has changed inside ({', '.join(gone)}): workloads are shown but not "
+        f"qiskit-ibm-runtime {client_version} has changed inside ({', '.join(gone)}): workloads are shown but not "
         "changed; install a version of qmode_widgets made for it"
     )
 
@@ -157,7 +163,10 @@ class _ClientToken(Token):
 def _why_no_token(error: Exception) -> str:
     status = getattr(error, "status_code", None)
     if status in (400, 401, 403):
-        return f"no access token: IBM Cloud IAM refuses the API key (HTTP {status}): is it still valid?"
+        return (
+            f"no access token: IBM Cloud IAM refuses the API key (HTTP {status}). If it was replaced, make a new "
+            "service with the new key and attach(id, service)"
+        )
     if status is not None:
         return f"no access token: IBM Cloud IAM answered HTTP {status}"
     return f"no access token from IBM Cloud IAM: {type(error).__name__}"
@@ -213,7 +222,7 @@ class Captured:
     def limited(self, seconds: int | None) -> Captured:
         """With this limit on its execution time, where its own is not lower."""
         own = self.payload.get("cost")
-        if seconds is None or (own is not None and own <= seconds):
+        if seconds is None or (own and own <= seconds):
             return self
         return replace(self, payload=self.payload | {"cost": seconds})
 
@@ -240,27 +249,43 @@ def capture(primitive: Any, items: Any, run_options: Json, *, max_execution_time
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # the user saw them when they made the primitive
         caught = clone.run(items, **run_options)
-    options = caught["options"]
-    limit = options.get("max_execution_time")
-    if max_execution_time is not None:
-        limit = min(limit, max_execution_time) if limit else max_execution_time
-    payload: Json = {"program_id": caught["program_id"], "params": caught["inputs"], "backend": backend.name}
+    return captured_of(
+        caught["program_id"],
+        caught["inputs"],
+        caught["options"],
+        backend,
+        calibration_id=caught.get("calibration_id"),
+        max_execution_time=max_execution_time,
+    )
+
+
+def captured_of(
+    program_id: str,
+    inputs: Json,
+    options: Json,
+    backend: Any,
+    *,
+    calibration_id: str | None,
+    max_execution_time: int | None,
+) -> Captured:
+    """What the client would post for these arguments of its `_run`, within a limit on the execution time in seconds."""
+    payload: Json = {"program_id": program_id, "params": inputs, "backend": backend.name}
     optional = {
         "runtime": options.get("image"),
         "log_level": options.get("log_level"),
-        "cost": limit,
+        "cost": options.get("max_execution_time"),
         "private": bool(options.get("private")) or None,
-        "calibration_id": caught.get("calibration_id"),
+        "calibration_id": calibration_id,
     }
     payload |= {k: v for k, v in optional.items() if v not in (None, "")}
     return Captured(
-        program_id=caught["program_id"],
+        program_id=program_id,
         backend=str(backend.name),
         instance=getattr(backend, "_instance", None),
         tags=tuple(options.get("job_tags") or ()),
         private=bool(options.get("private")),
         payload=payload,
-    )
+    ).limited(max_execution_time)
 
 
 def with_own_seed(captured: Captured, part: int) -> Captured:
@@ -309,6 +334,18 @@ def is_local(backend: object) -> bool:
     return not isinstance(backend, IBMBackend)
 
 
+def target_of(backend: Any) -> Any:
+    """The backend's target, which the client fetches when it is first asked for.
+
+    Raises:
+        UnreachableError: it cannot be fetched now.
+    """
+    try:
+        return backend.target
+    except (IBMError, requests.RequestException) as error:
+        raise UnreachableError(f"the properties of {backend.name} cannot be read now: {error}", sent=False) from error
+
+
 def backend_of(mode: Any) -> Any:
     """The backend of a session, a batch or a primitive."""
     return mode._backend
@@ -336,14 +373,18 @@ def max_time_of(mode: Any) -> int | None:
     return found
 
 
-def around_close(mode: Session, drain: Callable[[], None], closed: Callable[[], None]) -> None:
+def around_close(mode: Session, drain: Callable[[], None], closed: Callable[[], None]) -> Callable[[], None]:
     """Let `drain` run before the user's `with Batch(...)` closes it (partitions may wait to be sent), `closed` after.
 
-    `__exit__` calls `self.close()`, so the wrap sits on this one object, under the name the user knows.
+    `__exit__` calls `self.close()`, so the wrap sits on this one object, under the name the user knows. Returns what
+    undoes it.
     """
-    original = mode.close
+    original, owner = mode.close, os.getpid()
 
     def close() -> None:
+        if os.getpid() != owner:  # a forked child has no controller: its parent's is not asked
+            original()
+            return
         try:
             drain()
         finally:
@@ -351,6 +392,12 @@ def around_close(mode: Session, drain: Callable[[], None], closed: Callable[[], 
             closed()
 
     mode.close = close
+
+    def undo() -> None:
+        if mode.__dict__.get("close") is close:
+            del mode.close
+
+    return undo
 
 
 def open_mode(kind: type[Session], backend: Any, max_time: int | str | None) -> Any:
@@ -362,7 +409,8 @@ def open_mode(kind: type[Session], backend: Any, max_time: int | str | None) -> 
         ServiceError: the service refuses; with its code and solution, which the client's error hides.
     """
     try:
-        return kind(backend=backend, max_time=max_time)
+        with _plainly():
+            return kind(backend=backend, max_time=max_time)
     except RequestsApiError as error:
         cause = error.__cause__
         answer = getattr(cause, "response", None)
@@ -405,3 +453,359 @@ def job_object(service: QiskitRuntimeService, id_: str) -> Any:
 def instances_of(service: QiskitRuntimeService) -> list[str]:
     """The CRNs this service object has clients for."""
     return [crn for crn in service._get_api_clients() if crn]
+
+
+# --- adoption: what the user's own objects submit --------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Submission:
+    """One submission as the client's primitives ask a mode or a service for it, before anything is sent.
+
+    `plainly(max_execution_time)` lets the client send it, once more limited where that is given.
+    """
+
+    program_id: str
+    inputs: Json
+    options: Json
+    decoder: Any
+    calibration_id: str | None
+    backend: Any
+    session_id: str | None
+    plainly: Callable[[int | None], Any]
+
+    @property
+    def tags(self) -> tuple[str, ...]:
+        """The user's own."""
+        return tuple(self.options.get("job_tags") or ())
+
+    def check(self) -> None:
+        """What the client checks before it sends.
+
+        Raises:
+            IBMInputValueError: an option that is not allowed.
+        """
+        known = {k: v for k, v in self.options.items() if k in _OPTIONS}
+        RuntimeOptions(**known).validate(channel=self.backend.service.channel)
+
+    def captured(self, max_execution_time: int | None) -> Captured:
+        """What to post for it, with a limit on the execution time in seconds."""
+        return captured_of(
+            self.program_id,
+            self.inputs,
+            self.options,
+            self.backend,
+            calibration_id=self.calibration_id,
+            max_execution_time=max_execution_time,
+        )
+
+
+_OPTIONS = frozenset(inspect.signature(RuntimeOptions).parameters)
+_plain = threading.local()
+
+
+@contextmanager
+def _plainly() -> Iterator[None]:
+    """What this thread submits inside goes to the client unchanged: it is our own, or was looked at before."""
+    before = getattr(_plain, "on", False)
+    _plain.on = True
+    try:
+        yield
+    finally:
+        _plain.on = before
+
+
+def _is_plain(owner: int) -> bool:
+    """Not ours to take: sent on purpose, or by a forked child, for which its parent's controllers do not act."""
+    return getattr(_plain, "on", False) or os.getpid() != owner
+
+
+@cache
+def adoption_test() -> str | None:
+    """Why submissions cannot be taken over in this version of the client, or None where they can."""
+    run = ["program_id", "inputs", "options", "result_decoder", "calibration_id", "dry_run"]
+    wanted: list[tuple[str, Any, list[str]]] = [
+        ("Session._run", Session._run, run),
+        ("QiskitRuntimeService._run", QiskitRuntimeService._run, [*run, "session_id"]),
+        ("RuntimeJobV2", RuntimeJobV2, ["api_client", "job_id", "program_id", "service", "session_id", "tags"]),
+        ("RuntimeClient.job_get", RuntimeClient.job_get, ["job_id", "exclude_params"]),
+    ]
+    gone = [what for what, call, names in wanted if not set(names) <= set(inspect.signature(call).parameters)]
+    gone += [f"RuntimeClient.{n}" for n in _HANDLE_CALLS if not hasattr(RuntimeClient, n)]
+    if not gone:
+        return None
+    return f"qiskit-ibm-runtime {client_version} has changed inside ({', '.join(gone)})"
+
+
+Take = Callable[[Submission], Any]
+
+
+def divert(mode: Session, take: Take) -> Callable[[], None]:
+    """Let `take` answer what is submitted through this one object; returns what undoes it.
+
+    `_run` is the one door of every primitive (legacy, client-side, Executor, noise learners). A dry run passes.
+    """
+    original, owner = mode._run, os.getpid()
+
+    @functools.wraps(original)
+    def run(
+        program_id: str,
+        inputs: Json,
+        options: Json | None = None,
+        result_decoder: Any = None,
+        calibration_id: str | None = None,
+        dry_run: bool = False,
+    ) -> Any:
+        def plainly(limit: int | None = None) -> Any:
+            with _plainly():
+                return original(
+                    program_id=program_id,
+                    inputs=inputs,
+                    options=_limited(options, limit),
+                    result_decoder=result_decoder,
+                    calibration_id=calibration_id,
+                    dry_run=dry_run,
+                )
+
+        if dry_run or _is_plain(owner):
+            return plainly()
+        if not mode._active:
+            raise IBMRuntimeError("The session is closed.")
+        return take(
+            Submission(
+                program_id,
+                inputs,
+                dict(options or {}),
+                result_decoder,
+                calibration_id,
+                mode._backend,
+                mode._session_id,
+                plainly,
+            )
+        )
+
+    mode._run = run
+
+    def undo() -> None:
+        if mode.__dict__.get("_run") is run:
+            del mode._run
+
+    return undo
+
+
+def _limited(options: Any, limit: int | None) -> Any:
+    """A submission's options with a limit on the execution time, where their own is not lower."""
+    if limit is None:
+        return options
+    told = dict(options or {}) if isinstance(options, dict) or options is None else dict(vars(options))
+    own = told.get("max_execution_time")
+    return told | {"max_execution_time": min(own, limit) if own else limit}
+
+
+class _DoorMode(Session):
+    """A mode of our own that only hands over what is submitted through it (`create_new=False`: no request)."""
+
+    def __init__(self, backend: Any, session_id: str | None, take: Take) -> None:
+        super().__init__(backend, create_new=False)
+        self._session_id = session_id
+        self._take, self._owner = take, os.getpid()
+
+    def _run(
+        self,
+        program_id: str,
+        inputs: Json,
+        options: Json | None = None,
+        result_decoder: Any = None,
+        calibration_id: str | None = None,
+        dry_run: bool = False,
+    ) -> Any:
+        def plainly(limit: int | None = None) -> Any:
+            with _plainly():
+                return self._service._run(
+                    program_id=program_id,
+                    inputs=inputs,
+                    options=(_limited(options, limit) or {}) | {"backend": self._backend, "instance": self._instance},
+                    result_decoder=result_decoder,
+                    session_id=self._session_id,
+                    calibration_id=calibration_id,
+                    dry_run=dry_run,
+                )
+
+        if dry_run or _is_plain(self._owner):
+            return plainly()
+        told = dict(options or {})
+        return self._take(
+            Submission(
+                program_id, inputs, told, result_decoder, calibration_id, self._backend, self._session_id, plainly
+            )
+        )
+
+
+def door(backend: Any, session_id: str | None, take: Take) -> Any:
+    """A mode for primitives whose submissions `take` answers: in job mode, or for a mode that was not taken over."""
+    return _DoorMode(backend, session_id, take)
+
+
+def watch_client(opened: Callable[[Any], None], take: Callable[[Submission], Any]) -> Callable[[], None]:
+    """Hear of each session and batch that is opened in this process, and take what no mode object hands over.
+
+    Two wraps on classes, put on and taken off here and nowhere else. An error of `opened` is logged: it never reaches
+    the user's code. Returns what undoes both.
+    """
+    init, submit, owner = Session.__init__, QiskitRuntimeService._run, os.getpid()
+
+    @functools.wraps(init)
+    def session_init(self: Any, *args: Any, **kwargs: Any) -> None:
+        init(self, *args, **kwargs)
+        if self._session_id and not _is_plain(owner):
+            try:
+                opened(self)
+            except Exception:
+                log.exception("%s %s is not watched", type(self).__name__, self._session_id)
+
+    @functools.wraps(submit)
+    def service_run(
+        self: Any,
+        program_id: str,
+        inputs: Json,
+        options: Any = None,
+        result_decoder: Any = None,
+        session_id: str | None = None,
+        start_session: bool | None = False,
+        calibration_id: str | None = None,
+        dry_run: bool = False,
+    ) -> Any:
+        def plainly(limit: int | None = None) -> Any:
+            with _plainly():
+                return submit(
+                    self,
+                    program_id=program_id,
+                    inputs=inputs,
+                    options=_limited(options, limit),
+                    result_decoder=result_decoder,
+                    session_id=session_id,
+                    start_session=start_session,
+                    calibration_id=calibration_id,
+                    dry_run=dry_run,
+                )
+
+        told = dict(options) if isinstance(options, dict) else dict(vars(options)) if options is not None else {}
+        backend = told.get("backend")
+        if dry_run or start_session or not isinstance(backend, IBMBackend) or _is_plain(owner):
+            return plainly()
+        return take(
+            Submission(program_id, inputs, told, result_decoder, calibration_id, backend, session_id, plainly)
+        )
+
+    Session.__init__, QiskitRuntimeService._run = session_init, service_run
+
+    def undo() -> None:
+        if Session.__init__ is session_init:
+            Session.__init__ = init
+        if QiskitRuntimeService._run is service_run:
+            QiskitRuntimeService._run = submit
+
+    return undo
+
+
+# --- the job handle of an adopted submission ---------------------------------------------------------------------
+
+
+class Followed(Protocol):
+    """What a job handle asks about the work it stands for, of which there may be several attempts."""
+
+    def job_id(self) -> str:
+        """The last attempt's that is on the service."""
+        ...
+
+    def goes_on(self, answer: Json) -> bool:
+        """Of the service's answer about that attempt: it has failed, and another one is coming or under way."""
+        ...
+
+    def taken_back(self) -> bool:
+        """The user cancels: no further attempt; True where the one that was waiting to be sent is all there is."""
+        ...
+
+    def tags(self, own: Sequence[str]) -> list[str]:
+        """The user's new tags and, as far as there is room, those that tell which work the job does."""
+        ...
+
+
+_HANDLE_CALLS = ("job_get", "job_results", "job_metadata", "job_cancel", "job_logs", "update_tags")
+
+
+class _FollowingClient:
+    """The client's connection as one job handle sees it: it asks for the first attempt's id and gets the last one's.
+
+    So the handle is the client's own `RuntimeJobV2`, its `job_id()` stays what a library has noted, and its result is
+    that of the attempt that came through.
+    """
+
+    def __init__(self, client: Any, work: Followed) -> None:
+        self._client, self._work = client, work
+
+    def __getattr__(self, name: str) -> Any:
+        if name in ("_client", "_work"):  # a copy that is being made has neither yet
+            raise AttributeError(name)
+        return getattr(self._client, name)
+
+    def job_get(self, job_id: str, exclude_params: bool = True) -> Json:
+        answer: Json = self._client.job_get(job_id=self._work.job_id(), exclude_params=exclude_params)
+        if self._work.goes_on(answer):
+            return answer | {"status": "Queued", "state": {"status": "Queued"}}
+        return answer
+
+    def job_results(self, job_id: str) -> Any:
+        return self._client.job_results(job_id=self._work.job_id())
+
+    def job_metadata(self, job_id: str) -> Any:
+        return self._client.job_metadata(self._work.job_id())
+
+    def job_logs(self, job_id: str) -> Any:
+        return self._client.job_logs(self._work.job_id())
+
+    def job_cancel(self, job_id: str) -> None:
+        if not self._work.taken_back():
+            self._client.job_cancel(self._work.job_id())
+
+    def update_tags(self, job_id: str, tags: list[str]) -> Any:
+        return self._client.update_tags(job_id=self._work.job_id(), tags=self._work.tags(tags))
+
+
+def job_handle(asked: Submission, job_id: str, work: Followed) -> Any:
+    """The client's own job object for a submission that we sent; it follows `work` from attempt to attempt.
+
+    The service's active instance becomes the backend's, as it does when the client sends the job.
+    """
+    service = asked.backend.service
+    client = service._get_api_clients()[asked.backend._instance]
+    service._active_api_client = client
+    return RuntimeJobV2(
+        backend=asked.backend,
+        api_client=_FollowingClient(client, work),
+        job_id=job_id,
+        program_id=asked.program_id,
+        result_decoder=asked.decoder,
+        image=asked.options.get("image"),
+        session_id=asked.session_id,
+        tags=asked.options.get("job_tags"),
+        service=service,
+        version=asked.inputs.get("version", 1) if asked.inputs else 1,
+        private=asked.options.get("private", False),
+    )
+
+
+def reopen_handle(job: Any) -> None:
+    """Its work is done again: what the handle had noted as final is asked for anew."""
+    job._status, job._reason, job._reason_code, job._error_message = "INITIALIZING", None, None, None
+
+
+def refusal(error: Exception) -> Exception:
+    """A refusal as the client's own exception, which is what code written for the client catches."""
+    not_found = isinstance(error, ServiceError) and error.status == 404
+    found: Exception = (
+        RuntimeProgramNotFound(f"Program not found: {error}")
+        if not_found
+        else IBMRuntimeError(f"Failed to run program: {error}")
+    )
+    return found

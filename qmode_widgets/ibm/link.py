@@ -6,10 +6,12 @@ every request a deadline, follows no redirects, and never switches the user's ac
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 import weakref
-from collections.abc import Callable, Sequence
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, ParamSpec, TypeVar
@@ -27,6 +29,7 @@ from .wire import InstanceUsage, Job, JobPage, Json, Metrics, Session, WorkloadP
 API_VERSION = "2026-04-15"
 PAGE = 200  # the most jobs the service puts on one page
 CONNECT = 5.0  # seconds until there is a connection
+SESSIONS = 8  # kept with their connections, for the threads of all workloads
 SMALL, LARGE = 30.0, 600.0  # seconds in which a request is over; results and stored inputs may be tens of MB
 SLOWEST = 100_000.0  # bytes a second that a line must carry for a payload to arrive in time
 
@@ -44,6 +47,7 @@ class Link:
         self.instance = origin.instance
         self._origin = origin
         self._local = threading.local()
+        self._sessions: deque[requests.Session] = deque(maxlen=SESSIONS)  # not in use; the oldest is let go
         self.budget = _budget_of(origin.base_url, origin.instance)
         self.small, self.large = SMALL, LARGE
         self.clock_offset = 0.0
@@ -61,18 +65,41 @@ class Link:
             raise QmodeError("the QiskitRuntimeService of this workload is gone: attach again with a new one")
         return found
 
+    def speaks_for(self, service: QiskitRuntimeService) -> bool:
+        """It was made from this service object."""
+        return self._origin.service() is service
+
+    def take_over(self, service: QiskitRuntimeService) -> None:
+        """Speak to the instance through another service object from now on: with its key, its address, its proxies.
+
+        Raises:
+            QmodeError: the service object has no client for this instance.
+        """
+        self._origin = origin_of(service, self.instance)
+        self._offset_window = None
+        self._sessions.clear()
+
     # --- one request -------------------------------------------------------------------------------------------
 
-    def _session(self) -> requests.Session:
-        session: requests.Session | None = getattr(self._local, "session", None)
-        if session is None:
-            session = requests.Session()  # one a thread: requests does not promise thread safety
-            session.mount("http://", DeadlineAdapter(max_retries=0))
-            session.mount("https://", DeadlineAdapter(max_retries=0))
-            session.proxies, session.verify = self._origin.proxies, self._origin.verify
-            session.headers["IBM-API-Version"] = API_VERSION
-            session.headers["X-Qx-Client-Application"] = "qmode_widgets"
-            self._local.session = session
+    @contextlib.contextmanager
+    def _session(self) -> Iterator[requests.Session]:
+        """A session that no other thread uses (requests does not promise thread safety), with its connections."""
+        try:
+            session = self._sessions.pop()
+        except IndexError:
+            session = self._new_session()
+        try:
+            yield session
+        finally:
+            self._sessions.append(session)
+
+    def _new_session(self) -> requests.Session:
+        session = requests.Session()
+        session.mount("http://", DeadlineAdapter(max_retries=0))
+        session.mount("https://", DeadlineAdapter(max_retries=0))
+        session.proxies, session.verify = self._origin.proxies, self._origin.verify
+        session.headers["IBM-API-Version"] = API_VERSION
+        session.headers["X-Qx-Client-Application"] = "qmode_widgets"
         return session
 
     def _request(
@@ -96,8 +123,8 @@ class Link:
         self.budget.take(time.monotonic())
         deadline = Deadline(seconds)
         try:
-            with deadline:
-                answer = self._session().request(
+            with self._session() as session, deadline:
+                answer = session.request(
                     method,
                     self._origin.base_url + path,
                     params=params,

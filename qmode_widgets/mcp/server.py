@@ -287,7 +287,7 @@ class Tools:
         controller = self._find(id)
         controller.refresh()
         if usage_cap_seconds is not None:
-            controller.limit_usage(_cap(usage_cap_seconds))
+            controller.usage_cap = _cap(usage_cap_seconds)
         elif controller.usage.cap is None:
             raise QmodeError(
                 f"nothing was resubmitted: {id} has no usage cap in this server. Pass usage_cap_seconds: the most QPU "

@@ -23,22 +23,27 @@ from .spans import Place, rebase, rebase_chunks
 class Partial:
     """What is there of a workload's results, and what is not.
 
-    `pubs` holds the PUBs that are complete; `pieces` the parts of PUBs that are not; `missing` what no result was
-    given for, and `metadata` each partition's own.
+    `pubs` holds the PUBs that are complete; `pieces` the parts of PUBs that are not, or of which nobody can tell;
+    `missing` what no result was given for; `unknown` the partitions (from 0) of which not even the PUBs are known: they
+    were never sent, so no tag tells; and `metadata` each partition's own.
     """
 
     pubs: dict[int, Any]
     missing: tuple[Piece, ...] = ()
     pieces: dict[int, tuple[tuple[Piece, Any], ...]] = field(default_factory=dict)
     metadata: dict[int, dict[str, Any]] = field(default_factory=dict)
+    unknown: tuple[int, ...] = ()
 
     @property
     def complete(self) -> bool:
         """Nothing is missing."""
-        return not self.missing
+        return not self.missing and not self.unknown
 
     def __str__(self) -> str:
-        return f"{len(self.pubs)} PUBs complete; missing: {', '.join(map(str, self.missing)) or 'nothing'}"
+        missing = [str(piece) for piece in self.missing]
+        if self.unknown:
+            missing.append(f"whatever partitions {', '.join(str(i + 1) for i in self.unknown)} carry")
+        return f"{len(self.pubs)} PUBs complete; missing: {', '.join(missing) or 'nothing'}"
 
 
 class MissingResultsError(ValueError):
@@ -137,8 +142,13 @@ def merge(partitions: Sequence[Partition], results: Mapping[int, Any] | Sequence
     return whole
 
 
-def merge_partial(partitions: Sequence[Partition], results: Mapping[int, Any] | Sequence[Any]) -> Partial:
+def merge_partial(
+    partitions: Sequence[Partition], results: Mapping[int, Any] | Sequence[Any], unknown: Sequence[int] = ()
+) -> Partial:
     """What can be put together from the partitions that have a result.
+
+    `unknown` are the partitions of which nobody knows what they carry: while there are any, a PUB that was split counts
+    as complete only where all of its parameter sets are there, with all their shots.
 
     Raises:
         ValueError: a part's result does not fit its partition.
@@ -157,13 +167,28 @@ def merge_partial(partitions: Sequence[Partition], results: Mapping[int, Any] | 
             )
         for piece, result in zip(partition.pieces, given[i], strict=True):
             parts.setdefault(piece.pub, []).append((piece, result))
-    pubs = {pub: _merge_pub(pub, parts[pub]) for pub in sorted(parts) if pub not in missing}
+    open_ = {pub for pub in parts if pub in missing or (unknown and not _covered([p for p, _ in parts[pub]]))}
     return Partial(
-        pubs,
+        {pub: _merge_pub(pub, parts[pub]) for pub in sorted(parts) if pub not in open_},
         tuple(piece for pub in sorted(missing) for piece in missing[pub]),
-        {pub: tuple(parts[pub]) for pub in sorted(parts) if pub in missing},
+        {pub: tuple(parts[pub]) for pub in sorted(parts) if pub in open_},
         {i: dict(getattr(result, "metadata", None) or {}) for i, result in given.items()},
+        tuple(unknown),
     )
+
+
+def _covered(pieces: Sequence[Piece]) -> bool:
+    """These pieces are the whole PUB, by themselves. A piece by shots does not say how many there are in all."""
+    if any(piece.whole for piece in pieces):
+        return True
+    if any(piece.shots is not None or piece.shape is None for piece in pieces):
+        return False
+    reach = 0
+    for piece in sorted(pieces, key=lambda piece: piece.start or 0):
+        if (piece.start or 0) > reach:
+            return False
+        reach = max(reach, piece.stop or 0)
+    return reach >= prod(pieces[0].shape or ())
 
 
 def _given(results: Mapping[int, Any] | Sequence[Any]) -> dict[int, Any]:

@@ -12,6 +12,7 @@ A submission whose answer was lost is looked up by its key. IBM takes 8 tags a j
 
 from __future__ import annotations
 
+import hashlib
 import re
 import secrets
 from collections.abc import Sequence
@@ -56,6 +57,11 @@ def new_run() -> str:
     return secrets.token_hex(4)
 
 
+def run_of(key: str) -> str:
+    """The run id that a caller's own key stands for: the key itself where it has the form of one, else its digest."""
+    return key if is_run(key) else hashlib.sha256(key.encode()).hexdigest()[:12]
+
+
 def run_tag(run: str) -> str:
     """The tag all jobs of a run share."""
     return PREFIX + run
@@ -84,7 +90,9 @@ def read(tags: Sequence[str]) -> JobTags:
     """
     key: AttemptKey | None = None
     for tag in tags:
-        if (m := _ATTEMPT.fullmatch(tag)) and int(m[2]) < int(m[3]) and run_tag(m[1]) in tags:
+        m = _ATTEMPT.fullmatch(tag)
+        # A run of one partition may do without the run's tag, where its user's own tags left no room.
+        if m and int(m[2]) < int(m[3]) and (int(m[3]) == 1 or run_tag(m[1]) in tags):
             key = AttemptKey(m[1], int(m[2]), int(m[3]), int(m[4]))
             break
     if key is None:
@@ -101,8 +109,19 @@ def write(
     partition: Partition | None = None,
     group: str | None = None,
     label: str | None = None,
+    *,
+    spare: bool = False,
 ) -> list[str]:
     """The tags of one attempt's job: the user's own, then ours.
+
+    Args:
+        key: of the attempt.
+        own: the user's.
+        partition: what the job carries, where the workload was cut.
+        group: the iteration it belongs to.
+        label: of its run.
+        spare: where the service has no room for all, leave out the label, then the run's tag, then the group. The key
+            always stays. For a run of one partition.
 
     Raises:
         ValueError: more tags than the service takes (8), one that looks like ours, or more partitions or PUBs than a
@@ -121,6 +140,10 @@ def write(
     if label:
         ours.append(LABEL + label)
     tags = [*dict.fromkeys(own), *ours]
+    if spare:
+        for least in (LABEL + (label or ""), run_tag(key.run), GROUP + (group or "")):
+            if len(tags) > MAX_TAGS and least in tags:
+                tags.remove(least)
     if len(tags) > MAX_TAGS:
         raise ValueError(
             f"{len(own)} job tags of your own and {len(ours)} of ours are more than the {MAX_TAGS} the service takes: "

@@ -1,4 +1,6 @@
-"""The guide's two examples, ready to use: a variational loop in a session, and a comparison of settings in a batch."""
+"""The guide's examples, ready to use: a variational loop in a session, noise that is learned once in a session, and a
+comparison of settings in a batch.
+"""
 
 from __future__ import annotations
 
@@ -10,9 +12,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..ibm.client import backend_of, mode_of
 from ..model.partition import Partition, Piece
 from .advice import Facts
 from .content import Submission
+from .durations import duration
 from .figures import comparison_figure
 from .limits import is_open_plan
 from .plan import Circumstances, Outlook, Plan
@@ -32,6 +36,66 @@ class Step:
     error: float | None
 
 
+@dataclass(frozen=True, slots=True)
+class LearnedNoise:
+    """A noise model of the layers of some PUBs, learned by one job of a session."""
+
+    session: Any
+    job_id: str
+    layers: tuple[Any, ...]
+    maps: tuple[Any, ...]  # a `PauliLindbladMap` for each layer
+
+    @property
+    def age(self) -> float | None:
+        """Seconds since it was learned, by the service's clock; None until that is known. It ages."""
+        return next((m.age for m in reversed(self.session.noise_models) if m.job_id == self.job_id), None)
+
+    def on(self, estimator: Any) -> Any:
+        """A copy of the estimator that uses this noise model; the user's own stays as it is."""
+        made = type(estimator)(mode=mode_of(estimator) or backend_of(estimator), options=deepcopy(estimator.options))
+        made.options.resilience.layer_noise_model = list(zip(self.layers, self.maps, strict=True))
+        return made
+
+    def __str__(self) -> str:
+        age = "age not known" if self.age is None else f"{duration(self.age)} old"
+        return f"noise of {len(self.layers)} layers, learned by job {self.job_id}, {age}"
+
+
+def learn_noise(
+    session: Any, estimator: Any, pubs: Sequence[Any], *, options: Any = None, timeout: float | None = None
+) -> LearnedNoise:
+    """Learn the noise of all layers in some PUBs once, by NoiseLearnerV3, for PEA or PEC jobs of the same session.
+
+        noise = learn_noise(session, estimator, pubs)
+        run = session.submit(noise.on(estimator), pubs)
+        print(noise.age)
+
+    Args:
+        session: a `SessionController`.
+        estimator: the client-side Estimator, with `pec_mitigation` or the PEA amplifier switched on.
+        pubs: whose layers are learned; each distinct layer once.
+        options: of NoiseLearnerV3 (dict or object).
+        timeout: seconds to wait for the job.
+
+    Raises:
+        ValueError: the PUBs have no layer of two-qubit gates, or the estimator does not use a noise model.
+        TimeoutError, IncompleteResultError: of the job.
+    """
+    from qiskit_ibm_runtime import NoiseLearnerV3
+
+    chosen = settings(estimator)
+    if not (chosen.client_side and (chosen.pec or chosen.pea)):
+        raise ValueError("the estimator uses no noise model: pass a client-side Estimator with PEC or PEA switched on")
+    layers = tuple(estimator.find_unique_layers(pubs))
+    if not layers:
+        raise ValueError("these PUBs have no layers of two-qubit gates: there is no noise to learn")
+    learner = NoiseLearnerV3(mode=session.mode, options=options)
+    run = session.submit(learner, layers, partitions=1)
+    parts = run.result(timeout=timeout)  # one result a partition
+    maps = tuple(found for part in parts for found in part.to_pauli_lindblad_maps())
+    return LearnedNoise(session, str(run.jobs[0].job_id), layers, maps)
+
+
 def variational_loop(
     session: Any,
     estimator: Any,
@@ -40,6 +104,7 @@ def variational_loop(
     optimizer: Callable[[Callable[[Vector], float], Vector], Any],
     start: Sequence[float] | Vector,
     *,
+    noise: LearnedNoise | None = None,
     timeout: float | None = None,
 ) -> tuple[Any, list[Step]]:
     """Minimise an expectation value step by step in one session.
@@ -52,6 +117,7 @@ def variational_loop(
         optimizer: takes the cost function and the start values, returns what it likes; for example
             `lambda cost, x0: scipy.optimize.minimize(cost, x0, method="COBYLA")`.
         start: values of `ansatz.parameters`, in that order.
+        noise: a noise model from `learn_noise`, used by every step instead of learning it again in each.
         timeout: seconds to wait for one evaluation.
 
     Returns:
@@ -64,10 +130,11 @@ def variational_loop(
     if values.shape != (ansatz.num_parameters,):
         raise ValueError(f"{values.size} start values for {ansatz.num_parameters} parameters of the ansatz")
     steps: list[Step] = []
+    primitive = estimator if noise is None else noise.on(estimator)
 
     def cost(parameters: Vector) -> float:
         with session.iteration(f"step {len(steps)}"):
-            run = session.submit(estimator, [(ansatz, observable, parameters)], partitions=1)
+            run = session.submit(primitive, [(ansatz, observable, parameters)], partitions=1)
             data = run.result(timeout=timeout)[0].data
         error = float(np.squeeze(data.stds)) if "stds" in data else None
         steps.append(Step(np.array(parameters, dtype=float), float(np.squeeze(data.evs)), error))

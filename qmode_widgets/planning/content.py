@@ -11,6 +11,7 @@ from ..model.snapshot import Mode
 from .advice import Advice, Reason
 from .forecast import Bill, Conditions, Forecast
 from .limits import Finding
+from .preflight import Preflight
 from .savings import Saving
 from .usage import Jobs, UsageEstimate
 from .work import Work
@@ -49,6 +50,7 @@ class PlanContent:
     learning: UsageEstimate | None = None  # of the one job that learns the noise for all others
     division: str = ""  # why so many jobs
     savings: tuple[Saving, ...] = ()  # what would save most, the largest first
+    preflight: Preflight = field(kw_only=True)
 
     @property
     def bill(self) -> Bill:
@@ -116,6 +118,7 @@ class PlanContent:
             | {"pubs": [asdict(p) for p in self.usage.pubs]},
             "partitions": [asdict(p) | {"label": p.label} for p in self.partitions],
             "forecasts": {m: asdict(f) for m, f in self.forecasts.items()},
+            "before_sending": dict(self.preflight.rows()) | {"alarms": list(self.preflight.alarms)},
             "savings": [asdict(s) for s in self.savings],
             "findings": [asdict(f) for f in self.findings],
             "iterations": self.iterations,

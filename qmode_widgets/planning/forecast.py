@@ -58,26 +58,15 @@ class Conditions:
             raise ValueError(f"per_minute={self.per_minute}, burst={self.burst}, lanes={self.lanes}: at least 1 each")
 
 
-def conditions(backend: Any = None, queue_wait: float | None = None, **given: Any) -> Conditions:
-    """Conditions with the wait given, or read from the backend's pending jobs (one request), spelt out either way."""
+def conditions(pending: int | None = None, queue_wait: float | None = None, **given: Any) -> Conditions:
+    """Conditions with the wait given, or worked out from the backend's pending jobs, spelt out either way."""
     if queue_wait is not None:
         return Conditions(queue_wait=queue_wait, why_wait=f"a wait of {queue_wait:g} s in the queue, as given", **given)
-    pending = _pending(backend)
     if pending is None:
         return Conditions(why_wait="an empty queue (the backend does not tell its pending jobs)", **given)
     wait = pending * SECONDS_PER_PENDING_JOB
     why = f"{pending} pending jobs × {SECONDS_PER_PENDING_JOB:g} s each, our assumption: {wait:g} s in the queue"
     return Conditions(queue_wait=wait, why_wait=why, **given)
-
-
-def _pending(backend: Any) -> int | None:
-    status = getattr(backend, "status", None)
-    if not callable(status) or getattr(backend, "service", None) is None:
-        return None  # a fake backend: its queue is nobody's
-    try:
-        return int(status().pending_jobs)
-    except Exception:  # noqa: BLE001 - a forecast must not fail because a queue cannot be read
-        return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,17 +19,18 @@ from .forecast import Bill, Conditions, Forecast
 from .usage import Jobs, UsageEstimate, fraction
 from .work import CONTROL_INSTRUCTIONS, INIT_INSTRUCTIONS, OTHER_INSTRUCTION, PubWork, Work
 
-EXECUTIONS = 10_000_000  # sampler jobs; estimator jobs are split into sub-jobs [guide: job limits]
-EXECUTIONS_OLDER = 5_000_000  # what another page of the same guide says
+EXECUTIONS = 10_000_000  # sampler jobs, for the size of their output [job limits; documentation#4938]
 INSTRUCTIONS = 26_800_000  # control instructions a qubit and job [job limits; 32 million on an older page]
-TWO_QUBIT_GATES = 10_000  # below this a job always passes; the limit above depends on the options [job limits]
+TWO_QUBIT_GATES, RZ_GATES, SX_GATES = 5_000_000, 30_000_000, 20_000_000  # a circuit [documentation#3630, #3638]
+PENDING_ON_OPEN = 3  # pending jobs on the Open Plan; further ones are refused with code 3458
 PAYLOAD = 300e6  # bytes; 50 MB until mid-2026 [Qiskit/documentation#5369]
 PAYLOAD_OLDER = 50e6
 INSTRUCTION_BYTES = 5.0  # of one instruction: 1.3–3.6 bytes of compressed QPY on ISA circuits, in base64
 VALUE_BYTES = 4 / 3  # base64 of a parameter value's byte; random values do not compress
 LONG_REP_DELAY = 1e-3  # seconds; Nighthawk's default is 4 ms
 JOB_SECONDS = 3 * 3600.0  # QPU usage at which the service ends a job [guide: maximum execution time]
-OPEN_PLAN_SECONDS = 600.0  # a rolling 28 days
+OPEN_PLAN_SECONDS = 600.0  # a rolling 28 days, where the instance does not tell
+LATE_SHARE = 0.5  # of what is left by late reports: a bill beyond it is worth a warning
 
 Level = Literal["error", "warning"]
 
@@ -81,7 +82,7 @@ def check_limits(
         found += _primitive(jobs.work)
         found += _rep_delay(jobs.work, jobs.usages)
     found += _pace(usages, mode, given)
-    found += _plan(mode, instance_plan, usage_left, bills or {mode: _sum(usages)})
+    found += _plan(mode, instance_plan, usage_left, bills or {mode: _sum(usages)}, len(usages))
     if expected is not None and "max TTL" in expected.hits:
         found.append(
             Finding(
@@ -100,6 +101,11 @@ def is_open_plan(plan: str | None) -> bool:
     return plan is not None and plan.strip().lower().removesuffix("plan").rstrip(" -_") == "open"
 
 
+def reported_late(plan: str | None) -> bool:
+    """Whether a plan's usage is reported periodically (pay-as-you-go), so that what is left may be less."""
+    return plan is not None and "pay" in plan.lower() and "go" in plan.lower()
+
+
 def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) -> Iterable[Finding]:
     def weight(piece: Piece) -> float:
         return work.items[piece.pub].executions.expected * fraction(work.items[piece.pub], piece)
@@ -112,15 +118,6 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
             "executions",
             f"{executions:,.0f} executions, most of them PUB {pub}'s; the service takes {EXECUTIONS:,}: "
             "split it with qmode.partition(...), or lower its shots",
-            number,
-            pub,
-        )
-    elif work.settings.kind != "estimator" and executions > EXECUTIONS_OLDER:
-        yield Finding(
-            "warning",
-            "executions",
-            f"{executions:,.0f} executions, most of them PUB {pub}'s: IBM's pages name both {EXECUTIONS_OLDER:,} and "
-            f"{EXECUTIONS:,} as the limit; {EXECUTIONS_OLDER:,} are safe",
             number,
             pub,
         )
@@ -143,6 +140,15 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
             number,
             pub,
         )
+    if work.settings.fixed_shots and any(piece.shots is not None for piece in partition.pieces):
+        yield Finding(
+            "error",
+            "shots",
+            f"part of PUB {pub}'s shots, but twirling.num_randomizations and shots_per_randomization are both set: "
+            "every part would run all of them. Leave one of them out, or keep the PUB whole",
+            number,
+            pub,
+        )
     yield from _circuits(work, number, partition)
     if work.settings.same_shots and len({work.items[p.pub].shots for p in partition.pieces}) > 1:
         word = "shots" if work.settings.kind == "sampler" else "precision"
@@ -156,23 +162,29 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
 
 
 def _circuits(work: Work, number: int, partition: Partition) -> Iterable[Finding]:
-    gates: dict[int, float] = {}
     payload = 0.0
+    seen: set[int] = set()
     for piece in partition.pieces:
         item = work.items[piece.pub]
-        gates[piece.pub] = sum(f.two_qubit for f in item.facts) * folds(work)
         payload += payload_bytes(item, fraction(item, piece))
-    if (total := sum(gates.values())) >= TWO_QUBIT_GATES:
-        pub = max(gates, key=lambda p: gates[p])
-        yield Finding(
-            "warning",
-            "two-qubit gates",
-            f"{total:,.0f} two-qubit gates (PUB {pub}: {gates[pub]:,.0f}); below {TWO_QUBIT_GATES:,} a job always "
-            "passes validation, above it depends on the options: put fewer PUBs into a job, or try "
-            "run(..., dry_run=True)",
-            number,
-            pub,
-        )
+        for facts in item.facts:
+            if id(facts.circuit) in seen:
+                continue
+            seen.add(id(facts.circuit))
+            for name, count, limit in (
+                ("two-qubit", facts.two_qubit, TWO_QUBIT_GATES),
+                ("rz", facts.rz, RZ_GATES),
+                ("sx", facts.sx, SX_GATES),
+            ):
+                if (gates := count * folds(work)) > limit:
+                    yield Finding(
+                        "error",
+                        "gates",
+                        f"PUB {piece.pub}: {gates:,.0f} {name} gates in one circuit"
+                        f"{' with its noise factors' * (folds(work) > 1)}, the service takes {limit:,}: shorten it",
+                        number,
+                        piece.pub,
+                    )
     if (over := too_many_instructions(work, partition)) is not None:
         most, pub = over
         yield Finding(
@@ -185,13 +197,13 @@ def _circuits(work: Work, number: int, partition: Partition) -> Iterable[Finding
         )
     if payload > PAYLOAD_OLDER:
         level: Level = "error" if payload > PAYLOAD else "warning"
-        limit = PAYLOAD if payload > PAYLOAD else PAYLOAD_OLDER
+        allowed = PAYLOAD if payload > PAYLOAD else PAYLOAD_OLDER
         pub = max(partition.pieces, key=lambda p: work.items[p.pub].payload).pub
         yield Finding(
             level,
             "payload",
             f"about {payload / 1e6:,.0f} MB of inputs (PUB {pub} has the most parameter values), over "
-            f"{limit / 1e6:,.0f} MB: put fewer parameter sets or circuits into a job",
+            f"{allowed / 1e6:,.0f} MB: put fewer parameter sets or circuits into a job",
             number,
             pub,
         )
@@ -253,7 +265,7 @@ def _sum(usages: Sequence[UsageEstimate]) -> Bill:
     return Bill(sum(u.low for u in usages), sum(u.expected for u in usages), sum(u.high for u in usages))
 
 
-def _plan(mode: Mode, plan: str | None, left: float | None, bills: Mapping[Mode, Bill]) -> Iterable[Finding]:
+def _plan(mode: Mode, plan: str | None, left: float | None, bills: Mapping[Mode, Bill], jobs: int) -> Iterable[Finding]:
     open_plan = is_open_plan(plan)
     if open_plan and mode == "session":
         yield Finding(
@@ -262,9 +274,16 @@ def _plan(mode: Mode, plan: str | None, left: float | None, bills: Mapping[Mode,
             "the Open Plan has no sessions (the service answers 400, code 1352): use a batch, or "
             "an instance of another plan",
         )
+    if open_plan and jobs > PENDING_ON_OPEN and mode != "session":
+        yield Finding(
+            "warning",
+            "pending jobs",
+            f"{jobs} jobs; the Open Plan takes {PENDING_ON_OPEN} pending ones (further ones are refused, code 3458): "
+            "combine them, or send the next when one has ended",
+        )
     source = "the instance has left"
     if left is None and open_plan:
-        left, source = OPEN_PLAN_SECONDS, "the Open Plan has in 28 days"
+        left, source = OPEN_PLAN_SECONDS, "the Open Plan has in 28 days (180 minutes more, once, where asked for)"
     if left is None:
         return
     own = bills[mode]
@@ -284,6 +303,13 @@ def _plan(mode: Mode, plan: str | None, left: float | None, bills: Mapping[Mode,
             "usage left",
             f"up to {billed(own.high)} {word} possible (≈ {own.expected:,.0f} s expected), {left:,.0f} s are what "
             f"{source}",
+        )
+    elif reported_late(plan) and own.high > LATE_SHARE * left:
+        yield Finding(
+            "warning",
+            "usage left",
+            f"up to {billed(own.high)} {word} possible, {left:,.0f} s are what {source} by what is reported: "
+            "pay-as-you-go usage is reported with a delay, so a limit can be overshot",
         )
 
 

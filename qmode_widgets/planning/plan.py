@@ -9,15 +9,18 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
 from ..errors import PlanError, QmodeError
-from ..ibm.account import Account, account
+from ..ibm.account import Account, account, seconds_return
 from ..model.partition import Partition, check
 from ..model.snapshot import Mode
 from .advice import Advice, Facts, advise
+from .calibration import Calibration, calibrate, known
 from .content import PlanContent, Submission
 from .durations import billed, duration
 from .figures import plan_figure
 from .forecast import OPEN_PLAN_MAX_TTL, Conditions, Forecast, Load, bill, compare_modes, conditions
 from .limits import check_limits, is_open_plan
+from .preflight import Preflight
+from .preflight import dry_run as second_opinion
 from .savings import savings
 from .settings import Settings, differences, settings
 from .splitting import Candidate, Rules, candidate_cuts, choose, cut_work
@@ -99,6 +102,31 @@ class Plan(PlanContent):
             raise ValueError("pass the primitive to run: plan.run(Sampler(mode=backend))")
         return chosen
 
+    def before_sending(self, primitive: Any = None, *, dry_run: bool = False, timeout: float = 300.0) -> Preflight:
+        """What to know before anything is sent; asks the service when used seconds return, and for its own estimate.
+
+        Args:
+            primitive: for the dry run, made for the backend; the one the plan was made for if left out.
+            dry_run: ask the service for its own estimate of the largest job, on its mock backend. Uses no QPU time, and
+                may be refused: then the card says why.
+            timeout: seconds to wait for the dry run.
+
+        Raises:
+            ValueError: a dry run without a primitive.
+        """
+        card = self.preflight
+        if is_open_plan(card.plan):
+            card = replace(card, returns=tuple(seconds_return(self.work.backend)))
+        if not dry_run:
+            return card
+        largest = max(
+            zip(self.submissions, self._primitives(primitive), strict=True),
+            key=lambda pair: max(u.expected for u in pair[0].jobs.usages),
+        )
+        submission, own = largest
+        opinion = second_opinion(submission.jobs, own, run_options=submission.run_options, timeout=timeout)
+        return replace(card, dry_runs=(opinion,))
+
     def figure(self) -> Any:
         """A plotly figure: one time line per mode on a common axis, usage as numbers at the end."""
         return plan_figure(self)
@@ -157,14 +185,15 @@ def plan(
     queue_wait: float | None = None,
     usage_left: float | None = None,
     price_per_minute: float | None = None,
+    calibration: Calibration | bool | None = None,
     **given: Any,
 ) -> Plan:
     """Plan a workload: usage, partitions, the three modes forecast, advice, limits. Submits nothing.
 
     Args:
         pubs: as the primitive takes them; of one iteration, if there are several.
-        backend: the one the circuits were transpiled for. An `IBMBackend` is asked for its pending jobs, its instance
-            for the usage it has left; nothing else is sent.
+        backend: the one the circuits were transpiled for. An `IBMBackend` is asked for its state and pending jobs, its
+            instance for the usage it has left; nothing else is sent.
         primitive: a name or the user's primitive object.
         options: options object or dict; the primitive's own if left out.
         shots: for PUBs that name none.
@@ -181,6 +210,8 @@ def plan(
         queue_wait: seconds in the queue, instead of the backend's pending jobs.
         usage_left: seconds the instance may still use, instead of what it says.
         price_per_minute: of QPU usage; without it nothing is said about money.
+        calibration: what one's own bills on this backend say; True learns it now (a few requests, see
+            `planning.calibration`), False leaves it out; else what `calibrate(backend)` learned in this process.
         given: other `Conditions`: lanes, preparation, max_ttl, interactive_ttl, per_minute, ….
 
     Raises:
@@ -191,6 +222,12 @@ def plan(
     if noise_model is not None:
         chosen = _with_noise_model(chosen, noise_model)
     work = analyse(own_pubs, backend, chosen, shots, precision)
+    if calibration is True:
+        calibration = calibrate(backend)
+    elif calibration is None:
+        calibration = known(backend)
+    if calibration:
+        work = calibration.on(work)
     iterations = _iterations(iterative)
     around = Circumstances.of(
         backend,
@@ -235,6 +272,7 @@ class Circumstances:
     instance_plan: str | None
     usage_left: float | None
     conditions: Conditions
+    account: Account
     iterations: int = 1
     classical: float = 0.0
     price_per_minute: float | None = None
@@ -252,21 +290,22 @@ class Circumstances:
         price_per_minute: float | None = None,
         **given: Any,
     ) -> Circumstances:
-        """What is not given is read from the account (one request) and from the backend's queue (one request).
+        """What is not given is read from the account and from the backend's queue (one request each).
 
         Raises:
             ValueError: a price or a condition that makes no sense.
         """
         if price_per_minute is not None and not 0 <= price_per_minute < math.inf:
             raise ValueError(f"price_per_minute={price_per_minute!r}: give a number of at least 0")
-        own = account(backend) if instance_plan is None or usage_left is None else Account()
+        own = account(backend, usage=instance_plan is None or usage_left is None)
         instance_plan = own.plan if instance_plan is None else instance_plan
         if is_open_plan(instance_plan):
             given.setdefault("max_ttl", OPEN_PLAN_MAX_TTL)
         return cls(
             instance_plan,
             own.left if usage_left is None else usage_left,
-            conditions(backend, queue_wait, **given),
+            conditions(own.pending, queue_wait, **given),
+            own,
             iterations,
             classical if iterations > 1 else 0.0,
             price_per_minute,
@@ -363,6 +402,20 @@ class Outlook:
             once=self._once(),
             left=around.usage_left,
         )
+        first_work = self.submissions[0].jobs.work
+        card = Preflight(
+            first_work.timing.backend,
+            self.advice.mode,
+            len(usages) * around.iterations,
+            bills[self.advice.mode],
+            first_work.rep_delay,
+            around.account,
+            around.usage_left,
+            around.instance_plan,
+            None
+            if around.price_per_minute is None
+            else bills[self.advice.mode].expected / 60 * around.price_per_minute,
+        )
         return Plan(
             self.submissions[0].jobs.work.timing.backend,
             self.submissions,
@@ -378,6 +431,7 @@ class Outlook:
             self.learning,
             self.division,
             saved,
+            preflight=card,
         )
 
     def _once(self) -> UsageEstimate | None:

@@ -103,6 +103,11 @@ class Settings:
         """All PUBs of one job must agree on shots (sampler) or precision (estimator): the client-side primitives."""
         return self.client_side and self.kind in ("sampler", "estimator")
 
+    @property
+    def fixed_shots(self) -> bool:
+        """Randomizations and the shots of each are both set: a PUB runs their product, whatever shots it names."""
+        return self.twirling and "auto" not in (self.randomizations, self.shots_per_randomization)
+
     def split(self, shots: int) -> tuple[int, int]:
         """Randomizations, and shots of each, for a PUB of `shots`, by the client's own rounding."""
         if not self.twirling:

@@ -23,7 +23,7 @@ from ..model.partition import Partition, Piece, check
 from ..model.snapshot import Mode
 from .forecast import Conditions, Forecast, forecast
 from .limits import (
-    EXECUTIONS_OLDER,
+    EXECUTIONS,
     INSTRUCTIONS,
     JOB_SECONDS,
     PAYLOAD,
@@ -103,7 +103,7 @@ class Sizes:
         s = work.settings
         usage = [pub_usage(work, item) for item in work.items]
         units = [item.sets if split_pubs and s.kind in ("sampler", "estimator") else 1 for item in work.items]
-        by_shots = split_pubs and s.kind == "sampler" and s.meas_type == "classified"
+        by_shots = split_pubs and s.kind == "sampler" and s.meas_type == "classified" and not s.fixed_shots
         return cls(
             np.array([u.expected for u in usage]),
             np.array([u.executions for u in usage]),
@@ -125,7 +125,7 @@ class Rules:
     executions: float | None = None  # at most so many executions each
     lanes: int = LANES
     per_job: float = 2.0  # seconds every job costs besides its PUBs
-    max_executions: float = EXECUTIONS_OLDER  # the stricter of the two figures IBM gives
+    max_executions: float = EXECUTIONS
     max_seconds: float = JOB_SECONDS
 
     @property

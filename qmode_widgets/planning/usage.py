@@ -1,11 +1,13 @@
 """What a workload will be billed, in seconds of QPU usage: low, expected, high, and how it comes about.
 
-    expected = Σ over jobs of 2 s × sub-jobs + (rep_delay + initialisation + circuit length) × executions
-    low      = the same without initialisation, in whole seconds rounded down
-    high     = 100 µs more per execution (IBM's allowance for the circuit), sampling and learning at their upper end,
-               loading of big jobs, whole seconds rounded up; for sampler work never under 2 + 0.00035 × executions
+    expected = Σ over jobs, each in whole seconds rounded up:
+               1.8 s × sub-jobs + (rep_delay + initialisation + circuit length) × executions
+    low      = the same without initialisation, rounded down
+    high     = 2 s × sub-jobs, 100 µs more per execution (IBM's allowance for the circuit), loops and branches at their
+               longest, sampling and learning at their upper end, 5 ms a circuit, rounded up; for sampler work never
+               under 2 + 0.00035 × executions
 
-The service bills whole seconds. The README beside this file shows what was really billed next to these.
+The README beside this file shows what was really billed next to these.
 """
 
 from __future__ import annotations
@@ -16,15 +18,14 @@ from dataclasses import dataclass, fields, replace
 from typing import Any
 
 from ..model.partition import Partition, Piece
-from ..model.timing import OVERHEAD, TYPICAL_LENGTH, Timing, quick
+from ..model.timing import OVERHEAD, OVERHEAD_HIGH, TYPICAL_LENGTH, Timing, quick
 from .durations import billed
 from .forecast import Load
 from .settings import Settings, settings
 from .work import Executions, Learning, PubUsage, PubWork, Work, analyse
 
-SUB_JOB_EXECUTIONS = 10_000_000  # an estimator job beyond this is split into sub-jobs [guide: job limits]
-LOADING = 1e-5  # seconds an instruction, high end: two jobs of 40 100×100 circuits take ~6 s more
-#                                   than one of 80 [guide: minimise job run time], 4 s of that beyond the usual 2 s
+SUB_JOB_EXECUTIONS = 10_000_000  # a job beyond this is split into sub-jobs [guide: job limits; documentation#4938]
+PER_CIRCUIT = 0.005  # seconds a circuit, high end: IBM charges for each [documentation#5091], the rows show no more
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +38,8 @@ class Breakdown:
     circuit: float = 0.0
     readout: float = 0.0  # measurement learning (TREX)
     layers: float = 0.0  # noise learning of layers (PEA, PEC)
+    calibration: float = 0.0  # what one's own bills add to the work, or take off it
+    rounding: float = 0.0  # up to whole seconds, each job
 
     def __add__(self, other: Breakdown) -> Breakdown:
         return Breakdown(*(getattr(self, f.name) + getattr(other, f.name) for f in fields(self)))
@@ -50,9 +53,14 @@ class Breakdown:
         return self.readout + self.layers
 
     @property
+    def work(self) -> float:
+        """All executions, without the overhead of jobs, before calibration and rounding."""
+        return self.rep_delay + self.initialisation + self.circuit + self.learning
+
+    @property
     def total(self) -> float:
         """All of it."""
-        return self.overhead + self.rep_delay + self.initialisation + self.circuit + self.readout + self.layers
+        return self.overhead + self.work + self.calibration + self.rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,7 +165,7 @@ def pub_usage(work: Work, item: PubWork, part: float = 1.0) -> PubUsage:
     expected = (work.per_execution + item.length) * count.expected
     usage = PubUsage(
         item.index,
-        (work.rep_delay + item.length) * count.low,
+        (work.rep_delay + item.length - item.shorter) * count.low,
         expected,
         max(expected, high_execution(work, item.length + item.varies) * count.high),
         item.configurations,
@@ -196,7 +204,7 @@ def job_usage(
         sum((work.per_execution + part.length) * part.executions.expected for part in learning if part.layers is of)
         for of in (False, True)
     )
-    sub_jobs = _sub_jobs(work, executions)
+    sub_jobs = _sub_jobs(executions)
     breakdown = Breakdown(
         OVERHEAD * sub_jobs,
         work.rep_delay * executions,
@@ -205,10 +213,15 @@ def job_usage(
         readout,
         layers,
     )
-    low = OVERHEAD * sub_jobs + sum(p.low for p in pubs)
+    breakdown = replace(breakdown, calibration=(work.factor - 1) * breakdown.work)
+    breakdown = replace(breakdown, rounding=math.ceil(breakdown.total - 1e-9) - breakdown.total)
+    low = sum(p.low for p in pubs)
     low += sum((work.rep_delay + part.length) * part.executions.low for part in learning)
-    high = OVERHEAD * _sub_jobs(work, upper) + sum(p.high for p in pubs) + LOADING * _instructions(parts)
+    low = OVERHEAD * sub_jobs + low * min(1.0, work.factor)
+    high = sum(p.high for p in pubs)
+    high += PER_CIRCUIT * sum(item.configurations * part for item, part in parts)
     high += sum(high_execution(work, part.length) * part.executions.high for part in learning)
+    high = OVERHEAD_HIGH * _sub_jobs(upper) + high * max(1.0, work.factor)
     return _estimate(work, low, breakdown, high, executions, learning, sub_jobs, pubs)
 
 
@@ -248,14 +261,17 @@ def formula(breakdown: Breakdown, executions: float, learned: float, sub_jobs: i
         each = 1e6 * seconds / executions if executions else 0.0
         return f"{each:,.0f}" if each >= 100 else f"{each:.3g}"
 
-    heads = f"2 s × {sub_jobs} sub-job{'s' * (sub_jobs != 1)}"
+    heads = f"{OVERHEAD} s × {sub_jobs} sub-job{'s' * (sub_jobs != 1)}"
     if jobs > 1:
-        heads = f"2 s × {sub_jobs} ({jobs} jobs)"
+        heads = f"{OVERHEAD} s × {sub_jobs} ({jobs} jobs)"
     text = (
         f"{heads} + ({mean(breakdown.rep_delay)} µs rep_delay + {mean(breakdown.initialisation)} µs initialisation + "
         f"{mean(breakdown.circuit)} µs circuit) × {executions:,.0f} executions"
     )
-    return text + (f" + {breakdown.learning:,.1f} s for {learned:,.0f} learning executions" if learned else "")
+    text += f" + {breakdown.learning:,.1f} s for {learned:,.0f} learning executions" if learned else ""
+    if breakdown.calibration:
+        text += f" {breakdown.calibration:+,.1f} s by your own bills"
+    return f"{text}, {'each job ' * (jobs > 1)}rounded up to whole seconds"
 
 
 def total(jobs: Sequence[UsageEstimate], times: int = 1) -> UsageEstimate:
@@ -289,7 +305,8 @@ def counted_usage(
     learning_executions: float = 0.0,
     jobs: int = 1,
     length: float | None = None,
-    depth: float | None = None,
+    depth: float = 0.0,
+    delay: float = 0.0,
     rep_delay: float | None = None,
     primitive: str = "sampler",
 ) -> UsageEstimate:
@@ -300,8 +317,10 @@ def counted_usage(
         executions: circuits after broadcasting × shots, over all jobs.
         learning_executions: what measurement or noise learning adds, over all jobs.
         jobs: over how many jobs.
-        length: of a circuit in seconds; if left out, from `depth`, else only its measurement is counted.
-        depth: layers of the ISA circuit, of `Timing.typical_layer` each.
+        length: of a circuit in seconds; if left out, from `depth` and `delay` and one measurement.
+        depth: layers of the ISA circuit, of `Timing.typical_layer` each; the interval allows for a two-qubit gate in
+            every third to every sixth layer.
+        delay: seconds of delays in a circuit.
         rep_delay: seconds, where not the backend's default.
         primitive: decides whether IBM's quick formula bounds `high`.
 
@@ -313,22 +332,20 @@ def counted_usage(
         raise ValueError(f"{given}: executions are 0 or more, jobs at least 1")
     timing = Timing.of(backend)
     chosen = settings(primitive, {"resilience_level": 0})
-    delay = timing.rep_delay if rep_delay is None else rep_delay
-    work = Work(chosen, timing, backend, [], [], delay, timing.assumed)
-    seconds = length if length is not None else (depth or 0.0) * timing.typical_layer() + timing.measure
-    per_job = PubWork(0, (), 1, executions / jobs, Executions.exactly(executions / jobs), seconds)
+    repeat = timing.rep_delay if rep_delay is None else rep_delay
+    work = Work(chosen, timing, backend, [], [], repeat, timing.assumed)
+    seconds = timing.measure + delay + depth * timing.typical_layer()
+    layers = depth * timing.dressed_layer()
+    longer, shorter = layers * (1 / 3 - 1 / 5), layers * (1 / 5 - 1 / 6)
+    if length is not None:
+        seconds, longer, shorter = length, 0.0, 0.0
+    each = Executions.exactly(executions / jobs)
+    per_job = PubWork(0, (), 1, executions / jobs, each, seconds, varies=longer, shorter=shorter)
     learned = Learning("learning", Executions.exactly(learning_executions / jobs), timing.measure)
     job = job_usage(work, [(per_job, 1.0)], [learned] if learning_executions else [])
     return total([job], times=jobs)
 
 
-def _sub_jobs(work: Work, executions: float) -> int:
-    """Only estimator jobs are split by the service."""
-    if work.settings.kind != "estimator" or not math.isfinite(executions):
-        return 1
-    return max(1, math.ceil(executions / SUB_JOB_EXECUTIONS))
-
-
-def _instructions(parts: Sequence[tuple[PubWork, float]]) -> int:
-    """Instructions of the distinct circuits that a job loads."""
-    return sum({id(f.circuit): f.size for item, _ in parts for f in item.facts}.values())
+def _sub_jobs(executions: float) -> int:
+    """Sampler jobs are split as well; an infinite high end is not."""
+    return max(1, math.ceil(executions / SUB_JOB_EXECUTIONS)) if math.isfinite(executions) else 1

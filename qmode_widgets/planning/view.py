@@ -39,6 +39,7 @@ gap:8px;margin:10px 0}
 .qmode-plan dl{display:grid;grid-template-columns:auto 1fr;gap:0 10px;margin:6px 0 0}
 .qmode-plan dl dt{color:var(--q-dim);float:none;width:auto;display:block;font-weight:400;white-space:nowrap}
 .qmode-plan dl dd{margin:0;padding:0;width:auto;display:block;text-align:right}
+.qmode-plan .before{margin:8px 0}.qmode-plan .before dd{text-align:left}
 .qmode-plan .strip{display:flex;gap:2px;height:16px;margin:4px 0}
 .qmode-plan .strip span{background:var(--q-brand);opacity:.55;border-radius:2px;min-width:2px}
 .qmode-plan ul{margin:4px 0;padding-left:1.3em}.qmode-plan .warning{color:var(--q-warn)}
@@ -188,6 +189,7 @@ def html(plan: PlanContent) -> str:
         *(_card(plan, modes) for modes in _same(plan)),
         "</div>",
         _strip(plan),
+        _before(plan),
         _mind(plan),
         _save(plan),
         _details(plan),
@@ -226,6 +228,16 @@ def _strip(plan: PlanContent) -> str:
     return f"<p class='dim'>{_jobs(count)} by expected usage.{said}</p><div class='strip'>{''.join(cells)}</div>"
 
 
+def _before(plan: PlanContent) -> str:
+    """The card of what to know before it is sent; nothing for a fake backend, which has no account."""
+    card = plan.preflight
+    if card.account.instance is None and not card.alarms:
+        return ""
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in card.rows())
+    alarms = "".join(f"<p class='warning'>⚠ {escape(alarm)}</p>" for alarm in card.alarms)
+    return f"<div class='mode before'><b>Before it is sent</b><dl>{rows}</dl>{alarms}</div>"
+
+
 def _mind(plan: PlanContent) -> str:
     items = _notes(plan)
     shown = "".join(f"<li class='{level}'>{_sign(level)} {escape(message)}</li>" for level, message in items[:12])
@@ -261,6 +273,8 @@ def text(plan: PlanContent) -> str:
     for line in (*(r.text for r in plan.reasons), plan.advice.trade or "", plan.division):
         out += _wrapped("+ ", line)
     out += ["", *_table(plan), ""]
+    if plan.preflight.account.instance is not None or plan.preflight.alarms:
+        out += [f"  {line}" for line in str(plan.preflight).splitlines()]
     for level, message in _notes(plan):
         out += _wrapped(f"{_sign(level)} ", message)
     if plan.savings:
@@ -268,7 +282,7 @@ def text(plan: PlanContent) -> str:
     for saving in plan.savings[:SAVINGS]:
         out += _wrapped("- ", str(saving))
     for change in plan.advice.changes:
-        out += _wrapped("", f"Would change it: {change}")
+        out += _wrapped("? ", f"would change it: {change}")
     out += _wrapped("= ", plan.usage.formula)
     for note in _assumed(plan):
         out += _wrapped("~ ", f"assumed: {note}")

@@ -38,6 +38,8 @@ class CircuitFacts:
     circuit: Any
     length: Length
     two_qubit: int
+    rz: int
+    sx: int
     weight: int
     size: int
 
@@ -74,6 +76,7 @@ class PubWork:
     payload: float = 0.0  # bytes of parameter values
     overhead: float = 1.0  # sampling overhead (PEC) that `executions` holds
     varies: float = 0.0  # seconds that an execution may be longer: loops and branches
+    shorter: float = 0.0  # seconds that it may be shorter, where only its depth is known
 
     def at(self, index: int) -> PubWork:
         """The same work as another PUB of the list."""
@@ -118,6 +121,7 @@ class Work:
     circuits: dict[int, CircuitFacts] = field(default_factory=dict)
     per_qubit: dict[int, dict[int, int]] = field(default_factory=dict)  # control instructions, where counted
     usage: dict[int, PubUsage] = field(default_factory=dict)  # of whole PUBs, worked out once
+    factor: float = 1.0  # of all executions' seconds, learned from one's own bills
 
     @property
     def per_execution(self) -> float:
@@ -162,8 +166,7 @@ class Work:
     def layer_length(self) -> float:
         """Mean length of a layer-learning circuit: pairs of the layer, dressed with single-qubit gates."""
         depths = self.settings.learn_depths
-        layer = 6 * self.timing.typical_layer()  # rz·sx·rz·sx·rz and the two-qubit gate
-        return 2 * sum(depths) / len(depths) * layer + self.timing.measure
+        return 2 * sum(depths) / len(depths) * self.timing.dressed_layer() + self.timing.measure
 
 
 def analyse(
@@ -255,7 +258,15 @@ class _Reader:
             ops = circuit.count_ops()
             length = self.work.timing.length(circuit, ops)
             weight = self._weight(circuit, ops, length)
-            known = CircuitFacts(circuit, length, circuit.num_nonlocal_gates(), weight, sum(ops.values()))
+            known = CircuitFacts(
+                circuit,
+                length,
+                circuit.num_nonlocal_gates(),
+                ops.get("rz", 0),
+                ops.get("sx", 0),
+                weight,
+                sum(ops.values()),
+            )
             self.work.circuits[id(circuit)] = known
         return known
 

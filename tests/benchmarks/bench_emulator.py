@@ -11,8 +11,11 @@ import time
 
 import requests
 from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
+from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
-from qiskit_ibm_runtime import Batch
+from qiskit_ibm_runtime import Batch, Session
+from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets.emulator import start
@@ -29,7 +32,7 @@ def run() -> list[Row]:
         bell = pm.run(_entangled(2))
         Sampler(mode=backend).run([bell], shots=10).result()
         rows = [_round_trip(backend, bell), _batch(emulator, backend, bell), _answers(emulator, backend, pm)]
-    return [*rows, _memory(bell), *_scheduler()]
+    return [*rows, _iterations(), _large_body(), _memory(bell), *_scheduler()]
 
 
 def _entangled(n: int, angle: float = 0.0) -> QuantumCircuit:
@@ -88,6 +91,55 @@ def _answers(emulator, backend, pm) -> Row:
             job.cancel()
     what = f"status GETs a second, and the worst, while {running} 20-qubit jobs run"
     return what, f"{count / 4:.0f} /s, {worst * 1000:.0f} ms", "300 /s, 100 ms"
+
+
+def _iterations(count: int = 40) -> Row:
+    """A variational loop of the client-side Estimator on two qubits of 156, with one worker."""
+    circuit = QuantumCircuit(2)
+    angles = ParameterVector("t", 4)
+    for qubit, angle in zip((0, 1), angles[:2], strict=True):
+        circuit.ry(angle, qubit)
+    circuit.cx(0, 1)
+    for qubit, angle in zip((0, 1), angles[2:], strict=True):
+        circuit.ry(angle, qubit)
+    with start(shared=False, speed=float("inf"), workers=1) as emulator:
+        backend = emulator.service.backend("emu_fez")
+        isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
+        energy = SparsePauliOp.from_list([("ZI", -0.4), ("IZ", 0.4), ("ZZ", -0.01), ("XX", 0.2)])
+        energy = energy.apply_layout(isa.layout)
+        with Session(backend=backend) as session:
+            estimator = Estimator(mode=session)
+            estimator.run([(isa, energy, [0.1] * 4)]).result()
+            began = time.perf_counter()
+            for i in range(count):
+                estimator.run([(isa, energy, [0.1 * i] * 4)]).result()
+            seconds = time.perf_counter() - began
+    return f"{count} evaluations of a two-qubit Estimator in a session, one worker", f"{seconds:.1f} s", "11 s"
+
+
+def _large_body(megabytes: int = 100) -> Row:
+    """How long other requests wait while a large submission arrives and is parsed."""
+    with start(shared=False, speed=float("inf"), workers=1) as emulator:
+        login = requests.post(f"{emulator.url}/identity/token", data={"apikey": emulator.token}, timeout=10).json()
+        session = requests.Session()
+        session.headers.update(
+            {
+                "Authorization": f"Bearer {login['access_token']}",
+                "Service-CRN": emulator.environment["QISKIT_IBM_INSTANCE"],
+            }
+        )
+        base = emulator.environment["QISKIT_IBM_URL"]
+        params = {"pubs": [["x" * (megabytes * 2**20)]], "version": 2}
+        body = json.dumps({"program_id": "sampler", "backend": "emu_fez", "params": params})
+        headers = dict(session.headers)
+        thread = threading.Thread(target=lambda: requests.post(f"{base}/jobs", data=body, headers=headers, timeout=120))
+        thread.start()
+        worst = 0.0
+        while thread.is_alive():
+            now = time.perf_counter()
+            assert session.get(f"{base}/jobs?limit=1", timeout=60).ok
+            worst = max(worst, time.perf_counter() - now)
+    return f"the worst GET while {megabytes} MB are submitted", f"{worst * 1000:.0f} ms", "1000 ms"
 
 
 def _memory(bell, total: int = 5000) -> Row:

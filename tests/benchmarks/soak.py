@@ -54,7 +54,7 @@ def carry_out(emulator: Any, probability: float) -> tuple[list[dict[int, int]], 
     backend = emulator.service.least_busy()
     pubs = circuits(backend)
     batch = qmode.BatchController.open(backend)
-    batch._runtime.submitter.lag = 2.0
+    batch._runtime.submitter.pace = 0.05
     sampler = Sampler(mode=batch.mode)
     sampler.options.default_shots = 64
     emulator.faults.soak(probability)

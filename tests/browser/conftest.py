@@ -37,6 +37,12 @@ def chromium_browser() -> Iterator[Browser]:
         yield started
 
 
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The source of axe-core, to be run in a page."""
+    return (harness.ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf8")
+
+
 @pytest.fixture
 def open_notebook(running: Lab, chromium_browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
     """Write a notebook of the given cells, open it in a page of its own; the first cell begins the package."""

@@ -50,6 +50,7 @@ class Lab:
     token: str
     root: Path  # its notebooks
     log: Path
+    app: str = "jupyterlab"  # or "notebook"
 
     def get(self, path: str) -> Any:
         """JSON of the server's own REST API."""
@@ -82,9 +83,13 @@ def labextension() -> Path | None:
 
 @contextlib.contextmanager
 def lab(
-    root: Path, *, settings: Mapping[str, object] | None = None, env: Mapping[str, str] | None = None
+    root: Path,
+    *,
+    settings: Mapping[str, object] | None = None,
+    env: Mapping[str, str] | None = None,
+    app: str = "jupyterlab",
 ) -> Iterator[Lab]:
-    """Start JupyterLab with `root` as its notebooks; `settings` by plugin id."""
+    """Start JupyterLab (or `app="notebook"`) with `root` as its notebooks; `settings` by plugin id."""
     home = Path(tempfile.mkdtemp(prefix="qmode-lab-"))
     if (build := labextension()) is not None:
         link = home / "path" / "labextensions" / EXTENSION
@@ -111,7 +116,7 @@ def lab(
     command = [
         sys.executable,
         "-m",
-        "jupyterlab",
+        app,
         "--no-browser",
         "--allow-root",
         "--ip=127.0.0.1",
@@ -119,7 +124,7 @@ def lab(
         "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={token}",
         f"--ServerApp.root_dir={root}",
-        "--LabApp.expose_app_in_browser=True",
+        "--expose-app-in-browser",
     ]
     log = home / "lab.log"
     with log.open("w") as out:
@@ -136,7 +141,7 @@ def lab(
                 **(env or {}),
             },
         )
-        running = Lab(f"http://127.0.0.1:{port}", token, root, log)
+        running = Lab(f"http://127.0.0.1:{port}", token, root, log, app)
         try:
             _await(running, server)
             yield running
@@ -148,6 +153,7 @@ def lab(
                 server.wait(20)
             except subprocess.TimeoutExpired:
                 server.kill()
+                server.wait()
             _stop_service(home / "runtime" / "qmode-emulator.json")
             shutil.rmtree(home, ignore_errors=True)
 
@@ -209,7 +215,8 @@ class Notebook:
         self = cls(running, page, name)
         page.on("console", lambda m: self.errors.append(m.text[:400]) if m.type == "error" else None)
         page.on("pageerror", lambda error: self.errors.append(str(error)[:400]))
-        page.goto(f"{running.url}/lab/tree/{name}?token={running.token}&reset")
+        place = "lab/tree" if running.app == "jupyterlab" else "notebooks"
+        page.goto(f"{running.url}/{place}/{name}?token={running.token}&reset")
         page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=_WAIT)
         if idle:
             self.wait_idle()
@@ -302,9 +309,17 @@ class Notebook:
         self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
         self.wait_idle()
 
-    def screenshot(self, name: str) -> Path:
-        """Keep a picture under artifacts/."""
+    def card_of(self, cell: int) -> Locator:
+        """The workload that a cell shows."""
+        return self.page.locator(".jp-Notebook .jp-Cell").nth(cell).locator(".jp-OutputArea .qm-card")
+
+    def picture(self, name: str) -> Path:
+        """Where a picture is kept: under artifacts/."""
         ARTIFACTS.mkdir(exist_ok=True)
-        path = ARTIFACTS / f"{name}.png"
+        return ARTIFACTS / f"{name}.png"
+
+    def screenshot(self, name: str) -> Path:
+        """Keep a picture of the page."""
+        path = self.picture(name)
         self.page.screenshot(path=str(path))
         return path

@@ -34,8 +34,32 @@ CONTRAST = """card => {
     return (light + .05) / (dark + .05);
   };
   const ground = getComputedStyle(card).backgroundColor;
-  const texts = '.qm-mode, .qm-state, .qm-note, .qm-big, td.qm-c-state span, .qm-reason, .qm-button';
+  const texts = '.qm-name, .qm-state, .qm-note, .qm-big, .qm-aside, td.qm-c-state span, .qm-reason, .qm-button:not(.qm-solid), .qm-count';
   return Object.fromEntries([...card.querySelectorAll(texts)]
     .filter(text => getComputedStyle(text).opacity !== '0')
     .map(text => [`${text.className}: ${text.textContent.slice(0, 12)}`, ratio(getComputedStyle(text).color, ground)]));
 }"""
+
+# Whether what has the focus can be seen where it is.
+SEEN = """() => {
+  const element = document.activeElement;
+  const box = element.getBoundingClientRect();
+  return box.width > 0 && box.height > 0 && element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+}"""
+
+# Gives an element an id, and returns it.
+NAMED = "e => (e.id ||= `named-${Math.random().toString(36).slice(2)}`)"
+
+# What axe finds in a part of the page, of every impact, as "rule: selector".
+AXE = """async ([source, part]) => {
+  if (window.axe === undefined) {
+    const script = document.createElement('script');
+    script.textContent = source;
+    document.head.append(script);
+  }
+  const { violations } = await window.axe.run(part);
+  return violations.flatMap(({ id, nodes }) => nodes.map(node => `${id}: ${node.target.join(' ')} ${node.failureSummary}`));
+}"""
+
+# An element's background, as a text to compare.
+GROUND = "e => { const { backgroundColor, backgroundImage } = getComputedStyle(e); return backgroundColor + backgroundImage; }"

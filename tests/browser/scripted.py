@@ -227,6 +227,22 @@ def idle_session(**more: object) -> Scripted:
     return workload("session", [D] * 24, **{**about, **more})  # type: ignore[arg-type]
 
 
+def capped() -> Scripted:
+    """A batch that its usage cap has ended."""
+    now = time.time()
+    limits = (Limit("usage cap", "24 s", "kernel", acted=now - 30),)
+    usage = Usage(24.6, "final", None, None, None, 24.0, 1204.0)
+    states = [D, D, D, JobState.CANCELLED, JobState.CANCELLED, JobState.DROPPED]
+    about = {"state": WorkloadState.CLOSED, "accepting_jobs": False, "closed": now - 20, "ttl": Ttl(max_ttl=28800)}
+    return workload("batch", states, id="d3cap0000000000v0cap", usage=usage, limits=limits, events=(), **about)  # type: ignore[arg-type]
+
+
+def ending() -> Scripted:
+    """A session whose max TTL is about to run out."""
+    ttl = Ttl(max_ttl=3600, max_deadline=time.time() + 47, interactive_ttl=60)
+    return workload("session", [D, D, R, Q], id="d5end0000000000v0end", ttl=ttl, events=())
+
+
 def big(n: int = 1000) -> Scripted:
     """A batch of many partitions, all states mixed."""
 

@@ -29,9 +29,8 @@ def click(place: Locator, key: str) -> None:
 def place_of(book: Notebook, place: str) -> Locator:
     if place == "cell":
         return book.widget().first
-    card = book.sidebar().locator(".qm-card").first
-    card.get_by_role("button", name="Open").click()
-    return card
+    book.sidebar().locator("[data-entry] .qm-title1").first.click()
+    return book.sidebar().locator(".qm-card").first
 
 
 @pytest.mark.parametrize("place", ["cell", "sidebar"])
@@ -52,7 +51,8 @@ def test_cancel_and_resubmit(open_notebook: Open, place: str, kernel: str) -> No
             book.wait_done(cell)
             assert time.monotonic() - begun < 5, "the click waited for the cell"
             assert "True" in book.output(cell)
-    expect(card.get_by_role("status")).to_contain_text("Resubmit partition 5 (PUBs 8–9): done")
+    expect(card.get_by_role("status")).to_contain_text("Run partition 5 (PUBs 8–9) again: resubmitted")
+    expect(row(card, "4.1").locator(".qm-outcome-done")).to_contain_text("resubmitted")
     book.run(4)
     assert book.output(4).strip() == "[('cancel', 'a1b2c3d4:5.0'), ('resubmit', 'a1b2c3d4:4.0')]"
     book.screenshot(f"clicks-{place}-{kernel}")
@@ -65,6 +65,7 @@ def test_both_places_show_the_same_and_tick_by_themselves(open_notebook: Open) -
     book.run(1)
     cell, side = place_of(book, "cell"), place_of(book, "sidebar")
     for place in (cell, side):
+        place.get_by_role("button", name="by number").click()
         expect(row(place, "5.0")).to_have_attribute("data-state", "running")
     book.run(2)
     for place in (cell, side):
@@ -74,95 +75,75 @@ def test_both_places_show_the_same_and_tick_by_themselves(open_notebook: Open) -
     left = cell.get_by_role("timer").inner_text()
     expect(cell.get_by_role("timer")).not_to_have_text(left)
     expect(cell.locator(".qm-counts")).to_contain_text("5 done")
+    expect(cell.locator(".qm-progress .qm-big")).to_have_text("5 of 12 done")
 
 
-def test_the_service_says_no(open_notebook: Open) -> None:
+def test_the_question_and_the_answer_stand_where_the_button_was(open_notebook: Open) -> None:
     book = open_notebook(SHOW, "batch.refuse = 'HTTP 409: the job is in a final state'")
     book.run(1)
     book.run(2)
     card = place_of(book, "cell")
-    click(card, "5.0")
+    places = "e => [...e.querySelectorAll('tr[data-key]')].map(r => [r.dataset.key, r.getBoundingClientRect().top])"
+    before = card.evaluate(places)
+    row(card, "5.0").locator("[data-action]").click()
+    under = "([x, y]) => document.elementFromPoint(x, y).closest('button')?.dataset.confirm"
+    box = row(card, "6.0").locator("[data-action]").bounding_box()
+    assert box is not None
+    middle = [box["x"] + box["width"] - 8, box["y"] + box["height"] / 2 - 32]
+    assert book.page.evaluate(under, middle) == "no", "the pointer rests on what would cancel"
+    assert card.evaluate(places) == before
+    card.locator("[data-confirm=yes]").click()
     said = "Cancel partition 6 (PUBs 10–11): HTTP 409: the job is in a final state"
     expect(card.get_by_role("status")).to_contain_text(said)
+    expect(row(card, "5.0").locator(".qm-outcome-failed")).to_contain_text("the job is in a final state")
+    assert card.evaluate(places) == before
+    book.screenshot("refused")
     expect(row(card, "5.0")).to_have_attribute("data-state", "running")
-    card.get_by_role("button", name="Dismiss").click()
-    expect(card.get_by_role("status")).to_have_text("")
+    row(card, "5.0").get_by_role("button", name="Dismiss").click()
+    expect(row(card, "5.0").locator("[data-action=cancel]")).to_be_visible()
 
 
-def test_the_sidebar_works_after_a_page_reload_while_a_cell_blocks(open_notebook: Open) -> None:
+def test_both_places_work_after_a_page_reload_while_a_cell_blocks(open_notebook: Open) -> None:
     book = open_notebook(SHOW, "print('blocked', batch.wait_click(40), batch.said)")
     book.run(1)
     book.run(2, wait=False)
-    expect(book.sidebar().locator(".qm-card")).to_be_visible()
+    expect(book.sidebar().locator("[data-entry]")).to_be_visible()
     book.save()
     book.reload()
-    card = place_of(book, "sidebar")
-    expect(book.sidebar().locator(".qm-kernel")).to_contain_text("(busy)")
-    click(card, "5.0")
-    expect(row(card, "5.0")).to_have_attribute("data-state", "cancelled")
+    cell = place_of(book, "cell")
+    expect(cell).to_have_attribute("data-saved", "false")       # live again, though the kernel is busy
+    click(cell, "5.0")
+    expect(row(cell, "5.0")).to_have_attribute("data-state", "cancelled")
+    expect(row(place_of(book, "sidebar"), "5.0")).to_have_attribute("data-state", "cancelled")
     book.screenshot("reloaded-while-busy")
     book.wait_idle()
-    expect(book.widget().first).to_contain_text("⊘ Cancelled")  # and the cell's widget is back when it can be
-
-
-def test_a_restarted_kernel_is_forgotten_and_found_again(open_notebook: Open) -> None:
-    book = open_notebook(SHOW)
-    book.run(1)
-    expect(book.sidebar().locator("[data-workload]")).to_have_count(1)
-    book.restart()
-    orphan = book.sidebar().locator("[data-orphan]")
-    expect(orphan).to_contain_text('qmode.attach("d2f0b8c4k3a0008v77a1", service)')
-    expect(book.sidebar().locator("[data-workload]")).to_have_count(0)
-    expect(book.widget().first).to_contain_text("The kernel that showed this has ended")
-    expect(book.widget().first.locator("[data-action]")).to_have_count(0)
-    book.screenshot("kernel-gone")
-    book.run(0)
-    book.run(1)
-    expect(book.sidebar().locator("[data-workload]")).to_have_count(1)
-    expect(orphan).to_have_count(0)
-    click(place_of(book, "sidebar"), "5.0")
-    expect(row(book.sidebar(), "5.0")).to_have_attribute("data-state", "cancelled")
-
-
-def test_all_kernels_are_listed_by_notebook_and_an_empty_panel_says_how_to_begin(open_notebook: Open) -> None:
-    first = open_notebook(SHOW, name="first")
-    panel = first.sidebar()
-    expect(panel).to_contain_text("import qmode_widgets as qmode")
-    first.screenshot("empty")
-    first.run(1)
-    expect(panel.locator(".qm-kernel")).to_contain_text(["first.ipynb"])
-    second = open_notebook("session = scripted.idle_session(); show(session)", name="second")
-    second.run(1)
-    for book in (first, second):
-        expect(book.sidebar().locator(".qm-kernel")).to_contain_text(["first.ipynb", "second.ipynb"])
-        expect(book.sidebar().locator(".qm-title")).to_contain_text("2 open")
-    expect(second.sidebar()).to_contain_text("Idle, billed")
-    session = second.sidebar().locator("[data-workload=cz3kw0q2r5hg008n79f1]")
-    session.get_by_role("button", name="Close").click()
-    session.locator("[data-confirm=yes]").click()
-    expect(session.get_by_role("status")).to_contain_text("Close: done")
-    expect(first.sidebar()).to_contain_text("Closing")  # the other page sees it as well
-    second.screenshot("two-kernels")
 
 
 def test_a_thousand_jobs(open_notebook: Open) -> None:
     book = open_notebook("big = scripted.big(1000); show(big)", "big.set(900, scripted.F)")
     book.run(1)
     card = place_of(book, "cell")
-    expect(card.locator("tbody tr[data-key]").first).to_be_visible()
-    assert card.locator("tbody tr[data-key]").count() < 60
+    expect(card).to_have_attribute("data-saved", "false")
+    rows = card.locator("tbody tr[data-key]")
+    expect(rows.first).to_have_attribute("data-state", "failed")
+    assert rows.count() < 60
+    expect(card.locator("[data-visible]")).to_contain_text("of 1,000")
+    expect(card.locator("[data-unfold]")).to_contain_text("496 more done")
+    expect(card.locator(".qm-scroll")).to_have_attribute("data-more", "")
+    card.get_by_role("button", name="by number").click()
     scroll = card.locator(".qm-scroll")
     scroll.evaluate("e => e.scrollTop = e.scrollHeight")
     expect(row(card, "999.0")).to_be_visible()
+    expect(card.locator(".qm-scroll")).not_to_have_attribute("data-more", "")
     scroll.evaluate("e => e.scrollTop = e.scrollHeight * 0.9")
     expect(row(card, "900.0")).to_have_attribute("data-state", "waiting")
     book.run(2)
     expect(row(card, "900.0")).to_have_attribute("data-state", "failed")
-    card.locator(".qm-count", has_text="failed").click()
-    expect(card.locator("tbody tr[data-key]")).to_have_count(4)
-    card.locator(".qm-count", has_text="failed").click()
-    book.sidebar()
-    book.page.wait_for_timeout(300)
+    card.get_by_role("button", name="failed only").click()
+    expect(rows).to_have_count(4)
+    card.get_by_role("button", name="failed only").click()
+    card.get_by_role("button", name="needs you first").click()
+    expect(rows.nth(3)).to_have_attribute("data-key", K.format("900.0"))
     book.screenshot("thousand")
     worst = book.page.evaluate(probes.WORST_FRAME)
     assert worst < 500, f"the page stood still for {worst:.0f} ms while it ticked"
@@ -172,19 +153,30 @@ def test_keyboard_only(open_notebook: Open) -> None:
     book = open_notebook(SHOW)
     book.run(1)
     card, keys = place_of(book, "cell"), book.page.keyboard
-    card.locator("[data-action=resubmit_failed]").focus()
+    cells = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
+    count = book.page.evaluate(cells)
+    card.locator(".qm-head [data-action=resubmit_failed]").focus()
     seen = []
-    for _ in range(14):
+    for _ in range(20):
         keys.press("Tab")
         seen.append(book.page.evaluate(probes.FOCUSED))
-        if seen[-1].startswith("Cancel partition 6"):
+        assert book.page.evaluate(probes.SEEN), f"{seen[-1]} has the focus and cannot be seen"
+        if seen[-1].startswith("Details of partition 5"):
             break
-    reached = {"Cancel remaining (4)", "Close", "1 failed", "Jobs, scrollable", "Resubmit partition 5 (PUBs 8–9)"}
-    assert reached <= set(seen)
+    assert {"Cancel…", "End batch…", "1 failed", "Details of partition 5 (PUBs 8–9)"} <= set(seen)
+    keys.press("x")                                     # would cut the cell
+    keys.press("ArrowDown")
+    expect(card.get_by_role("button", name="Details of partition 6")).to_be_focused()
+    keys.press("Enter")
+    expect(card.locator(f"[data-detail='{K.format('5.0')}']")).to_be_visible()
+    keys.press("ArrowLeft")
+    expect(card.locator("[data-detail]")).to_have_count(0)
+    keys.press("Tab")
+    expect(card.get_by_role("button", name="Cancel partition 6")).to_be_focused()
     keys.press("Enter")
     expect(card.get_by_role("group", name="Cancel partition 6")).to_be_focused()
     keys.press("Escape")
-    expect(row(card, "5.0").get_by_role("button")).to_be_focused()
+    expect(row(card, "5.0").locator("[data-action]")).to_be_focused()
     keys.press("Enter")
     expect(card.get_by_role("group", name="Cancel partition 6")).to_be_focused()
     keys.press("Tab")
@@ -193,26 +185,89 @@ def test_keyboard_only(open_notebook: Open) -> None:
     keys.press("Enter")
     expect(row(card, "5.0")).to_have_attribute("data-state", "cancelled")
     assert card.evaluate("e => e.contains(document.activeElement)"), "the focus left the workload"
+    assert book.page.evaluate(cells) == count, "a key meant for the view reached the notebook"
+
+
+STATES = {
+    "one": "one = scripted.workload('job', [scripted.R]); show(one)",
+    "batch": SHOW,
+    "idle": "session = scripted.idle_session(); show(session)",
+    "many": "many = scripted.big(200); show(many)",
+    "thousand": "big = scripted.big(1000); show(big)",
+    "cap": "cap = scripted.capped(); show(cap)",
+    "near": "near = scripted.ending(); show(near)",
+    "unreachable": "gone = scripted.batch(problem='The service cannot be reached', seen_at=time.time() - 14); show(gone)",
+    "token": "token = scripted.batch(problem='HTTP 401: Unauthorized', seen_at=time.time() - 14); show(token)",
+}
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_themes_and_widths(open_notebook: Open, theme: str) -> None:
-    others = ["session = scripted.idle_session(); show(session)", "big = scripted.big(300); show(big)"]
-    book = open_notebook(SHOW, *others, name=theme)
+def test_each_state_in_both_themes(open_notebook: Open, theme: str, axe: str) -> None:
+    book = open_notebook(*STATES.values(), name=f"states-{theme}", width=1280)
     book.theme(theme)
-    for cell in (1, 2, 3):
+    book.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
+    for cell, state in enumerate(STATES, start=1):
         book.run(cell)
-    panel = book.sidebar()
-    expect(panel.locator(".qm-card")).to_have_count(3)
-    for width in (250, 300, 480):
-        book.sidebar_width(width)
-        book.page.wait_for_timeout(200)  # the ring's movement settles; only for the picture
-        assert panel.evaluate("e => e.scrollWidth <= e.clientWidth"), f"the panel overflows at {width}"
-        book.screenshot(f"{theme}-{width}")
-    panel.get_by_role("button", name="Open").first.click()
-    book.sidebar_width(300)
-    assert panel.evaluate("e => e.scrollWidth <= e.clientWidth"), "the opened card overflows at 300"
-    book.page.evaluate("() => document.querySelector('.jp-OutputArea .qm-card').scrollIntoView()")
-    book.screenshot(f"{theme}-open")
-    contrast = book.widget().first.evaluate(probes.CONTRAST)
-    assert min(contrast.values()) >= 3, contrast
+        card = book.card_of(cell)
+        card.scroll_into_view_if_needed()
+        book.page.mouse.move(0, 0)
+        card.screenshot(path=str(book.picture(f"{theme}-{state}")))
+        assert book.page.evaluate(probes.AXE, [axe, f"#{card.evaluate(probes.NAMED)}"]) == [], state
+        assert card.evaluate("e => e.scrollWidth <= e.clientWidth"), f"{state} overflows"
+        contrast = card.evaluate(probes.CONTRAST)
+        assert min(contrast.values()) >= 3, contrast
+    assert book.errors == []
+
+
+@pytest.mark.parametrize("width", [280, 420, 700])
+def test_narrow_places(open_notebook: Open, width: int) -> None:
+    states = [STATES["batch"], STATES["idle"], STATES["many"], STATES["unreachable"]]
+    book = open_notebook(*states, name=f"narrow-{width}")
+    book.page.add_style_tag(content=f".jp-OutputArea .qm {{ width: {width}px; }}")
+    for cell in range(1, len(states) + 1):
+        book.run(cell)
+        card = book.card_of(cell)
+        card.scroll_into_view_if_needed()
+        assert card.evaluate("e => e.scrollWidth <= e.clientWidth"), f"cell {cell} overflows at {width}"
+        if cell == 1:
+            row(card, "5.0").locator("[data-action]").click()
+            expect(card.locator("[data-confirm=yes]")).to_be_visible()
+        card.screenshot(path=str(book.picture(f"narrow-{width}-{cell}")))
+
+
+def test_forced_colours_keep_what_bars_say(open_notebook: Open) -> None:
+    book = open_notebook(SHOW, STATES["idle"])
+    book.page.emulate_media(forced_colors="active")
+    book.run(1)
+    book.run(2)
+    card = book.card_of(1)
+    ground = card.evaluate(probes.GROUND)
+    for part in (".qm-bar .qm-solid", ".qm-seg-ran", ".qm-seg-failed", ".qm-seg-waited", ".qm-cell.qm-job-done"):
+        found = card.locator(part).first.evaluate(probes.GROUND)
+        assert found != ground, f"{part} cannot be told from the ground"
+    book.screenshot("forced-colours")
+    assert book.card_of(2).locator(".qm-hatch").first.evaluate(probes.GROUND) != ground
+
+
+def test_a_service_that_hangs_and_one_that_is_gone_are_said_with_all_clocks_still(open_notebook: Open) -> None:
+    book = open_notebook(SHOW, "batch.answers = False", "batch.answers = True", "batch.change(problem='HTTP 503: down')")
+    book.run(1)
+    card = place_of(book, "cell")
+    book.run(2)
+    banner = card.locator("[data-banner=service]")
+    expect(banner).to_contain_text("has not answered the last three requests", timeout=9000)
+    expect(card).to_contain_text("last seen")
+    still = card.get_by_role("timer").inner_text()
+    begun = time.monotonic()
+    click(card, "5.0")
+    expect(row(card, "5.0")).to_contain_text("has not answered", timeout=3500)
+    assert time.monotonic() - begun < 3.5, "a click did not say what it waits for"
+    book.screenshot("hung")
+    assert card.get_by_role("timer").inner_text() == still, "a clock goes on though nothing is known"
+    book.run(3)
+    expect(banner).to_have_count(0)
+    expect(row(card, "5.0")).to_have_attribute("data-state", "cancelled")
+    expect(card.get_by_role("timer")).not_to_have_text(still)
+    book.run(4)
+    expect(banner).to_contain_text("HTTP 503: down")
+    expect(banner.locator("[data-action=refresh]")).to_have_text("Retry now")

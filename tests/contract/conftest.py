@@ -11,6 +11,7 @@ from qiskit.transpiler import generate_preset_pass_manager
 
 from qmode_widgets import emulator as package
 from qmode_widgets.control import runtime
+from qmode_widgets.ibm import budget
 
 
 def legacy(primitive, *args, **kwargs):
@@ -23,9 +24,9 @@ def legacy(primitive, *args, **kwargs):
 @pytest.fixture(scope="session", autouse=True)
 def watch_often():
     """The embedded service runs as fast as it can: looking at it once a second would be what tests wait for."""
-    before, runtime.PACE = runtime.PACE, 0.05
+    before, runtime.PACE, budget.RATE = (runtime.PACE, budget.RATE), 0.05, 1000.0
     yield
-    runtime.PACE = before
+    runtime.PACE, budget.RATE = before
 
 
 @pytest.fixture(scope="session")

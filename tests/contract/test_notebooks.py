@@ -14,8 +14,12 @@ from qmode_widgets import emulator as package
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SAYS = {
     "quickstart": ["24 PUBs, 48000 shots", "9707", "of QPU time"],
-    "planning": ["session", "s expected", "'twirled': 20000"],
-    "session": ["step 3", "of which idle", "qmode.attach("],
+    "choose_a_mode": ["rep_delay", "session\n"],
+    "compare_mitigation_batch": ["s of QPU time expected", "twirled    +", "✓ Done"],
+    "vqe_session": ["10 evaluations", "of which idle", "5 points in one job"],
+    "noise_learning_session": ["3 layers learned", "noise model of job"],
+    "recover": ["ended with 9", "nobody here", "missing: ['PUB", "8 PUBs,"],
+    "big_job": ["(20, 20) shots of each set: 500", "were expected"],
 }
 
 

@@ -79,7 +79,7 @@ export function Progress({ jobs, folded, sum, filter, onFilter }: ProgressProps)
             <Tick
               text={now => {
                 const left = toGo(pace, now);
-                return left === null ? '' : left < 1 ? 'nearly done' : `about ${ago(left)} to go`;
+                return left === null ? '' : left < 1 ? '\u00a0· nearly done' : `\u00a0· about ${ago(left)} to go`;
               }}
             />
           </span>

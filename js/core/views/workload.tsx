@@ -19,6 +19,8 @@ export interface SavedView {
   folded: readonly Folded[];
   /** Begins to watch it again; null: there is no kernel for that. */
   reattach: (() => void) | null;
+  /** It is not known yet whether a kernel watches it. */
+  pending: boolean;
   /** What came of that, or what to do instead. */
   note: string;
 }
@@ -247,7 +249,11 @@ function Seen({ state, offset }: { state: WorkloadSnapshot; offset: number }) {
 /** Of a document's own snapshot: as of when, and the way back. */
 function SavedLine({ state, saved, over }: { state: WorkloadSnapshot; saved: SavedView; over: boolean }) {
   const asOf = state.seen_at === null ? 'not seen yet' : `As of ${dateTime(state.seen_at, state.clock_offset)}`;
-  const note = over ? '' : ' · no kernel watches it; it may have gone on since';
+  const note = saved.pending
+    ? ' · looking for its kernel…'
+    : over
+      ? ''
+      : ' · no kernel watches it; it may have gone on since';
   return (
     <div class="qm-saved" role="note">
       <span class="qm-grow qm-num">

@@ -127,7 +127,7 @@ class Service:
         """Change or, with None, remove the usage limit of an instance."""
         if seconds is not None and (type(seconds) is not int or not 1 <= seconds < 2**31):
             raise bad_request(f"instance_limit must be whole seconds, at least 1, or null, not {str(seconds)[:60]}")
-        if seconds is not None and self.used(instance) > seconds:
+        if seconds is not None and round(self.used(instance)) > seconds:
             said = f"The instance has used {self.used(instance):.0f} seconds, more than {seconds}."
             raise ApiError(409, 4317, said, "Choose a limit above the usage.")
         self._limits[instance.crn] = seconds
@@ -146,7 +146,7 @@ class Service:
     def limit_reached(self, instance: Instance) -> bool:
         """Return whether an instance has reached its usage limit."""
         limit = self.limit(instance)
-        return limit is not None and self.used(instance) >= limit
+        return limit is not None and round(self.used(instance)) >= limit
 
     def analytics(self, asked: UsageFilter, group_by: Any = None) -> list[Row]:
         """Return sums of usage; see `Store.analytics`."""

@@ -119,7 +119,7 @@ def instance_usage(instance: Instance, limit: int | None, used: float, now: floa
         "instance_id": instance.crn,
         "plan_id": instance.plan_id,
         "usage_consumed_seconds": round(used),
-        "usage_limit_reached": limit is not None and used >= limit,
+        "usage_limit_reached": limit is not None and round(used) >= limit,
         "usage_period": {"start_time": clock.shown(now - PERIOD), "end_time": clock.shown(now)},
     }
     if limit is not None:

@@ -14,6 +14,8 @@ from qiskit.circuit import ParameterExpression
 from .errors import InvalidInputError
 from .simulator import Simulator
 
+ASSIGN_IT = "as its duration: assign it before submitting, one circuit for each duration"
+
 
 @dataclass(frozen=True, slots=True)
 class Load:
@@ -79,10 +81,7 @@ def check_delays(circuit: QuantumCircuit) -> None:
         duration = inst.operation.duration if inst.operation.name == "delay" else None
         if isinstance(duration, ParameterExpression) and duration.parameters:
             names = ", ".join(sorted(p.name for p in duration.parameters))
-            raise InvalidInputError(
-                f"the duration of a delay is the parameter {names}: assign it before submitting, one circuit for each "
-                "duration"
-            )
+            raise InvalidInputError(f"a delay has the parameter {names} {ASSIGN_IT}")
 
 
 def _instructions(circuit: QuantumCircuit) -> Iterator[Any]:

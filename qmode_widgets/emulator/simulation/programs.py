@@ -10,7 +10,7 @@ from typing import Any
 
 from ..backends import Device, devices
 from .errors import InvalidInputError, JobError
-from .program import Program, check_delays
+from .program import ASSIGN_IT, Program, check_delays
 from .simulator import Simulator
 from .timing import Timing
 
@@ -48,6 +48,8 @@ def _program(program_id: str, params: Any, device: Device) -> Program:
     except MemoryError:
         raise InvalidInputError("params do not fit into memory") from None
     except Exception as error:  # decoders raise many types of errors; the sender is told which
+        if "Unknown unit expr" in str(error):  # QPY of Qiskit 2.6 cannot be read with such a delay
+            raise InvalidInputError(f"a delay has a parameter {ASSIGN_IT}") from error
         said = f"params of {program_id!r} cannot be read: {type(error).__name__}: {error}"
         raise InvalidInputError(said[:500]) from error
     return program

@@ -6,13 +6,14 @@ The method is the state vector or, for circuits that are too large for it, the s
 from __future__ import annotations
 
 import math
+from collections.abc import Collection
 from functools import lru_cache
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import BoxOp, CircuitInstruction, Measure, Reset
+from qiskit.circuit import BoxOp, CircuitInstruction, Gate, Measure, Parameter, Reset
 from qiskit.circuit.library import XGate
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -24,6 +25,7 @@ from .errors import JobError
 
 # Aer returns one string per shot: this many at a time keep a worker's memory bounded.
 _SHOTS_AT_ONCE = 500_000
+_QUBITS_FOR_THREADS = 16
 
 
 class Simulator:
@@ -79,7 +81,10 @@ class Simulator:
         flat = _snap(values.reshape(math.prod(shape), values.shape[-1]))
         out = {reg.name: np.zeros((len(flat), shots, len(reg)), dtype=np.bool_) for reg in circuit.cregs if len(reg)}
         if out and len(flat):
-            for part, physical in parts(circuit, keep_delays=self.noisy, together=min(10, self._max_qubits)):
+            circuit = _plain(circuit)
+            alone = set() if self.noisy else _sample_alone(circuit, column, flat, shots, seed, out)
+            together = min(10, self._max_qubits)
+            for part, physical in parts(circuit, keep_delays=self.noisy, together=together, without=alone):
                 kept = np.array([column[p] for p in part.parameters], dtype=np.intp)
                 self._sample_part(part, physical, flat[:, kept], shots, seed, out)
         return {name: bits.reshape(*shape, *bits.shape[1:]) for name, bits in out.items()}
@@ -95,7 +100,7 @@ class Simulator:
     ) -> None:
         """Add one part's bits to `out`. No two parts write the same bit."""
         method = "statevector" if circuit.num_qubits <= self._max_qubits else "stabilizer"
-        sampler = SamplerV2(seed=seed, options={"backend_options": self._options(method, physical)})
+        sampler = SamplerV2(seed=seed, options={"backend_options": self._options(method, physical, circuit.num_qubits)})
         step = max(1, _SHOTS_AT_ONCE // shots)
         for start in range(0, len(values), step):
             some = values[start : start + step]
@@ -118,8 +123,10 @@ class Simulator:
                 for name, bits in out.items():
                     bits[where] |= getattr(pub.data, name).to_bool_array(order="little")
 
-    def _options(self, method: str, physical: tuple[int, ...]) -> dict[str, Any]:
-        options: dict[str, Any] = {"method": method, "max_parallel_threads": self._threads}
+    def _options(self, method: str, physical: tuple[int, ...], qubits: int) -> dict[str, Any]:
+        # Threads wait for each other by spinning: on a busy machine two took 50 times as long as one for two qubits.
+        threads = self._threads if qubits >= _QUBITS_FOR_THREADS else 1
+        options: dict[str, Any] = {"method": method, "max_parallel_threads": threads}
         if self.noisy:
             options["noise_model"] = _noise_model(self.device, physical)
         return options
@@ -137,13 +144,13 @@ def _instructions(device: Device) -> tuple[frozenset[str], frozenset[tuple[int, 
 
 
 def parts(
-    circuit: QuantumCircuit, *, keep_delays: bool = False, together: int = 10
+    circuit: QuantumCircuit, *, keep_delays: bool = False, together: int = 10, without: Collection[int] = ()
 ) -> list[tuple[QuantumCircuit, tuple[int, ...]]]:
     """Cut a circuit into parts that can be simulated by themselves, each with its physical qubits.
 
     Only qubits that are measured, or entangled with such, matter. Parts share no gate and no classical bit; small ones
     are put together, up to `together` qubits, since each is a run of its own. Barriers are dropped, and delays unless
-    they are to be kept.
+    they are to be kept. Qubits in `without` are left out.
     """
     circuit = _plain(circuit)
     skipped = ("barrier",) if keep_delays else ("barrier", "delay")
@@ -152,7 +159,7 @@ def parts(
     measured = {groups[inst.qubits[0]] for inst in data if inst.qubits and inst.clbits}
     members: dict[int, list[int]] = {}
     for i, qubit in enumerate(circuit.qubits):
-        if groups.get(qubit) in measured:
+        if groups.get(qubit) in measured and i not in without:
             members.setdefault(groups[qubit], []).append(i)
     packs: list[list[int]] = []
     for qubits in sorted(members.values(), key=len):
@@ -161,6 +168,99 @@ def parts(
         else:
             packs.append(list(qubits))
     return [(_part(circuit, data, sorted(pack)), tuple(sorted(pack))) for pack in packs]
+
+
+def _sample_alone(
+    circuit: QuantumCircuit,
+    column: dict[Parameter, int],
+    values: NDArray[np.float64],
+    shots: int,
+    seed: int | None,
+    out: dict[str, NDArray[np.bool_]],
+) -> set[int]:
+    """Sample the qubits that are entangled with no other, without Aer; add their bits to `out`.
+
+    The client-side primitives measure every qubit of the backend, most of them alone: Aer takes a second for what is a
+    product of 2×2 matrices. A qubit is left to Aer if it is measured more than once or in the middle, or has a gate
+    with another kind of parameter than a number or a `Parameter`.
+
+    Returns:
+        The qubits that were sampled.
+    """
+    rng = np.random.default_rng(seed)
+    sampled = set()
+    for qubit, chain in _alone(circuit).items():
+        state = np.zeros((len(values), 2), dtype=np.complex128)
+        state[:, 0] = 1.0
+        for operation in chain[:-1]:
+            matrices = _matrices(operation.operation, column, values)
+            if matrices is None:
+                break
+            state = np.einsum("...ij,...j->...i", matrices, state)
+        else:
+            bits = rng.random((len(values), shots)) < np.abs(state[:, 1, None]) ** 2
+            for register, index in circuit.find_bit(chain[-1].clbits[0]).registers:
+                if register.name in out:
+                    out[register.name][:, :, index] |= bits
+            sampled.add(qubit)
+    return sampled
+
+
+def _alone(circuit: QuantumCircuit) -> dict[int, list[CircuitInstruction]]:
+    """Return the instructions of each qubit that has gates of its own only, and one measurement at the end."""
+    chains: dict[Any, list[CircuitInstruction]] = {}
+    excluded: set[Any] = set()
+    uses: dict[Any, int] = {}
+    for inst in circuit.data:
+        if inst.operation.name in ("barrier", "delay"):
+            continue
+        for clbit in inst.clbits:
+            uses[clbit] = uses.get(clbit, 0) + 1
+        if len(inst.qubits) == 1 and inst.operation.name != "reset":
+            chains.setdefault(inst.qubits[0], []).append(inst)
+        else:
+            excluded.update(inst.qubits)
+    if circuit.num_vars + circuit.num_stretches:
+        return {}
+    return {
+        circuit.find_bit(qubit).index: chain
+        for qubit, chain in chains.items()
+        if qubit not in excluded
+        and chain[-1].operation.name == "measure"
+        and uses[chain[-1].clbits[0]] == 1
+        and not any(inst.clbits for inst in chain[:-1])
+    }
+
+
+_FIXED: dict[str, NDArray[np.complex128]] = {}
+
+
+def _matrices(
+    operation: Any, column: dict[Parameter, int], values: NDArray[np.float64]
+) -> NDArray[np.complex128] | None:
+    """Return a gate's 2×2 matrix, or one for each parameter set; None for a gate without."""
+    name, params = operation.name, operation.params
+    if not params:
+        if name not in _FIXED:
+            if not isinstance(operation, Gate):
+                return None
+            _FIXED[name] = np.asarray(operation.to_matrix())
+        return _FIXED[name]
+    if name not in ("rx", "ry", "rz") or len(params) != 1:
+        return None
+    if isinstance(params[0], Parameter):
+        half = values[:, column[params[0]]] / 2
+    elif isinstance(params[0], (int, float)):
+        half = np.full(1, params[0] / 2)
+    else:
+        return None
+    zero = np.zeros_like(half, dtype=np.complex128)
+    if name == "rz":
+        rows = [[np.exp(-1j * half), zero], [zero, np.exp(1j * half)]]
+    else:
+        turn = np.sin(half) * (-1j if name == "rx" else -1)
+        rows = [[np.cos(half), turn], [turn if name == "rx" else -turn, np.cos(half)]]
+    return np.moveaxis(np.array(rows, dtype=np.complex128), 2, 0)
 
 
 def _connected(circuit: QuantumCircuit, data: list[CircuitInstruction]) -> dict[Any, int]:

@@ -76,6 +76,48 @@ def test_lost_jobs_of_a_parameter_split_are_put_back_in_shape(backend, sampler, 
     assert again.result()[0].data.meas.get_counts() == whole[0].data.meas.get_counts()
 
 
+NEVER_SENT = """
+import sys
+import qmode_widgets as qmode
+from qiskit_ibm_runtime.executor_sampler import Sampler
+from qmode_widgets.emulator.client.launch import Emulator
+from qmode_widgets.emulator.options import Options
+from qmode_widgets.model.partition import Partition, Piece
+from qmode_widgets.model.snapshot import JobState
+from qiskit import QuantumCircuit
+from qiskit.transpiler import generate_preset_pass_manager
+
+service = Emulator(sys.argv[1], sys.argv[2], 0, Options()).connect("emulator-payg")
+backend = service.backend("emu_fez")
+circuit = QuantumCircuit(1)
+circuit.measure_all()
+isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
+batch = qmode.BatchController.open(backend)
+parts = [Partition((Piece(0, shots=50),)), Partition((Piece(1),)), Partition((Piece(0, shots=50),))]
+batch.submit(Sampler(mode=batch.mode), [(isa, None, 100)] * 2, partitions=parts)
+done = lambda shot: sum(j.state is JobState.DONE for j in shot.jobs) == 2 and "asked to wait" in str(shot.jobs[2].note)
+assert batch.wait_until(done, 60)
+print(batch.id, flush=True)
+"""
+
+
+def test_partitions_that_the_kernel_took_with_it_are_missing_and_half_the_shots_are_no_result(emulator):
+    emulator.faults.fail_requests(429, method="POST", path="/jobs", count=1000, skip=2, retry_after=60)
+    command = [sys.executable, "-c", NEVER_SENT, emulator.url, emulator.token]
+    done = subprocess.run(command, capture_output=True, text=True)
+    emulator.faults.clear()
+    assert done.returncode == 0, done.stderr
+    batch = qmode.attach(done.stdout.strip(), emulator.service)
+    assert batch.wait(30)
+    partial = batch.partial_result()
+    assert not partial.complete
+    assert (set(partial.pubs), set(partial.pieces), partial.unknown) == ({1}, {0}, (2,))
+    assert "partitions 3 carry" in str(partial)
+    with pytest.raises(qmode.IncompleteResultError, match="partition 3 was never sent"):
+        batch.result()
+    batch.cancel_workload()
+
+
 @pytest.mark.parametrize("id_", ["", "  ", "nonsense", "00000000-0000-4000-8000-000000000000", "abcd1234"])
 def test_an_id_nobody_knows_is_refused_with_where_it_was_looked_for(emulator, id_):
     with pytest.raises(qmode.QmodeError, match=r"no id|emulator-payg"):

@@ -163,7 +163,7 @@ def test_a_resubmission_carries_what_is_left_of_the_cap(backend, sampler, rotati
     emulator.faults.pause(queue=True)
     batch.resubmit_failed()
     assert batch._ledger.wait_for(lambda: run.jobs[0].job_id is not None, 30)
-    assert batch._ledger.link.job(run.jobs[0].job_id)["cost"] <= 20
+    assert batch._ledger.link.stored(run.jobs[0].job_id)["cost"] <= 20
     emulator.faults.resume()
     batch.cancel_workload()
 

@@ -80,6 +80,112 @@ def test_a_delay(emulator):
     assert time.monotonic() - start >= 0.4
 
 
+def test_a_request_that_hangs_is_closed_without_an_answer(emulator):
+    emulator.faults.hang(0.3, path="/backends")
+    began = time.monotonic()
+    with pytest.raises(requests.ConnectionError):
+        ask(emulator, "GET", "/backends")
+    assert time.monotonic() - began >= 0.3
+    assert ask(emulator, "GET", "/backends").ok
+
+
+def test_a_post_that_hangs_after_it_was_carried_out(emulator, service, backend, bell):
+    sampler = Sampler(mode=backend)
+    sampler.options.environment.job_tags = ["hung"]
+    emulator.faults.hang(0.1, method="POST", path="/jobs", when="after")
+    with pytest.raises(IBMRuntimeError, match="Failed to run program"):
+        sampler.run([bell], shots=10)
+    assert len(service.jobs(job_tags=["hung"])) == 1
+
+
+def test_a_body_that_trickles(emulator):
+    """No wait between two bytes is long, all of them together are."""
+    emulator.faults.trickle(0.02, path="/instances/configuration", count=1)
+    began = time.monotonic()
+    answer = ask(emulator, "GET", "/instances/configuration")
+    assert answer.json() == {}
+    assert time.monotonic() - began >= 2 * 0.02
+    emulator.faults.trickle(0.2, path="/backends")
+    with pytest.raises(requests.Timeout):
+        read_within(emulator, "/backends", 0.5)
+
+
+def read_within(emulator, path, seconds):
+    """Read an answer as a careful client does, with a deadline for all of it."""
+    answer = ask(emulator, "GET", path, stream=True)
+    until = time.monotonic() + seconds
+    for _ in answer.iter_content(1):
+        if time.monotonic() > until:
+            answer.close()
+            raise requests.Timeout
+
+
+@pytest.mark.parametrize("status", [200, 502])
+def test_a_gateways_page_instead_of_json(emulator, status):
+    emulator.faults.html(status, path="/jobs")
+    answer = ask(emulator, "GET", "/jobs")
+    assert answer.status_code == status
+    assert answer.headers["Content-Type"].startswith("text/html")
+    with pytest.raises(requests.exceptions.JSONDecodeError):
+        answer.json()
+
+
+def test_answers_with_wrong_types(emulator, backend, bell):
+    job = Sampler(mode=backend).run([bell], shots=10)
+    emulator.faults.wait_for(job.job_id(), "Completed")
+    emulator.faults.rewrite({"jobs": None}, path="/jobs")
+    assert ask(emulator, "GET", "/jobs").json()["jobs"] is None
+    emulator.faults.rewrite(
+        {"jobs.*.usage.qpu_charge_time_seconds": -5, "jobs.0.status": 7, "count": "many"},
+        remove=["jobs.*.program", "nowhere.*.x"],
+        path="/jobs",
+        count=2,
+    )
+    for _ in range(2):
+        page = ask(emulator, "GET", "/jobs?limit=1").json()
+        assert page["count"] == "many"
+        (entry,) = page["jobs"]
+        assert (entry["usage"]["qpu_charge_time_seconds"], entry["status"]) == (-5, 7)
+        assert "program" not in entry
+    assert ask(emulator, "GET", "/jobs?limit=1").json()["jobs"][0]["program"] == {"id": "executor"}
+
+
+def test_faults_can_skip(emulator):
+    emulator.faults.fail_requests(500, path="/backends", skip=1)
+    assert [ask(emulator, "GET", "/backends").status_code for _ in range(3)] == [200, 500, 200]
+
+
+def test_the_token_endpoint_has_faults_of_its_own(emulator):
+    login = {"url": f"{emulator.url}/identity/token", "data": {"apikey": emulator.token}, "timeout": 10}
+    emulator.faults.fail_requests(500)
+    assert requests.post(**login).ok  # `.*` means the API
+    emulator.faults.clear()
+    emulator.faults.fail_requests(500, path="/identity/token")
+    assert emulator.faults.pending()["requests"][0]["count"] == 1  # the admin endpoint has a login of its own
+    assert requests.post(**login).status_code == 500
+    assert requests.post(**login).ok
+
+
+def test_a_request_for_faults_is_carried_out_whole_or_not_at_all(emulator):
+    """Each has a valid part in front of an invalid one."""
+    for wrong in (
+        {"listing_lag": 5, "soak": 2},
+        {"soak": 0.5, "skew": "much"},
+        {"skew": 60, "instance": "emulator-open", "used": -1},
+        {"instance": "emulator-open", "used": 600, "pause": "everything"},
+        {"listing_lag": 5, "colour": "red"},
+        {"soak": 0.5, "expire": "yes"},
+        {"skew": 60, "used": 600},
+    ):
+        with pytest.raises(ValueError, match=r".+"):
+            emulator.admin.post("faults", wrong)
+        pending = emulator.faults.pending()
+        assert (pending["listing_lag"], pending["soak"]) == (0, 0)
+        answer = ask(emulator, "GET", "/backends")
+        assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == pytest.approx(time.time(), abs=5)
+        assert emulator.connect("emulator-open").usage()["usage_consumed_seconds"] < 600
+
+
 def test_listings_that_lag(emulator, service, backend, bell):
     sampler = Sampler(mode=backend)
     sampler.options.environment.job_tags = ["late"]
@@ -126,6 +232,13 @@ def test_faults_are_counted_listed_and_cleared(emulator):
         lambda f: f.soak(2),
         lambda f: f.fail_jobs(count="many"),
         lambda f: f.use_up("nobody", 5),
+        lambda f: f.use_up("emulator-open", -5),
+        lambda f: f.hang(-1),
+        lambda f: f.trickle(10**6),
+        lambda f: f.html(99),
+        lambda f: f.rewrite(),
+        lambda f: f.rewrite({"jobs": 1}, remove=[7]),
+        lambda f: f.fail_requests(skip="some"),
     ],
 )
 def test_faults_that_make_no_sense_are_refused(emulator, wrong):

@@ -11,7 +11,6 @@ import pytest
 from qmode_widgets.errors import ServiceError, UnreachableError
 from qmode_widgets.ibm import client
 from qmode_widgets.ibm.link import link_of
-from qmode_widgets.ibm.wire import InstanceUsage, Job, JobPage, Metrics, Session, WorkloadPage
 from tests.proxy import Fault, Proxy
 
 
@@ -48,7 +47,7 @@ def test_a_request_has_a_deadline_for_all_of_it(link, proxy, kind):
     assert "did not finish its answer within 0.5 s" in str(error)
     assert error.sent
     assert took < 5  # a byte every 0.2 s, or none at all, would go on for ever so long
-    assert link.instance_usage()["usage_consumed_seconds"] >= 0  # the next one is not the worse for it
+    assert link.instance_usage().consumed >= 0  # the next one is not the worse for it
 
 
 def test_a_submission_that_hangs_is_over_at_its_deadline_and_may_have_arrived(link, proxy):
@@ -161,15 +160,15 @@ def test_what_the_emulator_answers_is_what_the_wire_expects(link, backend, bell,
     with Batch(backend) as batch:
         job = Sampler(mode=batch).run([bell], shots=10)
     emulator.faults.wait_for(job.job_id(), "Completed")
-    session = Session.of(link.workload(batch.session_id))
-    page = JobPage.of(link.jobs(session_id=batch.session_id))
-    metrics = Metrics.of(link.metrics(job.job_id()), job.job_id())
-    workloads = WorkloadPage.of(link.workloads(sort="-createdAt"))
-    usage = InstanceUsage.of(link.instance_usage())
+    session = link.session(batch.session_id)
+    page = link.jobs(session_id=batch.session_id)
+    metrics = link.metrics(job.job_id())
+    workloads = link.workloads(sort="-createdAt")
+    usage = link.instance_usage()
     for found in (session, page, metrics, workloads, usage):
         assert found.problems == ()
     assert (session.id, session.mode, session.backend) == (batch.session_id, "batch", "emu_fez")
-    assert page.jobs == (Job.of(link.job(job.job_id())),)
+    assert page.jobs == (link.job(job.job_id()),)
     assert (page.jobs[0].status, page.jobs[0].program, page.jobs[0].session_id) == (
         "Completed", "executor", batch.session_id,
     )  # fmt: skip

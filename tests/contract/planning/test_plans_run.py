@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import numpy as np
 import pytest
 from qiskit import QuantumCircuit
@@ -17,7 +19,8 @@ from qmode_widgets.control.modes import BatchController, SessionController
 from qmode_widgets.errors import PlanError, SubmissionError
 from qmode_widgets.ibm.account import account
 from qmode_widgets.model.snapshot import JobState
-from qmode_widgets.planning.compare import compare, variational_loop
+from qmode_widgets.planning import calibration
+from qmode_widgets.planning.compare import compare, learn_noise, variational_loop
 from qmode_widgets.planning.limits import is_open_plan
 from qmode_widgets.planning.plan import plan
 
@@ -120,7 +123,7 @@ def test_estimator_split_along_its_parameters(emulator, backend, turned, z):
 def test_comparing_settings_is_one_job_each_in_a_batch(emulator, backend, turned, z):
     grid = {"none": {"resilience_level": 0}, "readout": {"resilience_level": 1}}
     base = Estimator(mode=backend)
-    base.options.default_precision = 0.05
+    base.options.default_precision = 0.01
     comparison = compare(grid, [(turned, z, [0.0]), (turned, z, [np.pi])], backend, base)
     assert comparison.plan.mode == "batch"
     assert comparison.plan.partitions[1].expected > comparison.plan.partitions[0].expected
@@ -219,3 +222,91 @@ def test_a_variational_loop_in_a_session(emulator, backend, turned, z):
     assert all(j.state is JobState.DONE for j in session.jobs)
     with pytest.raises(ValueError, match="3 start values for 1 parameters"):
         variational_loop(session, estimator, turned, z, descend, [1.0, 2.0, 3.0])
+
+
+def test_noise_is_learned_once_and_reused_with_its_age(emulator, backend):
+    circuit = QuantumCircuit(2)
+    circuit.ry(Parameter("θ"), 0)
+    circuit.cz(0, 1)
+    isa = generate_preset_pass_manager(1, backend, initial_layout=[0, 1], seed_transpiler=1).run(circuit)
+    pubs = [(isa, SparsePauliOp("ZI").apply_layout(isa.layout), [0.3])]
+    session = SessionController.open(backend)
+    estimator = Estimator(mode=session.mode)
+    estimator.options.resilience.pec_mitigation = True
+    estimator.options.default_precision = 0.1
+    learner = {"num_randomizations": 2, "shots_per_randomization": 8, "layer_pair_depths": [0, 1]}
+    try:
+        with pytest.raises(ValueError, match="no noise model"):
+            learn_noise(session, Estimator(mode=session.mode), pubs)
+        noise = learn_noise(session, estimator, pubs, options=learner, timeout=TIMEOUT)
+        assert len(noise.layers) == len(noise.maps) == 1
+        primitive = noise.on(estimator)
+        assert estimator.options.resilience.layer_noise_model is None  # the user's own is as it was
+        assert plan(pubs, backend, primitive).work.settings.learns_layers is False
+        session.submit(primitive, pubs).result(timeout=TIMEOUT)
+        session.submit(primitive, pubs).result(timeout=TIMEOUT)
+        assert session.wait_until(lambda _: noise.age is not None, TIMEOUT)
+    finally:
+        session.close()
+    assert noise.age >= 0
+    assert f"learned by job {noise.job_id}" in str(noise)
+    assert len(session.jobs) == 3  # one of them learned
+
+
+# --- before it is sent -------------------------------------------------------------------------------------------
+
+
+def test_the_card_names_the_instance_and_what_it_costs(emulator, backend, bell):
+    paid = plan([(bell, None, 100)], backend, Sampler(mode=backend)).preflight
+    assert paid.paid is True
+    assert paid.account.status == "active"
+    assert "paid time" in str(paid)
+    free_backend = emulator.connect("emulator-open").backend(backend.name)
+    free = plan([(bell, None, 100)], free_backend, Sampler(mode=free_backend))
+    assert free.preflight.paid is False
+    assert "emulator-open (open: free)" in str(free)
+    assert "Before it is sent" in free._repr_html_()
+
+
+def test_when_seconds_of_the_open_plan_come_back(emulator, bell):
+    backend = emulator.connect("emulator-open").backend("emu_fez")
+    planned = plan([(bell, None, 100)], backend, Sampler(mode=backend))
+    controller = planned.run()
+    controller.result(timeout=TIMEOUT)
+    day, seconds = plan([bell], backend).before_sending().returns[0]
+    assert seconds >= sum(j.usage.reported for j in controller.jobs)
+    assert 27 <= (day - datetime.now(UTC).date()).days <= 28
+
+
+def test_the_service_gives_its_opinion_where_it_is_offered(emulator, bell):
+    backend = emulator.connect("emulator-premium").backend("emu_fez")
+    planned = plan([(bell, None, 20_000)], backend, Sampler(mode=backend), instance_plan="premium")
+    card = planned.before_sending(dry_run=True)
+    (opinion,) = card.dry_runs
+    assert opinion.refused is None
+    assert opinion.service == pytest.approx(opinion.ours, rel=0.35)
+    assert "dry run of job 0" in str(card)
+
+
+def test_a_refused_dry_run_is_an_answer(emulator, backend, bell):
+    card = plan([(bell, None, 100)], backend, Sampler(mode=backend)).before_sending(dry_run=True)
+    (opinion,) = card.dry_runs
+    assert opinion.service is None
+    assert "Flex, Premium" in str(card)
+
+
+def test_one_learns_from_ones_own_bills(emulator, backend, bell, turned, z, monkeypatch):
+    monkeypatch.setattr(calibration, "_known", {})
+    runs = JobController.open(backend)
+    sampler, estimator = Sampler(mode=backend), Estimator(mode=backend)
+    estimator.options.default_precision = 0.01
+    for shots in (20_000, 40_000):
+        runs.submit(sampler, [(bell, None, shots)])
+    runs.submit(estimator, [(turned, z, [0.3])])
+    assert runs.wait(timeout=TIMEOUT)
+    assert runs.wait_until(lambda state: all(j.usage.reported for j in state.jobs), TIMEOUT)
+    own = calibration.calibrate(backend)
+    assert own.jobs >= 3
+    assert own.factor == pytest.approx(1, abs=0.1)  # the embedded service bills by nearly the same formula
+    assert "jobs of your own" in str(plan([(bell, None, 10_000)], backend))
+    assert calibration.known(backend) == own

@@ -198,3 +198,42 @@ def test_two_kernels_that_resubmitted_one_job_keep_the_same_one(states, older_fi
         assert desk.ledger.records[desk.key.row].job_id not in desk.account.cancelled
         stays.add(desk.ledger.records[desk.key.row].job_id)
     assert len(stays) == 1 or states == ("Completed", "Completed")
+
+
+def test_a_double_that_ran_is_reported_with_what_it_cost(desk):
+    desk.attempt.body()
+    desk.attempt.posted("j1")
+    desk.create("j1")["state"] = {"status": "Completed"}
+    desk.create("j2")["state"] = {"status": "Completed"}
+    desk.account.told["j2"] = {
+        "usage": {"status": "complete", "qpu_charge_time_seconds": 2},
+        "timestamps": {"finished": "2026-01-01T00:00:05Z"},
+    }
+    refresh(desk.ledger)
+    refresh(desk.ledger)
+    cancel_duplicates(desk.ledger)
+    actions.report_doubles(desk.ledger)
+    actions.report_doubles(desk.ledger)
+    told = [e.text for e in desk.ledger.snapshot().events if e.level == "warning"]
+    assert len(told) == 2
+    assert "j2 is a duplicate of j1" in told[0]
+    assert "the second job j2 of job j1 used 2 s, which is billed" in told[1]
+    assert desk.account.cancelled == []
+    assert desk.ledger.snapshot().usage.reported == 3  # both are billed
+
+
+def test_a_held_partition_is_over_for_those_who_wait_and_can_be_resubmitted_by_its_user(desk):
+    desk.attempt.body()
+    desk.attempt.unknown("504")
+    desk.attempt.held("no listing shows it")
+    assert desk.record.over
+    assert not desk.record.state.final
+    assert actions.unsent(desk.ledger) == []
+    assert actions.failed(desk.ledger) == []  # never by itself
+    payload = actions.payload_of(desk.ledger, desk.record)
+    (fresh,) = actions.next_attempts(desk.ledger, [desk.record], [payload], lambda run: False)
+    assert fresh.key.attempt == 1
+    desk.create("j1")  # the lost one turns up after all
+    refresh(desk.ledger)
+    cancel_found(desk.ledger)
+    assert desk.account.cancelled == ["j1"]

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+import threading
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmode_widgets.control.submission import LAG, Attempt, Submitter
+from qmode_widgets.control.submission import LAG, LONGEST_DOUBT, SURE, Attempt, Submitter
 from qmode_widgets.errors import ServiceError, UnreachableError
 from qmode_widgets.ibm.wire import Job, JobPage
 
@@ -47,19 +48,25 @@ class Service:
                 raise ServiceError("session has been closed", status=400, code=1217)
         raise AssertionError(answer)
 
-    def jobs(self, *, tags=(), limit=200, oldest_first=False):
+    def jobs(self, *, session_id=None, tags=(), limit=200, oldest_first=False):
         self.now += 0.05
         answer = self.answers.pop(0) if self.answers and self.answers[0].startswith("listing") else None
         if answer == "listing 500":
             raise ServiceError("internal error", status=500)
-        seen = [i for i, (at, tag) in enumerate(self.jobs_made) if tag in tags and at + self.lag <= self.now]
-        return JobPage(tuple(Job(f"j{i}", "Queued") for i in seen[:limit]), len(seen[:limit]), len(seen))
+        seen = [
+            Job(f"j{i}", "Queued", tags=(tag,))
+            for i, (at, tag) in enumerate(self.jobs_made)
+            if (not tags or tag in tags) and at + self.lag <= self.now
+        ]
+        shown = tuple(seen if oldest_first else reversed(seen))[:limit]
+        return JobPage(shown, len(shown), len(seen))
 
 
 class Outcome(Attempt):
-    def __init__(self, tag, group=""):
-        super().__init__(tag, group)
+    def __init__(self, tag, group="", **more):
+        super().__init__(tag, group, **more)
         self.job, self.error, self.doubts, self.asked = None, None, 0, True
+        self.why_held, self.jobs, self.bound = None, [], None
 
     def attempt(self):
         return self
@@ -82,6 +89,15 @@ class Outcome(Attempt):
 
     def waiting(self, why):
         pass
+
+    def held(self, why):
+        self.why_held = why
+
+    def found(self, jobs):
+        self.jobs.append([j.id for j in jobs])
+
+    def hold(self):
+        return self.bound
 
 
 def run(service, outcomes, steps=5000):
@@ -111,7 +127,7 @@ ANSWERS = (
 
 
 @settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(ANSWERS), max_size=25), st.floats(0, LAG - 0.2), st.integers(1, 6))
+@given(st.lists(st.sampled_from(ANSWERS), max_size=25), st.floats(0, SURE - 0.5), st.integers(1, 6))
 def test_one_attempt_makes_one_job(answers, lag, partitions):
     service = Service([a for a in answers if a != "listing 500"], lag)
     outcomes = [Outcome(f"t{i}") for i in range(partitions)]
@@ -222,3 +238,158 @@ def test_workloads_take_turns():
         pass
     made = [tag for _, tag in service.jobs_made]
     assert made == ["batch0", "session0", "batch1", "session1", "batch2", "batch3", "batch4"]
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.sampled_from(ANSWERS[:9]), min_size=20, max_size=60), st.floats(0, 600), st.integers(5, 20))
+def test_however_late_the_listing_an_attempt_is_not_posted_again_while_other_jobs_are_missing_too(answers, lag, n):
+    """The first submissions are taken: their jobs show how far behind the listing is."""
+    service = Service(["ok", "ok", *answers], lag)
+    outcomes = [Outcome(f"t{i}") for i in range(n)]
+    run(service, outcomes)
+    for o in outcomes:
+        made = [i for i, (_, tag) in enumerate(service.jobs_made) if tag == o.tag]
+        assert len(made) == (o.error is None and o.why_held is None) or (o.why_held and len(made) <= 1)
+
+
+def test_ten_lost_answers_and_a_listing_28_s_late_make_no_double():
+    service = Service(["504 after"] * 10, lag=28.0)
+    outcomes = [Outcome(f"t{i}") for i in range(10)]
+    run(service, outcomes)
+    assert service.posts == len(service.jobs_made) == 10
+    assert {o.job for o in outcomes} == {f"j{i}" for i in range(10)}
+
+
+def test_a_job_that_is_younger_than_the_doubt_proves_that_the_listing_has_caught_up():
+    service = Service(["504 before", "ok"], lag=0.0)
+    outcomes = [Outcome("t0"), Outcome("t1")]
+    submitter = Submitter(service, clock=service.clock)
+    submitter._due = [(0.0, i, o) for i, o in enumerate(outcomes)]
+    while service.posts < 3:
+        before = service.now
+        service.now += submitter.step()
+    assert LAG <= before < SURE
+
+
+def test_without_such_a_proof_it_is_posted_again_after_a_longer_time():
+    service = Service(["504 before"], lag=0.0)
+    outcome = Outcome("t0")
+    submitter = Submitter(service, clock=service.clock)
+    submitter._due = [(0.0, 0, outcome)]
+    while service.posts < 2:
+        before = service.now
+        service.now += submitter.step()
+    assert SURE <= before < SURE + 10
+
+
+def test_what_must_not_be_posted_again_is_held():
+    service = Service(["504 before"], lag=0.0)
+    outcome = Outcome("t0", resend=False)
+    run(service, [outcome])
+    assert service.posts == 1
+    assert "no listing shows it" in outcome.why_held
+
+
+def test_a_listing_that_never_catches_up_proves_nothing_and_holds_nobody_for_ever():
+    service = Service(["ok", "504 after"], lag=1e9)
+    outcomes = [Outcome("t0"), Outcome("t1")]
+    run(service, outcomes)
+    assert service.posts == 2
+    assert "lag" in outcomes[1].why_held
+    assert service.now < LONGEST_DOUBT + 60
+
+
+def test_after_posting_again_the_first_job_is_looked_for_twice_more():
+    service = Service(["504 after"], lag=SURE + 20)
+    outcome = Outcome("t0")
+    run(service, [outcome])
+    assert [tag for _, tag in service.jobs_made] == ["t0", "t0"]
+    assert outcome.jobs[0] == ["j0"]
+    assert outcome.jobs[-1] == ["j0", "j1"]
+
+
+def test_a_401_that_outlives_a_fresh_token_is_held_and_not_refused_at_once():
+    service = Service([], lag=0.0)
+    post = service.post_job
+
+    def unauthorised(body):
+        if service.now < 15.0:
+            raise ServiceError("You are not authorized", status=401, code=1200)
+        return post(body)
+
+    service.post_job = unauthorised
+    outcomes = [Outcome(f"t{i}") for i in range(20)]
+    run(service, outcomes)
+    assert [o.error for o in outcomes] == [None] * 20
+    assert service.posts == 20
+
+
+def test_a_401_that_stays_is_refused_in_the_end():
+    service = Service([], lag=0.0)
+
+    def unauthorised(body):
+        raise ServiceError("You are not authorized", status=401, code=1200)
+
+    service.post_job = unauthorised
+    outcome = Outcome("t0")
+    run(service, [outcome])
+    assert outcome.error.status == 401
+
+
+def test_what_a_bound_holds_back_is_sent_when_it_is_let_go():
+    service = Service([], lag=0.0)
+    outcome = Outcome("t0")
+    outcome.bound = "the usage is not known"
+    submitter = Submitter(service, clock=service.clock)
+    submitter._due = [(0.0, 0, outcome)]
+    for _ in range(5):
+        service.now += submitter.step()
+    assert service.posts == 0
+    outcome.bound = None
+    assert submitter.step() is None
+    assert service.posts == 1
+
+
+def test_an_error_inside_loses_no_attempt():
+    service = Service([], lag=0.0)
+    outcome = Outcome("t0")
+    hold, calls = outcome.hold, []
+
+    def odd():
+        calls.append(1)
+        if len(calls) == 1:
+            raise ZeroDivisionError
+        return hold()
+
+    outcome.hold = odd
+    run(service, [outcome])
+    assert outcome.job == "j0"
+
+
+def test_a_workload_whose_request_hangs_holds_up_no_other():
+    hanging, free = threading.Event(), threading.Event()
+
+    class Hangs:
+        def post_job(self, body):
+            if json.loads(body)["tag"] == "a0":
+                hanging.set()
+                assert free.wait(20)
+            return body
+
+    made = threading.Semaphore(0)
+
+    class Told(Outcome):
+        def posted(self, job_id):
+            super().posted(job_id)
+            made.release()
+
+    outcomes = [Told(name, name[0]) for name in ("a0", "a1", "b0", "b1", "c0")]
+    submitter = Submitter(Hangs())
+    submitter.add(outcomes)
+    assert hanging.wait(20)
+    for _ in range(3):
+        assert made.acquire(timeout=20)
+    assert [o.job is not None for o in outcomes] == [False, False, True, True, True]  # a1 keeps its place behind a0
+    free.set()
+    for _ in range(2):
+        assert made.acquire(timeout=20)

@@ -8,11 +8,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
+from qiskit.quantum_info import Statevector
 
 from qmode_widgets.emulator.backends import available, devices
 from qmode_widgets.emulator.simulation.errors import InvalidInputError, JobError
 from qmode_widgets.emulator.simulation.payload import inflate, read
-from qmode_widgets.emulator.simulation.program import Load
+from qmode_widgets.emulator.simulation.program import Load, check_delays, check_values
 from qmode_widgets.emulator.simulation.simulator import Simulator, parts
 from qmode_widgets.emulator.simulation.timing import Timing
 
@@ -165,3 +166,50 @@ def test_data_that_grows_beyond_the_bound_is_refused():
     assert len(inflate(bomb, limit=10_000)) == 10_000
     with pytest.raises(InvalidInputError, match="grows beyond 9999"):
         inflate(bomb, limit=9999)
+
+
+def test_a_delay_with_a_parameter_is_named_wherever_it_is():
+    circuit = QuantumCircuit(1, 1)
+    with circuit.if_test((0, 1)):
+        circuit.delay(Parameter("waiting"), 0, "dt")
+    with pytest.raises(InvalidInputError, match="the parameter waiting as its duration: assign it"):
+        check_delays(circuit)
+    fixed = QuantumCircuit(1)
+    fixed.delay(100, 0, "dt")
+    check_delays(fixed)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_are_refused(value):
+    with pytest.raises(InvalidInputError, match=f"must be finite numbers, not {value}"):
+        check_values(np.array([[0.1], [value]]))
+
+
+@settings(max_examples=30, deadline=None)
+@given(st.data())
+def test_a_qubit_alone_gives_what_the_state_vector_gives(simulator, data):
+    """A chain of gates on one qubit is sampled without Aer: the frequencies are those of the state vector."""
+    circuit, angle = QuantumCircuit(1, 1), Parameter("t")
+    for _ in range(data.draw(st.integers(1, 8))):
+        name = data.draw(st.sampled_from(["x", "sx", "h", "rx", "ry", "rz"]))
+        if name.startswith("r"):
+            getattr(circuit, name)(data.draw(st.sampled_from([angle, 0.7, -1.3])), 0)
+        else:
+            getattr(circuit, name)(0)
+    values = np.array([[0.4], [2.0]]) if circuit.parameters else np.zeros((2, 0))
+    expected = [Statevector(circuit.assign_parameters(row)).probabilities()[1] for row in values]
+    circuit.measure(0, 0)
+    bits = simulator.sample(circuit, values, 4000, seed=1)["c"]
+    assert bits.shape == (2, 4000, 1)
+    assert np.allclose(bits.mean(axis=(1, 2)), expected, atol=5 * 0.5 / 4000**0.5)
+
+
+def test_qubits_that_are_measured_in_the_middle_are_left_to_aer(simulator):
+    circuit = QuantumCircuit(2, 3)
+    circuit.x(0)
+    circuit.measure(0, 0)
+    circuit.x(0)
+    circuit.measure(0, 1)
+    circuit.x(1)
+    circuit.measure(1, 2)
+    assert simulator.sample(circuit, np.zeros((0,)), 3)["c"].tolist() == [[True, False, True]] * 3

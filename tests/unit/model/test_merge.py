@@ -162,6 +162,20 @@ def test_partial_says_what_is_missing():
         merge(split, {1: engine(cut(pubs, split[1]))})
 
 
+def test_while_a_partition_is_unknown_a_split_pub_is_complete_only_where_all_of_it_is_seen():
+    pubs = [SamplerPub.coerce((CIRCUIT, {"x": np.arange(4.0)}, 6)), SamplerPub.coerce((CIRCUIT, 1.0, 3))]
+    by_sets = [Partition((Piece(0, 0, 2, shape=(4,)),)), Partition((Piece(0, 2, 4, shape=(4,)), Piece(1)))]
+    by_shots = [Partition((Piece(0, shots=3),)), Partition(())]
+    results = [engine(cut(pubs, p)) for p in by_sets]
+    assert set(merge_partial([*by_sets, Partition(())], dict(enumerate(results)), [2]).pubs) == {0, 1}
+    half = merge_partial([Partition(()), by_sets[1]], {1: results[1]}, [0])
+    assert (set(half.pubs), set(half.pieces)) == ({1}, {0})
+    shots = merge_partial(by_shots, {0: engine(cut(pubs, by_shots[0]))}, [1])
+    assert (shots.pubs, set(shots.pieces)) == ({}, {0})
+    assert not shots.complete
+    assert "whatever partitions 2 carry" in str(shots)
+
+
 def test_other_programs_results_are_a_list_of_what_the_parts_return():
     assert merge([Partition((Piece(0),)), Partition((Piece(1),))], {0: "a", 1: ["b"]}) == ["a", ["b"]]
 

@@ -96,11 +96,11 @@ def test_one_big_pub_is_cut_between_its_parameter_sets():
 
 
 def test_a_single_parameter_set_beyond_the_limit_is_cut_by_shots():
-    sizes = sizes_of([(2500.0, 1)], shots=10_000_000.0)  # 10 million executions
+    sizes = sizes_of([(5000.0, 1)], shots=20_000_000.0)  # 20 million executions
     partitions = covered(cut_sizes(sizes, Rules()), sizes)
-    assert [p.pieces[0].shots for p in partitions] == [5_000_000, 5_000_000]
-    assert len(cut_sizes(sizes_of([(2500.0, 1)], shots_split=False), Rules())) == 1
-    assert [p.pieces[0].shots for p in cut_sizes(sizes, Rules(jobs=4))] == [2_500_000] * 4
+    assert [p.pieces[0].shots for p in partitions] == [10_000_000, 10_000_000]
+    assert len(cut_sizes(sizes_of([(5000.0, 1)], shots_split=False), Rules())) == 1
+    assert [p.pieces[0].shots for p in cut_sizes(sizes, Rules(jobs=4))] == [5_000_000] * 4
 
 
 def test_sizes_asked_for():

@@ -1,0 +1,239 @@
+"""What the user's own code, or a library, submits through a mode object: posted by us, exactly once, within the caps.
+
+`Session._run` is the one door of every primitive, so a controller takes the place of its mode object's. Whoever
+submits gets the client's own `RuntimeJobV2` as soon as the service gave an id, and the client's own exceptions; what a
+retry or a click runs again is followed by the handle.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import weakref
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from ..errors import QmodeError, WrongAnswerError
+from ..ibm.client import Submission, adoption_test, divert, door, job_handle, refusal, reopen_handle
+from ..ibm.wire import Job, Json
+from ..model import tags
+from ..model.snapshot import JobState
+from .actions import cancel
+from .guards import Guards
+from .interrupts import Uninterrupted
+from .ledger import Ledger
+from .record import Record
+from .sync import merge
+
+log = logging.getLogger(__name__)
+
+
+class Adoption:
+    """The submissions that one controller takes over.
+
+    Args:
+        ledger: of its workload.
+        guards: its caps and retries.
+        check: raises where nothing may be submitted any more.
+        new_run: an id for a run.
+        send: queues records that are in the ledger.
+        wake: asks for a look at the workload.
+        submits: held while a run is made.
+    """
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        guards: Guards,
+        *,
+        check: Callable[[], None],
+        new_run: Callable[[], str],
+        send: Callable[[list[Record]], None],
+        wake: Callable[[], None],
+        submits: threading.RLock,
+    ) -> None:
+        self._ledger, self._guards = ledger, guards
+        self._check, self._new_run, self._send, self._wake = check, new_run, send, wake
+        self._submits = submits
+        self._undo: list[Callable[[], None]] = []
+        self._handles: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
+        self.label: str | None = None  # of the runs that are made here
+
+    # --- the door ----------------------------------------------------------------------------------------------
+
+    def of(self, mode: Any) -> None:
+        """Take over what goes through this mode object, where the client's inside is as we know it."""
+        if (why := adoption_test()) is not None:
+            self._ledger.event("warning", f"{why}: jobs submitted by your own code are seen, not protected")
+            return
+        self._undo.append(divert(mode, self.take))
+
+    def door(self, backend: Any) -> Any:
+        """A mode object of our own, for primitives whose mode object was not taken over."""
+        return door(backend, None if self._ledger.mode == "job" else self._ledger.workload_id, self.take)
+
+    def release(self) -> None:
+        """Give the doors back to the client."""
+        for undo in self._undo:
+            undo()
+        self._undo.clear()
+
+    # --- one submission ----------------------------------------------------------------------------------------
+
+    def take(self, asked: Submission) -> Any:
+        """Post it and return its job handle.
+
+        Raises:
+            IBMError: as the client would raise: refused by the service, by a cap, or because the workload is closed.
+        """
+        if self._ledger.read_only:
+            return self._plainly(asked, self._ledger.read_only)
+        try:
+            self._check()
+        except QmodeError as error:
+            raise refusal(error) from error
+        asked.check()
+        try:
+            made = self._make(asked)
+        except Exception as error:  # whatever goes wrong in here, the client sends the user's job as it always did
+            if not isinstance(error, ValueError):
+                log.exception("a submission could not be taken over")
+            return self._plainly(asked, str(error) or repr(error))
+        record, run = made
+        with self._submits, Uninterrupted(), self._ledger.lock:  # in the ledger and in the queue, or in neither
+            self._ledger.add([record], run, self.label)
+            self._send([record])
+        self._ledger.changed()
+        self._until_posted(record)
+        handle = job_handle(asked, str(record.job_id), _Work(self, run))
+        self._handles[run] = handle
+        return handle
+
+    def _make(self, asked: Submission) -> tuple[Record, str]:
+        """Its record.
+
+        Raises:
+            ValueError: the user's own tags leave no room for ours, or look like ours.
+        """
+        ledger = self._ledger
+        captured = asked.captured(self._guards.max_execution_time())
+        with self._submits:
+            run = self._new_run()
+        record = Record(JobState.WAITING, key=tags.AttemptKey(run, 0, 1), captured=captured, group=ledger.group)
+        record.own_tags, record.adopted = captured.tags, True
+        record.learns = captured.program_id == "noise-learner"
+        if len(record.tags(self.label)) < 2 + len(set(captured.tags)) + bool(record.group) + bool(self.label):
+            text = f"{len(captured.tags)} job tags of your own: some of ours were left out"
+            ledger.event("warning", text, record.row)
+        return record, run
+
+    def _plainly(self, asked: Submission, why: str) -> Any:
+        """Let the client send it; the row is there at once, and says that we do not protect it."""
+        ledger = self._ledger
+        ledger.event("warning", f"a job is sent by the client itself, seen but not protected: {why}")
+        job = asked.plainly(self._guards.max_execution_time())
+        with ledger.lock:
+            if ledger.find(job.job_id()) is None:  # the watcher may have been faster
+                record = Record(JobState.QUEUED, job_id=job.job_id(), group=ledger.group)
+                record.own_tags = asked.tags
+                record.workload = asked.session_id
+                ledger.add([record])
+        ledger.changed()
+        self._wake()
+        return job
+
+    def _until_posted(self, record: Record) -> None:
+        """Wait until the service gave an id, or nothing exists.
+
+        An interrupt takes back what was not sent. What is on its way stays, and is shown.
+        """
+        ledger = self._ledger
+        try:
+            ledger.wait_for(lambda: record.job_id is not None or record.over, None)
+        except BaseException:
+            with ledger.lock:
+                unsent = record.state is JobState.WAITING and not record.sending
+            if unsent:
+                cancel(ledger, [record])
+            else:
+                ledger.event("warning", f"{record.name}: interrupted while it was sent; it may run", record.row)
+            raise
+        if record.job_id is None:
+            error = record.error or QmodeError(record.note or f"it is {record.state}")
+            raise refusal(error) from error
+
+    # --- handles -----------------------------------------------------------------------------------------------
+
+    def follows(self, run: str) -> bool:
+        """A job handle that the user's code holds stands for this run."""
+        return run in self._handles
+
+    def reopen(self, run: str) -> None:
+        """Its work is done again: the handle asks anew."""
+        handle = self._handles.get(run)
+        if handle is not None:
+            reopen_handle(handle)
+
+    def latest(self, run: str) -> Record:
+        """The run's last attempt."""
+        return self._ledger.latest(run)[0]
+
+    def heard(self, run: str, answer: Json) -> bool:
+        """What a handle was answered is news for the workload too; True where the handle is to wait for more."""
+        ledger = self._ledger
+        try:
+            job = Job.of(answer)
+        except WrongAnswerError:
+            return False  # the client makes of it what it can
+        with ledger.lock:
+            known = ledger.find(job.id)
+            before = None if known is None else known.state
+            merge(ledger, [job])
+            news = known is not None and known.state is not before
+            latest = self.latest(run)
+            coming = latest.job_id != job.id and latest.state not in (JobState.REFUSED, JobState.DROPPED)
+            retried = latest.job_id == job.id and self._guards.will_retry(latest)
+        if news:
+            ledger.changed()
+        if retried:
+            self._wake()
+        return coming or retried
+
+    def taken_back(self, run: str) -> bool:
+        """Its user cancels: it is not run again. True where nothing else is left to cancel."""
+        latest = self.latest(run)
+        self._guards.give_up([latest])
+        if latest.job_id is not None:
+            return False
+        cancel(self._ledger, [latest])
+        return True
+
+
+class _Work:
+    """What one job handle stands for: a run of one partition."""
+
+    def __init__(self, adoption: Adoption, run: str) -> None:
+        self._adoption, self._run = adoption, run
+
+    def job_id(self) -> str:
+        """The last attempt's that is on the service."""
+        ledger = self._adoption._ledger
+        sent = ledger.where(lambda r: r.key is not None and r.key.run == self._run and r.job_id is not None)
+        return str(max(sent, key=lambda r: r.key.attempt if r.key else 0).job_id)
+
+    def goes_on(self, answer: Json) -> bool:
+        """It has failed, and another attempt is coming or under way."""
+        return self._adoption.heard(self._run, answer)
+
+    def taken_back(self) -> bool:
+        """Its user cancels."""
+        return self._adoption.taken_back(self._run)
+
+    def tags(self, own: Sequence[str]) -> list[str]:
+        """The user's new tags and ours, as far as there is room."""
+        record = self._adoption.latest(self._run)
+        record.own_tags = tuple(own)
+        try:
+            return record.tags(self._adoption._ledger.label(self._run))
+        except ValueError:
+            return list(own)
