@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from functools import wraps
-from importlib.metadata import version
 from typing import Annotated, Any, Literal, ParamSpec
 
 import anyio.to_thread
@@ -74,6 +74,7 @@ Cap = Annotated[
 ]
 
 P = ParamSpec("P")
+LONG = 300.0  # seconds without a job after which a session that was kept open is closed all the same
 
 
 def _told(tool: Callable[P, Json]) -> Callable[P, Json]:
@@ -223,23 +224,34 @@ class Tools:
         options: Options = None,
         transpile: Transpile = False,
         jobs: JobCount = None,
+        workload: Annotated[
+            str | None, Field(description="Submit into this open session or batch; the cap is then that of all of it.")
+        ] = None,
+        keep_open: Annotated[
+            bool, Field(description="Leave a session open for further submissions; its idle time is billed.")
+        ] = False,
         label: Annotated[str | None, Field(description="A name for the run, at most 30 characters.")] = None,
         wait_seconds: Wait = 0,
     ) -> Json:
         """Submit circuits with a cap on their usage. This costs usage. Returns at once, unless told to wait."""
         cap = _cap(usage_cap_seconds)
+        there = None if workload is None else self._find(workload)
+        if there is not None:
+            mode, backend = _fitting(there, mode, backend)
         chosen = self._connection.backend(backend)
         made = self._plan(circuits, chosen, primitive, shots, precision, options, transpile, jobs)
         taken = made.mode if mode == "auto" else mode
         if made.errors:
             raise QmodeError("nothing was submitted: " + "; ".join(f.message for f in made.errors))
-        if made.bills[taken].low > cap:
+        used = 0.0 if there is None else there.refresh().usage.reported or 0.0
+        if made.bills[taken].low > cap - used:
             raise QmodeError(
                 f"nothing was submitted: this needs at least {made.bills[taken].low:.0f} s in {taken} mode "
-                f"(≈ {made.bills[taken].expected:.0f} s), more than usage_cap_seconds={cap:g}. Raise the cap, or lower "
-                "the shots or the number of circuits"
+                f"(≈ {made.bills[taken].expected:.0f} s), more than usage_cap_seconds={cap:g} leaves after the "
+                f"{used:.0f} s used until now. Raise the cap, or lower the shots or the number of circuits"
             )
-        controller = _open(taken, chosen, cap)
+        controller: Any = _open(taken, chosen, cap) if there is None else there
+        controller.usage_cap = cap
         with self._lock:
             self._capped[controller.id] = controller
         try:
@@ -247,9 +259,12 @@ class Tools:
             given = {k: v for k, v in (("shots", shots), ("precision", precision)) if v is not None}
             run = controller.submit(own, list(made.pubs), partitions=list(made.partitions), label=label, **given)
         except BaseException:
-            with contextlib.suppress(QmodeError):
-                controller.close()  # an open session is billed
+            if there is None:
+                with contextlib.suppress(QmodeError):
+                    controller.close()  # an open session is billed
             raise
+        if isinstance(controller, SessionController):
+            controller.close_when_idle(LONG if keep_open else 0)
         run.plan = made
         controller.wait_until(lambda state: all(j.state is not JobState.WAITING for j in state.jobs), 20)
         answer = self._state(controller, wait_seconds, 16)
@@ -319,6 +334,22 @@ class Tools:
                     controller.cancel_remaining()
 
 
+def _fitting(controller: Controller, mode: str, backend: str | None) -> tuple[Any, str]:
+    """The mode and the backend of a workload to submit into, where those asked for are no others.
+
+    Raises:
+        ValueError: they are, or it is no session or batch.
+    """
+    state = controller.snapshot()
+    if state.mode == "job":
+        raise ValueError(f"{controller.id} is in job mode: leave workload out, each job queues by itself")
+    if mode not in ("auto", state.mode) or backend not in (None, state.backend):
+        raise ValueError(
+            f"{controller.id} is a {state.mode} on {state.backend}: leave mode and backend out, or pass those"
+        )
+    return state.mode, state.backend
+
+
 def _cap(seconds: float) -> float:
     if not math.isfinite(seconds):
         raise ValueError(f"usage_cap_seconds={seconds}: pass a number of QPU seconds")
@@ -351,9 +382,7 @@ class Server(MCPServer[None]):
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(tools.end)
 
-        super().__init__(
-            "qmode_widgets", instructions=INSTRUCTIONS, version=version("qmode_widgets"), lifespan=lifespan
-        )
+        super().__init__("qmode_widgets", instructions=INSTRUCTIONS, version=_version(), lifespan=lifespan)
         self._connection = connection
         reads = ToolAnnotations(read_only_hint=True, open_world_hint=True)
         costs = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False)
@@ -393,6 +422,10 @@ class Server(MCPServer[None]):
         if isinstance(value, dict):
             return {self._clean(k): self._clean(v) for k, v in value.items()}
         return [self._clean(v) for v in value] if isinstance(value, list) else value
+
+
+def _version() -> str:
+    return str(getattr(sys.modules.get("qmode_widgets"), "__version__", "?"))
 
 
 def serve(connection: Connection) -> None:

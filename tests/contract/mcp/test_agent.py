@@ -141,6 +141,25 @@ def test_a_session_is_bounded_by_its_max_ttl_as_well(agent, service):
     agent("cancel", id=found["id"])
 
 
+def test_an_iteration_goes_into_the_same_session_under_one_cap(agent, service):
+    first = submit(agent, mode="session", keep_open=True, wait_seconds=60)
+    assert first["accepting_jobs"] is True
+    second = submit(agent, backend=None, workload=first["id"], usage_cap_seconds=70, wait_seconds=60)
+    assert second["workload_id"] == first["workload_id"]
+    assert second["usage"]["cap"] == 70
+    assert second["counts"] == {"done": 2}
+    with pytest.raises(RefusedError, match=r"is a session on emu_fez"):
+        submit(agent, backend="emu_torino", workload=first["id"])
+    with pytest.raises(RefusedError, match=r"more than usage_cap_seconds=6 leaves"):
+        submit(agent, backend=None, workload=first["id"], usage_cap_seconds=6, shots=20_000)
+    agent("cancel", id=first["id"])
+
+
+def test_a_session_that_is_not_kept_open_is_closed_once_its_jobs_ended(agent, emulator):
+    found = submit(agent, mode="session", wait_seconds=60)
+    assert emulator.faults.wait_for(found["workload_id"], "closed") == "closed"
+
+
 # --- running -------------------------------------------------------------------------------------------------------
 
 
