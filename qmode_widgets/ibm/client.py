@@ -693,9 +693,7 @@ def watch_client(opened: Callable[[Any], None], take: Callable[[Submission], Any
         backend = told.get("backend")
         if dry_run or start_session or not isinstance(backend, IBMBackend) or _is_plain(owner):
             return plainly()
-        return take(
-            Submission(program_id, inputs, told, result_decoder, calibration_id, backend, session_id, plainly)
-        )
+        return take(Submission(program_id, inputs, told, result_decoder, calibration_id, backend, session_id, plainly))
 
     Session.__init__, QiskitRuntimeService._run = session_init, service_run
 
