@@ -14,6 +14,8 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from . import emulator as emulator
     from .control.account import workloads as workloads
+    from .control.archive import SavedRun as SavedRun
+    from .control.archive import load as load
     from .control.attach import attach as attach
     from .control.controller import Run as Run
     from .control.job import JobController as JobController
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from .control.modes import SessionController as SessionController
     from .control.watch import unwatch as unwatch
     from .control.watch import watch as watch
+    from .errors import ArchiveError as ArchiveError
     from .errors import IncompleteResultError as IncompleteResultError
     from .errors import PlanError as PlanError
     from .errors import PubError as PubError
@@ -50,6 +53,8 @@ _PLACES = {
     "watch": "control.watch",
     "unwatch": "control.watch",
     "workloads": "control.account",
+    "load": "control.archive",
+    "SavedRun": "control.archive",
     "plan": "planning.plan",
     "Plan": "planning.plan",
     "estimate_usage": "planning.usage",
@@ -67,6 +72,7 @@ _PLACES = {
     "UnreachableError": "errors",
     "SubmissionError": "errors",
     "IncompleteResultError": "errors",
+    "ArchiveError": "errors",
     "PlanError": "errors",
     "PubError": "errors",
 }

@@ -110,3 +110,7 @@ class PubError(QmodeError, ValueError):
     def __init__(self, pub: int, message: str) -> None:
         self.pub = pub
         super().__init__(f"PUB {pub}: {message}")
+
+
+class ArchiveError(QmodeError, ValueError):
+    """A file of a saved run cannot be read: it is damaged, of another kind, or of a newer version."""

@@ -7,6 +7,10 @@ import tomllib
 from pathlib import Path
 
 project = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text())["project"]
-for requirement in [*project["dependencies"], *project["optional-dependencies"]["lab"]]:
+for requirement in [
+    *project["dependencies"],
+    *project["optional-dependencies"]["lab"],
+    *project["optional-dependencies"]["mcp"],
+]:
     name, lowest = re.match(r"([\w.-]+)>=([\d.]+)", requirement).groups()
     print(f"{name}=={lowest}" + (".*" if lowest.count(".") < 2 else ""))

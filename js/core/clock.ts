@@ -1,5 +1,4 @@
 /** One ticking clock for all views of a page: it runs only while somebody looks at it and the page is visible. */
-import { useEffect, useState } from 'preact/hooks';
 
 const watchers = new Set<() => void>();
 let timer: ReturnType<typeof setTimeout> | undefined;
@@ -29,13 +28,6 @@ export function everySecond(watcher: () => void): () => void {
   };
 }
 
-/** Seconds since the epoch on this machine's clock; redraws the component each second while `running`. */
-export function useNow(running: boolean): number {
-  const [, redraw] = useState(0);
-  useEffect(() => (running ? everySecond(() => redraw(n => n + 1)) : undefined), [running]);
-  return Date.now() / 1000;
-}
-
 /** 0:16, 12:03, 7:41:08: never negative, whole seconds rounded so that a countdown ends at 0:00. */
 export function duration(seconds: number): string {
   const s = Math.max(0, Math.round(seconds));
@@ -52,27 +44,35 @@ export function ago(seconds: number): string {
   return s < 172_800 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86_400)} d`;
 }
 
-// Made once: `toLocaleString` makes a new one at each call, which is most of the time that a row takes.
-const SECONDS = [0, 1].map(digits => new Intl.NumberFormat('en', { maximumFractionDigits: digits }));
-const INTEGER = new Intl.NumberFormat('en');
-const CLOCK = new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', hourCycle: 'h23' });
-const DATE = new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' });
+// Made once: `toLocaleString` makes a new one at each call, which is most of the time that a row takes. And made when it
+// is first needed: they are most of what our script adds to a page’s start.
+function once<T>(make: () => T): () => T {
+  let made: T | undefined;
+  return () => (made ??= make());
+}
+
+const TENTHS = once(() => new Intl.NumberFormat('en', { maximumFractionDigits: 1 }));
+const INTEGER = once(() => new Intl.NumberFormat('en', { maximumFractionDigits: 0 }));
+const CLOCK = once(() => new Intl.DateTimeFormat(undefined, { timeStyle: 'medium', hourCycle: 'h23' }));
+const DATE = once(
+  () => new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' }),
+);
 
 /** QPU seconds, always in seconds: 0 s, 8.2 s, 34.1 s, 1,204 s. */
 export function usageSeconds(seconds: number): string {
-  return `${SECONDS[seconds < 100 ? 1 : 0]?.format(seconds) ?? seconds} s`;
+  return `${(seconds < 100 ? TENTHS() : INTEGER()).format(seconds)} s`;
 }
 
 /** 1,204. */
 export function integer(n: number): string {
-  return INTEGER.format(n);
+  return INTEGER().format(n);
 }
 
 /** The wall-clock time of a service time: 12:03:10. */
 export function clock(serviceTime: number, offset: number): string {
-  return CLOCK.format((serviceTime - offset) * 1000);
+  return CLOCK().format((serviceTime - offset) * 1000);
 }
 
 export function dateTime(serviceTime: number, offset: number): string {
-  return DATE.format((serviceTime - offset) * 1000);
+  return DATE().format((serviceTime - offset) * 1000);
 }

@@ -46,7 +46,7 @@ export type Send = (request: Request) => boolean;
 
 const LATE_MS = 1500;
 const LOST_MS = 60_000;
-const KEEP_MS = 6000;
+const KEEP_MS = 4000; // an outcome stands where the next click goes
 const MAX_REMARKS = 200;
 
 export class Store {

@@ -14,7 +14,7 @@ import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Session } from '@jupyterlab/services';
 import { Widget } from '@lumino/widgets';
 import { shownJobs, tally } from '../core/facts';
-import { mountCell } from '../core/mount';
+import type { mountCell } from '../core/mount';
 import type { WorkloadSnapshot } from '../core/protocol';
 import { forms, MIME, read } from '../core/saved';
 import { Store } from '../core/store';
@@ -109,6 +109,8 @@ class Output extends Widget implements IRenderMime.IRenderer {
   private note = '';
   private readonly made = Date.now();
   private unmount = (): void => undefined;
+  private turn = 0;
+  private drawn: Promise<void> = Promise.resolve();
 
   constructor(private readonly outputs: Outputs) {
     super();
@@ -122,12 +124,13 @@ class Output extends Widget implements IRenderMime.IRenderer {
     this.saved = saved;
     if (changed) this.asSaved = null;
     this.refresh(changed);
-    return Promise.resolve();
+    return this.drawn;
   }
 
   override dispose(): void {
     if (this.isDisposed) return;
     this.outputs.forget(this);
+    this.turn++;
     this.unmount();
     super.dispose();
   }
@@ -143,7 +146,7 @@ class Output extends Widget implements IRenderMime.IRenderer {
       const fresh = this.live?.store !== store;
       this.live = { follow, store };
       this.last = state;
-      if (fresh) this.unmount = mountCell(this.node, store, workload);
+      if (fresh) this.draw(store, workload);
       // Not at once: the output area may be about to put this renderer into its place.
       if (isOver(state)) setTimeout(() => this.save());
       return;
@@ -184,11 +187,19 @@ class Output extends Widget implements IRenderMime.IRenderer {
     const pending = Date.now() < this.made + SETTLE && this.note === '';
     if (pending) setTimeout(() => this.live === null && !this.isDisposed && this.drawSaved(), SETTLE);
     const there = !pending && this.outputs.notebook(this) !== null;
-    this.unmount = mountCell(this.node, this.asSaved, saved.workload, {
+    this.draw(this.asSaved, saved.workload, {
       folded: saved.folded,
       reattach: there ? () => this.reattach(state) : null,
       pending,
       note: this.note,
+    });
+  }
+
+  /** The views come with the first output: JupyterLab's start does not wait for them. */
+  private draw(...what: Parameters<typeof mountCell> extends [unknown, ...infer Rest] ? Rest : never): void {
+    const turn = ++this.turn;
+    this.drawn = import('../core/mount').then(({ mountCell: mount }) => {
+      if (turn === this.turn) this.unmount = mount(this.node, ...what);
     });
   }
 
@@ -212,11 +223,10 @@ class Output extends Widget implements IRenderMime.IRenderer {
   }
 }
 
+/** Nothing runs any more; a bill that is still completed then changes what is kept once more. */
 function isOver(state: WorkloadSnapshot): boolean {
   const { running, remaining, finished } = tally(shownJobs(state));
-  return state.mode === 'job'
-    ? finished && state.usage.status === 'final'
-    : state.state === 'closed' && running + remaining === 0 && state.usage.status !== 'running';
+  return state.mode === 'job' ? finished : state.state === 'closed' && running + remaining === 0;
 }
 
 /** For comparing what is in the document with what would be: the same text whatever the order of names and the moment. */

@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import IncompleteResultError, QmodeError, ServiceError, SubmissionError, UnreachableError
@@ -17,13 +18,18 @@ from ..model import tags
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import table
+from ..planning.content import PlanContent
+from ..planning.settings import options_set
 from . import actions, prepare, primitives
 from .actions import cancel_duplicates, cancel_found, report_doubles
 from .adoption import Adoption
+from .archive import save
 from .guards import Guards
 from .interrupts import Uninterrupted
 from .ledger import Ledger
+from .provenance import Provenance, provenance, run_usage
 from .record import Record
+from .report import report
 from .results import Results
 from .runtime import registry, runtime_of
 from .submission import PartitionAttempt
@@ -34,9 +40,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-MOST_LISTED = 10  # results that an error names
 LONGEST_KEY = 200
 SWEPT = 5.0  # seconds after which a partition that is in no queue was forgotten by somebody
+MOST_LISTED = 10  # results that an error names
 
 
 class Controller:
@@ -59,6 +65,8 @@ class Controller:
             wake=self._wake,
             submits=self._submits,
         )
+        self._options: dict[str, dict[str, Any]] = {}  # of the primitive of each run
+        self._plans: dict[str, PlanContent] = {}  # of each run that a plan submitted
         self._set_limits(usage_cap, 0)
         ledger.read_only = self_test()
         self._forgotten, self._process = False, os.getpid()
@@ -304,6 +312,7 @@ class Controller:
         listed = prepare.listed(pubs)
         target_of(backend_of(primitive))  # fetched now, where it can be said that it cannot
         parts = prepare.divide(kind, primitive, listed, partitions, run_options)
+        options = options_set(primitive) | run_options
         with self._submits:  # one at a time: the first run of a job controller has its id
             run = self._new_run() if key is None else tags.run_of(key)
             there: frozenset[int] = frozenset()
@@ -337,6 +346,7 @@ class Controller:
                 with ledger.lock:
                     self._check_open()  # preparing may have taken a while
                     ledger.add(records, run, label)
+                    self._options[run] = options
                 self._send(records, looked_for_afterwards=key is not None)
         ledger.changed()
         return Run(self, run, tuple(r.row for r in records))
@@ -706,6 +716,21 @@ class Controller:
         if retries:
             self._guards.retry(retries)
 
+    @property
+    def usage_cap(self) -> float | None:
+        """QPU seconds after which nothing more is sent and the queue is cancelled; None without a cap.
+
+        Set it higher to go on: a workload that the cap has closed stays closed, but its jobs can be resubmitted, which
+        opens a new one. Dies with the kernel.
+        """
+        return self._ledger.cap
+
+    @usage_cap.setter
+    def usage_cap(self, seconds: float) -> None:
+        self._guards.cap(seconds)
+        self._ledger.changed()
+        self._wake()
+
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool]) -> None:
         """Cancel the remaining jobs once `predicate(result, job)` is true of a finished one; never reads private ones.
 
@@ -804,7 +829,15 @@ class Controller:
         raise QmodeError(f"no job {job!r} in {self._ledger.mode} {self.id}: see controller.jobs")
 
     def figure(self, kind: str = "timeline") -> Any:
-        """A plotly figure: what ran when (`"timeline"`), or usage beside what was expected (`"usage"`)."""
+        """A plotly figure.
+
+        Args:
+            kind: what ran when (`"timeline"`), the usage of each partition beside what was expected (`"usage"`), or how
+                well the expectation was met, job by job and in the course of time (`"forecast-vs-actual"`).
+
+        `figure.write_html("usage.html")` needs no network, nor does the page. `figure.write_image("usage.png")` needs
+        the package kaleido (`pip install "qmode_widgets[export]"`) and an installed Chrome or Chromium; no network.
+        """
         from .figures import workload_figure
 
         return workload_figure(self.snapshot(), kind)
@@ -890,6 +923,45 @@ class Run:
     def label(self) -> str | None:
         """The name it was given."""
         return self._controller._ledger.label(self.id)
+
+    @property
+    def plan(self) -> PlanContent | None:
+        """The plan it was submitted by, if `plan.run()` did it or it was set here; reports show it."""
+        return self._controller._plans.get(self.id)
+
+    @plan.setter
+    def plan(self, plan: PlanContent) -> None:
+        self._controller._plans[self.id] = plan
+
+    @property
+    def usage(self) -> Usage:
+        """QPU usage of the run's jobs in seconds: reported, expected, and which."""
+        return run_usage(self._controller._ledger, self.id)
+
+    def provenance(self) -> Provenance:
+        """Where its result comes from: jobs, options, plan, bill, calibration, versions. Asks the service for some."""
+        return provenance(
+            self._controller._ledger, self.id, options=self._controller._options.get(self.id), plan=self.plan
+        )
+
+    def report(self, path: str | Path) -> Path:
+        """Write a report of the run as one HTML file that needs nothing else; it holds no token.
+
+        Raises:
+            OSError: the file cannot be written.
+        """
+        return report(path, self.provenance())
+
+    def save(self, path: str | Path) -> Path:
+        """Write the results there are, and what is known of the run, into one file: `qmode_widgets.load(path)`.
+
+        It needs neither the service nor an account to be read. A file of that name is replaced.
+
+        Raises:
+            QmodeError: a result cannot be fetched; nothing is written.
+            OSError: the file cannot be written.
+        """
+        return save(path, self.provenance(), self._controller._ledger, self._controller._results)
 
     def __repr__(self) -> str:
         done = sum(j.state is JobState.DONE for j in self.jobs)

@@ -280,6 +280,8 @@ class Ledger:
         self._refusing |= session.accepting_jobs is False
         if before is not None and session.state != before.state:
             why = (session.state_reason or "").replace("_", " ")
+            if self.mode == "batch":
+                why = why.replace("session", "batch")  # the service calls every workload a session
             self.event("info", f"{before.state} → {session.state}" + (f": {why}" if why else ""))
 
     def refuse_jobs(self) -> None:
@@ -334,7 +336,11 @@ class Ledger:
             self._looked = self._look
 
     def seen(self, problems: Sequence[str] = ()) -> None:
-        """The service answered just now; `problems` says what of its answer could not be read."""
+        """The service answered just now.
+
+        Args:
+            problems: what of its answers could not be read.
+        """
         more = f" (and {len(problems) - 1} more)" if len(problems) > 1 else ""
         with self.lock:
             self._seen_at = self.link.now()
@@ -453,7 +459,9 @@ class Ledger:
         """
         with self.lock:
             told = self.snapshot().usage.reported
-            clock = accounting.active_time(self._stretches()) if self.mode == "session" else None
+            clock = None
+            if self.mode == "session":  # until now, also while the service does not answer: it bills all the same
+                clock = accounting.active_time(accounting.all_stretches(self.homes().values(), self.link.now()))
         return max((t for t in (told, clock) if t is not None), default=None)
 
     def _stretches(self) -> list[accounting.Interval] | None:

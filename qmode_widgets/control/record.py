@@ -57,6 +57,7 @@ class Record:
     learns: bool = False  # a noise learner's: its result is a noise model
     spans: tuple[tuple[float, float], ...] = ()
     seen_running: float | None = None  # when we first saw it run: until its metrics tell, that is known
+    partial: float = 0.0  # the most that was reported of its usage before it was complete
     asked_metrics: int = 0
     metrics_due: float = 0.0  # when (monotonic) to ask next
     number: int = 0  # of its row in the workload
@@ -188,10 +189,10 @@ class Record:
         for usage in told:
             if usage.final:
                 return usage.seconds, "final"
-        for usage in told:
-            if usage.seconds:  # 0 while pending says nothing
-                return usage.seconds, "running"
-        return None, "none"
+        # 0 while pending says nothing, nor does a listing take back what an earlier one said: a job that fails leaves
+        # its partial usage out until its bill is complete, but what it used stays used.
+        self.partial = max([self.partial, *(usage.seconds for usage in told if usage.seconds)])
+        return (self.partial, "running") if self.partial else (None, "none")
 
     def usage(self) -> Usage:
         """What the job used, or is expected to use."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
+from collections.abc import Mapping
 from datetime import datetime
 from typing import Any
 
@@ -64,7 +65,7 @@ class Results:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self._private: dict[str, Any] = {}
+        self._private: dict[str, tuple[Any, tuple[str, str]]] = {}  # decoded, and as it was sent
         self._lock = threading.Lock()
         self._fetching: dict[str, threading.RLock] = {}
         weakref.finalize(self, _kept.drop, id(self))
@@ -81,23 +82,29 @@ class Results:
         Raises:
             QmodeError: it has none: not ended well, or no longer on the service.
         """
-        with self._lock:
-            fetching = self._fetching.setdefault(record.row, threading.RLock())
+        fetching = self._lock_of(record)
         if not fetching.acquire(blocking=patient):
             raise OnItsWayError(f"the result of {record.name} is on its way to another thread")
         try:
-            found = self._private.get(record.row)
-            if found is None:
-                found = _kept.get(self, record.row)
-            if found is None:
-                found, size = self._fetch(record)
-                if record.private:
-                    self._private[record.row] = found
-                else:
-                    _kept.put(self, record.row, found, size)
-            return found
+            if record.row in self._private:
+                return self._private[record.row][0]
+            found = _kept.get(self, record.row)
+            return self._read(record)[0] if found is None else found
         finally:
             fetching.release()
+
+    def raw(self, record: Record) -> tuple[str, str]:
+        """The program of a job, and its result as the service sent it.
+
+        Raises:
+            QmodeError: as `of` does.
+        """
+        with self._lock_of(record):
+            return self._private[record.row][1] if record.row in self._private else self._read(record)[1]
+
+    def _lock_of(self, record: Record) -> threading.RLock:
+        with self._lock:
+            return self._fetching.setdefault(record.row, threading.RLock())
 
     def drop(self, row: str | None = None) -> None:
         """Let the decoded results go, or that of one row; a private one is lost with it."""
@@ -105,7 +112,8 @@ class Results:
         for key in list(self._private) if row is None else [row]:
             self._private.pop(key, None)
 
-    def _fetch(self, record: Record) -> tuple[Any, int]:
+    def _read(self, record: Record) -> tuple[Any, tuple[str, str]]:
+        """Fetch and decode a result, and keep it."""
         if record.state is not JobState.DONE or record.job_id is None:
             raise QmodeError(f"row {record.row} is {record.state}: it has no result")
         text = patiently(self.ledger.link.results, record.job_id)
@@ -128,7 +136,11 @@ class Results:
                 record.spans = spans
                 record.touch()
             self.ledger.changed()
-        return found, len(text)
+        if record.private:
+            self._private[record.row] = found, (program, text)
+        else:
+            _kept.put(self, record.row, found, len(text))
+        return found, (program, text)
 
     def run(self, run: str, *, partial: bool = False) -> Any:
         """The merged result of a run, or what there is of it.
@@ -139,25 +151,31 @@ class Results:
         rows = self.ledger.latest(run)
         of = max((r.key.of for r in rows.values() if r.key), default=0)
         done = {i: r for i, r in rows.items() if r.state is JobState.DONE}
-        missing = {i: _why(rows.get(i)) for i in range(of) if i not in done}
+        missing = {i: why_missing(rows.get(i)) for i in range(of) if i not in done}
         if missing and not partial:
-            shown = "; ".join(f"partition {i + 1} {why}" for i, why in list(missing.items())[:5])
-            more = f"; and {len(missing) - 5} more" if len(missing) > 5 else ""
-            raise IncompleteResultError(
-                f"{len(missing)} of {of} partitions have no result: {shown}{more}. resubmit_failed() runs them again, "
-                "partial_result() gives what there is",
-                missing,
-            )
+            raise incomplete(missing, of, "resubmit_failed() runs them again, partial_result() gives what there is")
         found = {i: self.of(r) for i, r in done.items()}
-        partitions = layout(rows, of, found)
-        found = {i: r for i, r in found.items() if partitions[i].pieces or not _size(r)}
-        if partial:
-            unknown = [i for i, part in enumerate(partitions) if not part.pieces and i not in found]
-            if not _mergeable(found):
-                lost = tuple(p for i, part in enumerate(partitions) if i not in found for p in part.pieces)
-                return Partial(dict(found), lost, unknown=tuple(unknown))
-            return merge_partial(partitions, found, unknown)
+        return put_together({i: r.partition for i, r in rows.items()}, of, found, partial=partial)
+
+
+def incomplete(missing: dict[int, str], of: int, advice: str) -> IncompleteResultError:
+    """The error that says which partitions of a run have no result, why, and what to do."""
+    shown = "; ".join(f"partition {i + 1} {why}" for i, why in list(missing.items())[:5])
+    more = f"; and {len(missing) - 5} more" if len(missing) > 5 else ""
+    return IncompleteResultError(f"{len(missing)} of {of} partitions have no result: {shown}{more}. {advice}", missing)
+
+
+def put_together(rows: Mapping[int, Partition | None], of: int, found: dict[int, Any], *, partial: bool) -> Any:
+    """The results of a run's jobs, by partition, as one in PUB order; with `partial`, what there is of it."""
+    partitions = layout(rows, of, found)
+    found = {i: r for i, r in found.items() if partitions[i].pieces or not _size(r)}
+    if not partial:
         return merge(partitions, found)
+    unknown = [i for i, part in enumerate(partitions) if not part.pieces and i not in found]
+    if not _mergeable(found):
+        lost = tuple(p for i, part in enumerate(partitions) if i not in found for p in part.pieces)
+        return Partial(dict(found), lost, unknown=tuple(unknown))
+    return merge_partial(partitions, found, unknown)
 
 
 def _mergeable(found: dict[int, Any]) -> bool:
@@ -166,7 +184,7 @@ def _mergeable(found: dict[int, Any]) -> bool:
     return all(isinstance(r, PrimitiveResult) for r in found.values())
 
 
-def layout(rows: dict[int, Record], of: int, found: dict[int, Any]) -> list[Partition]:
+def layout(rows: Mapping[int, Partition | None], of: int, found: dict[int, Any]) -> list[Partition]:
     """The partitions of a run; a job without a layout tag carries whole PUBs, as many as its result has, in order.
 
     One without pieces is not known: it was never sent, or has no tag and comes after one that is not known.
@@ -176,7 +194,7 @@ def layout(rows: dict[int, Record], of: int, found: dict[int, Any]) -> list[Part
     partitions: list[Partition] = []
     lost = False
     for i in range(of):
-        known = rows[i].partition if i in rows else None
+        known = rows.get(i)
         if known is None or not known.pieces:
             lost |= i not in found
             before = max((p.pub for part in partitions for p in part.pieces), default=-1)
@@ -190,7 +208,8 @@ def _size(result: Any) -> int:
     return len(result) if hasattr(result, "__len__") else 0
 
 
-def _why(record: Record | None) -> str:
+def why_missing(record: Record | None) -> str:
+    """Why a partition has no result."""
     if record is None:
         return "was never sent"
     shot = record.snapshot()

@@ -25,8 +25,8 @@ from .record import Record
 
 log = logging.getLogger(__name__)
 
-FEW = 2  # single jobs that are asked for one by one
 MOST = 10_000  # jobs of a workload that are listed: some 80 MB
+FEW = 2  # single jobs that are asked for one by one
 METRICS_AT_ONCE = 20  # requests for metrics in one refresh: a burst of ended jobs is spread
 
 

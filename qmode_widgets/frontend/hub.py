@@ -231,9 +231,7 @@ class Hub:
             return
         answered = feed
         try:
-            commands.enqueue(
-                controller, command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o)))
-            )
+            commands.enqueue(controller, command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o))))
         except Exception as error:  # noqa: BLE001 - whatever a controller refuses is the click's answer
             self._send(feed, protocol.ack(Outcome(command.id, "failed", str(error) or type(error).__name__)))
 

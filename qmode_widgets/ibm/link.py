@@ -13,6 +13,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any, Generic, ParamSpec, TypeVar
 
@@ -248,7 +249,10 @@ class Link:
 
     def results(self, id_: str) -> str:
         """The raw result of a finished job; empty where there is none (204)."""
-        return self._request("GET", f"/jobs/{id_}/results", large=True).text
+        text = self._request("GET", f"/jobs/{id_}/results", large=True).text
+        if text.lstrip()[:1] == "<":  # a gateway's page under status 200: decoded it would be a broken result for good
+            raise UnreachableError(f"an answer that is not JSON to GET /jobs/{id_}/results", sent=True)
+        return text
 
     def post_job(self, body: str) -> str:
         """Create a job, **once**: no retry of any kind. Returns its id."""
@@ -271,9 +275,10 @@ class Link:
         """Seconds the instance may still use; None where no limit is told."""
         return self.instance_usage().left
 
-    def calibrated_at(self, backend: str) -> float | None:
-        """When the backend was last calibrated, in seconds since the epoch."""
-        return seconds(self._json("GET", f"/backends/{backend}/properties").get("last_update_date"))
+    def calibrated_at(self, backend: str, before: float | None = None) -> float | None:
+        """When the backend was last calibrated, now or `before` a time, in seconds since the epoch."""
+        at = {} if before is None else {"updated_before": datetime.fromtimestamp(before, UTC).isoformat()}
+        return seconds(self._json("GET", f"/backends/{backend}/properties", params=at).get("last_update_date"))
 
     @property
     def instance_label(self) -> str:

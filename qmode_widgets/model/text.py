@@ -42,7 +42,7 @@ def why(job: JobSnapshot) -> str:
 
 
 def table(snapshot: WorkloadSnapshot) -> str:
-    """A head line, a line for each partition's last attempt, and the warnings among the events."""
+    """A head line, a line for each partition's last attempt, and the problems that are still open."""
     rows = [["#", "PUBs", "State", "Job", "Usage", "Time", ""]]
     for number, job in enumerate((j for j in snapshot.jobs if not j.superseded), start=1):
         spent = None if job.running is None or job.finished is None else job.finished - job.running
@@ -66,5 +66,16 @@ def table(snapshot: WorkloadSnapshot) -> str:
     total = f"usage {usage_text(snapshot.usage)}"
     if snapshot.usage.reported is not None and snapshot.usage.status != "final":
         total += " so far"
-    notes = [f"{e.level}: {printable(e.text)}" for e in snapshot.events if e.level != "info"]
-    return "\n".join([f"{head}  {total}", *lines, *notes])
+    return "\n".join([f"{head}  {total}", *lines, *(printable(problem) for problem in open_problems(snapshot))])
+
+
+def open_problems(snapshot: WorkloadSnapshot) -> list[str]:
+    """What still needs a reader: a failure that a later attempt has made good is history, and stays in the events."""
+    found = [] if snapshot.problem is None else [f"error: {snapshot.problem}: what is shown may be old"]
+    states = {job.key: job.state for job in snapshot.jobs if not job.superseded}
+    settled = (JobState.DONE, None)
+    return found + [
+        f"{event.level}: {event.text}"
+        for event in snapshot.events
+        if event.level != "info" and not (event.job is not None and states.get(event.job) in settled)
+    ]

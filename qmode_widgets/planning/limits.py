@@ -60,7 +60,7 @@ def check_limits(
     expected: Forecast | None = None,
     bills: Mapping[Mode, Bill] | None = None,
 ) -> list[Finding]:
-    """Everything that speaks against submitting these jobs in this mode, errors first.
+    """All findings about submitting these jobs in this mode, errors first.
 
     Args:
         submissions: the jobs, each checked against the options of its own submission.
@@ -137,6 +137,15 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
             "max_execution_time",
             f"{usage.expected:,.0f} s of QPU usage expected, most of it PUB {pub}'s; "
             f"max_execution_time={cap:g} s would cut it off: raise it or split the job",
+            number,
+            pub,
+        )
+    if work.settings.fixed_shots and any(piece.shots is not None for piece in partition.pieces):
+        yield Finding(
+            "error",
+            "shots",
+            f"part of PUB {pub}'s shots, but twirling.num_randomizations and shots_per_randomization are both set: "
+            "every part would run all of them. Leave one of them out, or keep the PUB whole",
             number,
             pub,
         )
@@ -305,7 +314,7 @@ def _plan(mode: Mode, plan: str | None, left: float | None, bills: Mapping[Mode,
 
 
 def folds(work: Work) -> float:
-    """How often gate folding brings a circuit's gates: the sum of the noise factors [guide: job limits]."""
+    """How many times gate folding repeats a circuit's gates: the sum of the noise factors [guide: job limits]."""
     s = work.settings
     return sum(s.noise_factors) if s.noise_factors and not s.pea else 1.0
 
@@ -321,7 +330,7 @@ def payload_bytes(item: PubWork, part: float = 1.0) -> float:
 
 
 def too_many_instructions(work: Work, partition: Partition) -> tuple[float, int] | None:
-    """Control instructions of a job on its busiest qubit and the PUB that brings most, if they are too many.
+    """Control instructions of a job on its busiest qubit and the PUB with most of them, if there are too many.
 
     A PUB's circuit is loaded once, its parameter values at run time. Only where the bounds do not settle it are the
     circuits counted qubit by qubit.
@@ -333,7 +342,7 @@ def too_many_instructions(work: Work, partition: Partition) -> tuple[float, int]
 
 
 def busiest_qubit(work: Work, pieces: Iterable[Piece]) -> tuple[float, int]:
-    """Control instructions of these pieces' circuits on their busiest qubit, and the PUB that brings most."""
+    """Control instructions of these pieces' circuits on their busiest qubit, and the PUB with most of them."""
     times = folds(work)
     qubits: dict[int, float] = {}
     most, pub = 0.0, 0

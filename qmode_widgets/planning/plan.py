@@ -10,9 +10,11 @@ from typing import Any, Literal, get_args
 
 from ..errors import PlanError, QmodeError
 from ..ibm.account import Account, account, seconds_return
+from ..ibm.client import backend_of
 from ..model.partition import Partition, check
 from ..model.snapshot import Mode
 from .advice import Advice, Facts, advise
+from .calibration import Calibration, calibrate, known
 from .content import PlanContent, Submission
 from .durations import billed, duration
 from .figures import plan_figure
@@ -87,6 +89,7 @@ class Plan(PlanContent):
             opened(controller)
         for submission, own in zip(self.submissions, chosen, strict=True):
             run = _submit(controller, submission, own)
+            run.plan = self
             if submitted is not None:
                 submitted(submission.label, run)
         return controller
@@ -183,6 +186,7 @@ def plan(
     queue_wait: float | None = None,
     usage_left: float | None = None,
     price_per_minute: float | None = None,
+    calibration: Calibration | bool | None = None,
     **given: Any,
 ) -> Plan:
     """Plan a workload: usage, partitions, the three modes forecast, advice, limits. Submits nothing.
@@ -207,6 +211,8 @@ def plan(
         queue_wait: seconds in the queue, instead of the backend's pending jobs.
         usage_left: seconds the instance may still use, instead of what it says.
         price_per_minute: of QPU usage; without it nothing is said about money.
+        calibration: what one's own bills on this backend say; True learns it now (a few requests, see
+            `planning.calibration`), False leaves it out; else what `calibrate(backend)` learned in this process.
         given: other `Conditions`: lanes, preparation, max_ttl, interactive_ttl, per_minute, ….
 
     Raises:
@@ -217,6 +223,12 @@ def plan(
     if noise_model is not None:
         chosen = _with_noise_model(chosen, noise_model)
     work = analyse(own_pubs, backend, chosen, shots, precision)
+    if calibration is True:
+        calibration = calibrate(backend)
+    elif calibration is None:
+        calibration = known(backend)
+    if calibration:
+        work = calibration.on(work)
     iterations = _iterations(iterative)
     around = Circumstances.of(
         backend,
@@ -252,6 +264,37 @@ def plan(
     else:
         taken = outlook(Jobs.of(work, given_cuts))
     return taken.compared_with(ways).plan(around)
+
+
+def before_sending(
+    primitive: Any,
+    pubs: Iterable[Any],
+    partitions: Sequence[Partition] | int | Literal["auto"] = "auto",
+    *,
+    mode: Mode | None = None,
+    dry_run: bool = False,
+    timeout: float = 300.0,
+    **run_options: Any,
+) -> Preflight:
+    """The card to read before `submit(primitive, pubs, partitions)`: instance, paid or free, backend, bill, dry run.
+
+    Args:
+        primitive: made for the workload or for its backend.
+        pubs: as `submit` takes them.
+        partitions: as `submit` takes them.
+        mode: of the workload they go to; the advised one if left out.
+        dry_run: ask the service for its own estimate of the largest job; a refusal is shown on the card.
+        timeout: seconds to wait for the dry run.
+        run_options: `shots` or `precision`.
+
+    Raises:
+        ValueError: what is wrong with which PUB, option or backend.
+    """
+    made = plan(pubs, backend_of(primitive), primitive, partitions=partitions, **run_options)
+    card = made.before_sending(dry_run=dry_run, timeout=timeout)
+    if mode is None or mode == card.mode:
+        return card
+    return replace(card, mode=mode, bill=made.bills[mode], price=made.price(mode))
 
 
 @dataclass(frozen=True, slots=True)
@@ -351,7 +394,7 @@ class Outlook:
         return replace(self, facts=facts, advice=advise(facts, self.forecasts), ways=others, division=said)
 
     def plan(self, around: Circumstances) -> Plan:
-        """The plan of these jobs: bills with their intervals, and what speaks against submitting them."""
+        """The plan of these jobs: bills with their intervals, and the findings about submitting them."""
         wait = around.conditions
         usages = [u for s in self.submissions for u in s.jobs.usages]
         ends = [[Load(getattr(u, end), u.configurations) for u in usages] for end in ("low", "high")]
@@ -432,7 +475,7 @@ class Outlook:
 
 
 def _division(taken: Candidate, ways: Sequence[Candidate], iterations: int) -> str:
-    """Why so many jobs: beside the others, their bills and ends."""
+    """Why this number of jobs: its bill and its end beside those of other numbers."""
     others = [way for way in ways if way.count != taken.count]
     if not others:
         return ""

@@ -69,10 +69,12 @@ def savings(
             found.append(Saving(what, seconds, now - seconds, price))
 
     if shorter := _rep_delays(submissions, usage):
-        steps = " or ".join(f"{d * 1e6:,.4g} µs (bill ≈ {billed(now - saved)})" for d, saved in shorter)
+        *longer, (shortest, most) = shorter
+        also = "".join(f" ({d * 1e6:,.4g} µs: bill ≈ {billed(now - saved)})" for d, saved in longer)
         add(
-            f"execution.rep_delay of {steps} instead of {submissions[0].work.rep_delay * 1e6:,.4g} µs",
-            shorter[-1][1],
+            f"execution.rep_delay of {shortest * 1e6:,.4g} µs instead of {submissions[0].work.rep_delay * 1e6:,.4g} µs"
+            f"{also}",
+            most,
             "qubits have less time to relax, so the state that each shot starts from is less pure; compare a few shots "
             "first",
         )
@@ -109,7 +111,7 @@ def savings(
 
 
 def _once_each(found: Iterable[Saving]) -> list[Saving]:
-    """Job mode and a batch that come to the same are said once."""
+    """Job mode and a batch with the same saving are listed once."""
     kept: dict[tuple[float, str], Saving] = {}
     for saving in found:
         kept.setdefault((round(saving.seconds, 3), saving.price), saving)

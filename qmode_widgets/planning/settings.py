@@ -40,7 +40,7 @@ _KEYS = {
     "job_tags", "private", "image", "calibration_id", "max_layers_to_learn", "shots_per_randomization",
     "num_randomizations", "layer_pair_depths", "twirling_strategy", "bit_flip_checks", "session_id",
 }  # fmt: skip
-_GROUPS = {                                        # what groups of options may hold; a misspelt option costs money
+_GROUPS = {                                        # what groups of options may hold; a misspelled option costs money
     "twirling": {"enable_gates", "enable_measure", "group", "num_randomizations", "shots_per_randomization",
                  "strategy"},
     "execution": {"init_qubits", "rep_delay", "meas_type", "scheduler_timing", "stretch_values"},
@@ -102,6 +102,11 @@ class Settings:
     def same_shots(self) -> bool:
         """All PUBs of one job must agree on shots (sampler) or precision (estimator): the client-side primitives."""
         return self.client_side and self.kind in ("sampler", "estimator")
+
+    @property
+    def fixed_shots(self) -> bool:
+        """Randomizations and the shots of each are both set: a PUB runs their product, whatever shots it names."""
+        return self.twirling and "auto" not in (self.randomizations, self.shots_per_randomization)
 
     def split(self, shots: int) -> tuple[int, int]:
         """Randomizations, and shots of each, for a PUB of `shots`, by the client's own rounding."""
@@ -200,7 +205,17 @@ def _identify(primitive: Any) -> tuple[Kind, bool]:
         ):
             if name.removeprefix("Base").startswith(word):
                 return kind, client_side  # type: ignore[return-value]
-    raise ValueError(f"{type(primitive).__name__} is no primitive: pass a Sampler, an Estimator, an Executor or a name")
+    raise ValueError(
+        f"{type(primitive).__name__} is not a primitive: pass a Sampler, an Estimator, an Executor or a name"
+    )
+
+
+def options_set(primitive: Any) -> dict[str, Any]:
+    """The options of a primitive that are set, as a nested dict; empty for one whose options nobody can list."""
+    try:
+        return _plain(getattr(primitive, "options", None))
+    except ValueError:
+        return {}
 
 
 def _plain(options: Any) -> dict[str, Any]:
@@ -247,7 +262,7 @@ def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> S
     if cancelled and extrapolated:
         if "zne_mitigation" in res:
             raise ValueError("pec_mitigation and zne_mitigation are both on: a job can do one of them")
-        extrapolated = False  # PEC asked for at resilience level 2 stands in for its ZNE
+        extrapolated = False  # PEC asked for at resilience level 2 replaces its ZNE
     pea = extrapolated and zne.get("amplifier") == "pea"
     factors = zne.get("noise_factors", NOISE_FACTORS)
     factors = NOISE_FACTORS if isinstance(factors, str) else tuple(float(x) for x in factors)

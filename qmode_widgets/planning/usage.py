@@ -38,6 +38,7 @@ class Breakdown:
     circuit: float = 0.0
     readout: float = 0.0  # measurement learning (TREX)
     layers: float = 0.0  # noise learning of layers (PEA, PEC)
+    calibration: float = 0.0  # what one's own bills add to the work, or take off it
     rounding: float = 0.0  # up to whole seconds, each job
 
     def __add__(self, other: Breakdown) -> Breakdown:
@@ -52,17 +53,14 @@ class Breakdown:
         return self.readout + self.layers
 
     @property
+    def work(self) -> float:
+        """All executions, without the overhead of jobs, before calibration and rounding."""
+        return self.rep_delay + self.initialisation + self.circuit + self.learning
+
+    @property
     def total(self) -> float:
         """All of it."""
-        return (
-            self.overhead
-            + self.rep_delay
-            + self.initialisation
-            + self.circuit
-            + self.readout
-            + self.layers
-            + self.rounding
-        )
+        return self.overhead + self.work + self.calibration + self.rounding
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +81,7 @@ class UsageEstimate:
 
     @property
     def configurations(self) -> float:
-        """Circuits after broadcasting, in the mean over the jobs it stands for."""
+        """Circuits after broadcasting, of one run of these jobs."""
         return sum(pub.configurations * pub.part for pub in self.pubs)
 
     def __str__(self) -> str:
@@ -215,12 +213,15 @@ def job_usage(
         readout,
         layers,
     )
+    breakdown = replace(breakdown, calibration=(work.factor - 1) * breakdown.work)
     breakdown = replace(breakdown, rounding=math.ceil(breakdown.total - 1e-9) - breakdown.total)
-    low = OVERHEAD * sub_jobs + sum(p.low for p in pubs)
+    low = sum(p.low for p in pubs)
     low += sum((work.rep_delay + part.length) * part.executions.low for part in learning)
-    high = OVERHEAD_HIGH * _sub_jobs(upper) + sum(p.high for p in pubs)
+    low = OVERHEAD * sub_jobs + low * min(1.0, work.factor)
+    high = sum(p.high for p in pubs)
     high += PER_CIRCUIT * sum(item.configurations * part for item, part in parts)
     high += sum(high_execution(work, part.length) * part.executions.high for part in learning)
+    high = OVERHEAD_HIGH * _sub_jobs(upper) + high * max(1.0, work.factor)
     return _estimate(work, low, breakdown, high, executions, learning, sub_jobs, pubs)
 
 
@@ -268,6 +269,8 @@ def formula(breakdown: Breakdown, executions: float, learned: float, sub_jobs: i
         f"{mean(breakdown.circuit)} µs circuit) × {executions:,.0f} executions"
     )
     text += f" + {breakdown.learning:,.1f} s for {learned:,.0f} learning executions" if learned else ""
+    if breakdown.calibration:
+        text += f" {breakdown.calibration:+,.1f} s by your own bills"
     return f"{text}, {'each job ' * (jobs > 1)}rounded up to whole seconds"
 
 

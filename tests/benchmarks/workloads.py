@@ -4,8 +4,8 @@ python tests/benchmarks/workloads.py     # the table
 
 The sizes (circuits, shots, options) are like those of IBM's tutorials and of public repositories, in tests/data; the
 circuits are small stand-ins of the same kind, so the lengths are not theirs. Bills are estimates on a fake Heron,
-nothing is run. Naive: every circuit after broadcasting (parameter sets, and an Estimator's measurement bases) is a job of its own,
-in job mode; of a variational algorithm every iteration.
+nothing is run. Naive: every circuit after broadcasting (parameter sets, and an Estimator's measurement bases) is a job
+of its own, in job mode; of a variational algorithm every iteration.
 """
 
 from __future__ import annotations

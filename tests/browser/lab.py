@@ -153,6 +153,7 @@ def lab(
                 server.wait(20)
             except subprocess.TimeoutExpired:
                 server.kill()
+                server.wait()
             _stop_service(home / "runtime" / "qmode-emulator.json")
             shutil.rmtree(home, ignore_errors=True)
 

@@ -43,7 +43,7 @@ def main() -> None:
         book.run(code[WAIT], wait=False)
         expect_running(book, code[WAIT])
         book.theme("dark")
-        row(cell, 1).get_by_role("button", name="Resubmit").click()
+        row(cell, 1).locator("[data-action]").click()
         cell.scroll_into_view_if_needed()
         page.wait_for_timeout(2500)
         page.screenshot(path=str(PICTURES / "dark.png"))

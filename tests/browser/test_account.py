@@ -80,7 +80,9 @@ def test_the_account_without_a_notebook(lab: Lab, page: Page, emulator: Emulator
     expect(panel.get_by_role("alert")).to_contain_text("There is no saved IBM Quantum account", timeout=START)
     assert names(lab) == []  # and no kernel stays behind
     panel.get_by_role("button", name="Use the embedded service").click()
-    expect(panel.locator("[data-instance=emulator-open]")).to_contain_text("0 s of 600 s used · 600 s left", timeout=START)
+    expect(panel.locator("[data-instance=emulator-open]")).to_contain_text(
+        "0 s of 600 s used · 600 s left", timeout=START
+    )
     expect(panel.locator("[data-instance=emulator-payg]")).to_contain_text("0 s used")
     assert names(lab) == ["Quantum account"]
     page.evaluate("() => window.jupyterapp.shell.activateById('jp-running-sessions')")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -45,12 +46,13 @@ def cells(book: Notebook) -> list[int]:
 
 def row(place: Locator, partition: int) -> Locator:
     """A partition's row, counted from 1 as on the screen."""
-    return place.locator("tr[data-key]").nth(partition - 1)
+    named = place.page.locator(".qm-expand", has_text=re.compile(rf"^{partition}$"))
+    return place.locator("tr[data-key]").filter(has=named)
 
 
 def press(place: Locator, partition: int, name: str) -> None:
     """The row's button, then yes."""
-    row(place, partition).get_by_role("button", name=name).click()
+    row(place, partition).locator("[data-action]", has_text=name).click()
     place.locator("[data-confirm=yes]").click()
 
 
@@ -82,8 +84,10 @@ def test_the_quickstart(book: Notebook, emulator: Emulator) -> None:
     for n in range(1, 7):
         expect(row(cell, n)).to_have_attribute("data-state", "queued")
         expect(row(cell, n)).to_contain_text("≈")
+    panel.locator("[data-entry] .qm-title1").first.click()
     card = panel.locator(".qm-card").first
-    card.get_by_role("button", name="Open").click()
+    for place in (cell, card):
+        place.get_by_role("button", name="by number").click()
 
     # Idle kernel: cancel one in the cell, one in the sidebar.
     press(cell, 6, "Cancel")
@@ -104,8 +108,8 @@ def test_the_quickstart(book: Notebook, emulator: Emulator) -> None:
 
     # Idle kernel: run one again from the cell, one from the sidebar.
     emulator.faults.pause(queue=True)
-    press(cell, 1, "Resubmit")
-    press(card, 5, "Resubmit")
+    press(cell, 1, "Run again")
+    press(card, 5, "Run again")
     for n in (1, 5):
         expect(row(cell, n)).to_have_attribute("data-state", "queued")
     assert [on_service(emulator)[n] for n in "15"] == [["ERROR", "QUEUED"], ["CANCELLED", "QUEUED"]]
@@ -115,13 +119,13 @@ def test_the_quickstart(book: Notebook, emulator: Emulator) -> None:
     expect_running(book, code[WAIT])
     press(cell, 1, "Cancel")
     expect(row(cell, 1)).to_have_attribute("data-state", "cancelled")
-    press(card, 6, "Resubmit")
+    press(card, 6, "Run again")
     expect(row(card, 6)).to_have_attribute("data-state", "queued")
     press(card, 5, "Cancel")
     expect(row(card, 5)).to_have_attribute("data-state", "cancelled")
-    press(cell, 1, "Resubmit")
+    press(cell, 1, "Run again")
     expect(row(cell, 1)).to_have_attribute("data-state", "queued")
-    press(card, 5, "Resubmit")
+    press(card, 5, "Run again")
     expect(row(card, 5)).to_have_attribute("data-state", "queued")
     assert book.is_running(code[WAIT])
     assert on_service(emulator) == {
@@ -142,6 +146,6 @@ def test_the_quickstart(book: Notebook, emulator: Emulator) -> None:
         book.run(code[step])
     assert "24 PUBs, 48000 shots" in book.output(code[RESULT])
     assert "of QPU time" in book.output(code[CLOSE])
-    expect(row(card, 6)).to_have_attribute("data-state", "done")
+    expect(row(cell, 6)).to_have_attribute("data-state", "done")
     book.screenshot("quickstart-dark-done")
     assert book.errors == []

@@ -64,7 +64,7 @@ def test_the_ground_floor_knows_no_client_no_jupyter_and_no_network(path):
 
 @pytest.mark.parametrize(
     "path",
-    [p for f in ("control", "planning", "frontend", "ibm") for p in modules(f) if p.name != "client.py"],
+    [p for f in ("control", "planning", "frontend", "mcp", "ibm") for p in modules(f) if p.name != "client.py"],
     ids=lambda p: f"{p.parent.name}/{p.stem}",
 )
 def test_private_parts_of_the_client_stay_in_one_file(path):

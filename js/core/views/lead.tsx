@@ -79,7 +79,7 @@ export function Progress({ jobs, folded, sum, filter, onFilter }: ProgressProps)
             <Tick
               text={now => {
                 const left = toGo(pace, now);
-                return left === null ? '' : left < 1 ? 'nearly done' : `about ${ago(left)} to go`;
+                return left === null ? '' : left < 1 ? '\u00a0· nearly done' : `\u00a0· about ${ago(left)} to go`;
               }}
             />
           </span>
@@ -127,7 +127,9 @@ export function UsageTile({ state }: { state: WorkloadSnapshot }) {
         )}
         <span class="qm-aside">
           {reported !== null
-            ? ` used${usage.status === 'running' ? ' so far' : ''}${expected === null ? '' : `, ≈ ${usageSeconds(expected)} expected`}`
+            ? expected === null
+              ? ` used${usage.status === 'running' ? ' so far' : ''}`
+              : ` used, ≈ ${usageSeconds(expected)} expected`
             : expected !== null
               ? ' expected, nothing used yet'
               : ' usage not reported yet'}

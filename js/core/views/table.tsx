@@ -45,6 +45,8 @@ export function JobTable(props: Props) {
   const clock = useContext(ClockContext);
   const box = useRef<HTMLDivElement>(null);
   const table = useRef<HTMLTableElement>(null);
+  const line = useRef<HTMLElement>(null);
+  const fall = useRef({ left: 0, width: 0 }); // where the column with the axis stands
   const [byNumber, setByNumber] = useState(false);
   const [unfolded, setUnfolded] = useState(false);
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
@@ -90,6 +92,11 @@ export function JobTable(props: Props) {
     // Each of the few that grow by itself: a variable on the table would have the browser look at every row.
     for (const element of table.current.querySelectorAll<HTMLElement>('.qm-grows, .qm-now'))
       element.style.setProperty('--now', String(now));
+    if (line.current !== null) {
+      const { left, width } = fall.current;
+      line.current.style.display = width > 0 ? 'block' : 'none';
+      line.current.style.left = `${left + (now / 100) * width}px`;
+    }
     if (now >= 100) reaxis(n => n + 1);
   });
   useLayoutEffect(grow);
@@ -103,6 +110,9 @@ export function JobTable(props: Props) {
   const measure = (): void => {
     const element = box.current;
     if (element === null) return;
+    const column = element.querySelector<HTMLElement>('th.qm-c-fall');
+    fall.current = { left: column?.offsetLeft ?? 0, width: column?.offsetWidth ?? 0 };
+    grow();
     element.toggleAttribute('data-more', element.scrollTop + element.clientHeight < element.scrollHeight - 2);
     for (const detail of element.querySelectorAll<HTMLElement>('tr[data-detail]'))
       heights.current.set(detail.dataset.detail ?? '', detail.offsetHeight);
@@ -217,93 +227,96 @@ export function JobTable(props: Props) {
         role="region"
         aria-label="Jobs"
       >
-        <table class="qm-table" role="table" ref={table} aria-rowcount={rows.length + 1}>
-          <thead>
-            <tr role="row" aria-rowindex={1}>
-              <th role="columnheader" class="qm-c-n" scope="col">
-                #
-              </th>
-              <th role="columnheader" class="qm-c-pubs" scope="col">
-                PUBs
-              </th>
-              <th role="columnheader" class="qm-c-state" scope="col">
-                State
-              </th>
-              <th role="columnheader" class="qm-c-fall qm-num" scope="col">
-                <span class="qm-hidden">Course, from left to right: </span>
-                {axis !== null && (
-                  <span class="qm-axis">
-                    <span>{time(axis.start, offset)}</span>
-                    {idle.map(([from, to]) =>
-                      to === null ? (
-                        <i
-                          key={from}
-                          class="qm-idle qm-grows"
-                          style={{ '--from': at(axis, from) }}
-                          title="idle, billed"
-                        />
-                      ) : (
-                        <i
-                          key={from}
-                          class="qm-idle"
-                          style={{ left: `${at(axis, from)}%`, width: `${at(axis, to) - at(axis, from)}%` }}
-                          title="idle, billed"
-                        />
-                      ),
-                    )}
-                    {axis.live ? <span class="qm-now">now</span> : <span>{time(axis.end, offset)}</span>}
-                  </span>
-                )}
-              </th>
-              <th role="columnheader" class="qm-c-usage qm-r" scope="col">
-                Usage
-              </th>
-              <th role="columnheader" class="qm-c-act" scope="col">
-                <span class="qm-hidden">Action</span>
-              </th>
-            </tr>
-          </thead>
-          <tbody>
-            {above > 0 && (
-              <tr key="above" aria-hidden="true">
-                <td class="qm-gap" colSpan={COLUMNS} style={{ height: `${above}px` }} />
+        <div class="qm-rows">
+          <table class="qm-table" role="table" ref={table} aria-rowcount={rows.length + 1}>
+            <thead>
+              <tr role="row" aria-rowindex={1}>
+                <th role="columnheader" class="qm-c-n" scope="col">
+                  #
+                </th>
+                <th role="columnheader" class="qm-c-pubs" scope="col">
+                  PUBs
+                </th>
+                <th role="columnheader" class="qm-c-state" scope="col">
+                  State
+                </th>
+                <th role="columnheader" class="qm-c-fall qm-num" scope="col">
+                  <span class="qm-hidden">Course, from left to right: </span>
+                  {axis !== null && (
+                    <span class="qm-axis">
+                      <span>{time(axis.start, offset)}</span>
+                      {idle.map(([from, to]) =>
+                        to === null ? (
+                          <i
+                            key={from}
+                            class="qm-idle qm-grows"
+                            style={{ '--from': at(axis, from) }}
+                            title="idle, billed"
+                          />
+                        ) : (
+                          <i
+                            key={from}
+                            class="qm-idle"
+                            style={{ left: `${at(axis, from)}%`, width: `${at(axis, to) - at(axis, from)}%` }}
+                            title="idle, billed"
+                          />
+                        ),
+                      )}
+                      {axis.live ? <span class="qm-now">now</span> : <span>{time(axis.end, offset)}</span>}
+                    </span>
+                  )}
+                </th>
+                <th role="columnheader" class="qm-c-usage qm-r" scope="col">
+                  Usage
+                </th>
+                <th role="columnheader" class="qm-c-act" scope="col">
+                  <span class="qm-hidden">Action</span>
+                </th>
               </tr>
-            )}
-            {rows.slice(first, last).flatMap((job, i) => {
-              const place = slot(job);
-              const before = earlier.get(place) ?? NOTHING;
-              const shown = (
-                <Row
-                  key={place}
-                  job={job}
-                  earlier={before}
-                  number={jobNumber(job)}
-                  name={jobName(job)}
-                  offset={offset}
-                  axis={axis}
-                  index={first + i + 2}
-                  current={place === at0}
-                  open={open.has(job.key)}
-                  chosen={chosen === null ? null : chosen.has(job.key)}
-                  asking={asking?.place === job.key ? asking : null}
-                  click={clickOf.get(job.key) ?? clickOf.get(before.at(-1)?.key ?? '')}
-                  problem={state.problem}
-                  off={off}
-                  onToggle={toggle}
-                  onChoose={choose}
-                />
-              );
-              return open.has(job.key)
-                ? [shown, <Detail key={`${place}+`} job={job} earlier={before} offset={offset} columns={COLUMNS} />]
-                : [shown];
-            })}
-            {below > 0 && (
-              <tr key="below" aria-hidden="true">
-                <td class="qm-gap" colSpan={COLUMNS} style={{ height: `${below}px` }} />
-              </tr>
-            )}
-          </tbody>
-        </table>
+            </thead>
+            <tbody>
+              {above > 0 && (
+                <tr key="above" aria-hidden="true">
+                  <td class="qm-gap" colSpan={COLUMNS} style={{ height: `${above}px` }} />
+                </tr>
+              )}
+              {rows.slice(first, last).flatMap((job, i) => {
+                const place = slot(job);
+                const before = earlier.get(place) ?? NOTHING;
+                const shown = (
+                  <Row
+                    key={place}
+                    job={job}
+                    earlier={before}
+                    number={jobNumber(job)}
+                    name={jobName(job)}
+                    offset={offset}
+                    axis={axis}
+                    index={first + i + 2}
+                    current={place === at0}
+                    open={open.has(job.key)}
+                    chosen={chosen === null ? null : chosen.has(job.key)}
+                    asking={asking?.place === job.key ? asking : null}
+                    click={clickOf.get(job.key) ?? clickOf.get(before.at(-1)?.key ?? '')}
+                    problem={state.problem}
+                    off={off}
+                    onToggle={toggle}
+                    onChoose={choose}
+                  />
+                );
+                return open.has(job.key)
+                  ? [shown, <Detail key={`${place}+`} job={job} earlier={before} offset={offset} columns={COLUMNS} />]
+                  : [shown];
+              })}
+              {below > 0 && (
+                <tr key="below" aria-hidden="true">
+                  <td class="qm-gap" colSpan={COLUMNS} style={{ height: `${below}px` }} />
+                </tr>
+              )}
+            </tbody>
+          </table>
+          {axis?.live === true && <i class="qm-nowline" ref={line} />}
+        </div>
       </div>
       <div class="qm-fold qm-num">
         {hidden > 0 || unfolded ? (

@@ -13,8 +13,6 @@ from ..service.errors import bad_request
 class Request:
     """What an endpoint may know of a request."""
 
-    method: str
-    path: str
     query: dict[str, list[str]]
     body: bytes
     user: str

@@ -114,7 +114,7 @@ class Handler(tornado.web.RequestHandler):
             if fault and fault.when == "before" and fault.action in ("status", "drop", "hang", "html"):
                 response = Response(None)
             else:
-                response = await carry_out(app, access, self._request(method, path, access.user))
+                response = await carry_out(app, access, self._request(access.user))
         except ApiError as error:
             response = Response(error.body(), error.status, headers=error.headers)
         except (RecursionError, UnicodeError) as error:
@@ -132,13 +132,13 @@ class Handler(tornado.web.RequestHandler):
 
     get = post = patch = put = delete = _any
 
-    def _request(self, method: str, path: str, user: str) -> Request:
+    def _request(self, user: str) -> Request:
         arguments = self.request.query_arguments.items()
         query = {name: [v.decode("utf-8", "replace") for v in values] for name, values in arguments}
         body = b"".join(self._chunks)
         self._chunks.clear()
         caller = self.request.headers.get("X-Qx-Client-Application")
-        return Request(method, unquote(path), query, body, user, None if caller is None else caller[:500])
+        return Request(query, body, user, None if caller is None else caller[:500])
 
     def _check_origin(self) -> None:
         headers = self.request.headers

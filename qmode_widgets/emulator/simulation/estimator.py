@@ -197,7 +197,7 @@ class EstimatorProgram(LegacyProgram):
             if letter in "XY":
                 circuit.h(qubit)
             circuit.measure(qubit, bit)
-        values = pub.values.reshape(-1, pub.values.shape[-1])[sets]
+        values = pub.values.reshape(_size(pub.values.shape[:-1]), pub.values.shape[-1])[sets]
         bits = simulator.sample(circuit, values, pub.shots, self._seed)[register.name]
         return {q: 1 - 2 * bits[:, :, i].astype(np.int8) for i, q in enumerate(basis)}
 

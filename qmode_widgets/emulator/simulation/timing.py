@@ -32,7 +32,6 @@ class Timing:
     def __init__(self, device: Device) -> None:
         self._device = device
         self._dt = float(device.configuration.get("dt", 1.0)) * 1e-9
-        self._lengths: dict[int, float] = {}
 
     @cached_property
     def _gates(self) -> dict[tuple[str, tuple[int, ...]], float]:

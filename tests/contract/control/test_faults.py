@@ -10,6 +10,7 @@ import threading
 import time
 
 import pytest
+from qiskit_ibm_runtime import Batch, Session
 
 import qmode_widgets as qmode
 from qmode_widgets.emulator import start
@@ -45,8 +46,10 @@ def settle(controller, pace=0.05):
     return controller
 
 
-def opened(backend, kind=qmode.BatchController, **more):
-    return settle(kind.open(backend, **more))
+def opened(backend, kind=Batch, **more):
+    """A new one; a test may have several open on purpose."""
+    controller = qmode.BatchController if kind is Batch else qmode.SessionController
+    return settle(controller(kind(backend), **more))
 
 
 def live(emulator, workload):
@@ -209,7 +212,7 @@ def test_a_listing_without_programs_does_not_change_what_a_result_is(far, proxy,
 
 
 def test_an_interrupted_close_closes_all_the_same(far, emulator, sampler, rotations, monkeypatch):
-    session = opened(far, qmode.SessionController)
+    session = opened(far, Session)
     emulator.faults.fail_requests(429, method="POST", path="/jobs", count=1000, retry_after=60)
     run = session.submit(sampler(session.mode), rotations(3), partitions=3)
 

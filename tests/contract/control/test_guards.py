@@ -38,6 +38,18 @@ def test_a_usage_cap_cancels_the_queue_closes_and_refuses_more(opened, sampler, 
         batch.submit(sampler(batch.mode), rotations(1))
 
 
+def test_a_raised_cap_lets_work_go_on(backend, sampler, rotations):
+    jobs = qmode.JobController.open(backend, usage_cap=1)
+    jobs.submit(sampler(backend), rotations(1), partitions=1)
+    assert jobs.wait_until(lambda s: any("is reached" in e.text for e in s.events), 60)
+    with pytest.raises(SubmissionError, match="usage cap of 1 s"):
+        jobs.submit(sampler(backend), rotations(1))
+    jobs.usage_cap = 600
+    assert jobs.usage_cap == 600
+    assert limits(jobs)["usage cap"].acted is None
+    assert jobs.submit(sampler(backend), rotations(1), partitions=1).wait(60)
+
+
 def test_each_job_carries_the_cap_for_the_service_to_keep(opened, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     batch = opened(usage_cap=42.5)

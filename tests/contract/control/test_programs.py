@@ -134,5 +134,14 @@ def test_a_figure_shows_what_ran(backend, sampler, rotations):
     qpu = next(trace for trace in figure.data if trace.name == "on the QPU")
     assert len(qpu.x) == 2
     assert len(jobs.figure("usage").data) == 2
+    met = jobs.figure("forecast-vs-actual")
+    told = [job.usage for job in run.jobs]
+    points = next(trace for trace in met.data if trace.mode == "markers")
+    assert sorted(points.x) == sorted(usage.estimated for usage in told)
+    assert sorted(points.y) == sorted(usage.reported for usage in told)
+    total = next(trace for trace in met.data if trace.name == "reported").y[-1]
+    assert total == pytest.approx(sum(usage.reported or 0.0 for usage in told))
+    page = met.to_html()
+    assert 'src="http' not in page, "a figure's page needs the network"
     with pytest.raises(ValueError, match="timeline"):
         jobs.figure("pie")

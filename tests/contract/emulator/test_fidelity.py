@@ -72,6 +72,18 @@ def test_a_scalar_pub_gives_arrays(emulator, backend, ry):
     assert abs(data.evs - np.cos(0.3)) < 5 * data.stds
 
 
+def test_observables_of_a_circuit_without_parameters(emulator, backend):
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
+    observables = [SparsePauliOp(p).apply_layout(isa.layout) for p in ("ZZ", "XX", "YY", "ZI", "II")]
+    data = legacy(EstimatorV2, mode=backend).run([(isa, observables), (isa, observables[0])], precision=0.05).result()
+    assert np.allclose(data[0].data.evs, [1, 1, -1, 0, 1], atol=0.25)
+    assert data[1].data.evs.shape == ()
+    assert float(data[1].data.evs) == 1
+
+
 def test_shots_are_randomizations_times_the_shots_of_each(emulator, backend, ry):
     isa, z = ry
     estimator = legacy(EstimatorV2, mode=backend)

@@ -86,7 +86,9 @@ def test_watch_gives_a_controller_to_every_screen(page: Page, backend) -> None:
     assert batch.status() == "Closed"
 
 
-def test_an_instance_that_does_not_answer_is_named_and_hides_nothing_else(page: Page, emulator: Emulator, backend) -> None:
+def test_an_instance_that_does_not_answer_is_named_and_hides_nothing_else(
+    page: Page, emulator: Emulator, backend
+) -> None:
     batch = Batch(backend)
     page.ask("look")
     emulator.faults.fail_requests(status=403, method="GET", path="/instances/usage", count=100)
@@ -152,6 +154,8 @@ def test_what_cannot_be_answered_is_dropped(request_: object) -> None:
 def test_without_a_saved_account_connect_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
     for name in ("QISKIT_IBM_TOKEN", "QISKIT_IBM_CHANNEL", "QISKIT_IBM_URL", "QISKIT_IBM_INSTANCE"):
         monkeypatch.delenv(name, raising=False)
-    monkeypatch.setattr("qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE", str(tmp_path / "none.json"))
+    monkeypatch.setattr(
+        "qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE", str(tmp_path / "none.json")
+    )
     with pytest.raises(QmodeError, match="There is no saved IBM Quantum account where this kernel runs"):
         account.connect()

@@ -19,9 +19,10 @@ from qmode_widgets.control.modes import BatchController, SessionController
 from qmode_widgets.errors import PlanError, SubmissionError
 from qmode_widgets.ibm.account import account
 from qmode_widgets.model.snapshot import JobState
+from qmode_widgets.planning import calibration
 from qmode_widgets.planning.compare import compare, learn_noise, variational_loop
 from qmode_widgets.planning.limits import is_open_plan
-from qmode_widgets.planning.plan import plan
+from qmode_widgets.planning.plan import before_sending, plan
 
 TIMEOUT = 120
 
@@ -267,6 +268,15 @@ def test_the_card_names_the_instance_and_what_it_costs(emulator, backend, bell):
     assert "Before it is sent" in free._repr_html_()
 
 
+def test_the_card_of_a_submission_is_of_its_workloads_mode(emulator, backend, bell):
+    sampler = Sampler(mode=backend)
+    job = before_sending(sampler, [(bell, None, 100_000)])
+    session = before_sending(sampler, [(bell, None, 100_000)], 1, mode="session")
+    assert (job.mode, session.mode) == ("job", "session")
+    assert session.bill.expected > job.bill.expected  # the clock
+    assert before_sending(sampler, [bell], shots=10).bill.expected < job.bill.expected
+
+
 def test_when_seconds_of_the_open_plan_come_back(emulator, bell):
     backend = emulator.connect("emulator-open").backend("emu_fez")
     planned = plan([(bell, None, 100)], backend, Sampler(mode=backend))
@@ -292,3 +302,20 @@ def test_a_refused_dry_run_is_an_answer(emulator, backend, bell):
     (opinion,) = card.dry_runs
     assert opinion.service is None
     assert "Flex, Premium" in str(card)
+
+
+def test_one_learns_from_ones_own_bills(emulator, backend, bell, turned, z, monkeypatch):
+    monkeypatch.setattr(calibration, "_known", {})
+    runs = JobController.open(backend)
+    sampler, estimator = Sampler(mode=backend), Estimator(mode=backend)
+    estimator.options.default_precision = 0.01
+    for shots in (20_000, 40_000):
+        runs.submit(sampler, [(bell, None, shots)])
+    runs.submit(estimator, [(turned, z, [0.3])])
+    assert runs.wait(timeout=TIMEOUT)
+    assert runs.wait_until(lambda state: all(j.usage.reported for j in state.jobs), TIMEOUT)
+    own = calibration.calibrate(backend)
+    assert own.jobs >= 3
+    assert own.factor == pytest.approx(1, abs=0.1)  # the embedded service bills by nearly the same formula
+    assert "jobs of your own" in str(plan([(bell, None, 10_000)], backend))
+    assert calibration.known(backend) == own

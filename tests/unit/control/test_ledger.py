@@ -10,7 +10,7 @@ import pytest
 from qmode_widgets.control.ledger import Ledger
 from qmode_widgets.control.record import Record
 from qmode_widgets.control.sync import refresh
-from qmode_widgets.ibm.wire import Job, seconds
+from qmode_widgets.ibm.wire import Job, JobUsage, Metrics, seconds
 from qmode_widgets.model.partition import Partition, Piece
 from qmode_widgets.model.snapshot import JobState
 from tests.unit.control.account import Account, at
@@ -122,6 +122,24 @@ def test_an_observer_is_known_as_one(ledger):
     say(ledger, "first")
     assert found.get(timeout=10)
     assert not ledger.telling
+
+
+def test_what_a_job_used_stays_used_when_it_fails(ledger):
+    """Its partial usage is left out of the answers from its failure until its bill is complete."""
+    record = Record(JobState.RUNNING, job_id="j1", job=Job("j1", "Running", usage=JobUsage(3.0)))
+    assert (record.usage().reported, record.usage().status) == (3.0, "running")
+    record.job = Job("j1", "Failed")
+    assert (record.usage().reported, record.usage().status) == (3.0, "running")
+    record.metrics = Metrics(usage=JobUsage(2.5, final=True))
+    assert (record.usage().reported, record.usage().status) == (2.5, "final")
+
+
+def test_a_batch_is_never_called_a_session(account):
+    ledger = Ledger(account, "s", "batch", "b")
+    for state in ("open", "active"):
+        session(account, state=state, state_reason="session_activated")
+        ledger.read_session(account.session("s"))
+    assert [event.text for event in ledger.snapshot().events] == ["open → active: batch activated"]
 
 
 def test_idle_time_leaves_out_inactive_stretches(account, ledger):

@@ -46,3 +46,20 @@ def test_printable_text_stays_and_nothing_else_gets_through(text):
     if text.isprintable():
         assert shown == text
     assert printable(shown) == shown
+
+
+def test_a_failure_that_was_made_good_is_history():
+    first = JobSnapshot("r:0.0", JobState.FAILED, run="r", partition=0, superseded=True)
+    again = JobSnapshot("r:0.1", JobState.DONE, run="r", partition=0, attempt=1)
+    open_ = JobSnapshot("r:1.0", JobState.FAILED, run="r", partition=1)
+    events = (
+        Event(1, 0.0, "error", "partition 1 failed", "r:0.0"),
+        Event(2, 0.0, "error", "partition 2 failed", "r:1.0"),
+        Event(3, 0.0, "warning", "a duplicate was cancelled, which is billed"),
+    )
+    state = WorkloadSnapshot("w", "batch", "b", jobs=(first, again, open_), events=events)
+    text = table(state)
+    assert "partition 1 failed" not in text
+    assert "partition 2 failed" in text
+    assert "a duplicate was cancelled" in text
+    assert "error: HTTP 503: what is shown may be old" in table(replace(state, problem="HTTP 503"))

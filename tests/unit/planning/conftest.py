@@ -1,9 +1,35 @@
+import importlib.util
+import sys
+from pathlib import Path
+
 import pytest
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime.fake_provider import FakeFez
+
+BENCHMARKS = Path(__file__).parents[2] / "benchmarks"
+
+
+def loaded(name):
+    """A benchmark as a module."""
+    spec = importlib.util.spec_from_file_location(name, BENCHMARKS / f"{name}.py")
+    module = sys.modules[name] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture(scope="session")
+def usage_table():
+    """What was really billed beside our estimates."""
+    return loaded("usage_table")
+
+
+@pytest.fixture(scope="session")
+def workloads():
+    """The library of published workloads."""
+    return loaded("workloads")
 
 
 @pytest.fixture(scope="session")

@@ -244,3 +244,14 @@ def test_blocks_of_control_flow_are_loaded_whether_or_not_they_run(backend):
         circuit.cz(0, 1)
     assert count_per_qubit(circuit) == {0: 50 + 10 + 5, 1: 50 + 2 + 5}
     assert plan([circuit], backend).errors == ()
+
+
+def test_shots_that_twirling_fixes_are_not_split(backend, bell):
+    twirling = {"enable_gates": True, "num_randomizations": 100, "shots_per_randomization": 400}
+    with pytest.raises(ValueError, match="ask for at most 1"):
+        plan([bell], backend, "executor_sampler", {"twirling": twirling}, partitions=3)
+    halves = [Partition((Piece(0, shots=2048),)), Partition((Piece(0, shots=2048),))]
+    found = plan([bell], backend, "executor_sampler", {"twirling": twirling}, partitions=halves)
+    assert {f.rule for f in found.errors} == {"shots"}  # each half would run all 40,000
+    free = {k: v for k, v in twirling.items() if k != "shots_per_randomization"}
+    assert plan([bell], backend, "executor_sampler", {"twirling": free}, partitions=halves).errors == ()

@@ -1,21 +1,12 @@
-"""The published workloads of the benchmark: planned, they cost a fraction of a job a circuit, or the plan says why not."""
+"""The published workloads of the benchmark: cheaper planned than as a job a circuit, or the plan says why not."""
 
-import importlib.util
-import sys
-from pathlib import Path
 from statistics import median
 
 import pytest
 
-SCRIPT = Path(__file__).parents[2] / "benchmarks" / "workloads.py"
-spec = importlib.util.spec_from_file_location("workloads", SCRIPT)
-workloads = importlib.util.module_from_spec(spec)
-sys.modules["workloads"] = workloads
-spec.loader.exec_module(workloads)
-
 
 @pytest.fixture(scope="module")
-def rows():
+def rows(workloads):
     return workloads.rows()
 
 
