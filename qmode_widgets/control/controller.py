@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import IncompleteResultError, QmodeError, ServiceError, SubmissionError, UnreachableError
-from ..ibm.client import backend_of, self_test, target_of
+from ..ibm.client import Kind, backend_of, self_test, target_of
 from ..ibm.link import patiently
 from ..model import tags
 from ..model.partition import Partition
@@ -374,7 +374,7 @@ class Controller:
                 )
         return frozenset(rows)
 
-    def _submitting(self, kind: prepare.Kind, primitive: Any, records: list[Record]) -> None:
+    def _submitting(self, kind: Kind, primitive: Any, records: list[Record]) -> None:
         """What a mode remarks on jobs about to be sent."""
 
     def _new_run(self) -> str:
