@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from .errors import ServiceError as ServiceError
     from .errors import SubmissionError as SubmissionError
     from .errors import UnreachableError as UnreachableError
+    from .errors import WrongAnswerError as WrongAnswerError
     from .model.partition import Partition as Partition
     from .model.partition import Piece as Piece
     from .model.snapshot import JobSnapshot as JobSnapshot
@@ -70,6 +71,7 @@ _PLACES = {
     "QmodeError": "errors",
     "ServiceError": "errors",
     "UnreachableError": "errors",
+    "WrongAnswerError": "errors",
     "SubmissionError": "errors",
     "IncompleteResultError": "errors",
     "ArchiveError": "errors",

@@ -188,6 +188,7 @@ def main() -> int:
             jobs = [j for b in batches for j in b.jobs if not j.superseded]
             done = Counter(j.state.name for j in jobs)
             print(f"  {time.monotonic() - began:.0f} s: {dict(done)}", file=sys.stderr, flush=True)
+        requests, met = sum(proxy.seen.values()), sum(proxy.faults.values())
         proxy.clear()
         shared.small = shared.large = 30.0
         for batch in batches:  # what came late is found and reported
@@ -205,7 +206,6 @@ def main() -> int:
             for event in batch.events:
                 if "duplicate" in event.text:
                     print(f"  {event.text}", file=sys.stderr)
-        requests, met = sum(proxy.seen.values()), sum(proxy.faults.values())
         table = {
             "submissions": SUBMISSIONS,
             "faults": f"{met} of {requests} requests",

@@ -280,3 +280,24 @@ def test_a_job_that_ends_between_the_two_requests_of_a_refresh_is_not_missed(acc
     account.spoil = {"jobs": ends, "session": ends}
     refresh(ledger)
     assert [j.job_id for j in ledger.snapshot().jobs] == ["theirs"]
+
+
+def test_a_workload_with_hundreds_of_thousands_of_jobs_does_not_fill_the_memory(account, ledger, monkeypatch):
+    monkeypatch.setattr("qmode_widgets.control.sync.MOST", 400)
+    for i in range(1000):
+        account.add(f"j{i}", "Completed")
+    refresh(ledger)
+    assert len(ids(ledger)) == 400
+    assert any("only the newest are shown" in e.text for e in ledger.snapshot().events)
+
+
+def test_what_of_a_page_cannot_be_read_is_named_and_hides_nothing_else(account, ledger):
+    account.add("good", "Completed")
+    account.add("odd", "Running")["usage"] = {"status": "complete", "qpu_charge_time_seconds": -5}
+    account.add("none")["state"]["reason"] = 5
+    refresh(ledger)
+    assert set(ids(ledger)) == {"good", "odd", "none"}
+    assert "qpu_charge_time_seconds -5: not a number of seconds" in ledger.snapshot().problem
+    account.listed["odd"]["usage"] = account.listed["none"]["state"]["reason"] = None
+    refresh(ledger)
+    assert ledger.snapshot().problem is None
