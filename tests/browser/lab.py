@@ -223,7 +223,7 @@ class Notebook:
         return self
 
     def _note(self, error: Error) -> None:
-        """Keep an error of the page. Notebook 7.6 raises one of its own (`reading 'schema'`), also without extensions."""
+        """Keep an error of the page. Notebook 7.6 raises one (`reading 'schema'`) without any extension, too."""
         if self.lab.app == "jupyterlab" or EXTENSION in (error.stack or ""):
             self.errors.append(str(error)[:400])
 
