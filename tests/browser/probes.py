@@ -34,8 +34,8 @@ CONTRAST = """card => {
     return (light + .05) / (dark + .05);
   };
   const ground = getComputedStyle(card).backgroundColor;
-  const texts = ['.qm-name', '.qm-state', '.qm-note', '.qm-big', '.qm-aside', 'td.qm-c-state span', '.qm-reason',
-    '.qm-button:not(.qm-solid)', '.qm-count'].join(', ');
+  const texts = '.qm-name, .qm-state, .qm-note, .qm-big, .qm-aside, td.qm-c-state span, .qm-reason, .qm-count, ' +
+    '.qm-button:not(.qm-solid)';
   return Object.fromEntries([...card.querySelectorAll(texts)]
     .filter(text => getComputedStyle(text).opacity !== '0')
     .map(text => [`${text.className}: ${text.textContent.slice(0, 12)}`, ratio(getComputedStyle(text).color, ground)]));
@@ -45,8 +45,7 @@ CONTRAST = """card => {
 SEEN = """() => {
   const element = document.activeElement;
   const box = element.getBoundingClientRect();
-  const options = { opacityProperty: true, visibilityProperty: true };
-  return box.width > 0 && box.height > 0 && element.checkVisibility(options);
+  return box.width > 0 && box.height > 0 && element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
 }"""
 
 # Gives an element an id, and returns it.
@@ -60,8 +59,8 @@ AXE = """async ([source, part]) => {
     document.head.append(script);
   }
   const { violations } = await window.axe.run(part);
-  const text = (id, node) => `${id}: ${node.target.join(' ')} ${node.failureSummary}`;
-  return violations.flatMap(({ id, nodes }) => nodes.map(node => text(id, node)));
+  const told = (id, { target, failureSummary }) => `${id}: ${target.join(' ')} ${failureSummary}`;
+  return violations.flatMap(({ id, nodes }) => nodes.map(node => told(id, node)));
 }"""
 
 # An element's background, as a text to compare.

@@ -1,4 +1,4 @@
-"""Outputs that last: a notebook saved, its kernel restarted or ended, the page reloaded; JupyterLab and Notebook 7."""
+"""Outputs that last: a notebook saved, its kernel restarted or ended, the page reloaded, in JupyterLab and Notebook 7."""
 
 from __future__ import annotations
 
@@ -140,8 +140,9 @@ def test_a_document_stays_small_and_is_read_elsewhere(place: Lab, page: Page) ->
     command = [sys.executable, "-m", "nbconvert", "--to", "html", str(file)]
     subprocess.run(command, check=True, capture_output=True, cwd=place.root)
     page.goto(file.with_suffix(".html").as_uri())
-    caption = page.locator("table caption").first
-    expect(caption).to_contain_text("Batch d2f0b8c4k3a0008v77a1 on ibm_fez: active, 4 of 12")
+    expect(page.locator("table caption").first).to_contain_text(
+        "Batch d2f0b8c4k3a0008v77a1 on ibm_fez: active, 4 of 12"
+    )
     place.stop_kernels()
     book = Notebook.open(place, page, "large.ipynb", idle=False)
     card = book.card_of(2)

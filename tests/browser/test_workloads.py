@@ -196,7 +196,7 @@ STATES = {
     "thousand": "big = scripted.big(1000); show(big)",
     "cap": "cap = scripted.capped(); show(cap)",
     "near": "near = scripted.ending(); show(near)",
-    "unreachable": "gone = scripted.batch(problem='The service cannot be reached', seen_at=time.time() - 14)\nshow(gone)",
+    "unreachable": "gone = scripted.batch(problem='The service cannot be reached', seen_at=time.time() - 14); show(gone)",
     "token": "token = scripted.batch(problem='HTTP 401: Unauthorized', seen_at=time.time() - 14); show(token)",
 }
 
@@ -250,8 +250,9 @@ def test_forced_colours_keep_what_bars_say(open_notebook: Open) -> None:
 
 
 def test_a_service_that_hangs_and_one_that_is_gone_are_said_with_all_clocks_still(open_notebook: Open) -> None:
-    answers = ["batch.answers = False", "batch.answers = True", "batch.change(problem='HTTP 503: down')"]
-    book = open_notebook(SHOW, *answers)
+    book = open_notebook(
+        SHOW, "batch.answers = False", "batch.answers = True", "batch.change(problem='HTTP 503: down')"
+    )
     book.run(1)
     card = place_of(book, "cell")
     book.run(2)
