@@ -45,7 +45,8 @@ CONTRAST = """card => {
 SEEN = """() => {
   const element = document.activeElement;
   const box = element.getBoundingClientRect();
-  return box.width > 0 && box.height > 0 && element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+  const shown = element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+  return shown && box.width > 0 && box.height > 0;
 }"""
 
 # Gives an element an id, and returns it.

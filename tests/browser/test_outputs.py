@@ -1,4 +1,4 @@
-"""Outputs that last: a notebook saved, its kernel restarted or ended, the page reloaded, in JupyterLab and Notebook 7."""
+"""Outputs that last: a notebook saved, its kernel ended, the page reloaded, in JupyterLab and Notebook 7."""
 
 from __future__ import annotations
 

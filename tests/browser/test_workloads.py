@@ -196,8 +196,8 @@ STATES = {
     "thousand": "big = scripted.big(1000); show(big)",
     "cap": "cap = scripted.capped(); show(cap)",
     "near": "near = scripted.ending(); show(near)",
-    "unreachable": "gone = scripted.batch(problem='The service cannot be reached', seen_at=time.time() - 14); show(gone)",
-    "token": "token = scripted.batch(problem='HTTP 401: Unauthorized', seen_at=time.time() - 14); show(token)",
+    "unreachable": "far = scripted.batch(problem='The service cannot be reached', seen_at=time.time() - 14); show(far)",
+    "token": "key = scripted.batch(problem='HTTP 401: Unauthorized', seen_at=time.time() - 14); show(key)",
 }
 
 
