@@ -80,10 +80,10 @@ def test_a_cap_reaches_the_service_and_ends_what_goes_over_it(batch, mode, sampl
         for _ in range(40):
             sampler(mode).run(rotations(1)).result()
 
-    with pytest.raises(IBMRuntimeError, match="usage cap of 7 s is reached|maximum execution time"):
+    with pytest.raises(IBMRuntimeError, match=r"usage cap of 7 s is reached|maximum execution time"):
         submit()
     assert batch.wait_until(lambda shot: shot.accepting_jobs is False, 30)
-    with pytest.raises(IBMRuntimeError, match="closed|usage cap"):
+    with pytest.raises(IBMRuntimeError, match=r"closed|usage cap"):
         submit()
     assert len(on_service(service, batch)) < 8
 

@@ -152,7 +152,7 @@ def test_one_object_is_wrapped_with_its_limits_and_a_name(backend, emulator, sam
     lone = sampler(backend).run(rotations(1))
     assert qmode.watch(lone).result(60)[0].data.meas.num_shots == 400
     assert qmode.watch(service.job(job.job_id())) is session
-    with pytest.raises(qmode.QmodeError, match="not a IBMBackend|not a str"):
+    with pytest.raises(qmode.QmodeError, match="not a str"):
         qmode.watch("ibm_fez")
 
 
@@ -164,7 +164,7 @@ def test_a_cap_of_the_watch_acts_in_job_mode(backend, emulator, sampler, rotatio
             for _ in range(10):
                 sampler(backend).run(rotations(1)).result()
 
-        with pytest.raises(IBMRuntimeError, match="usage cap|maximum execution time"):
+        with pytest.raises(IBMRuntimeError, match=r"usage cap|maximum execution time"):
             submit()
     finally:
         qmode.unwatch()
