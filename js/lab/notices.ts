@@ -16,7 +16,7 @@ const SETTING: Record<Kind, keyof Settings> = {
 };
 
 export class Notices {
-  /** The toast of each workload and kind that may still be in sight. */
+  /** The toasts that may still be in sight: of each workload one for its deadline, and one for what is new. */
   private readonly toasts = new Map<string, string>();
 
   constructor(
@@ -53,9 +53,9 @@ export class Notices {
       autoClose: signal.until === null ? false : signal.until * 1000,
       actions: this.actions(signal),
     };
-    const key = `${signal.kind} ${signal.entry}`;
+    const key = `${signal.kind === 'ttl' ? 'ttl' : 'news'} ${signal.entry}`;
     const there = this.toasts.get(key);
-    // Forty failures of one workload are one notification that counts.
+    // What is new of one workload is one notification: forty failures count up in it, and its end takes their place.
     if (there === undefined || !Toast.update({ id: there, message: signal.text, type: signal.level, ...options }))
       this.toasts.set(key, Toast.emit(signal.text, signal.level, options));
     if (document.hidden && settings.browserNotifications) this.tellOutside(signal);

@@ -4,7 +4,7 @@ import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { type Choice, cost, question } from '../core/ask';
 import { ago, dateTime, duration, usageSeconds } from '../core/clock';
 import { counts, jobFace, paceOf, shownJobs, toGo, workloadFace } from '../core/facts';
-import type { Action, JobSnapshot, WorkloadSnapshot } from '../core/protocol';
+import type { Action, JobSnapshot, JobState, WorkloadSnapshot } from '../core/protocol';
 import { Tick } from '../core/views/tick';
 import { WorkloadView } from '../core/views/workload';
 import type { Act } from './account';
@@ -12,6 +12,18 @@ import { actable, type Desk } from './desk';
 import { trans } from './texts';
 import { backendOf, type Entry, isIdle, modeOf, type Place, placeOf, spentOf, spentText, titleOf } from './triage';
 
+/** As a bar fills: what is over, what runs, what waits. */
+const PROGRESS: readonly JobState[] = [
+  'done',
+  'failed',
+  'refused',
+  'running',
+  'unknown',
+  'queued',
+  'waiting',
+  'cancelled',
+  'dropped',
+];
 const CELLS = 24; // jobs up to here get a cell each in the strip
 
 interface Props {
@@ -222,7 +234,8 @@ function Going({ state, offset, entry }: { state: WorkloadSnapshot; offset: numb
 
 /** A cell a job, or proportional segments beyond: shape and count stand in words beside it. */
 function Strip({ jobs }: { jobs: readonly JobSnapshot[] }) {
-  const by = [...counts(jobs)];
+  const found = counts(jobs);
+  const by = PROGRESS.flatMap((state): [JobState, number][] => (found.has(state) ? [[state, found.get(state)!]] : []));
   const label = by.map(([state, n]) => `${n} ${jobFace(state).word}`).join(', ');
   return (
     <span class="qm-thin" role="img" aria-label={label} title={label}>
@@ -282,32 +295,34 @@ function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
         {own?.status === 'failed' && <span class="qm-tone-fail">! {own.message}</span>}
         {under && (own.message || (own.late ? trans.__('waiting for the kernel…') : trans.__('under way…')))}
       </span>
-      {action !== null && actable(entry) && (
-        <button
-          type="button"
-          ref={again}
-          class={`qm-button ${action.kind}`}
-          data-action={action.name}
-          aria-disabled={under}
-          aria-label={`${action.label}: ${titleOf(entry)}`}
-          onClick={() => {
-            if (!under) begin(action.name);
-          }}
-        >
-          {action.label}
-        </button>
-      )}
-      {(reason === 'failed' || (reason === 'capped' && group === 'needs' && jobs.remaining + jobs.running === 0)) && (
-        <button
-          type="button"
-          class="qm-button qm-x"
-          title={trans.__('Seen: put it aside')}
-          aria-label={trans.__('Put %1 aside', titleOf(entry))}
-          onClick={() => desk.dismiss(entry)}
-        >
-          ×
-        </button>
-      )}
+      <span class="qm-acts">
+        {action !== null && actable(entry) && (
+          <button
+            type="button"
+            ref={again}
+            class={`qm-button ${action.kind}`}
+            data-action={action.name}
+            aria-disabled={under}
+            aria-label={`${action.label}: ${titleOf(entry)}`}
+            onClick={() => {
+              if (!under) begin(action.name);
+            }}
+          >
+            {action.label}
+          </button>
+        )}
+        {(reason === 'failed' || (reason === 'capped' && group === 'needs' && jobs.remaining + jobs.running === 0)) && (
+          <button
+            type="button"
+            class="qm-button qm-x"
+            title={trans.__('Seen: put it aside')}
+            aria-label={trans.__('Put %1 aside', titleOf(entry))}
+            onClick={() => desk.dismiss(entry)}
+          >
+            ×
+          </button>
+        )}
+      </span>
     </div>
   );
 }
@@ -393,35 +408,37 @@ function Unwatched({ entry, desk }: { entry: Entry; desk: Desk }) {
         {under && trans.__('under way…')}
         {listed === null && acting === undefined && trans.__('It may still be open and cost usage.')}
       </span>
-      {listed === null ? (
-        <>
-          <button type="button" class="qm-button" onClick={() => void desk.lookUp()}>
-            {trans.__('Look it up')}
-          </button>
-          <button type="button" class="qm-button" onClick={() => desk.forget(entry)}>
-            {trans.__('Forget')}
-          </button>
-        </>
-      ) : (
-        <>
-          <AccountButton
-            act="watch"
-            off={under}
-            onClick={() => void account.act('watch', listed.id)}
-            title={titleOf(entry)}
-          >
-            {trans.__('Watch')}
-          </AccountButton>
-          {mode !== 'job' && (
-            <AccountButton act="end" off={under} onClick={() => setAsking('end')} title={titleOf(entry)}>
-              {endLabel(mode)}
+      <span class="qm-acts">
+        {listed === null ? (
+          <>
+            <button type="button" class="qm-button" onClick={() => void desk.lookUp()}>
+              {trans.__('Look it up')}
+            </button>
+            <button type="button" class="qm-button" onClick={() => desk.forget(entry)}>
+              {trans.__('Forget')}
+            </button>
+          </>
+        ) : (
+          <>
+            <AccountButton
+              act="watch"
+              off={under}
+              onClick={() => void account.act('watch', listed.id)}
+              title={titleOf(entry)}
+            >
+              {trans.__('Watch')}
             </AccountButton>
-          )}
-          <AccountButton act="cancel" off={under} onClick={() => setAsking('cancel')} title={titleOf(entry)}>
-            {trans.__('Cancel')}
-          </AccountButton>
-        </>
-      )}
+            {mode !== 'job' && (
+              <AccountButton act="end" off={under} onClick={() => setAsking('end')} title={titleOf(entry)}>
+                {endLabel(mode)}
+              </AccountButton>
+            )}
+            <AccountButton act="cancel" off={under} onClick={() => setAsking('cancel')} title={titleOf(entry)}>
+              {trans.__('Cancel')}
+            </AccountButton>
+          </>
+        )}
+      </span>
     </div>
   );
 }

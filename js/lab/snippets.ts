@@ -18,7 +18,5 @@ batch`;
 /** Above a user's own code: its sessions, batches and jobs show in the panel from then on. */
 export const ADOPT = `import qmode_widgets as qmode
 
-# Attach to a session, batch or job that exists, by its id. With your own Session or Batch object at hand:
-# qmode.SessionController(session) or qmode.BatchController(batch)
-controller = qmode.attach("id of a session, batch or job")
-controller`;
+# From here on each Session, Batch and job of this kernel shows in the panel "Quantum workloads".
+qmode.watch()   # usage_cap=600 caps each of them`;

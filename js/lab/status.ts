@@ -56,7 +56,7 @@ export class StatusItem extends Widget {
       text = [
         needs > 0 ? trans._n('%1 needs you', '%1 need you', needs) : '',
         running > 0 ? trans.__('%1 running', running) : '',
-        spent === null ? '' : trans.__('%1 today', usageSeconds(spent)),
+        !spent ? '' : trans.__('%1 today', usageSeconds(spent)),
       ]
         .filter(Boolean)
         .join(' · ');

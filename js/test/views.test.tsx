@@ -196,7 +196,7 @@ describe('what leads', () => {
     );
     expect(all('.qm-tile').map(each => each.className.split(' ')[1])).toEqual(['qm-progress', 'qm-usage', 'qm-time']);
     expect(one('.qm-progress .qm-big').textContent).toBe('1 of 3 done');
-    expect(one('.qm-usage .qm-big').textContent).toBe('34.1 s used so far, ≈ 96 s expected');
+    expect(one('.qm-usage .qm-big').textContent).toBe('34.1 s used, ≈ 96 s expected');
     expect(one('.qm-cap').style.left).toBe('100%');
     expect(one('.qm-time').textContent).toContain('7:41:08 until it must end');
   });

@@ -7,6 +7,7 @@ every request a deadline, follows no redirects, and never switches the user's ac
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 import weakref
@@ -372,6 +373,12 @@ class PerInstance(Generic[V]):
 
     def __init__(self, make: Callable[[QiskitRuntimeService, str], V]) -> None:
         self._make = make
+        self._empty()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._empty)
+
+    def _empty(self) -> None:
+        """A forked process shares no connection and no thread with its parent."""
         self._lock = threading.RLock()
         self._values: dict[int, dict[str, V]] = {}
 

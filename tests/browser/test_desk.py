@@ -301,6 +301,7 @@ def test_signals_reach_elsewhere_once_each_with_its_action(loud: Lab, page: Page
     expect(status).to_have_text("1 running")
     expect(badge).to_have_count(0)
 
+    assert page.locator("#qmode-workloads *").count() == 0  # out of sight, nothing is drawn
     book.run(2)
     failed = toast(page, "1 job of d2f0…77a1 failed: transient (9707)")
     expect(failed).to_be_visible()
@@ -397,11 +398,9 @@ def test_settings_and_commands(open_notebook: Open) -> None:
     book.run(1)
     page = book.page
     ids: list[str] = page.evaluate("() => window.jupyterapp.commands.listCommands().filter(c => c.startsWith('qmode'))")
-    assert sorted(ids) == sorted(
-        f"qmode-widgets:{name}"
-        for name in ("show", "refresh", "account", "end-idle", "cancel-all", "open-quickstart", "insert-adopt",
-                     "allow-browser-notifications")
-    )  # fmt: skip
+    schema = json.loads((harness.ROOT / "js" / "schema" / "sidebar.json").read_text())
+    items = schema["jupyter.lab.menus"]["main"][0]["items"]
+    assert sorted(ids) == sorted(item["command"] for item in items if "command" in item)
     page.evaluate("() => window.jupyterapp.commands.execute('apputils:activate-command-palette')")
     expect(page.locator(".lm-CommandPalette").get_by_text("Show Quantum Workloads")).to_be_visible()
     menu = page.locator(".lm-MenuBar-item", has_text="Quantum")
@@ -422,7 +421,11 @@ def test_settings_and_commands(open_notebook: Open) -> None:
 
     page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:insert-adopt')")
     sources = "() => window.jupyterapp.shell.currentWidget.content.widgets.map(c => c.model.sharedModel.getSource())"
-    assert any("import qmode_widgets as qmode" in source for source in page.evaluate(sources))
+    index = next(i for i, source in enumerate(page.evaluate(sources)) if "qmode.watch()" in source)
+    book.wait_idle()
+    book.run(index)  # it runs as it stands
+    kinds = "i => window.jupyterapp.shell.currentWidget.content.widgets[i].model.sharedModel.outputs.map(o => o.output_type)"
+    assert "error" not in page.evaluate(kinds, index)
 
 
 # --- the look ------------------------------------------------------------------------------------------------------

@@ -127,7 +127,9 @@ export function UsageTile({ state }: { state: WorkloadSnapshot }) {
         )}
         <span class="qm-aside">
           {reported !== null
-            ? ` used${usage.status === 'running' ? ' so far' : ''}${expected === null ? '' : `, ≈ ${usageSeconds(expected)} expected`}`
+            ? expected === null
+              ? ` used${usage.status === 'running' ? ' so far' : ''}`
+              : ` used, ≈ ${usageSeconds(expected)} expected`
             : expected !== null
               ? ' expected, nothing used yet'
               : ' usage not reported yet'}

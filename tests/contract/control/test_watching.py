@@ -57,7 +57,8 @@ def test_watching_ends_when_everything_is_final(backend, sampler, rotations):
     assert jobs.wait(60)
     from qmode_widgets.control.sync import pace
 
-    assert jobs.wait_until(lambda shot: shot.usage.status == "final" and pace(jobs._ledger) is None, 30)
+    assert jobs._ledger.wait_for(lambda: pace(jobs._ledger) is None, 30)
+    assert jobs.usage.status == "final"
 
 
 def test_a_skewed_clock_is_measured(backend, emulator):

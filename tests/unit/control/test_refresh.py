@@ -112,6 +112,18 @@ def test_runs_in_job_mode_are_listed_each_for_its_own_jobs_and_not_when_they_end
     ]
 
 
+@pytest.mark.parametrize(("jobs", "asked"), [(2, ["job", "job"]), (5, ["jobs"])])
+def test_single_jobs_are_asked_for_one_by_one_or_where_there_are_many_by_one_listing(account, jobs, asked):
+    ledger = Ledger(account, "aaaaaa", "job", "b")
+    for i in range(jobs):
+        account.add(f"aaaaa{i}", "Queued", tags=[f"qmode:aaaaa{i}", f"qmode:aaaaa{i}:0.1.0"], session_id=None)
+        ledger.add_run(f"aaaaa{i}")
+    refresh(ledger)  # each is found by its run
+    account.asked.clear()
+    refresh(ledger)
+    assert [a[0] for a in account.asked if a[0] in ("job", "jobs")] == asked
+
+
 @pytest.mark.parametrize(("method", "status"), [("metrics", 500), ("metrics", 400), ("usage_left", 403)])
 def test_what_is_asked_besides_does_not_keep_the_rest_from_view(account, ledger, method, status):
     account.add("j", "Completed")

@@ -1,0 +1,131 @@
+"""The panel in a real JupyterLab: what it adds to the start, to open it, to be out of sight; messages while idle."""
+
+from __future__ import annotations
+
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).resolve().parents[2]
+sys.path.insert(0, str(ROOT))  # run as a script: the tests' own modules are found from there
+
+from playwright.sync_api import Browser, CDPSession, WebSocket  # noqa: E402
+
+from tests.browser import lab as harness  # noqa: E402
+from tests.browser.conftest import BEGIN  # noqa: E402
+from tests.browser.lab import Lab, Notebook  # noqa: E402
+
+STARTS, CHANGES = 5, 50
+SAMPLE = 0.1  # milliseconds between two samples of the profiler
+SHOW = "() => window.jupyterapp.commands.execute('qmode-widgets:show')"
+HIDE = "() => window.jupyterapp.commands.execute('filebrowser:activate')"
+FRAMES = "() => new Promise(done => requestAnimationFrame(() => setTimeout(done, 300)))"
+MANY = """
+made = [scripted.workload("batch", [scripted.D] * 50 + [scripted.R] * 5 + [scripted.Q] * 45, id=f"many{i:016d}")
+        for i in range(20)]
+for each in made: hub.register(each)
+"""
+CHANGE = f"for n in range({CHANGES}): made[n % 20].set(55 + n // 20, scripted.R); time.sleep(0.05)"
+
+
+def run() -> list[tuple[str, str, str]]:
+    """The rows of the table."""
+    folder = Path(tempfile.mkdtemp())
+    harness.notebook(folder / "many.ipynb", [BEGIN, MANY, CHANGE])
+    with harness.lab(folder) as lab, harness.browser() as chromium:
+        return [_start(lab, chromium), *_panel(lab, chromium)]
+
+
+def _start(lab: Lab, chromium: Browser) -> tuple[str, str, str]:
+    found = []
+    for _ in range(STARTS):
+        page = chromium.new_page()
+        cdp = page.context.new_cdp_session(page)
+        cdp.send("Profiler.enable")
+        cdp.send("Profiler.setSamplingInterval", {"interval": int(SAMPLE * 1000)})
+        cdp.send("Profiler.start")
+        page.goto(f"{lab.url}/lab?token={lab.token}&reset")
+        page.wait_for_function("() => window.jupyterapp?.commands.hasCommand('qmode-widgets:show')", timeout=60_000)
+        page.wait_for_timeout(2000)
+        found.append(_ours(cdp.send("Profiler.stop")["profile"]))
+        page.close()
+    text = f"{statistics.median(found):.1f} ms ({min(found):.1f} to {max(found):.1f})"
+    return f"JupyterLab's start: script of ours and what it calls, median of {STARTS}", text, "10 ms"
+
+
+def _ours(profile: dict[str, Any]) -> float:
+    """Milliseconds of samples with our extension on the stack."""
+    nodes = {n["id"]: n for n in profile["nodes"]}
+    parents = {child: n["id"] for n in profile["nodes"] for child in n.get("children", ())}
+
+    def ours(node: int | None) -> bool:
+        while node is not None:
+            if "qmode-widgets" in nodes[node]["callFrame"]["url"]:
+                return True
+            node = parents.get(node)
+        return False
+
+    return sum(SAMPLE for sample in profile["samples"] if ours(sample))
+
+
+def _panel(lab: Lab, chromium: Browser) -> list[tuple[str, str, str]]:
+    page = chromium.new_page(viewport={"width": 1400, "height": 1000})
+    frames = [0]
+
+    def follow(socket: WebSocket) -> None:
+        if "/channels" in socket.url:  # a kernel's; JupyterLab's own events have another
+            socket.on("framereceived", lambda _: frames.__setitem__(0, frames[0] + 1))
+
+    page.on("websocket", follow)
+    book = Notebook.open(lab, page, "many.ipynb")
+    cdp = page.context.new_cdp_session(page)
+    cdp.send("Performance.enable")
+    book.run(0)
+    book.run(1)
+    page.wait_for_selector(".qm-status-button")
+    begun = _script(cdp)
+    book.run(2)
+    hidden = _script(cdp) - begun
+    nodes = page.evaluate("() => document.querySelectorAll('#qmode-workloads *').length")
+    begun = _script(cdp)
+    page.evaluate(SHOW)
+    page.wait_for_selector(".qm-row >> nth=19")
+    page.evaluate(FRAMES)
+    first = _script(cdp) - begun
+    page.evaluate(HIDE)
+    page.wait_for_function("() => document.querySelector('#qmode-workloads *') === null")
+    begun = _script(cdp)
+    page.evaluate(SHOW)
+    page.wait_for_selector(".qm-row >> nth=19")
+    page.evaluate(FRAMES)
+    again = _script(cdp) - begun
+    page.locator(".qm-title1").first.click()
+    page.wait_for_selector(".qm-row .qm-card")
+    frames[0] = 0
+    page.wait_for_timeout(10_000)
+    page.close()
+    return [
+        (
+            "20 workloads, 2,000 jobs: open the panel, first and again: script",
+            f"{first:.0f} ms, {again:.0f} ms",
+            "150 ms",
+        ),
+        (
+            "panel out of sight: elements in it; script for a change of one of 20, notebook included",
+            f"{nodes}, {hidden / CHANGES:.1f} ms",
+            "0 elements",
+        ),
+        ("messages from kernels in 10 s in which nothing changes, panel open", str(frames[0]), "0"),
+    ]
+
+
+def _script(cdp: CDPSession) -> float:
+    metrics = {m["name"]: m["value"] for m in cdp.send("Performance.getMetrics")["metrics"]}
+    return float(metrics["ScriptDuration"]) * 1000
+
+
+if __name__ == "__main__":
+    for row in run():
+        print(*row, sep="  |  ")
