@@ -19,6 +19,8 @@ from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import table
 from ..planning.content import PlanContent
+from ..planning.plan import before_sending
+from ..planning.preflight import Preflight
 from ..planning.settings import options_set
 from . import actions, prepare, primitives
 from .actions import cancel_duplicates, cancel_found, report_doubles
@@ -373,6 +375,26 @@ class Controller:
                     f"{record.partition.label if record.partition else '?'}): use another key for this one"
                 )
         return frozenset(rows)
+
+    def before_sending(
+        self,
+        primitive: Any,
+        pubs: Iterable[Any],
+        partitions: str | int | Sequence[Partition] = "auto",
+        *,
+        dry_run: bool = False,
+        **run_options: Any,
+    ) -> Preflight:
+        """The card to read before `submit` with the same arguments; nothing is sent, except for a dry run.
+
+        It shows the instance and whether it is paid, the backend's state, what is left of the allowance, the expected
+        bill in this mode, and with `dry_run` the service's own estimate of the largest job.
+
+        Raises:
+            ValueError: what is wrong with which PUB or option.
+        """
+        parts: Any = partitions
+        return before_sending(primitive, pubs, parts, mode=self._ledger.mode, dry_run=dry_run, **run_options)
 
     def _submitting(self, kind: Kind, primitive: Any, records: list[Record]) -> None:
         """What a mode remarks on jobs about to be sent."""

@@ -330,6 +330,8 @@ class Hub:
 
     def _work(self) -> None:
         """Wake the worker, or start it; holds the lock."""
+        if sys.is_finalizing():  # the last controller is collected: a thread that is started now never runs
+            return
         if self._worker is None or not self._worker.is_alive():  # first use, or a forked child
             # In our context: ipykernel 7.0 finds the message to answer to only there, not in bare threads.
             run = contextvars.copy_context().run

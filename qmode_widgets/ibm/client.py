@@ -262,7 +262,7 @@ def capture(
     """
     clone = copy.copy(primitive)
     if twirling is not None:  # this job's own randomizations, and the shots of each
-        clone.options = copy.deepcopy(primitive.options)
+        setattr(clone, "_options" if hasattr(clone, "_options") else "options", copy.deepcopy(primitive.options))
         clone.options.twirling.num_randomizations, clone.options.twirling.shots_per_randomization = twirling
     backend = clone._backend
     clone._mode = _CapturingMode(backend)

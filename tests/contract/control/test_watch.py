@@ -152,7 +152,7 @@ def test_one_object_is_wrapped_with_its_limits_and_a_name(backend, emulator, sam
     lone = sampler(backend).run(rotations(1))
     assert qmode.watch(lone).result(60)[0].data.meas.num_shots == 400
     assert qmode.watch(service.job(job.job_id())) is session
-    with pytest.raises(qmode.QmodeError, match=r"not a IBMBackend|not a str"):
+    with pytest.raises(qmode.QmodeError, match="not a str"):
         qmode.watch("ibm_fez")
 
 
