@@ -12,7 +12,7 @@ about = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 
 project = "qmode_widgets"
 author = about["authors"][0]["name"]
-copyright = f"2026, {author}"
+copyright = f"2026, {author}"  # noqa: A001 - the name that Sphinx reads
 release = version = qmode_widgets.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx.ext.napoleon", "sphinx_copybutton"]

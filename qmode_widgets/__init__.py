@@ -21,6 +21,8 @@ if TYPE_CHECKING:
     from .control.job import JobController as JobController
     from .control.modes import BatchController as BatchController
     from .control.modes import SessionController as SessionController
+    from .control.watch import unwatch as unwatch
+    from .control.watch import watch as watch
     from .errors import ArchiveError as ArchiveError
     from .errors import IncompleteResultError as IncompleteResultError
     from .errors import PlanError as PlanError
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
     from .errors import ServiceError as ServiceError
     from .errors import SubmissionError as SubmissionError
     from .errors import UnreachableError as UnreachableError
+    from .errors import WrongAnswerError as WrongAnswerError
     from .model.partition import Partition as Partition
     from .model.partition import Piece as Piece
     from .model.snapshot import JobSnapshot as JobSnapshot
@@ -48,6 +51,8 @@ _PLACES = {
     "JobController": "control.job",
     "Run": "control.controller",
     "attach": "control.attach",
+    "watch": "control.watch",
+    "unwatch": "control.watch",
     "workloads": "control.account",
     "load": "control.archive",
     "SavedRun": "control.archive",
@@ -66,6 +71,7 @@ _PLACES = {
     "QmodeError": "errors",
     "ServiceError": "errors",
     "UnreachableError": "errors",
+    "WrongAnswerError": "errors",
     "SubmissionError": "errors",
     "IncompleteResultError": "errors",
     "ArchiveError": "errors",
@@ -96,6 +102,16 @@ def _connect() -> None:
     from .frontend.hub import hub
 
     hub.connect()
+
+
+def load_ipython_extension(ipython: object) -> None:
+    """`%load_ext qmode_widgets` is `qmode_widgets.watch()`."""
+    __getattr__("watch")()
+
+
+def unload_ipython_extension(ipython: object) -> None:
+    """`%unload_ext qmode_widgets` is `qmode_widgets.unwatch()`."""
+    __getattr__("unwatch")()
 
 
 def _jupyter_labextension_paths() -> list[dict[str, str]]:

@@ -11,7 +11,6 @@ and hold new jobs back from listings. A clean request passes as it is.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import json
 import random
 import re
@@ -67,6 +66,7 @@ class Proxy:
         self.faults: Counter[str] = Counter()
         self.met = threading.Condition()
         self._loop = asyncio.new_event_loop()
+        self._tasks: set[asyncio.Task[None] | None] = set()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fault-proxy", daemon=True)
 
@@ -125,6 +125,8 @@ class Proxy:
         self._loop.run_until_complete(self._loop.shutdown_asyncgens())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        self._tasks.add(task)  # asyncio itself holds tasks weakly
         try:
             while await self._one(reader, writer):
                 pass
@@ -132,8 +134,7 @@ class Proxy:
             pass  # the client has gone, or the proxy ends
         finally:
             writer.close()
-            with contextlib.suppress(ConnectionError, asyncio.CancelledError):
-                await writer.wait_closed()
+            self._tasks.discard(task)
 
     async def _one(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request; True while the connection may carry another."""

@@ -5,21 +5,24 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import os
 import threading
 from collections.abc import Callable, Generator, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from ..errors import IncompleteResultError, QmodeError, ServiceError, SubmissionError, UnreachableError
-from ..ibm.client import backend_of, self_test, target_of
+from ..ibm.client import Kind, backend_of, self_test, target_of
 from ..ibm.link import patiently
 from ..model import tags
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import table
 from ..planning.content import PlanContent
+from ..planning.plan import before_sending
+from ..planning.preflight import Preflight
 from ..planning.settings import options_set
-from . import actions, prepare
+from . import actions, prepare, primitives
 from .actions import cancel_duplicates, cancel_found, report_doubles
 from .adoption import Adoption
 from .archive import save
@@ -68,7 +71,8 @@ class Controller:
         self._plans: dict[str, PlanContent] = {}  # of each run that a plan submitted
         self._set_limits(usage_cap, 0)
         ledger.read_only = self_test()
-        self._forgotten = False
+        self._forgotten, self._process = False, os.getpid()
+        self._closing_again = False
         registry.add(self)
         self._wake()
 
@@ -200,6 +204,57 @@ class Controller:
         """
         self._adoption.release()
 
+    @property
+    def backend(self) -> Any:
+        """The backend object it runs on."""
+        return backend_of(self.mode)
+
+    @property
+    def mode(self) -> Any:
+        """What a primitive of this workload takes as `mode`."""
+        raise NotImplementedError
+
+    @property
+    def adopting(self) -> bool:
+        """What is submitted directly is taken over."""
+        return not (self._forgotten or self._ledger.read_only)
+
+    @property
+    def forgotten(self) -> bool:
+        """`forget()` was called."""
+        return self._forgotten
+
+    def name_runs(self, label: str | None) -> None:
+        """A name for the jobs that are submitted directly from now on."""
+        self._adoption.label = label
+
+    def note_opener(self, where: str, *, library: str | None) -> None:
+        """Say in the events which line of code opened this, and warn when a library leaves it open and idle."""
+        self._ledger.event("info", f"opened by {where}")
+        self._guards.left_open_by(library, where)
+        self._wake()
+
+    # --- the client's primitives ---------------------------------------------------------------------------------
+
+    def sampler(self, options: Any = None) -> Any:
+        """The client's Sampler for this workload. What it runs is posted exactly once and within the caps.
+
+        Its job objects are the client's own, and follow retries.
+        """
+        return primitives.sampler(self._door(), options)
+
+    def estimator(self, options: Any = None) -> Any:
+        """The client's Estimator for this workload; as `sampler()`."""
+        return primitives.estimator(self._door(), options)
+
+    def executor(self, options: Any = None) -> Any:
+        """The client's Executor for this workload; as `sampler()`."""
+        return primitives.executor(self._door(), options)
+
+    def _door(self) -> Any:
+        """The mode of these primitives."""
+        return self._adoption.door(self.backend)
+
     def refresh(self) -> WorkloadSnapshot:
         """Ask the service now.
 
@@ -321,7 +376,27 @@ class Controller:
                 )
         return frozenset(rows)
 
-    def _submitting(self, kind: prepare.Kind, primitive: Any, records: list[Record]) -> None:
+    def before_sending(
+        self,
+        primitive: Any,
+        pubs: Iterable[Any],
+        partitions: str | int | Sequence[Partition] = "auto",
+        *,
+        dry_run: bool = False,
+        **run_options: Any,
+    ) -> Preflight:
+        """The card to read before `submit` with the same arguments; nothing is sent, except for a dry run.
+
+        It shows the instance and whether it is paid, the backend's state, what is left of the allowance, the expected
+        bill in this mode, and with `dry_run` the service's own estimate of the largest job.
+
+        Raises:
+            ValueError: what is wrong with which PUB or option.
+        """
+        parts: Any = partitions
+        return before_sending(primitive, pubs, parts, mode=self._ledger.mode, dry_run=dry_run, **run_options)
+
+    def _submitting(self, kind: Kind, primitive: Any, records: list[Record]) -> None:
         """What a mode remarks on jobs about to be sent."""
 
     def _new_run(self) -> str:
@@ -329,6 +404,7 @@ class Controller:
 
     def _check_open(self) -> None:
         ledger = self._ledger
+        self._check_process(SubmissionError)
         if ledger.read_only:
             raise SubmissionError(ledger.read_only)
         if self._forgotten:
@@ -383,7 +459,15 @@ class Controller:
         self._wake()
         return answers
 
+    def _check_process(self, kind: type[QmodeError]) -> None:
+        if os.getpid() != self._process:
+            raise kind(
+                f"{self.id} is controlled by the process that this one was forked from: attach({self.id!r}, service) "
+                "with a service of your own"
+            )
+
     def _check_writable(self) -> None:
+        self._check_process(QmodeError)
         if self._ledger.read_only:
             raise QmodeError(self._ledger.read_only)
 
@@ -466,6 +550,7 @@ class Controller:
             actions.mention_calibration(self._ledger, chosen)
             if self._ledger.closed:
                 self._continue()
+                self._closing_again = not patient  # nobody asked for a further workload: it is closed once all is sent
             with Uninterrupted():  # in the ledger and in the queue, or in neither
                 fresh = actions.next_attempts(self._ledger, chosen, payloads, self._adoption.follows)
                 self._send(fresh)
@@ -727,6 +812,9 @@ class Controller:
         report_doubles(self._ledger)
         self._sweep()
         self._guards.look()
+        if self._closing_again and not actions.unsent(self._ledger):
+            self._closing_again = False
+            self._guards.close()
         self._ledger.set_alarm(self._guards.alarm)
 
     def _sweep(self) -> None:
@@ -743,7 +831,7 @@ class Controller:
 
     def _wake(self) -> None:
         """Look at the workload now, and keep this controller until nothing is left to learn."""
-        if self._forgotten:
+        if self._forgotten or os.getpid() != self._process:
             return
         registry.keep(self)
         self._runtime.watcher.watch(self._ledger, self._after_refresh, self._settled)

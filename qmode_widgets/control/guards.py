@@ -20,6 +20,7 @@ from .results import OnItsWayError, Results
 
 log = logging.getLogger(__name__)
 
+LEFT_OPEN = 20.0  # seconds after which a session that a library left idle is worth a warning
 WARN_AT = 0.8  # of the usage cap
 WARN_BEFORE_MAX, WARN_BEFORE_IDLE = 300.0, 15.0  # seconds before max TTL, interactive TTL run out
 
@@ -31,6 +32,7 @@ class Guards:
         self._ledger, self._act, self._retries = ledger, act, retries
         self._predicates: list[_Predicate] = []
         self._idle_close: float | None = None
+        self._opener: str | None = None  # the library that opened it, and where
         self._warned: set[str] = set()
         self._gave_up: set[str] = set()  # rows the retry policy leaves alone
         self._to_cancel: set[str] = set()  # rows a stop condition cancels, until the service took it
@@ -69,6 +71,10 @@ class Guards:
         self._idle_close = float(seconds)
         self._ledger.limit(Limit("idle close", f"{seconds:g} s", "kernel"))
 
+    def left_open_by(self, library: str | None, where: str) -> None:
+        """A library opened it: warn once if it leaves it open and idle."""
+        self._opener = None if library is None else where
+
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool], results: Results) -> None:
         """Cancel what remains once `predicate(result, job)` is true."""
         self._predicates.append(_Predicate(predicate, results))
@@ -89,6 +95,7 @@ class Guards:
                 "the stop condition": self._check_predicates,
                 "a TTL": self._check_ttls,
                 "closing when idle": self._check_idle,
+                "an idle session": self._check_left_open,
                 "running again": self._retry,
             }
             for what, check in checks.items():
@@ -109,6 +116,8 @@ class Guards:
         ledger, times = self._ledger, []
         if (idle := self._idle_deadline()) is not None:
             times.append(idle)
+        if self._opener is not None and ledger.mode == "session" and (since := ledger.idle_since()) is not None:
+            times.append(since + LEFT_OPEN)
         used = ledger.used()
         by_the_clock = ledger.mode == "session" and ledger.state is WorkloadState.ACTIVE  # billed even while idle
         if by_the_clock and ledger.cap is not None and used is not None and ledger.seen_at is not None:
@@ -212,6 +221,22 @@ class Guards:
         self._act("close")  # first: if the service does not take it, the next look tries again
         self._ledger.limit_acted("idle close")
         self._ledger.event("info", f"idle for {self._idle_close:g} s: closed")
+
+    def _check_left_open(self) -> None:
+        """Libraries open sessions and forget to close them: nobody else will tell the user what that costs."""
+        ledger = self._ledger
+        active = ledger.mode == "session" and ledger.state is WorkloadState.ACTIVE and not ledger.closed
+        if self._opener is None or not active:
+            return
+        since = ledger.idle_since()
+        idle = None if since is None else ledger.link.now() - since
+        if idle is not None and idle >= LEFT_OPEN and self._once(f"left open since {since}"):
+            used = ledger.used()
+            cost = "" if used is None else f", {used:.0f} s of usage so far"
+            ledger.event(
+                "warning",
+                f"{self._opener} left this session open: idle for {idle:.0f} s, which is billed{cost}. close() ends it",
+            )
 
     def _idle_deadline(self) -> float | None:
         """When `close_when_idle` will act, on the service's clock; None before the first job and while one is there."""

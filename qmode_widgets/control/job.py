@@ -89,6 +89,11 @@ class JobController(Controller):
         return Ledger(link, id_, "job", str(backend.name))
 
     @property
+    def backend(self) -> Any:
+        """The backend object it runs on."""
+        return self._backend
+
+    @property
     def mode(self) -> Any:
         """What a primitive of this run takes as `mode`: the backend."""
         return self._backend

@@ -459,7 +459,9 @@ class Ledger:
         """
         with self.lock:
             told = self.snapshot().usage.reported
-            clock = accounting.active_time(self._stretches()) if self.mode == "session" else None
+            clock = None
+            if self.mode == "session":  # until now, also while the service does not answer: it bills all the same
+                clock = accounting.active_time(accounting.all_stretches(self.homes().values(), self.link.now()))
         return max((t for t in (told, clock) if t is not None), default=None)
 
     def _stretches(self) -> list[accounting.Interval] | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+import re
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +15,7 @@ from qiskit_ibm_runtime import Batch, Session
 
 from ..errors import QmodeError, ServiceError
 from ..ibm.client import (
+    Kind,
     around_close,
     attach_mode,
     backend_named,
@@ -29,19 +32,50 @@ from ..model.snapshot import JobState, Limit, Mode
 from . import actions
 from .controller import Controller
 from .ledger import Ledger
-from .prepare import Kind
 from .record import Record
 from .runtime import registry
 
 OnExit = Literal["close", "leave"]
 
 
+_TIME = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?", re.ASCII)
+
+
+def seconds_of(max_time: float | str | None) -> int | None:
+    """A max TTL in seconds, rounded up: a number of seconds, `"90"`, or like `"1h30m"`, `"2h 30m 40s"`, `"1d"`.
+
+    The client reads `"1.5h"` as 5 hours, `"1h 30"` as one, and 0 as its own maximum; so this is read here.
+
+    Raises:
+        QmodeError: anything else, with the forms that are read.
+    """
+    if max_time is None:
+        return None
+    found: float | None = None
+    if isinstance(max_time, int | float) and not isinstance(max_time, bool):
+        found = max_time
+    elif isinstance(max_time, str):
+        text = max_time.strip()
+        if text.isascii() and text.isdigit():
+            found = int(text)
+        elif text and (match := _TIME.fullmatch(text)):
+            found = sum(int(n or 0) * unit for n, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True))
+    if found is None or not math.isfinite(found) or found <= 0:
+        raise QmodeError(
+            f'max_time={max_time!r}: pass seconds (90 or "90"), or days, hours, minutes and seconds like "1h30m", '
+            '"2h 30m 40s" or "1d"'
+        )
+    return math.ceil(found)
+
+
 def refuse_local(backend: Any) -> None:
     """Local testing mode knows no execution modes.
 
     Raises:
-        QmodeError: for a fake or Aer backend.
+        QmodeError: for a fake or Aer backend, or a backend's name.
     """
+    if isinstance(backend, str):
+        raise QmodeError(f"{backend!r} is a backend's name: pass the backend itself, service.backend({backend!r})")
     if is_local(backend):
         raise QmodeError(
             f"{getattr(backend, 'name', backend)} runs in local testing mode, which ignores execution modes: there is "
@@ -84,6 +118,7 @@ class ModeController(Controller):
             ledger.read_session(patiently(link.session, ledger.id))
         except ServiceError as error:
             raise QmodeError(f"the service does not know the {self._mode} {ledger.id}: {error}") from error
+        self._check_mode(mode, ledger)
         ledger.seen()
         self._mode_object, self._max_time = mode, max_time_of(mode)
         self._on_exit = on_exit or self._default_on_exit()
@@ -137,19 +172,25 @@ class ModeController(Controller):
     def _check_kind(cls, mode: Any) -> None:
         if not isinstance(mode, Session):
             raise QmodeError(f"pass a {cls._kind.__name__}, not a {type(mode).__name__}: {cls._kind.__name__}(backend)")
-        if isinstance(mode, Batch) != (cls._kind is Batch):
-            right = "BatchController" if isinstance(mode, Batch) else "SessionController"
-            raise QmodeError(f"{mode.session_id} is a {type(mode).__name__}: use {right}")
         refuse_local(backend_of(mode))
         if not mode.session_id:
             raise QmodeError(f"this {cls._kind.__name__} has no id: was it made with create_new=False?")
+
+    @classmethod
+    def _check_mode(cls, mode: Any, ledger: Ledger) -> None:
+        """By what the service says: a library's class of its own may be made from `Session` and open batches."""
+        told = None if ledger.session is None else ledger.session.mode
+        batch = isinstance(mode, Batch) if told is None else told == "batch"
+        if batch != (cls._kind is Batch):
+            is_, right = ("Batch", "BatchController") if batch else ("Session", "SessionController")
+            raise QmodeError(f"{mode.session_id} is a {is_}: use {right}")
 
     @classmethod
     def open(
         cls,
         backend: Any,
         *,
-        max_time: int | str | None = None,
+        max_time: float | str | None = None,
         usage_cap: float | None = None,
         retries: int = 0,
         on_exit: OnExit | None = None,
@@ -159,7 +200,8 @@ class ModeController(Controller):
 
         Args:
             backend: an `IBMBackend`.
-            max_time: max TTL in seconds or like "2h 30m"; the service's own maximum if not given. The service keeps it.
+            max_time: max TTL in seconds (90 or "90") or like "2h 30m"; the service's own maximum if not given. The
+                service keeps it.
             usage_cap: QPU seconds after which nothing more is sent and the queue is cancelled.
             retries: how often a partition that failed for a transient or system reason is run again by itself.
             on_exit: what happens when the kernel exits while it is open: `"close"` (no further jobs; queued ones still
@@ -171,9 +213,10 @@ class ModeController(Controller):
             QmodeError: local mode, or the service refuses (a session on the Open Plan, …).
         """
         refuse_local(backend)
+        most = seconds_of(max_time)
         cls._warn_of_orphans(str(backend.name))
         try:
-            mode = open_mode(cls._kind, backend, max_time)
+            mode = open_mode(cls._kind, backend, most)
         except ServiceError as error:
             raise QmodeError(f"the service refuses a {cls._mode} on {backend.name}: {error}") from error
         return cls(mode, usage_cap=usage_cap, retries=retries, on_exit=on_exit, adopt=adopt)
@@ -197,6 +240,14 @@ class ModeController(Controller):
     @classmethod
     def _default_on_exit(cls) -> OnExit:
         return "leave"
+
+    @property
+    def adopting(self) -> bool:
+        """What is submitted through its mode object is taken over."""
+        return self._adopting and super().adopting
+
+    def _door(self) -> Any:
+        return self._mode_object if self.adopting else super()._door()
 
     @property
     def mode(self) -> Any:

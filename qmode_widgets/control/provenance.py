@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import platform
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
@@ -19,7 +20,7 @@ from ..planning.forecast import Bill
 from . import accounting
 from .ledger import Ledger
 
-PACKAGES = ("qmode_widgets", "qiskit-ibm-runtime", "qiskit", "qiskit-aer", "numpy")
+PACKAGES = ("qiskit-ibm-runtime", "qiskit", "qiskit-aer", "numpy")
 LONGEST_OPTION = 2_000  # characters of one option's value; a noise model is megabytes
 
 
@@ -112,7 +113,8 @@ def run_usage(ledger: Ledger, run: str) -> Usage:
 
 def versions() -> dict[str, str]:
     """The versions that run here."""
-    found = {"python": platform.python_version()}
+    own = getattr(sys.modules.get("qmode_widgets"), "__version__", "?")
+    found = {"python": platform.python_version(), "qmode_widgets": str(own)}
     for name in PACKAGES:
         try:
             found[name] = version(name)

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 import weakref
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ..errors import IncompleteResultError, QmodeError, WrongAnswerError
+from ..errors import IncompleteResultError, QmodeError, ServiceError, UnreachableError, WrongAnswerError
 from ..ibm.client import decode
 from ..ibm.link import patiently
 from ..model.merge import Partial, merge, merge_partial
@@ -150,12 +151,42 @@ class Results:
         """
         rows = self.ledger.latest(run)
         of = max((r.key.of for r in rows.values() if r.key), default=0)
+        if of == 1 and 0 in rows and not rows[0].cut and rows[0].state is JobState.DONE:
+            return self.of(rows[0])  # somebody's own job: what it gives, whatever that is
         done = {i: r for i, r in rows.items() if r.state is JobState.DONE}
         missing = {i: why_missing(rows.get(i)) for i in range(of) if i not in done}
+        found: dict[int, Any] = {}
+        if partial or not missing:
+            for i, record in done.items():
+                try:
+                    found[i] = self.of(record)
+                except UnreachableError:
+                    raise
+                except QmodeError as error:  # one that is lost does not take the others with it
+                    if isinstance(error, ServiceError) and error.passing:
+                        raise
+                    missing[i] = f"is done, but its result is lost: {error}"
         if missing and not partial:
-            raise incomplete(missing, of, "resubmit_failed() runs them again, partial_result() gives what there is")
-        found = {i: self.of(r) for i, r in done.items()}
-        return put_together({i: r.partition for i, r in rows.items()}, of, found, partial=partial)
+            raise incomplete(missing, of, advice([rows.get(i) for i in sorted(missing)]))
+        whole = put_together({i: r.partition for i, r in rows.items()}, of, found, partial=partial)
+        return replace(whole, why=dict(sorted(missing.items()))) if partial else whole
+
+
+def advice(records: Sequence[Record | None]) -> str:
+    """What can be done about partitions without a result, by what became of them."""
+    told: list[str] = []
+    there = [r for r in records if r is not None]
+    if any(r.state in (JobState.FAILED, JobState.REFUSED) for r in there):
+        told.append("resubmit_failed() runs the failed ones again")
+    ended = [r for r in there if r.state in (JobState.CANCELLED, JobState.DROPPED, JobState.DONE) or r.held]
+    if ended:
+        states = " or ".join(dict.fromkeys("lost" if r.state is JobState.DONE else str(r.state) for r in ended))
+        told.append(f"resubmit({ended[0].row!r}) runs a {states} one again")
+    if any(not r.over for r in there):
+        told.append("wait() waits for those that have not ended")
+    if len(there) < len(records):
+        told.append("what was never sent has to be submitted again")
+    return ", ".join([*told, "partial_result() gives what there is"])
 
 
 def incomplete(missing: dict[int, str], of: int, advice: str) -> IncompleteResultError:

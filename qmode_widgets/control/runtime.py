@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import atexit
+import os
 import threading
 from collections.abc import Callable
 from typing import Any, Protocol
@@ -64,6 +65,9 @@ class Registry:
     """
 
     def __init__(self) -> None:
+        self._empty()
+
+    def _empty(self) -> None:
         self._lock = threading.RLock()
         self._kept: dict[str, Registered] = {}
         self._known: WeakValueDictionary[str, Registered] = WeakValueDictionary()
@@ -125,6 +129,12 @@ class Registry:
         for controller in self.all():
             controller.at_exit()
 
+    def in_child(self) -> None:
+        """This process was forked: what its parent controls and shows is none of its business."""
+        self._empty()  # with a new lock: another thread may have held the old one
+
 
 registry = Registry()
 atexit.register(registry.at_exit)
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=registry.in_child)

@@ -36,6 +36,7 @@ from .sync import merge
 log = logging.getLogger(__name__)
 
 LAG = 20.0  # seconds for which an attempt is looked up in any case
+ARRIVAL = 15.0  # seconds after which a request that was given up has arrived, or never does
 SURE = 90.0  # seconds after which a job that no listing shows does not exist, if no listing is known to lag
 LONGEST_DOUBT = 900.0  # seconds after which an attempt is held: a listing that lags for so long proves nothing
 AFTERWARDS = (30.0, 120.0)  # seconds after posting again when the first job is looked for once more
@@ -378,8 +379,8 @@ class Submitter:
         with self._lock:
             accepted = list(self._accepted)
         newest = max((at for at, id_ in accepted if id_ in shown), default=float("-inf"))
-        if newest >= attempt.doubt_since:
-            return (), True  # a job that is younger than the doubt is listed
+        if newest >= attempt.doubt_since + ARRIVAL * self.pace:
+            return (), True  # a job is listed that is younger than this one can be
         if newest == float("-inf") and account.listed >= PAGE:
             accepted = []  # other users' jobs fill the page: it says nothing about ours
         missing = [at for at, id_ in accepted if at > newest and id_ not in shown]

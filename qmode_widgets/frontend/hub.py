@@ -261,7 +261,7 @@ class Hub:
         """
         controller = feed.controller
         state = feed.sent if controller is None else controller.snapshot()
-        feed.silent = _silent(state)
+        feed.silent = feed.silent and _silent(state)
         return replace(state, problem=SILENT) if feed.silent else state
 
     def _listen(self) -> None:
@@ -271,6 +271,7 @@ class Hub:
         for feed in feeds:
             controller = feed.controller
             if controller is not None and _silent(controller.snapshot()) != feed.silent:
+                feed.silent = not feed.silent
                 self._flush(feed)
 
     def _flush(self, feed: _Feed) -> None:
@@ -329,6 +330,8 @@ class Hub:
 
     def _work(self) -> None:
         """Wake the worker, or start it; holds the lock."""
+        if sys.is_finalizing():  # the last controller is collected: a thread that is started now never runs
+            return
         if self._worker is None or not self._worker.is_alive():  # first use, or a forked child
             # In our context: ipykernel 7.0 finds the message to answer to only there, not in bare threads.
             run = contextvars.copy_context().run
@@ -351,8 +354,10 @@ class Hub:
                     self._wake.wait(min((at - now for at, _ in due), default=None))
                     continue
             if now >= looked + _LOOK:
+                # Where we come too late ourselves, a cell held the interpreter: that was not the service's silence.
+                if now < looked + 2 * _LOOK:
+                    tasks.append(self._listen)
                 looked = now
-                tasks.append(self._listen)
             work: list[Callable[[], object]] = [*tasks, *(partial(self._flush, feed) for feed in ready)]
             for task in work:
                 try:

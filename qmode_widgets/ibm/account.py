@@ -67,7 +67,7 @@ def _link(backend: Any) -> Link | None:
 def _state(backend: Any) -> dict[str, Any]:
     status = getattr(backend, "status", None)
     if not callable(status) or getattr(backend, "service", None) is None:
-        return {}  # a fake backend: its queue is nobody's
+        return {}  # a fake backend has no queue
     try:
         told = status()
         return {

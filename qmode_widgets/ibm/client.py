@@ -24,16 +24,26 @@ from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, reduce
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import requests
-from qiskit_ibm_runtime import IBMBackend, QiskitRuntimeService, RuntimeJobV2, Session
+from qiskit_ibm_runtime import (
+    EstimatorV2,
+    Executor,
+    IBMBackend,
+    QiskitRuntimeService,
+    RuntimeJobV2,
+    SamplerV2,
+    Session,
+)
 from qiskit_ibm_runtime import __version__ as client_version
 from qiskit_ibm_runtime.api.client import RuntimeClient
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.decoders.defaults import DEFAULT_DECODERS
 from qiskit_ibm_runtime.decoders.result_decoder import ResultDecoder
 from qiskit_ibm_runtime.exceptions import IBMError, IBMRuntimeError, RuntimeProgramNotFound
+from qiskit_ibm_runtime.executor_estimator import Estimator
+from qiskit_ibm_runtime.executor_sampler import Sampler
 from qiskit_ibm_runtime.json import RuntimeEncoder
 from qiskit_ibm_runtime.runtime_options import RuntimeOptions
 from requests.auth import AuthBase
@@ -237,13 +247,23 @@ class _CapturingMode(Session):
         return {"program_id": program_id, "inputs": inputs, "options": dict(options or {})} | kwargs
 
 
-def capture(primitive: Any, items: Any, run_options: Json, *, max_execution_time: int | None = None) -> Captured:
+def capture(
+    primitive: Any,
+    items: Any,
+    run_options: Json,
+    *,
+    max_execution_time: int | None = None,
+    twirling: tuple[int, int] | None = None,
+) -> Captured:
     """Let a copy of the user's primitive prepare `items` and keep what it would have sent.
 
     The copy shares the user's options: they are read, never written. Errors of the primitive's own checks (ISA, shapes)
     pass through as they are.
     """
     clone = copy.copy(primitive)
+    if twirling is not None:  # this job's own randomizations, and the shots of each
+        setattr(clone, "_options" if hasattr(clone, "_options") else "options", copy.deepcopy(primitive.options))
+        clone.options.twirling.num_randomizations, clone.options.twirling.shots_per_randomization = twirling
     backend = clone._backend
     clone._mode = _CapturingMode(backend)
     with warnings.catch_warnings():
@@ -327,6 +347,22 @@ def decode(program_id: str, text: str) -> Any:
 
 
 # --- the user's objects -----------------------------------------------------------------------------------------
+
+
+Kind = Literal["sampler", "estimator", "executor", "noise-learner"]
+
+
+def primitive_kind(primitive: Any) -> Kind | None:
+    """What one of the client's primitives takes; None for anybody else's."""
+    if isinstance(primitive, Sampler | SamplerV2):
+        return "sampler"
+    if isinstance(primitive, Estimator | EstimatorV2):
+        return "estimator"
+    if isinstance(primitive, Executor):
+        return "executor"
+    if "NoiseLearner" in type(primitive).__name__ and hasattr(primitive, "_backend"):
+        return "noise-learner"
+    return None
 
 
 def is_local(backend: object) -> bool:
@@ -653,6 +689,21 @@ def watch_client(opened: Callable[[Any], None], take: Callable[[Submission], Any
     the user's code. Returns what undoes both.
     """
     init, submit, owner = Session.__init__, QiskitRuntimeService._run, os.getpid()
+    named: dict[tuple[int, str, str], IBMBackend] = {}  # a backend object keeps its service, so ids stay what they are
+
+    def _backend(service: QiskitRuntimeService, options: Json) -> Any:
+        """Client-side primitives name their backend and its instance."""
+        backend, instance = options.get("backend"), options.get("instance")
+        if not isinstance(backend, str) or not instance:
+            return backend
+        key = (id(service), backend, str(instance))
+        if key not in named:
+            try:
+                named[key] = backend_named(service, backend, str(instance))
+            except Exception:
+                log.exception("the backend %s of a submission is not known", backend)
+                return None
+        return named[key]
 
     @functools.wraps(init)
     def session_init(self: Any, *args: Any, **kwargs: Any) -> None:
@@ -690,12 +741,12 @@ def watch_client(opened: Callable[[Any], None], take: Callable[[Submission], Any
                 )
 
         told = dict(options) if isinstance(options, dict) else dict(vars(options)) if options is not None else {}
-        backend = told.get("backend")
-        if dry_run or start_session or not isinstance(backend, IBMBackend) or _is_plain(owner):
+        if dry_run or start_session or _is_plain(owner):
             return plainly()
-        return take(
-            Submission(program_id, inputs, told, result_decoder, calibration_id, backend, session_id, plainly)
-        )
+        backend = _backend(self, told)
+        if not isinstance(backend, IBMBackend):
+            return plainly()
+        return take(Submission(program_id, inputs, told, result_decoder, calibration_id, backend, session_id, plainly))
 
     Session.__init__, QiskitRuntimeService._run = session_init, service_run
 

@@ -7,6 +7,7 @@ every request a deadline, follows no redirects, and never switches the user's ac
 from __future__ import annotations
 
 import contextlib
+import os
 import threading
 import time
 import weakref
@@ -248,7 +249,10 @@ class Link:
 
     def results(self, id_: str) -> str:
         """The raw result of a finished job; empty where there is none (204)."""
-        return self._request("GET", f"/jobs/{id_}/results", large=True).text
+        text = self._request("GET", f"/jobs/{id_}/results", large=True).text
+        if text.lstrip()[:1] == "<":  # a gateway's page under status 200: decoded it would be a broken result for good
+            raise UnreachableError(f"an answer that is not JSON to GET /jobs/{id_}/results", sent=True)
+        return text
 
     def post_job(self, body: str) -> str:
         """Create a job, **once**: no retry of any kind. Returns its id."""
@@ -369,6 +373,12 @@ class PerInstance(Generic[V]):
 
     def __init__(self, make: Callable[[QiskitRuntimeService, str], V]) -> None:
         self._make = make
+        self._empty()
+        if hasattr(os, "register_at_fork"):
+            os.register_at_fork(after_in_child=self._empty)
+
+    def _empty(self) -> None:
+        """A forked process shares no connection and no thread with its parent."""
         self._lock = threading.RLock()
         self._values: dict[int, dict[str, V]] = {}
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Protocol, TypeVar
+from urllib.parse import parse_qs, urlsplit
 
 import requests
 import urllib3
@@ -451,6 +452,8 @@ class WorkloadPage:
         if cursor is not None and not isinstance(cursor, str):
             r.wrong("next", "not a cursor")
             cursor = None
+        if cursor is not None:  # the service gives it by itself, or in the query of the next page's address
+            cursor = parse_qs(urlsplit(cursor).query).get("next", [cursor])[0]
         return cls(tuple(found), cursor or None, (*r.problems, *problems, *_all_problems(found)))
 
 

@@ -54,7 +54,8 @@ def pubs_of(circuits: Sequence[CircuitInput], backend: Any, primitive: Primitive
     for number, given in enumerate(circuits):
         circuit = _parse(number, given.qasm)
         if primitive == "sampler" and not circuit.cregs:
-            raise PubError(number, "it measures nothing, so a sampler has nothing to return: add measurements")
+            lacks = "its bits are in no register (write bit[1] c;)" if circuit.clbits else "it measures nothing"
+            raise PubError(number, f"{lacks}, so a sampler has nothing to return")
         values = _values(number, circuit, given.parameters or {})
         observables = _observables(number, circuit, given.observables, primitive)
         if transpile:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import math
 import threading
+import time
 from typing import Any
 
 from qiskit.providers.exceptions import QiskitBackendNotFoundError
@@ -12,6 +14,7 @@ from qiskit_ibm_runtime import QiskitRuntimeService
 from ..control.attach import find_service
 from ..errors import QmodeError
 
+FRESH = 600.0  # seconds for which a backend object serves: loading its calibration takes a while
 SHORTEST_KEY = 8  # characters: anything shorter would cut up ordinary words
 
 
@@ -29,6 +32,7 @@ class Connection:
         self._lock = threading.Lock()
         self._service: QiskitRuntimeService | None = None
         self._secrets: set[str] = set()
+        self._backends: dict[str, tuple[Any, float]] = {}  # and when (monotonic) they were loaded
 
     @property
     def service(self) -> QiskitRuntimeService:
@@ -64,8 +68,13 @@ class Connection:
         """
         if name is None:
             return self.service.least_busy()
+        known, loaded = self._backends.get(name, (None, -math.inf))
+        if time.monotonic() - loaded < FRESH:
+            return known
         try:
-            return self.service.backend(name)
+            found = self.service.backend(name)
+            self._backends[name] = found, time.monotonic()
+            return found
         except QiskitBackendNotFoundError as error:
             there = ", ".join(sorted({b.name for b in self.service.backends()}))
             raise QmodeError(f"there is no backend {name!r}: choose one of {there}") from error

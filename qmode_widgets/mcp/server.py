@@ -9,10 +9,10 @@ from __future__ import annotations
 import contextlib
 import logging
 import math
+import sys
 import threading
 from collections.abc import AsyncIterator, Callable
 from functools import wraps
-from importlib.metadata import version
 from typing import Annotated, Any, Literal, ParamSpec
 
 import anyio.to_thread
@@ -65,6 +65,7 @@ Options = Annotated[
 Transpile = Annotated[
     bool, Field(description="Transpile for the backend. Without it the circuits must be ISA circuits already.")
 ]
+JobCount = Annotated[int | None, Field(description="Into how many jobs to cut; as planned if left out.", ge=1)]
 WorkloadId = Annotated[str, Field(description="The id of a session, batch, job or run.")]
 Wait = Annotated[float, Field(description="Wait up to so many seconds until all jobs have ended.", ge=0, le=300)]
 Cap = Annotated[
@@ -73,6 +74,7 @@ Cap = Annotated[
 ]
 
 P = ParamSpec("P")
+LONG = 300.0  # seconds without a job after which a session that was kept open is closed all the same
 
 
 def _told(tool: Callable[P, Json]) -> Callable[P, Json]:
@@ -108,7 +110,8 @@ class Tools:
         precision: float | None,
         options: dict[str, Any] | None,
         transpile: bool,
-        iterative: bool | int = False,
+        jobs: int | None = None,
+        iterations: int = 1,
     ) -> Plan:
         if shots is not None and primitive == "estimator":
             raise ValueError("shots are for the sampler: an estimator takes precision")
@@ -116,7 +119,8 @@ class Tools:
             raise ValueError("precision is for the estimator: a sampler takes shots")
         pubs = pubs_of(circuits, backend, primitive, transpile=transpile)
         own = _primitive(primitive, backend, options)
-        return plan(pubs, backend, own, shots=shots, precision=precision, iterative=iterative)
+        cut: int | Literal["auto"] = "auto" if jobs is None else jobs
+        return plan(pubs, backend, own, shots=shots, precision=precision, partitions=cut, iterative=iterations)
 
     @_told
     def plan(
@@ -128,11 +132,12 @@ class Tools:
         precision: Precision = None,
         options: Options = None,
         transpile: Transpile = False,
+        jobs: JobCount = None,
         iterations: Annotated[int, Field(description="How often, each step needing the last one's result.", ge=1)] = 1,
     ) -> Json:
         """Advise on the execution mode (job, batch, session) before anything is spent: usage, bill, reasons."""
         chosen = self._connection.backend(backend)
-        made = self._plan(circuits, chosen, primitive, shots, precision, options, transpile, iterations)
+        made = self._plan(circuits, chosen, primitive, shots, precision, options, transpile, jobs, iterations)
         return answers.plan(made) | self._account(chosen)
 
     @_told
@@ -218,23 +223,35 @@ class Tools:
         precision: Precision = None,
         options: Options = None,
         transpile: Transpile = False,
+        jobs: JobCount = None,
+        workload: Annotated[
+            str | None, Field(description="Submit into this open session or batch; the cap is then that of all of it.")
+        ] = None,
+        keep_open: Annotated[
+            bool, Field(description="Leave a session open for further submissions; its idle time is billed.")
+        ] = False,
         label: Annotated[str | None, Field(description="A name for the run, at most 30 characters.")] = None,
         wait_seconds: Wait = 0,
     ) -> Json:
         """Submit circuits with a cap on their usage. This costs usage. Returns at once, unless told to wait."""
         cap = _cap(usage_cap_seconds)
+        there = None if workload is None else self._find(workload)
+        if there is not None:
+            mode, backend = _fitting(there, mode, backend)
         chosen = self._connection.backend(backend)
-        made = self._plan(circuits, chosen, primitive, shots, precision, options, transpile)
+        made = self._plan(circuits, chosen, primitive, shots, precision, options, transpile, jobs)
         taken = made.mode if mode == "auto" else mode
         if made.errors:
             raise QmodeError("nothing was submitted: " + "; ".join(f.message for f in made.errors))
-        if made.bills[taken].low > cap:
+        used = 0.0 if there is None else there.refresh().usage.reported or 0.0
+        if made.bills[taken].low > cap - used:
             raise QmodeError(
                 f"nothing was submitted: this needs at least {made.bills[taken].low:.0f} s in {taken} mode "
-                f"(≈ {made.bills[taken].expected:.0f} s), more than usage_cap_seconds={cap:g}. Raise the cap, or lower "
-                "the shots or the number of circuits"
+                f"(≈ {made.bills[taken].expected:.0f} s), more than usage_cap_seconds={cap:g} leaves after the "
+                f"{used:.0f} s used until now. Raise the cap, or lower the shots or the number of circuits"
             )
-        controller = _open(taken, chosen, cap)
+        controller: Any = _open(taken, chosen, cap) if there is None else there
+        controller.usage_cap = cap
         with self._lock:
             self._capped[controller.id] = controller
         try:
@@ -242,9 +259,12 @@ class Tools:
             given = {k: v for k, v in (("shots", shots), ("precision", precision)) if v is not None}
             run = controller.submit(own, list(made.pubs), partitions=list(made.partitions), label=label, **given)
         except BaseException:
-            with contextlib.suppress(QmodeError):
-                controller.close()  # an open session is billed
+            if there is None:
+                with contextlib.suppress(QmodeError):
+                    controller.close()  # an open session is billed
             raise
+        if isinstance(controller, SessionController):
+            controller.close_when_idle(LONG if keep_open else 0)
         run.plan = made
         controller.wait_until(lambda state: all(j.state is not JobState.WAITING for j in state.jobs), 20)
         answer = self._state(controller, wait_seconds, 16)
@@ -261,10 +281,8 @@ class Tools:
         """Cancel a workload, or one job of it. Running jobs bill what they used until then."""
         controller = self._find(id)
         controller.refresh()
-        if job is not None:
-            return {"answers": {job: controller.cancel(job)}} | answers.workload(controller)
-        said = dict(controller.cancel_all())
-        if isinstance(controller, ModeController):
+        said = {job: controller.cancel(job)} if job is not None else dict(controller.cancel_all())
+        if job is None and isinstance(controller, ModeController):
             said[controller.workload_id] = controller.cancel_workload()
         controller.refresh()
         return {"answers": said} | answers.workload(controller)
@@ -316,6 +334,22 @@ class Tools:
                     controller.cancel_remaining()
 
 
+def _fitting(controller: Controller, mode: str, backend: str | None) -> tuple[Any, str]:
+    """The mode and the backend of a workload to submit into, where those asked for are no others.
+
+    Raises:
+        ValueError: they are, or it is no session or batch.
+    """
+    state = controller.snapshot()
+    if state.mode == "job":
+        raise ValueError(f"{controller.id} is in job mode: leave workload out, each job queues by itself")
+    if mode not in ("auto", state.mode) or backend not in (None, state.backend):
+        raise ValueError(
+            f"{controller.id} is a {state.mode} on {state.backend}: leave mode and backend out, or pass those"
+        )
+    return state.mode, state.backend
+
+
 def _cap(seconds: float) -> float:
     if not math.isfinite(seconds):
         raise ValueError(f"usage_cap_seconds={seconds}: pass a number of QPU seconds")
@@ -348,9 +382,7 @@ class Server(MCPServer[None]):
                 with anyio.CancelScope(shield=True):
                     await anyio.to_thread.run_sync(tools.end)
 
-        super().__init__(
-            "qmode_widgets", instructions=INSTRUCTIONS, version=version("qmode_widgets"), lifespan=lifespan
-        )
+        super().__init__("qmode_widgets", instructions=INSTRUCTIONS, version=_version(), lifespan=lifespan)
         self._connection = connection
         reads = ToolAnnotations(read_only_hint=True, open_world_hint=True)
         costs = ToolAnnotations(read_only_hint=False, destructive_hint=False, idempotent_hint=False)
@@ -392,10 +424,15 @@ class Server(MCPServer[None]):
         return [self._clean(v) for v in value] if isinstance(value, list) else value
 
 
+def _version() -> str:
+    return str(getattr(sys.modules.get("qmode_widgets"), "__version__", "?"))
+
+
 def serve(connection: Connection) -> None:
     """Serve over standard input and output until the client ends the connection; the log goes to standard error."""
     server = Server(connection, Tools(connection))
     logging.captureWarnings(True)
-    for handler in logging.getLogger().handlers:
+    named = [x for x in logging.getLogger().manager.loggerDict.values() if isinstance(x, logging.Logger)]
+    for handler in {h for logger in (logging.getLogger(), *named) for h in logger.handlers}:
         handler.setFormatter(CleanFormatter(connection, handler.formatter))
     server.run("stdio")

@@ -1,5 +1,7 @@
-"""Does a circuit speak the backend's instruction set? The client-side primitives leave that to the service, which
-answers after the job has queued (code 1517); here it is known before anything is sent.
+"""Whether a circuit uses only the backend's instruction set.
+
+The client-side primitives leave this check to the service, which answers after the job has queued (code 1517); here it
+is made before anything is sent.
 """
 
 from __future__ import annotations
@@ -12,7 +14,7 @@ _ROUNDING = 1e-10
 
 
 def why_not_isa(circuit: Any, target: Any) -> str | None:
-    """Why `circuit` (a QuantumCircuit) is no ISA circuit of `target`, or None. Walks control flow and boxes."""
+    """Why `circuit` (a QuantumCircuit) is not an ISA circuit of `target`, or None. Walks control flow and boxes."""
     if target.num_qubits is not None and circuit.num_qubits > target.num_qubits:
         return f"it has {circuit.num_qubits} qubits, the backend {target.num_qubits}"
     return _walk(circuit, target, {bit: i for i, bit in enumerate(circuit.qubits)})

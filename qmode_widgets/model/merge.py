@@ -25,7 +25,7 @@ class Partial:
 
     `pubs` holds the PUBs that are complete; `pieces` the parts of PUBs that are not, or of which nobody can tell;
     `missing` what no result was given for; `unknown` the partitions (from 0) of which not even the PUBs are known: they
-    were never sent, so no tag tells; and `metadata` each partition's own.
+    were never sent, so no tag tells; `metadata` each partition's own; and `why`, by partition, why it has no result.
     """
 
     pubs: dict[int, Any]
@@ -33,6 +33,7 @@ class Partial:
     pieces: dict[int, tuple[tuple[Piece, Any], ...]] = field(default_factory=dict)
     metadata: dict[int, dict[str, Any]] = field(default_factory=dict)
     unknown: tuple[int, ...] = ()
+    why: dict[int, str] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -43,7 +44,8 @@ class Partial:
         missing = [str(piece) for piece in self.missing]
         if self.unknown:
             missing.append(f"whatever partitions {', '.join(str(i + 1) for i in self.unknown)} carry")
-        return f"{len(self.pubs)} PUBs complete; missing: {', '.join(missing) or 'nothing'}"
+        why = "".join(f"; partition {i + 1} {text}" for i, text in self.why.items())
+        return f"{len(self.pubs)} PUBs complete; missing: {', '.join(missing) or 'nothing'}{why}"
 
 
 class MissingResultsError(ValueError):

@@ -25,7 +25,7 @@ OVERHEAD_HIGH = 2.0  # the guide's figure [guide: estimate job run time]
 REP_DELAY = 250e-6  # seconds; default of most backends [same guide]
 INIT_RESETS = 3  # init counts 50, reset 17 control instructions [guide: job limits]
 TYPICAL_LENGTH = 100e-6  # upper end of IBM's "typically 50–100 µs" circuit length [same guide]
-WHILE_ROUNDS = 10  # of a while loop, at the high end; one is expected: nobody tells
+WHILE_ROUNDS = 10  # of a while loop, at the high end; one is expected: the number is not known
 FEED_FORWARD = 5e-6  # seconds from a result to the gate that depends on it, at the high end; 0 are expected
 UNBOUND_DELAY = "a delay of unbound or classical length: counted as 0"
 QUICK_OVERHEAD, QUICK_EXECUTION = 2.0, 350e-6  # IBM's quick formula: 2 + 0.00035 × executions
@@ -182,18 +182,23 @@ class _Walk:
     """
 
     def __init__(
-        self, target: Any, backend: str, values: Mapping[Any, float], rounds: int = 1, feed_forward: float = 0.0
+        self,
+        target: Any,
+        backend: str,
+        values: Mapping[Any, float] | None = None,
+        rounds: int = 1,
+        feed_forward: float = 0.0,
     ) -> None:
         self.target = target
         self.backend = backend
-        self.values = values
+        self.values = values or {}
         self.rounds = rounds
         self.feed_forward = feed_forward
         self.depends = False
         self.assumed: list[str] = []
 
     def block(self, circuit: Any, qubits: Sequence[int]) -> float:
-        """Seconds of a circuit or block whose qubits stand for the physical `qubits`."""
+        """Seconds of a circuit or block whose qubits are the physical `qubits`."""
         physical = dict(zip(circuit.qubits, qubits, strict=True))
         free: dict[Any, float] = {}
         for instruction in circuit.data:

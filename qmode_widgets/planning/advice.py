@@ -1,4 +1,4 @@
-"""Which mode, and why: the guide's rules as one table, applied to a workload's facts; the forecasts have their say.
+"""Which mode, and why: the guide's rules as one table, applied to a workload's facts and compared with the forecasts.
 
 Sources: the guide "Choose the right execution mode" [choose], the execution modes' FAQ [faq], "Workload usage" [usage],
 "Minimize job run time" [minimize] of IBM's documentation.
@@ -63,7 +63,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Rule:
-    """One recommendation: when it applies, what it says, about which mode, how much it weighs, and where it stands.
+    """One recommendation: when it applies, what it says, about which mode, how much it weighs, and its source.
 
     The mode with the heaviest rule for it is advised; `refuses` rules a mode out.
     """

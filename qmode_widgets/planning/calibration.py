@@ -24,7 +24,7 @@ from .work import Work, analyse
 MOST_JOBS = 12  # whose stored inputs are read
 LEAST_WORK = 2.0  # seconds besides the overhead: below, whole seconds hide the rest
 PRIOR = 2.0  # jobs' worth of belief in a factor of 1
-BOUNDS = (0.5, 2.0)  # a factor beyond is no calibration but another error
+BOUNDS = (0.5, 2.0)  # a factor outside has another cause
 
 
 @dataclass(frozen=True, slots=True)

@@ -114,7 +114,7 @@ def variational_loop(
         estimator: made for the session or its backend.
         ansatz: an ISA circuit with the parameters to optimise.
         observable: laid out for the ansatz.
-        optimizer: takes the cost function and the start values, returns what it likes; for example
+        optimizer: takes the cost function and the start values, returns anything; for example
             `lambda cost, x0: scipy.optimize.minimize(cost, x0, method="COBYLA")`.
         start: values of `ansatz.parameters`, in that order.
         noise: a noise model from `learn_noise`, used by every step instead of learning it again in each.

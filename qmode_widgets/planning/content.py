@@ -48,7 +48,7 @@ class PlanContent:
     classical: float = 0.0
     price_per_minute: float | None = None
     learning: UsageEstimate | None = None  # of the one job that learns the noise for all others
-    division: str = ""  # why so many jobs
+    division: str = ""  # why this number of jobs
     savings: tuple[Saving, ...] = ()  # what would save most, the largest first
     preflight: Preflight = field(kw_only=True)
 

@@ -59,7 +59,7 @@ class Conditions:
 
 
 def conditions(pending: int | None = None, queue_wait: float | None = None, **given: Any) -> Conditions:
-    """Conditions with the wait given, or worked out from the backend's pending jobs, spelt out either way."""
+    """Conditions with the wait given, or estimated from the backend's pending jobs; `why_wait` says which."""
     if queue_wait is not None:
         return Conditions(queue_wait=queue_wait, why_wait=f"a wait of {queue_wait:g} s in the queue, as given", **given)
     if pending is None:

@@ -60,7 +60,7 @@ def check_limits(
     expected: Forecast | None = None,
     bills: Mapping[Mode, Bill] | None = None,
 ) -> list[Finding]:
-    """Everything that speaks against submitting these jobs in this mode, errors first.
+    """All findings about submitting these jobs in this mode, errors first.
 
     Args:
         submissions: the jobs, each checked against the options of its own submission.
@@ -314,7 +314,7 @@ def _plan(mode: Mode, plan: str | None, left: float | None, bills: Mapping[Mode,
 
 
 def folds(work: Work) -> float:
-    """How often gate folding brings a circuit's gates: the sum of the noise factors [guide: job limits]."""
+    """How many times gate folding repeats a circuit's gates: the sum of the noise factors [guide: job limits]."""
     s = work.settings
     return sum(s.noise_factors) if s.noise_factors and not s.pea else 1.0
 
@@ -330,7 +330,7 @@ def payload_bytes(item: PubWork, part: float = 1.0) -> float:
 
 
 def too_many_instructions(work: Work, partition: Partition) -> tuple[float, int] | None:
-    """Control instructions of a job on its busiest qubit and the PUB that brings most, if they are too many.
+    """Control instructions of a job on its busiest qubit and the PUB with most of them, if there are too many.
 
     A PUB's circuit is loaded once, its parameter values at run time. Only where the bounds do not settle it are the
     circuits counted qubit by qubit.
@@ -342,7 +342,7 @@ def too_many_instructions(work: Work, partition: Partition) -> tuple[float, int]
 
 
 def busiest_qubit(work: Work, pieces: Iterable[Piece]) -> tuple[float, int]:
-    """Control instructions of these pieces' circuits on their busiest qubit, and the PUB that brings most."""
+    """Control instructions of these pieces' circuits on their busiest qubit, and the PUB with most of them."""
     times = folds(work)
     qubits: dict[int, float] = {}
     most, pub = 0.0, 0

@@ -10,6 +10,7 @@ from typing import Any, Literal, get_args
 
 from ..errors import PlanError, QmodeError
 from ..ibm.account import Account, account, seconds_return
+from ..ibm.client import backend_of
 from ..model.partition import Partition, check
 from ..model.snapshot import Mode
 from .advice import Advice, Facts, advise
@@ -265,6 +266,37 @@ def plan(
     return taken.compared_with(ways).plan(around)
 
 
+def before_sending(
+    primitive: Any,
+    pubs: Iterable[Any],
+    partitions: Sequence[Partition] | int | Literal["auto"] = "auto",
+    *,
+    mode: Mode | None = None,
+    dry_run: bool = False,
+    timeout: float = 300.0,
+    **run_options: Any,
+) -> Preflight:
+    """The card to read before `submit(primitive, pubs, partitions)`: instance, paid or free, backend, bill, dry run.
+
+    Args:
+        primitive: made for the workload or for its backend.
+        pubs: as `submit` takes them.
+        partitions: as `submit` takes them.
+        mode: of the workload they go to; the advised one if left out.
+        dry_run: ask the service for its own estimate of the largest job; a refusal is shown on the card.
+        timeout: seconds to wait for the dry run.
+        run_options: `shots` or `precision`.
+
+    Raises:
+        ValueError: what is wrong with which PUB, option or backend.
+    """
+    made = plan(pubs, backend_of(primitive), primitive, partitions=partitions, **run_options)
+    card = made.before_sending(dry_run=dry_run, timeout=timeout)
+    if mode is None or mode == card.mode:
+        return card
+    return replace(card, mode=mode, bill=made.bills[mode], price=made.price(mode))
+
+
 @dataclass(frozen=True, slots=True)
 class Circumstances:
     """What a plan assumes besides the jobs themselves: the account, the service, how often, at which price."""
@@ -362,7 +394,7 @@ class Outlook:
         return replace(self, facts=facts, advice=advise(facts, self.forecasts), ways=others, division=said)
 
     def plan(self, around: Circumstances) -> Plan:
-        """The plan of these jobs: bills with their intervals, and what speaks against submitting them."""
+        """The plan of these jobs: bills with their intervals, and the findings about submitting them."""
         wait = around.conditions
         usages = [u for s in self.submissions for u in s.jobs.usages]
         ends = [[Load(getattr(u, end), u.configurations) for u in usages] for end in ("low", "high")]
@@ -443,7 +475,7 @@ class Outlook:
 
 
 def _division(taken: Candidate, ways: Sequence[Candidate], iterations: int) -> str:
-    """Why so many jobs: beside the others, their bills and ends."""
+    """Why this number of jobs: its bill and its end beside those of other numbers."""
     others = [way for way in ways if way.count != taken.count]
     if not others:
         return ""

@@ -1,6 +1,6 @@
 """Before it is sent: which instance, paid or free, in which state the backend is, what is left, what it will cost.
 
-Running on the wrong or a paid instance by accident, or on a backend in maintenance, is what users regret most.
+Running on the wrong or a paid instance by accident, or on a backend in maintenance, is what users complain about most.
 """
 
 from __future__ import annotations
@@ -68,7 +68,7 @@ class Preflight:
 
     @property
     def alarms(self) -> tuple[str, ...]:
-        """What speaks against sending it now."""
+        """Reasons not to send it now."""
         found = []
         state = self.account
         if state.operational is False:

@@ -111,7 +111,7 @@ def savings(
 
 
 def _once_each(found: Iterable[Saving]) -> list[Saving]:
-    """Job mode and a batch that come to the same are said once."""
+    """Job mode and a batch with the same saving are listed once."""
     kept: dict[tuple[float, str], Saving] = {}
     for saving in found:
         kept.setdefault((round(saving.seconds, 3), saving.price), saving)

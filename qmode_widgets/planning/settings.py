@@ -40,7 +40,7 @@ _KEYS = {
     "job_tags", "private", "image", "calibration_id", "max_layers_to_learn", "shots_per_randomization",
     "num_randomizations", "layer_pair_depths", "twirling_strategy", "bit_flip_checks", "session_id",
 }  # fmt: skip
-_GROUPS = {                                        # what groups of options may hold; a misspelt option costs money
+_GROUPS = {                                        # what groups of options may hold; a misspelled option costs money
     "twirling": {"enable_gates", "enable_measure", "group", "num_randomizations", "shots_per_randomization",
                  "strategy"},
     "execution": {"init_qubits", "rep_delay", "meas_type", "scheduler_timing", "stretch_values"},
@@ -205,7 +205,9 @@ def _identify(primitive: Any) -> tuple[Kind, bool]:
         ):
             if name.removeprefix("Base").startswith(word):
                 return kind, client_side  # type: ignore[return-value]
-    raise ValueError(f"{type(primitive).__name__} is no primitive: pass a Sampler, an Estimator, an Executor or a name")
+    raise ValueError(
+        f"{type(primitive).__name__} is not a primitive: pass a Sampler, an Estimator, an Executor or a name"
+    )
 
 
 def options_set(primitive: Any) -> dict[str, Any]:
@@ -260,7 +262,7 @@ def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> S
     if cancelled and extrapolated:
         if "zne_mitigation" in res:
             raise ValueError("pec_mitigation and zne_mitigation are both on: a job can do one of them")
-        extrapolated = False  # PEC asked for at resilience level 2 stands in for its ZNE
+        extrapolated = False  # PEC asked for at resilience level 2 replaces its ZNE
     pea = extrapolated and zne.get("amplifier") == "pea"
     factors = zne.get("noise_factors", NOISE_FACTORS)
     factors = NOISE_FACTORS if isinstance(factors, str) else tuple(float(x) for x in factors)

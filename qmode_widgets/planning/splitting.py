@@ -120,9 +120,9 @@ class Sizes:
 class Rules:
     """How to cut. One of `jobs`, `seconds`, `executions` fixes the size; without them the guide's rules do."""
 
-    jobs: int | None = None  # exactly so many jobs
+    jobs: int | None = None  # exactly this many jobs
     seconds: float | None = None  # at most about so much QPU time each
-    executions: float | None = None  # at most so many executions each
+    executions: float | None = None  # at most this many executions each
     lanes: int = LANES
     per_job: float = 2.0  # seconds every job costs besides its PUBs
     max_executions: float = EXECUTIONS
@@ -165,9 +165,9 @@ def partition(
         options: an options object or dict.
         shots: for PUBs that name none.
         precision: for estimator PUBs that name none.
-        jobs: exactly so many jobs.
-        seconds: about so many seconds of QPU time each, at most.
-        executions: so many executions each, at most.
+        jobs: exactly this many jobs.
+        seconds: at most about this many seconds of QPU time each.
+        executions: at most this many executions each.
         lanes: where none of these three is given, the forecast decides how many jobs, up to one a lane (`choose`).
         split_pubs: whether a PUB may be cut, along its parameter sets (or, where it has a single one and is too big
             for a job, by shots: classified samplers only).
@@ -348,7 +348,7 @@ def _bounds(sizes: Sizes, pubs: npt.NDArray[np.int64], jobs: int, *, exact: bool
 
 
 def _spread(cuts: list[tuple[int, int]], sizes: Sizes, pubs: npt.NDArray[np.int64]) -> list[tuple[int, int]]:
-    """Cuts moved apart so that no job is empty: exactly so many jobs were asked for."""
+    """Cuts moved apart so that no job is empty: an exact number of jobs was asked for."""
     offsets = np.concatenate([[0], np.cumsum(sizes.units[pubs])])
     flat = [int(offsets[i]) + u for i, u in cuts]
     total = int(offsets[-1])

@@ -81,7 +81,7 @@ class UsageEstimate:
 
     @property
     def configurations(self) -> float:
-        """Circuits after broadcasting, in the mean over the jobs it stands for."""
+        """Circuits after broadcasting, of one run of these jobs."""
         return sum(pub.configurations * pub.part for pub in self.pubs)
 
     def __str__(self) -> str:

@@ -136,7 +136,7 @@ def _rows(plan: PlanContent, mode: Mode) -> list[tuple[str, str]]:
 
 
 def _same(plan: PlanContent) -> list[tuple[Mode, ...]]:
-    """The modes, those that come to the same together, the advised one first among them."""
+    """The modes, grouped where all their rows are equal; the advised one is first in its group."""
     groups: dict[tuple[tuple[str, str], ...], list[Mode]] = {}
     refused = _refused(plan)
     for mode in sorted(MODES, key=lambda m: m != plan.mode):

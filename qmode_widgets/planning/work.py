@@ -85,7 +85,7 @@ class PubWork:
 
 @dataclass(frozen=True, slots=True)
 class Learning:
-    """Executions that a job adds for itself, whatever its PUBs."""
+    """Executions that a job adds for itself, independent of its PUBs."""
 
     what: str
     executions: Executions
@@ -216,7 +216,7 @@ def analyse(
 
 
 def listed(pubs: Any) -> list[Any]:
-    """PUBs as a list; a single quantum program stands for itself.
+    """PUBs as a list; a single quantum program is a list of one.
 
     Raises:
         ValueError: no list, or an empty one.
@@ -224,7 +224,7 @@ def listed(pubs: Any) -> list[Any]:
     if hasattr(pubs, "items") and hasattr(pubs, "shots"):
         return [pubs]
     if isinstance(pubs, str) or hasattr(pubs, "count_ops") or not isinstance(pubs, Iterable):
-        raise ValueError(f"a {type(pubs).__name__} is no list of PUBs: pass [(circuit, …), …]")
+        raise ValueError(f"a {type(pubs).__name__} is not a list of PUBs: pass [(circuit, …), …]")
     found = list(pubs)
     if not found:
         raise ValueError("there are no PUBs: pass at least one")
@@ -468,7 +468,7 @@ def _arguments(item: Any) -> np.ndarray[Any, Any]:
 
 
 def _bare(pub: Any) -> tuple[int, Any] | None:
-    """What tells a sampler PUB without parameter values from others: its circuit, by identity, and its shots."""
+    """The key of a sampler PUB without parameter values: its circuit, by identity, and its shots."""
     if not isinstance(pub, tuple):
         return (id(pub), None) if hasattr(pub, "count_ops") else None
     if len(pub) == 1 or (1 < len(pub) < 4 and pub[1] is None):

@@ -1,105 +1,235 @@
-"""`make soak`: 200 partitions while every fifth request and job goes wrong, seeded; and the same without faults.
+"""`make soak`: thousands of submissions while every fifth request goes wrong and listings are a minute late.
 
-Passes when every PUB has its result exactly once, no duplicate job is left running, and the merged result is the same.
+24 batches submit through a proxy that loses answers, hangs, trickles, truncates, answers HTML, errors, 401s, 429s and
+JSON of the wrong shape, and that hides new jobs from every listing for 60 s. One in ten jobs fails with a transient
+error and is run again by the retry policy. Then the service itself is asked, without the proxy, what really ran.
+
+All times are scaled by SCALE: with 0.05 a lag of 60 s is 3 s, a look-up of 90 s is 4.5 s, a deadline of 30 s is 1.5 s;
+so are pauses and paces. All zeros from "lost" on is the goal; the exit code says whether it was met.
 """
 
 from __future__ import annotations
 
+import math
 import os
+import random
 import sys
+import threading
+import time
 from collections import Counter
+from pathlib import Path
 from typing import Any
 
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import numpy as np
 from qiskit import QuantumCircuit
+from qiskit.circuit import ParameterVector
 from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_ibm_runtime import Batch
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 import qmode_widgets as qmode
-from qmode_widgets.errors import ServiceError, UnreachableError
+from qmode_widgets.control import record, runtime, submission, sync
+from qmode_widgets.errors import UnreachableError
+from qmode_widgets.ibm import budget, client, link, wire
 from qmode_widgets.model.snapshot import JobState
+from tests.proxy import Fault, Proxy
 
-PARTITIONS, PROBABILITY, SEED = int(os.environ.get("PARTITIONS", 200)), 0.2, 7
-QUBITS = 8  # PUB i prepares the bits of i: its result says without noise which PUB it was
-
-
-def circuits(backend: Any) -> list[Any]:
-    """One ISA circuit a partition, each with an outcome of its own."""
-    made = []
-    for i in range(PARTITIONS):
-        circuit = QuantumCircuit(QUBITS)
-        for bit in range(QUBITS):
-            if i >> bit & 1:
-                circuit.x(bit)
-        circuit.measure_all()
-        made.append(circuit)
-    return list(generate_preset_pass_manager(backend=backend, optimization_level=1, seed_transpiler=1).run(made))
+SUBMISSIONS = int(os.environ.get("SUBMISSIONS", 10_000))
+PROBABILITY = float(os.environ.get("PROBABILITY", 0.2))
+LATE = float(os.environ.get("LATE", 60.0))
+SCALE = float(os.environ.get("SCALE", 0.05))  # a loaded machine needs more
+SEED, BATCHES, SHOTS = 7, 24, 16
+PATIENCE = float(os.environ.get("PATIENCE", 1800.0))  # seconds after which a wait counts as one without end
+QUBITS = max(4, math.ceil(math.log2(SUBMISSIONS)))  # PUB i prepares the bits of i: its result says which PUB it was
 
 
-def outcomes(result: Any) -> list[dict[int, int]]:
-    """Counts of each PUB, by the number its bits spell."""
-    return [pub.data.meas.get_int_counts() for pub in result]
+def scale() -> None:
+    """Every second of ours takes SCALE seconds."""
+    runtime.PACE = SCALE
+    budget.RATE, budget.BURST = budget.RATE / SCALE, budget.BURST / SCALE
+    submission.RETRY = tuple(s * SCALE for s in submission.RETRY)
+    submission.DOCUMENTED, submission.FIRST_PAUSE = submission.DOCUMENTED / SCALE, submission.FIRST_PAUSE * SCALE
+    submission.LONGEST_PAUSE *= SCALE
+    submission.HOLD *= SCALE
+    sync.BACK_OFF = tuple(s * SCALE for s in sync.BACK_OFF)
+    link.PAUSES, link.LONGEST, link.PATIENCE = tuple(s * SCALE for s in link.PAUSES), link.LONGEST * SCALE, 20.0
+    client.IAM_SECONDS, client.IAM_PAUSE = client.IAM_SECONDS * SCALE, client.IAM_PAUSE * SCALE
+    wire.LONGEST_WAIT *= SCALE
+    record.FIRST_PAUSE, record.LONGEST_PAUSE = record.FIRST_PAUSE * SCALE, record.LONGEST_PAUSE * SCALE
+
+
+def no_jobs(page: Any) -> Any:
+    return {"jobs": None} if isinstance(page, dict) and "jobs" in page else page
+
+
+def odd_usage(answer: Any) -> Any:
+    if isinstance(answer, dict) and isinstance(answer.get("usage"), dict):
+        answer["usage"]["qpu_charge_time_seconds"] = random.choice([-5, None, "five"])
+    return answer
+
+
+MANY = 10**9
+KINDS = [
+    Fault("drop", when="before", count=MANY),
+    Fault("drop", count=MANY),
+    Fault("truncate", count=MANY),
+    Fault("hang", when="before", seconds=120 * SCALE, count=MANY),
+    Fault("hang", seconds=120 * SCALE, count=MANY),
+    Fault("trickle", seconds=0.05, count=MANY),
+    Fault("delay", seconds=0.3, count=MANY),
+    Fault("html", status=502, when="before", count=MANY),
+    Fault("html", status=504, count=MANY),
+    Fault("html", status=200, count=MANY),
+    Fault("status", status=500, count=MANY),
+    Fault("status", status=503, when="before", count=MANY),
+    Fault("status", status=429, when="before", retry_after="1", count=MANY),
+    Fault("status", status=429, when="before", method="GET", retry_after="86400", path="/jobs", count=5),
+    Fault("status", status=401, when="before", path="/(jobs|sessions|instances).*", count=MANY),
+    Fault("edit", "GET", "/jobs", edit=no_jobs, count=MANY),
+    Fault("edit", "GET", "/jobs/[^/]+/metrics", edit=odd_usage, count=MANY),
+]
+
+
+def circuit(backend: Any) -> QuantumCircuit:
+    """An ISA circuit that turns each qubit by a parameter."""
+    angles = ParameterVector("a", QUBITS)
+    made = QuantumCircuit(QUBITS)
+    for qubit, angle in enumerate(angles):
+        made.rx(angle, qubit)
+    made.measure_all()
+    return generate_preset_pass_manager(backend=backend, optimization_level=1, seed_transpiler=1).run(made)
+
+
+def pub(isa: QuantumCircuit, number: int) -> tuple[QuantumCircuit, Any]:
+    """Prepares the bits of `number`."""
+    bits = [number >> bit & 1 for bit in range(QUBITS)]
+    order = {p.name: np.pi * bit for p, bit in zip(sorted(isa.parameters, key=lambda p: p.index), bits, strict=True)}
+    return isa, [order[p.name] for p in isa.parameters]
 
 
 def insist(work: Any) -> Any:
     """A user who tries again when the service did not answer."""
+    until = time.monotonic() + PATIENCE
     while True:
         try:
             return work()
-        except (ServiceError, UnreachableError, qmode.QmodeError) as error:
-            print(f"  again after: {error}", file=sys.stderr)
+        except (qmode.ServiceError, UnreachableError):
+            if time.monotonic() > until:
+                raise
 
 
-def carry_out(emulator: Any, probability: float) -> tuple[list[dict[int, int]], dict[str, Any]]:
-    """Submit, repair and merge; with what was seen on the way."""
-    backend = emulator.service.least_busy()
-    pubs = circuits(backend)
-    batch = qmode.BatchController.open(backend)
-    batch._runtime.submitter.pace = 0.05
-    sampler = Sampler(mode=batch.mode)
-    sampler.options.default_shots = 64
-    emulator.faults.soak(probability)
-    run = batch.submit(sampler, pubs, partitions=PARTITIONS)
-    rounds = 0
-    while True:
-        batch.wait()
-        if all(j.state is JobState.DONE for j in run.jobs):
-            break
-        rounds += 1
-        insist(batch.resubmit_failed)
-    result = insist(run.result)
-    emulator.faults.soak(0)
-    emulator.faults.clear()
-    jobs = emulator.service.jobs(session_id=batch.workload_id, limit=None)
-    keys = Counter(
+class Worker(threading.Thread):
+    """One batch: submits its share, waits, and reads the results."""
+
+    def __init__(self, batch: Any, isa: QuantumCircuit, numbers: range) -> None:
+        super().__init__(daemon=True)
+        self.batch, self.isa, self.numbers = batch, isa, numbers
+        self.endless = self.wrong = self.lost = 0
+        self.said: str | None = None
+
+    def run(self) -> None:
+        sampler = Sampler(mode=self.batch.mode)
+        sampler.options.default_shots = SHOTS
+        pubs = [pub(self.isa, n) for n in self.numbers]
+        run = self.batch.submit(sampler, pubs, partitions=len(pubs))
+        if not run.wait(PATIENCE):
+            self.endless = sum(not j.state.final for j in run.jobs)
+        states = Counter(j.state for j in run.jobs)
+        if set(states) != {JobState.DONE}:
+            self.said = (
+                str(dict(states))
+                + " "
+                + "; ".join(str(j.note or j.reason) for j in run.jobs if j.state is not JobState.DONE)[:300]
+            )
+        partial = insist(run.partial_result)
+        self.lost = len(pubs) - len(partial.pubs)
+        for i, number in enumerate(self.numbers):
+            if i in partial.pubs and partial.pubs[i].data.meas.get_int_counts() != {number: SHOTS}:
+                self.wrong += 1
+
+
+def truth(emulator: Any, workload: str) -> Counter[str]:
+    """How often each attempt really ran, by the service's own list."""
+    jobs = emulator.service.jobs(session_id=workload, limit=None)
+    return Counter(
         next(t for t in job.tags if t.startswith("qmode:") and t.count(".") == 2)
         for job in jobs
-        if job.status() in ("DONE", "QUEUED", "RUNNING")
+        if job.status() in ("DONE", "RUNNING", "QUEUED")
     )
-    reported = sum("duplicate" in e.text for e in batch.events)
-    doubted = sum(r.doubted is not None for r in batch._ledger.records.values())
-    batch.cancel_workload()
-    seen = {
-        "jobs on the service": len(jobs),
-        "rounds of resubmission": rounds,
-        "answers lost": doubted,
-        "partitions that ran twice": sum(n > 1 for n in keys.values()),
-        "duplicates reported": reported,
-    }
-    return outcomes(result), seen
 
 
 def main() -> int:
-    """Both runs, compared."""
-    with qmode.emulator.start(shared=False, speed=float("inf"), seed=SEED) as emulator:
-        plain, _ = carry_out(emulator, 0.0)
-        shaken, seen = carry_out(emulator, PROBABILITY)
-    for what, number in seen.items():
-        print(f"{what}: {number}")
-    right = [{i: 64} for i in range(PARTITIONS)]
-    same = plain == shaken == right
-    once = seen["partitions that ran twice"] == 0
-    print(f"same result as without faults: {same}; every partition once: {once}")
-    return 0 if same and once else 1
+    """Run it and print the table."""
+    began = time.monotonic()
+    scale()
+    with (
+        qmode.emulator.start(shared=False, speed=float("inf"), seed=SEED) as emulator,
+        Proxy(emulator.url, seed=SEED) as proxy,
+    ):
+        service = proxy.connect(emulator)
+        backend = service.backend("emu_fez")
+        isa = circuit(backend)
+        shares = [range(*(round(SUBMISSIONS * k / BATCHES) for k in (i, i + 1))) for i in range(BATCHES)]
+        batches = [qmode.BatchController(Batch(backend), retries=5) for _ in shares]
+        shared = batches[0]._ledger.link
+        shared.small = shared.large = 30.0 * SCALE
+        batches[0]._runtime.submitter.pace = SCALE
+        emulator.faults.fail_jobs(SUBMISSIONS // 10)
+        proxy.lag = LATE * SCALE
+        proxy.by_chance(PROBABILITY, KINDS)
+        workers = [Worker(b, isa, share) for b, share in zip(batches, shares, strict=True)]
+        for worker in workers:
+            worker.start()
+        while any(w.is_alive() for w in workers):
+            workers[0].join(30.0 if workers[0].is_alive() else 0.0)
+            time.sleep(1.0)
+            jobs = [j for b in batches for j in b.jobs if not j.superseded]
+            done = Counter(j.state.name for j in jobs)
+            print(f"  {time.monotonic() - began:.0f} s: {dict(done)}", file=sys.stderr, flush=True)
+        requests, met = sum(proxy.seen.values()), sum(proxy.faults.values())
+        proxy.clear()
+        shared.small = shared.large = 30.0
+        for batch in batches:  # what came late is found and reported
+            insist(batch.refresh)
+        time.sleep(130 * SCALE)
+        for batch in batches:
+            insist(batch.refresh)
+        doubled = unsaid = 0
+        for batch in batches:
+            twice = sum(n - 1 for n in truth(emulator, batch.workload_id).values())
+            said = sum("duplicate" in e.text for e in batch.events)
+            doubled += twice
+            unsaid += max(0, twice - said)
+        for batch in batches:
+            for event in batch.events:
+                if "duplicate" in event.text:
+                    print(f"  {event.text}", file=sys.stderr)
+        table = {
+            "submissions": SUBMISSIONS,
+            "faults": f"{met} of {requests} requests",
+            "lost answers": sum("the answer was lost" in e.text for b in batches for e in b.events),
+            "lost": sum(w.lost for w in workers),
+            "doubled": doubled,
+            "doubled and not reported": unsaid,
+            "wrong": sum(w.wrong for w in workers),
+            "waits without end": sum(w.endless for w in workers),
+            "seconds": round(time.monotonic() - began),
+        }
+        for worker in workers:
+            if worker.said:
+                print(f"  {worker.batch.id}: {worker.said}", file=sys.stderr)
+        for batch in batches:
+            insist(batch.cancel_workload)
+    for what, number in table.items():
+        print(f"{what:>25}  {number}")
+    print(dict(sorted(proxy.faults.items())))
+    return (
+        0
+        if not any(table[w] for w in ("lost", "doubled", "doubled and not reported", "wrong", "waits without end"))
+        else 1
+    )
 
 
 if __name__ == "__main__":

@@ -34,7 +34,8 @@ CONTRAST = """card => {
     return (light + .05) / (dark + .05);
   };
   const ground = getComputedStyle(card).backgroundColor;
-  const texts = '.qm-name, .qm-state, .qm-note, .qm-big, .qm-aside, td.qm-c-state span, .qm-reason, .qm-button:not(.qm-solid), .qm-count';
+  const texts = '.qm-name, .qm-state, .qm-note, .qm-big, .qm-aside, td.qm-c-state span, .qm-reason, .qm-count, ' +
+    '.qm-button:not(.qm-solid)';
   return Object.fromEntries([...card.querySelectorAll(texts)]
     .filter(text => getComputedStyle(text).opacity !== '0')
     .map(text => [`${text.className}: ${text.textContent.slice(0, 12)}`, ratio(getComputedStyle(text).color, ground)]));
@@ -44,7 +45,8 @@ CONTRAST = """card => {
 SEEN = """() => {
   const element = document.activeElement;
   const box = element.getBoundingClientRect();
-  return box.width > 0 && box.height > 0 && element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+  const shown = element.checkVisibility({ opacityProperty: true, visibilityProperty: true });
+  return shown && box.width > 0 && box.height > 0;
 }"""
 
 # Gives an element an id, and returns it.
@@ -58,8 +60,12 @@ AXE = """async ([source, part]) => {
     document.head.append(script);
   }
   const { violations } = await window.axe.run(part);
-  return violations.flatMap(({ id, nodes }) => nodes.map(node => `${id}: ${node.target.join(' ')} ${node.failureSummary}`));
+  const told = (id, { target, failureSummary }) => `${id}: ${target.join(' ')} ${failureSummary}`;
+  return violations.flatMap(({ id, nodes }) => nodes.map(node => told(id, node)));
 }"""
 
 # An element's background, as a text to compare.
-GROUND = "e => { const { backgroundColor, backgroundImage } = getComputedStyle(e); return backgroundColor + backgroundImage; }"
+GROUND = """e => {
+  const { backgroundColor, backgroundImage } = getComputedStyle(e);
+  return backgroundColor + backgroundImage;
+}"""

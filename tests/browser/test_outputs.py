@@ -1,4 +1,4 @@
-"""Outputs that last: a notebook saved, its kernel restarted or ended, the page reloaded, in JupyterLab and Notebook 7."""
+"""Outputs that last: a notebook saved, its kernel ended, the page reloaded, in JupyterLab and Notebook 7."""
 
 from __future__ import annotations
 
@@ -87,9 +87,9 @@ def test_a_saved_notebook_shows_the_last_state_without_its_kernel_and_leads_back
     book.screenshot(f"saved-{place.app}")
     book.wait_idle()
     card.locator("[data-reattach]").click()
-    expect(card).to_contain_text("run the cell that makes `service`")      # a kernel that knows of none
+    expect(card).to_contain_text("run the cell that makes `service`")  # a kernel that knows of none
     book.run(0)
-    book.run(4)                                                            # one down: the new cell stands before it
+    book.run(4)  # one down: the new cell stands before it
     card.locator("[data-reattach]").click()
     expect(card).to_have_attribute("data-saved", "false")
     expect(card.locator(".qm-progress .qm-big")).to_have_text("4 of 12 done")
@@ -140,7 +140,9 @@ def test_a_document_stays_small_and_is_read_elsewhere(place: Lab, page: Page) ->
     command = [sys.executable, "-m", "nbconvert", "--to", "html", str(file)]
     subprocess.run(command, check=True, capture_output=True, cwd=place.root)
     page.goto(file.with_suffix(".html").as_uri())
-    expect(page.locator("table caption").first).to_contain_text("Batch d2f0b8c4k3a0008v77a1 on ibm_fez: active, 4 of 12")
+    expect(page.locator("table caption").first).to_contain_text(
+        "Batch d2f0b8c4k3a0008v77a1 on ibm_fez: active, 4 of 12"
+    )
     place.stop_kernels()
     book = Notebook.open(place, page, "large.ipynb", idle=False)
     card = book.card_of(2)

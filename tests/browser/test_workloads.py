@@ -111,7 +111,7 @@ def test_both_places_work_after_a_page_reload_while_a_cell_blocks(open_notebook:
     book.save()
     book.reload()
     cell = place_of(book, "cell")
-    expect(cell).to_have_attribute("data-saved", "false")       # live again, though the kernel is busy
+    expect(cell).to_have_attribute("data-saved", "false")  # live again, though the kernel is busy
     click(cell, "5.0")
     expect(row(cell, "5.0")).to_have_attribute("data-state", "cancelled")
     expect(row(place_of(book, "sidebar"), "5.0")).to_have_attribute("data-state", "cancelled")
@@ -164,7 +164,7 @@ def test_keyboard_only(open_notebook: Open) -> None:
         if seen[-1].startswith("Details of partition 5"):
             break
     assert {"Cancel…", "End batch…", "1 failed", "Details of partition 5 (PUBs 8–9)"} <= set(seen)
-    keys.press("x")                                     # would cut the cell
+    keys.press("x")  # would cut the cell
     keys.press("ArrowDown")
     expect(card.get_by_role("button", name="Details of partition 6")).to_be_focused()
     keys.press("Enter")
@@ -196,8 +196,8 @@ STATES = {
     "thousand": "big = scripted.big(1000); show(big)",
     "cap": "cap = scripted.capped(); show(cap)",
     "near": "near = scripted.ending(); show(near)",
-    "unreachable": "gone = scripted.batch(problem='The service cannot be reached', seen_at=time.time() - 14); show(gone)",
-    "token": "token = scripted.batch(problem='HTTP 401: Unauthorized', seen_at=time.time() - 14); show(token)",
+    "unreachable": "far = scripted.batch(problem='The service cannot be reached', seen_at=time.time() - 14); show(far)",
+    "token": "key = scripted.batch(problem='HTTP 401: Unauthorized', seen_at=time.time() - 14); show(key)",
 }
 
 
@@ -250,7 +250,9 @@ def test_forced_colours_keep_what_bars_say(open_notebook: Open) -> None:
 
 
 def test_a_service_that_hangs_and_one_that_is_gone_are_said_with_all_clocks_still(open_notebook: Open) -> None:
-    book = open_notebook(SHOW, "batch.answers = False", "batch.answers = True", "batch.change(problem='HTTP 503: down')")
+    book = open_notebook(
+        SHOW, "batch.answers = False", "batch.answers = True", "batch.change(problem='HTTP 503: down')"
+    )
     book.run(1)
     card = place_of(book, "cell")
     book.run(2)
@@ -259,7 +261,7 @@ def test_a_service_that_hangs_and_one_that_is_gone_are_said_with_all_clocks_stil
     expect(card).to_contain_text("last seen")
     still = card.get_by_role("timer").inner_text()
     click(card, "5.0")
-    expect(row(card, "5.0")).to_contain_text("has not answered")       # within two seconds: see the views' own tests
+    expect(row(card, "5.0")).to_contain_text("has not answered")  # within two seconds: see the views' own tests
     book.screenshot("hung")
     assert card.get_by_role("timer").inner_text() == still, "a clock goes on though nothing is known"
     book.run(3)

@@ -26,7 +26,7 @@ def mode(backend, emulator):
 @pytest.fixture
 def batch(mode):
     controller = qmode.BatchController(mode)
-    controller._runtime.submitter.lag = 1.0
+    controller._runtime.submitter.pace = 0.05
     yield controller
     controller._runtime.submitter.pacer = Pacer()
     controller.forget()
@@ -53,7 +53,11 @@ def test_legacy_primitives_go_through_the_same_door(batch, mode, rotations, prim
 
     circuit, values = rotations(1)[0]
     bare = circuit.remove_final_measurements(inplace=False)
-    pub = (circuit, values) if primitive is SamplerV2 else (bare, SparsePauliOp("Z" + "I" * (bare.num_qubits - 1)), values)
+    pub = (
+        (circuit, values)
+        if primitive is SamplerV2
+        else (bare, SparsePauliOp("Z" + "I" * (bare.num_qubits - 1)), values)
+    )
     job = legacy(primitive, mode=mode).run([pub])
     assert [j.job_id for j in batch.jobs] == [job.job_id()]
     assert len(job.result()) == 1
@@ -76,10 +80,10 @@ def test_a_cap_reaches_the_service_and_ends_what_goes_over_it(batch, mode, sampl
         for _ in range(40):
             sampler(mode).run(rotations(1)).result()
 
-    with pytest.raises(IBMRuntimeError, match="usage cap of 7 s is reached|maximum execution time"):
+    with pytest.raises(IBMRuntimeError, match=r"usage cap of 7 s is reached|maximum execution time"):
         submit()
     assert batch.wait_until(lambda shot: shot.accepting_jobs is False, 30)
-    with pytest.raises(IBMRuntimeError, match="closed|usage cap"):
+    with pytest.raises(IBMRuntimeError, match=r"closed|usage cap"):
         submit()
     assert len(on_service(service, batch)) < 8
 

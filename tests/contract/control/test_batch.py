@@ -169,3 +169,13 @@ def test_local_mode_says_where_modes_are_to_be_had():
 
     with pytest.raises(qmode.QmodeError, match=r"emulator\.start"):
         qmode.BatchController(Batch(FakeManilaV2()))
+
+
+def test_the_card_before_a_submission_names_instance_backend_and_bill_and_sends_nothing(batch, sampler, rotations):
+    card = batch.before_sending(sampler(batch.mode), rotations(4), partitions=2)
+    assert card.mode == "batch"
+    assert card.bill.expected > 0
+    text = str(card)
+    assert "emulator-payg" in text
+    assert "emu_fez" in text
+    assert batch.jobs == ()

@@ -83,8 +83,8 @@ def test_a_listing_that_lags_is_waited_for(batch, sampler, rotations, emulator, 
 
 @pytest.mark.parametrize("ran", [False, True])
 def test_a_double_that_turns_up_late_is_reported_and_cancelled_if_it_has_not_run(sampler, rotations, emulator, ran):
-    """Of a single submission nobody can tell how late the listing is: should it lag longer than we wait, a second job is
-    made. It must not stay unsaid.
+    """How late a listing is cannot be told from a single submission: should it lag longer than we wait, a second job is
+    made, and must be reported.
     """
     service = emulator.connect("emulator-payg")
     batch = qmode.BatchController.open(service.backend("emu_fez"))

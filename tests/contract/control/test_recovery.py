@@ -156,3 +156,13 @@ def test_without_an_account_both_ways_out_are_named(monkeypatch, tmp_path):
     monkeypatch.setattr(management, "_DEFAULT_ACCOUNT_CONFIG_JSON_FILE", str(tmp_path / "none.json"))
     with pytest.raises(qmode.QmodeError, match=r"save_account.*emulator\.start"):
         qmode.workloads()
+
+
+def test_more_open_workloads_than_one_page_holds_are_all_listed(backend, emulator):
+    from qiskit_ibm_runtime import Batch
+
+    opened = [Batch(backend) for _ in range(52)]
+    found = {w.id for w in qmode.workloads(emulator.service)}
+    assert {b.session_id for b in opened} <= found
+    for batch in opened:
+        batch.close()

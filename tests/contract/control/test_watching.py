@@ -55,10 +55,10 @@ def test_watching_ends_when_everything_is_final(backend, sampler, rotations):
     jobs = qmode.JobController.open(backend)
     jobs.submit(sampler(backend), rotations(1), partitions=1)
     assert jobs.wait(60)
-    assert jobs._ledger.wait_for(lambda: jobs.usage.status == "final", 30)
     from qmode_widgets.control.sync import pace
 
-    assert pace(jobs._ledger) is None
+    assert jobs._ledger.wait_for(lambda: pace(jobs._ledger) is None, 30)
+    assert jobs.usage.status == "final"
 
 
 def test_a_skewed_clock_is_measured(backend, emulator):

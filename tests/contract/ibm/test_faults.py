@@ -67,6 +67,17 @@ def test_an_answer_that_cannot_be_read_is_none(link, proxy, fault):
     assert re.search("cut short|not JSON|lost", str(error))
 
 
+def test_a_page_of_a_gateway_is_no_result(link, proxy, backend, bell, emulator):
+    from qiskit_ibm_runtime.executor_sampler import Sampler
+
+    job = Sampler(mode=backend).run([bell], shots=10)
+    emulator.faults.wait_for(job.job_id(), "Completed")
+    proxy.add(Fault("html", path="/jobs/.*/results", status=200))
+    error, _ = refused(link.results, job.job_id())
+    assert "not JSON" in str(error)
+    assert link.results(job.job_id()).startswith("{")
+
+
 def test_an_error_page_is_an_error_of_the_service(link, proxy):
     proxy.add(Fault("html", path="/instances/usage", status=502))
     with pytest.raises(ServiceError) as caught:

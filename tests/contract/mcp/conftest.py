@@ -19,7 +19,7 @@ ROOT = Path(__file__).resolve().parents[3]
 BELL = 'OPENQASM 3.0; include "stdgates.inc"; qubit[2] q; bit[2] c; h q[0]; cx q[0], q[1]; c = measure q;'
 
 
-class Refused(Exception):
+class RefusedError(Exception):
     """The tool answered with an error."""
 
 
@@ -39,7 +39,7 @@ class Agent:
         text = "".join(part.text for part in answer.content)
         self.heard += text + str(answer.structured_content)
         if answer.is_error:
-            raise Refused(text)
+            raise RefusedError(text)
         return answer.structured_content
 
 

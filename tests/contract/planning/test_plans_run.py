@@ -22,7 +22,7 @@ from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.planning import calibration
 from qmode_widgets.planning.compare import compare, learn_noise, variational_loop
 from qmode_widgets.planning.limits import is_open_plan
-from qmode_widgets.planning.plan import plan
+from qmode_widgets.planning.plan import before_sending, plan
 
 TIMEOUT = 120
 
@@ -266,6 +266,15 @@ def test_the_card_names_the_instance_and_what_it_costs(emulator, backend, bell):
     assert free.preflight.paid is False
     assert "emulator-open (open: free)" in str(free)
     assert "Before it is sent" in free._repr_html_()
+
+
+def test_the_card_of_a_submission_is_of_its_workloads_mode(emulator, backend, bell):
+    sampler = Sampler(mode=backend)
+    job = before_sending(sampler, [(bell, None, 100_000)])
+    session = before_sending(sampler, [(bell, None, 100_000)], 1, mode="session")
+    assert (job.mode, session.mode) == ("job", "session")
+    assert session.bill.expected > job.bill.expected  # the clock
+    assert before_sending(sampler, [bell], shots=10).bill.expected < job.bill.expected
 
 
 def test_when_seconds_of_the_open_plan_come_back(emulator, bell):

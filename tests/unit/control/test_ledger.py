@@ -206,3 +206,21 @@ def test_idle_since_needs_no_interactive_ttl_and_goes_on_while_inactive(account,
     account.add("j")
     refresh(ledger)
     assert ledger.idle_since() is None
+
+
+def test_thousands_of_remarks_push_no_warning_out(account, ledger):
+    ledger.event("warning", "a double ran")
+    for i in range(1000):
+        ledger.event("info", f"remark {i}")
+    events = ledger.snapshot().events
+    assert events[0].text == "a double ran"
+    assert [e.id for e in events] == sorted(e.id for e in events)
+    assert len(events) == 201
+
+
+def test_a_session_is_billed_on_while_the_service_does_not_answer(account, ledger):
+    session(account, elapsed_time=None, started_at=at(0), activated_at=at(0), timestamps=moves(("active", 0)))
+    account.time = seconds(at(90))
+    refresh(ledger)
+    account.time = seconds(at(150))
+    assert ledger.used() == pytest.approx(150)

@@ -100,7 +100,7 @@ def test_a_job_that_came_and_went_between_two_looks_is_seen(account, ledger):
 def test_runs_in_job_mode_are_listed_each_for_its_own_jobs_and_not_when_they_ended(account):
     ledger = Ledger(account, "aaaaaa", "job", "b")
     for run, status in (("aaaaaa", "Completed"), ("bbbbbb", "Queued"), ("cccccc", "Queued")):
-        account.add(run, status, tags=[f"qmode:{run}", f"qmode:{run}:0.1.0"], session_id=None)
+        account.add(run, status, tags=[f"qmode:{run}", f"qmode:{run}:0.2.0"], session_id=None)
         ledger.add_run(run)
     refresh(ledger)
     refresh(ledger)
@@ -110,6 +110,18 @@ def test_runs_in_job_mode_are_listed_each_for_its_own_jobs_and_not_when_they_end
         ("jobs", ("qmode:bbbbbb",), True, 0),
         ("jobs", ("qmode:cccccc",), True, 0),
     ]
+
+
+@pytest.mark.parametrize(("jobs", "asked"), [(2, ["job", "job"]), (5, ["jobs"])])
+def test_single_jobs_are_asked_for_one_by_one_or_where_there_are_many_by_one_listing(account, jobs, asked):
+    ledger = Ledger(account, "aaaaaa", "job", "b")
+    for i in range(jobs):
+        account.add(f"aaaaa{i}", "Queued", tags=[f"qmode:aaaaa{i}", f"qmode:aaaaa{i}:0.1.0"], session_id=None)
+        ledger.add_run(f"aaaaa{i}")
+    refresh(ledger)  # each is found by its run
+    account.asked.clear()
+    refresh(ledger)
+    assert [a[0] for a in account.asked if a[0] in ("job", "jobs")] == asked
 
 
 @pytest.mark.parametrize(("method", "status"), [("metrics", 500), ("metrics", 400), ("usage_left", 403)])
@@ -268,3 +280,24 @@ def test_a_job_that_ends_between_the_two_requests_of_a_refresh_is_not_missed(acc
     account.spoil = {"jobs": ends, "session": ends}
     refresh(ledger)
     assert [j.job_id for j in ledger.snapshot().jobs] == ["theirs"]
+
+
+def test_a_workload_with_hundreds_of_thousands_of_jobs_does_not_fill_the_memory(account, ledger, monkeypatch):
+    monkeypatch.setattr("qmode_widgets.control.sync.MOST", 400)
+    for i in range(1000):
+        account.add(f"j{i}", "Completed")
+    refresh(ledger)
+    assert len(ids(ledger)) == 400
+    assert any("only the newest are shown" in e.text for e in ledger.snapshot().events)
+
+
+def test_what_of_a_page_cannot_be_read_is_named_and_hides_nothing_else(account, ledger):
+    account.add("good", "Completed")
+    account.add("odd", "Running")["usage"] = {"status": "complete", "qpu_charge_time_seconds": -5}
+    account.add("none")["state"]["reason"] = 5
+    refresh(ledger)
+    assert set(ids(ledger)) == {"good", "odd", "none"}
+    assert "qpu_charge_time_seconds -5: not a number of seconds" in ledger.snapshot().problem
+    account.listed["odd"]["usage"] = account.listed["none"]["state"]["reason"] = None
+    refresh(ledger)
+    assert ledger.snapshot().problem is None

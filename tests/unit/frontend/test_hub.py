@@ -153,7 +153,7 @@ def test_a_screen_that_has_not_asked_yet_is_served_more_slowly(shown: tuple[Hub,
 def test_a_service_that_has_stopped_to_answer_is_said_once_and_taken_back(
     shown: tuple[Hub, Controller, Screen], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("qmode_widgets.frontend.hub._LOOK", 0.02)
+    monkeypatch.setattr("qmode_widgets.frontend.hub._LOOK", 0.2)
     _, controller, screen = shown
     controller.state = replace(controller.state, seen_at=time.time() - 60)  # no error: a request that hangs
     hung = screen.next("patch")

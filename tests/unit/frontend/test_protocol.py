@@ -59,7 +59,8 @@ MANY = replace(
     jobs=tuple(
         JobSnapshot(
             f"r:{n}.0", JobState.FAILED if n % 40 == 0 else JobState.DONE if n < 60 else JobState.QUEUED,
-            job_id=f"j{n}", run="r", partition=n, of=80, number=n + 1, usage=Usage(round(0.1 * n, 1), "final") if n < 60 else Usage(),
+            job_id=f"j{n}", run="r", partition=n, of=80, number=n + 1,
+            usage=Usage(round(0.1 * n, 1), "final") if n < 60 else Usage(),
         )
         for n in range(80)
     ),

@@ -4,7 +4,7 @@ from qiskit.circuit import Parameter
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_ibm_runtime.fake_provider import FakeFez
 
-from qmode_widgets.model.timing import NotIsaError, Timing, quick
+from qmode_widgets.model.timing import UNBOUND_DELAY, NotIsaError, Timing, quick
 
 
 @pytest.fixture(scope="module")
@@ -17,13 +17,35 @@ def test_what_a_backend_tells(timing):
     assert timing.rep_delay_range == (0.0, 500e-6)
     assert timing.initialisation == pytest.approx(3 * 1584e-9)
     assert timing.assumed == ()
-    assert timing.typical_layer() == pytest.approx((24e-9 + 24e-9 + 84e-9) / 6)
+    assert timing.dressed_layer() == pytest.approx(24e-9 + 24e-9 + 84e-9)
+    assert timing.typical_layer() == pytest.approx(timing.dressed_layer() / 5)
 
 
 def test_a_backend_without_rep_delay_says_what_is_assumed():
     timing = Timing.of(GenericBackendV2(3, seed=1))
     assert timing.rep_delay == 250e-6
     assert "no default rep_delay" in timing.assumed[0]
+
+
+def test_delays_with_parameters_are_timed_at_their_values(timing):
+    time, circuit = Parameter("t"), QuantumCircuit(1)
+    circuit.delay(2 * time, 0, "us")
+    assert UNBOUND_DELAY in timing.length(circuit).assumed
+    bound = timing.bound_length(circuit, {time: 50.0})
+    assert bound.seconds == pytest.approx(100e-6)
+    assert bound.assumed == ()
+
+
+def test_loops_and_branches_have_a_high_end(timing):
+    circuit = QuantumCircuit(1, 1)
+    circuit.measure(0, 0)
+    with circuit.if_test((0, 1)):
+        circuit.x(0)
+    branch = timing.length(circuit)
+    assert branch.high == pytest.approx(branch.seconds + 5e-6)
+    plain = QuantumCircuit(1)
+    plain.x(0)
+    assert timing.length(plain).high == timing.length(plain).seconds
 
 
 def test_static_circuits_are_timed_by_qiskit(timing):

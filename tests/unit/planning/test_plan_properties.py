@@ -91,6 +91,13 @@ def test_a_plan_holds_together(asked, wish):
     for course in found.forecasts.values():
         assert course.completed + course.failed == len(found.partitions) * found.iterations
         assert 0 <= course.idle <= course.usage < math.inf
+    for mode, bill in found.bills.items():
+        assert 0 < bill.low <= bill.expected <= bill.high < math.inf
+        assert bill.expected == found.forecasts[mode].usage
+    open_plan = (wish.get("instance_plan") or "").lower().startswith("open")
+    there = [m for m in MODES if not (open_plan and m == "session")]
+    assert found.forecasts[found.mode].failed == min(found.forecasts[m].failed for m in there)
+    assert all(s.seconds > 0 and s.bill >= -1e-9 and s.price for s in found.savings)
     assert not (found.mode == "session" and (wish.get("instance_plan") or "").lower().startswith("open"))
     if len({p.shots for p in found.work.items}) > 1 and primitive.startswith("executor") and "partitions" not in wish:
         assert "same shots" not in {f.rule for f in found.errors}

@@ -276,7 +276,7 @@ def test_other_absurdities(backend, bell, ansatz, observable):
         estimate_usage([(ansatz, observable("ZZ"), [0, 0])], backend, "estimator", precision=-0.1)
     with pytest.raises(ValueError, match="unknown primitive 'samplr'"):
         estimate_usage([bell], backend, "samplr")
-    with pytest.raises(ValueError, match="is no primitive"):
+    with pytest.raises(ValueError, match="is not a primitive"):
         estimate_usage([bell], backend, object())
 
 
@@ -311,9 +311,9 @@ def test_text_says_range_and_formula(backend, bell):
 
 @pytest.mark.parametrize("pubs", [None, 3, "abc"])
 def test_what_is_no_list_of_pubs(backend, bell, pubs):
-    with pytest.raises(ValueError, match="is no list of PUBs"):
+    with pytest.raises(ValueError, match="is not a list of PUBs"):
         estimate_usage(pubs, backend)
-    with pytest.raises(ValueError, match="is no list of PUBs"):
+    with pytest.raises(ValueError, match="is not a list of PUBs"):
         estimate_usage(bell, backend)
 
 

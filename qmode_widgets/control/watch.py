@@ -1,0 +1,256 @@
+"""Adopt what exists: a user's own session, batch or job, and with `watch()` whatever is opened and submitted later.
+
+`watch()` needs no change in the code that opens and submits, be it the user's or a library's: two wraps on the
+client's classes hear of each new mode and take each submission that no mode object hands over. They are put on in one
+place (`ibm.client.watch_client`) and taken off by `unwatch()`.
+"""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from collections import deque
+from dataclasses import dataclass
+from types import FrameType
+from typing import Any
+
+from qiskit_ibm_runtime import Batch, RuntimeJobV2, Session
+
+from ..errors import QmodeError
+from ..ibm.client import Submission, adoption_test, attach_mode, backend_of, instance_of, watch_client
+from ..ibm.link import link_of, patiently
+from ..model import tags
+from .attach import attach
+from .controller import Controller
+from .job import JobController
+from .modes import BatchController, ModeController, OnExit, SessionController, refuse_local
+from .runtime import registry
+
+log = logging.getLogger(__name__)
+
+KEPT = 30  # controllers that stay on the screens after their workload has ended, though no name refers to them
+OURS = ("qmode_widgets", "qiskit_ibm_runtime", "functools", "contextlib", "threading")
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What each workload gets that is watched; as `BatchController` and `SessionController` take them."""
+
+    usage_cap: float | None = None
+    retries: int = 0
+    on_exit: OnExit | None = None
+    close_when_idle: float | None = None
+    label: str | None = None
+
+
+class Watch:
+    """What `watch()` started: the workloads it found, and the limits for further ones."""
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self._lock = threading.RLock()
+        self._kept: deque[Controller] = deque(maxlen=KEPT)
+        self._jobs: dict[tuple[int, str, str], JobController] = {}  # by service object, instance and backend
+        self._undo = watch_client(self._opened, self._take)
+
+    @property
+    def controllers(self) -> list[Controller]:
+        """Of the workloads it found, oldest first; of ended ones the last few."""
+        with self._lock:
+            return list(self._kept)
+
+    def stop(self) -> None:
+        """Put the client back as it was; what was found until now stays under control."""
+        self._undo()
+
+    def _opened(self, mode: Any) -> None:
+        """A session or batch was opened, whoever did it."""
+        where = opener()
+        self._keep(_wrap(mode, self.limits), where)
+
+    def _keep(self, controller: Controller, where: Opener) -> None:
+        controller.note_opener(str(where), library=where.library)
+        with self._lock:
+            if controller not in self._kept:
+                self._kept.append(controller)
+
+    def _take(self, asked: Submission) -> Any:
+        """A submission that no mode object handed over: in job mode, or of a mode that was opened before."""
+        try:
+            controller = self._home(asked)
+        except Exception:
+            log.exception("a submission is not watched")
+            return asked.plainly(None)
+        if controller.adopting:
+            return controller._adoption.take(asked)
+        job = asked.plainly(None)
+        controller._wake()
+        return job
+
+    def _home(self, asked: Submission) -> Controller:
+        backend = asked.backend
+        with self._lock:
+            if asked.session_id is not None:
+                found: Controller | None = registry.find(asked.session_id)
+                if found is None:
+                    found = _of_id(asked.session_id, backend, self.limits)
+                    self._keep(found, opener())
+                return found
+            key = (id(backend.service), str(instance_of(backend)), str(backend.name))
+            jobs = self._jobs.get(key)
+            if jobs is None or jobs.forgotten:
+                limits = self.limits
+                jobs = JobController.open(backend, usage_cap=limits.usage_cap, retries=limits.retries)
+                jobs.name_runs(limits.label)
+                self._jobs[key] = jobs
+                self._keep(jobs, opener())
+            return jobs
+
+    def __repr__(self) -> str:
+        with self._lock:
+            found = "".join(f"\n  {c!r}" for c in self._kept)
+        return f"<watching each session, batch and job of this kernel: {len(self._kept)} workloads so far{found}>"
+
+
+_state: list[Watch] = []  # one or none
+_starting = threading.Lock()
+
+
+def watch(
+    workload: Any = None,
+    *,
+    usage_cap: float | None = None,
+    retries: int = 0,
+    on_exit: OnExit | None = None,
+    close_when_idle: float | None = None,
+    label: str | None = None,
+) -> Any:
+    """Take a session, batch or job that exists under control; without one, whatever this process opens from now on.
+
+    Code that opens sessions and batches and submits to them, your own or a library's, stays as it is: each new
+    workload shows on the screens, each job is posted exactly once, within the limits, and its job handle follows
+    retries.
+
+    Args:
+        workload: a `Session`, a `Batch` (or an object of a class made from them), or a `RuntimeJobV2`.
+        usage_cap: of each workload, in QPU seconds: then nothing more is sent, and the queue is cancelled.
+        retries: how often a job that failed for a transient or system reason is run again by itself.
+        on_exit: `"close"` (a session's default) or `"leave"` (a batch's) when the kernel exits.
+        close_when_idle: close a session after so many seconds without a queued or running job.
+        label: a name for the jobs, at most 30 characters.
+
+    Returns:
+        The workload's controller; without `workload` what was found so far, as `.controllers`.
+
+    Raises:
+        QmodeError: not a session, batch or job; local mode; or the client has changed inside.
+    """
+    if label is not None and not 0 < len(label) <= tags.LONGEST_LABEL:
+        raise QmodeError(f"label={label!r} has {len(label)} characters: use 1 to {tags.LONGEST_LABEL}")
+    limits = Limits(usage_cap, retries, on_exit, close_when_idle, label)
+    if workload is not None:
+        return _wrap(workload, limits)
+    if (why := adoption_test()) is not None:
+        raise QmodeError(f"{why}: watch() needs another version; wrap sessions and batches in controllers")
+    with _starting:
+        if _state:
+            _state[0].limits = limits
+        else:
+            _state.append(Watch(limits))
+        return _state[0]
+
+
+def unwatch() -> None:
+    """End what `watch()` started: the client is as it was. What was found until now stays under control."""
+    with _starting:
+        while _state:
+            _state.pop().stop()
+
+
+def _wrap(workload: Any, limits: Limits) -> Controller:
+    controller: Controller
+    if isinstance(workload, RuntimeJobV2):
+        if workload.session_id:
+            return _limited(attach(workload.session_id, workload.backend().service), limits)
+        controller = JobController(workload, usage_cap=limits.usage_cap, retries=limits.retries)
+    elif isinstance(workload, Session):
+        refuse_local(backend_of(workload))
+        if not workload.session_id:
+            raise QmodeError(f"this {type(workload).__name__} has no id: was it made with create_new=False?")
+        kind = _kind(workload.session_id, backend_of(workload), isinstance(workload, Batch))
+        controller = kind(workload, usage_cap=limits.usage_cap, retries=limits.retries, on_exit=limits.on_exit)
+    else:
+        raise QmodeError(f"pass a Session, a Batch or a RuntimeJobV2, not a {type(workload).__name__}")
+    return _limited(controller, limits)
+
+
+def _of_id(id_: str, backend: Any, limits: Limits) -> Controller:
+    kind = _kind(id_, backend, False)
+    mode = attach_mode(kind._kind, id_, backend, accepting=True)
+    controller = kind(mode, usage_cap=limits.usage_cap, retries=limits.retries, on_exit=limits.on_exit)
+    return _limited(controller, limits)
+
+
+def _kind(id_: str, backend: Any, batch: bool) -> type[ModeController]:
+    """By the mode that the service knows it in: a library's class may be made from either."""
+    told = patiently(link_of(backend.service, str(instance_of(backend))).session, id_).mode
+    return BatchController if told == "batch" or (told is None and batch) else SessionController
+
+
+def _limited(controller: Controller, limits: Limits) -> Controller:
+    controller._set_limits(limits.usage_cap, limits.retries)
+    if limits.close_when_idle is not None and isinstance(controller, SessionController):
+        controller.close_when_idle(limits.close_when_idle)
+    controller.name_runs(limits.label)
+    return controller
+
+
+# --- who opened it -----------------------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class Opener:
+    """The line of code that opened a workload, and the library it is in, if any."""
+
+    file: str
+    line: int
+    library: str | None
+    called_from: str | None  # the user's own line, where a library was called
+
+    def __str__(self) -> str:
+        place = "a notebook cell" if _is_cell(self.file) else self.file
+        own = f"{place}, line {self.line}"
+        if self.library is None:
+            return own
+        return f"{self.library} ({own})" + (f", called from {self.called_from}" if self.called_from else "")
+
+
+def opener() -> Opener:
+    """Who asked for what is being opened: the first line outside of this package and the client."""
+    frame: FrameType | None = sys._getframe(1)
+    while frame is not None and _package(frame) in OURS:
+        frame = frame.f_back
+    if frame is None:
+        return Opener("unknown", 0, None, None)
+    file, line = frame.f_code.co_filename, frame.f_lineno
+    if not _in_library(frame):
+        return Opener(file, line, None, None)
+    library = _package(frame)
+    caller: FrameType | None = frame
+    while caller is not None and _in_library(caller):
+        caller = caller.f_back
+    called = None if caller is None else str(Opener(caller.f_code.co_filename, caller.f_lineno, None, None))
+    return Opener(file, line, library, called)
+
+
+def _package(frame: FrameType) -> str:
+    return str(frame.f_globals.get("__name__") or "").partition(".")[0]
+
+
+def _in_library(frame: FrameType) -> bool:
+    return any(part in frame.f_code.co_filename for part in ("site-packages", "dist-packages"))
+
+
+def _is_cell(file: str) -> bool:
+    return file.startswith("<ipython-input") or "ipykernel_" in file

@@ -1,0 +1,292 @@
+"""`watch()`: code that opens modes and submits by itself, unchanged, its own or a library's."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import textwrap
+
+import pytest
+from qiskit_ibm_runtime import Batch, EstimatorV2, Executor, QiskitRuntimeService, RuntimeJobV2, SamplerV2, Session
+from qiskit_ibm_runtime.exceptions import IBMRuntimeError
+from qiskit_ibm_runtime.executor_estimator import Estimator
+from qiskit_ibm_runtime.executor_sampler import Sampler
+
+import qmode_widgets as qmode
+from qmode_widgets.control.runtime import registry
+from qmode_widgets.model.snapshot import JobState
+
+from ..conftest import legacy
+
+
+@pytest.fixture
+def watching(emulator):
+    found = qmode.watch(retries=1)
+    yield found
+    qmode.unwatch()
+    for controller in found.controllers:
+        controller.forget()
+
+
+def test_an_unmodified_batch_is_watched_and_protected(watching, backend, rotations, emulator):
+    emulator.faults.fail_jobs(1, code=9707)
+    with Batch(backend=backend):
+        sampler = legacy(SamplerV2)
+        jobs = [sampler.run([pub]) for pub in rotations(3)]
+        rows = [j.job_id for j in watching.controllers[0].jobs if not j.attempt]
+    assert rows == [job.job_id() for job in jobs]
+    assert [len(job.result()) for job in jobs] == [1, 1, 1]
+    [batch] = watching.controllers
+    assert isinstance(batch, qmode.BatchController)
+    assert sorted(j.attempt for j in batch.jobs) == [0, 0, 0, 1]
+    assert batch.wait_until(lambda shot: shot.accepting_jobs is False, 30)  # the retry's new batch as well
+    assert any("test_watch.py, line" in e.text for e in batch.events)
+
+
+def test_job_mode_goes_to_one_controller_a_backend(watching, backend, sampler, rotations, emulator, service):
+    emulator.faults.fail_requests(504, method="POST", path="/jobs", when="after")
+    jobs = [sampler(backend).run(rotations(1)) for _ in range(4)]
+    [controller] = watching.controllers
+    assert isinstance(controller, qmode.JobController)
+    assert [j.job_id for j in controller.jobs] == [job.job_id() for job in jobs]
+    assert all(type(job) is RuntimeJobV2 for job in jobs)
+    assert controller.wait(30)
+    assert sorted(controller.results(30)) == sorted(job.job_id() for job in jobs)
+    assert qmode.JobController(jobs[0]) is controller
+    written = [j.tags for j in service.jobs(limit=10)]
+    assert sum("qmode:" + controller.runs[0].id in t for t in written) == 1
+
+
+def test_many_single_jobs_cost_one_listing_a_look(watching, backend, sampler, rotations, emulator):
+    emulator.faults.pause(queue=True)
+    for _ in range(8):
+        sampler(backend).run(rotations(1))
+    [controller] = watching.controllers
+    controller._runtime.watcher.forget(controller._ledger)
+    before = controller._ledger.link.asked
+    with controller._ledger.looking:
+        from qmode_widgets.control.sync import refresh
+
+        refresh(controller._ledger)
+    assert controller._ledger.link.asked - before == 1
+    emulator.faults.resume()
+    assert controller.wait(30)
+
+
+def test_unwatch_puts_the_client_back(backend, emulator):
+    init, run = Session.__init__, QiskitRuntimeService._run
+    qmode.watch()
+    assert Session.__init__ is not init
+    assert qmode.watch(retries=2) is qmode.watch()
+    qmode.unwatch()
+    qmode.unwatch()
+    assert (Session.__init__, QiskitRuntimeService._run) == (init, run)
+    with Batch(backend) as mode:
+        assert registry.find(mode.session_id) is None
+
+
+def test_a_mode_opened_before_is_taken_when_it_is_submitted_to(backend, emulator, sampler, rotations):
+    mode = Batch(backend)
+    found = qmode.watch()
+    try:
+        job = sampler(mode).run(rotations(1))
+        assert registry.find(mode.session_id).jobs[0].job_id == job.job_id()
+        assert registry.find(mode.session_id) in found.controllers
+    finally:
+        qmode.unwatch()
+        mode.cancel()
+
+
+def test_a_session_by_its_id_is_taken_as_well(watching, backend, emulator, sampler, rotations, service):
+    first = Session(backend)
+    again = Session.from_id(first.session_id, service)
+    job = sampler(again).run(rotations(1))
+    assert [j.job_id for j in registry.find(first.session_id).jobs] == [job.job_id()]
+    again.cancel()
+
+
+class OwnBatch(Session):
+    """As libraries make them: a batch whose class is not made from Batch."""
+
+    def _create_session(self, *, create_new=True):
+        client = self._service._get_api_client(self._instance)
+        return (
+            client.create_session(self.backend(), self._instance, self._max_time, "batch")["id"] if create_new else None
+        )
+
+
+def test_a_librarys_class_is_taken_by_its_mode(watching, backend, emulator, sampler, rotations):
+    mode = OwnBatch(backend)
+    [controller] = watching.controllers
+    assert isinstance(controller, qmode.BatchController)
+    assert sampler(mode).run(rotations(1)).result()
+    with pytest.raises(qmode.QmodeError, match="use BatchController"):
+        qmode.SessionController(OwnBatch(backend))
+    mode.cancel()
+
+
+def test_local_mode_stays_as_it_is(watching, bell):
+    from qiskit_ibm_runtime.fake_provider import FakeManilaV2
+
+    with Session(FakeManilaV2()) as mode:
+        assert mode.session_id is None
+    assert watching.controllers == []
+
+
+def test_our_failure_is_not_the_users(watching, backend, emulator, sampler, rotations):
+    emulator.faults.fail_requests(400, method="GET", path="/sessions/.*", count=50)
+    with Batch(backend) as mode:
+        job = sampler(mode).run(rotations(1))
+    emulator.faults.clear()
+    assert job.result()
+
+
+def test_one_object_is_wrapped_with_its_limits_and_a_name(backend, emulator, sampler, rotations, service):
+    mode = Session(backend)
+    session = qmode.watch(mode, label="calibration", usage_cap=50, close_when_idle=0.1)
+    job = sampler(mode).run(rotations(1))
+    assert session.usage.cap == 50
+    assert [j.label for j in session.jobs] == ["calibration"]
+    assert "qmode=calibration" in service.job(job.job_id()).tags
+    assert session.wait_until(lambda shot: shot.accepting_jobs is False, 30)
+    lone = sampler(backend).run(rotations(1))
+    assert qmode.watch(lone).result(60)[0].data.meas.num_shots == 400
+    assert qmode.watch(service.job(job.job_id())) is session
+    with pytest.raises(qmode.QmodeError, match="not a str"):
+        qmode.watch("ibm_fez")
+
+
+def test_a_cap_of_the_watch_acts_in_job_mode(backend, emulator, sampler, rotations):
+    found = qmode.watch(usage_cap=5)
+    try:
+
+        def submit():
+            for _ in range(10):
+                sampler(backend).run(rotations(1)).result()
+
+        with pytest.raises(IBMRuntimeError, match=r"usage cap|maximum execution time"):
+            submit()
+    finally:
+        qmode.unwatch()
+        for controller in found.controllers:
+            controller.forget()
+
+
+def test_a_library_that_leaves_its_session_idle_is_named(backend, emulator, sampler, rotations, monkeypatch):
+    from qmode_widgets.control import guards
+
+    monkeypatch.setattr(guards, "LEFT_OPEN", 0.1)
+    session = qmode.SessionController(Session(backend))
+    session.note_opener("pytket (ibm.py, line 412)", library="pytket")
+    sampler(session.mode).run(rotations(1)).result()
+    assert session.wait_until(lambda shot: any("left this session open" in e.text for e in shot.events), 30)
+    assert "pytket (ibm.py, line 412)" in next(e.text for e in session.events if "left" in e.text)
+    session.close()
+
+
+def test_the_library_and_the_users_line_are_told_apart(tmp_path):
+    from qmode_widgets.control.watch import opener
+
+    library = tmp_path / "site-packages" / "somelib.py"
+    source = "def open_one(f):\n    return f()\n"
+    scope = {"__name__": "somelib.backends"}
+    exec(compile(source, str(library), "exec"), scope)
+    found = scope["open_one"](opener)
+    assert found.library == "somelib"
+    assert "line 2" in str(found)
+    assert "called from" in str(found)
+    assert "test_watch.py" in str(found)
+    assert opener().library is None
+
+
+# --- the client's own primitives on a controller ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("kind", ["batch", "job", "only watched"])
+def test_a_controllers_primitives_are_the_clients_own(kind, backend, emulator, rotations):
+    controller = {
+        "batch": lambda: qmode.BatchController.open(backend),
+        "job": lambda: qmode.JobController.open(backend),
+        "only watched": lambda: qmode.BatchController.open(backend, adopt=False),
+    }[kind]()
+    sampler = controller.sampler({"default_shots": 123})
+    assert type(sampler) is Sampler
+    assert type(controller.estimator()) is Estimator
+    assert type(controller.executor()) is Executor
+    emulator.faults.fail_requests(504, method="POST", path="/jobs", when="after")
+    job = sampler.run(rotations(1))
+    assert [j.job_id for j in controller.jobs] == [job.job_id()]
+    assert job.result()[0].data.meas.num_shots == 123
+    assert controller.submit(sampler, rotations(1)).result(60)
+    controller.cancel_workload() if kind != "job" else None
+
+
+def test_service_side_options_give_the_service_side_primitive(backend, emulator):
+    from qiskit_ibm_runtime.options import EstimatorOptions, SamplerOptions
+
+    jobs = qmode.JobController.open(backend)
+    assert type(legacy(jobs.sampler, SamplerOptions())) is SamplerV2
+    assert type(legacy(jobs.estimator, EstimatorOptions())) is EstimatorV2
+
+
+# --- a fork ----------------------------------------------------------------------------------------------------------
+
+FORKED = """
+import os, sys
+import qmode_widgets as qmode
+from qmode_widgets.emulator.client.launch import Emulator
+from qmode_widgets.emulator.options import Options
+from qiskit_ibm_runtime import Session
+
+service = Emulator(sys.argv[1], sys.argv[2], 0, Options()).service
+qmode.watch()
+session = Session(service.least_busy())
+[controller] = qmode.watch().controllers
+child = os.fork()
+if child == 0:
+    from qmode_widgets.control.runtime import registry
+    assert registry.all() == []
+    try:
+        controller.close()
+    except qmode.QmodeError as error:
+        assert "forked" in str(error), error
+        sys.exit(7)
+    sys.exit(0)
+_, status = os.waitpid(child, 0)
+assert os.waitstatus_to_exitcode(status) == 7, status
+assert controller.refresh().accepting_jobs
+print(session.session_id)
+"""
+
+
+def test_a_forked_child_does_not_act_for_its_parent(emulator, service):
+    command = [sys.executable, "-W", "ignore", "-c", textwrap.dedent(FORKED), emulator.url, emulator.token]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    session = Session.from_id(done.stdout.split()[-1], service)
+    assert session.details()["accepting_jobs"] is False  # by the parent, when it ended
+
+
+def test_the_ipython_extension_watches(backend, emulator):
+    from IPython.testing.globalipapp import get_ipython as start
+
+    shell = start() or __import__("IPython").get_ipython()
+    shell.run_line_magic("load_ext", "qmode_widgets")
+    try:
+        with Batch(backend) as mode:
+            assert registry.find(mode.session_id) is not None
+    finally:
+        shell.run_line_magic("unload_ext", "qmode_widgets")
+    with Batch(backend) as mode:
+        assert registry.find(mode.session_id) is None
+
+
+def test_a_failed_job_of_a_watched_batch_can_be_resubmitted_by_hand(backend, emulator, sampler, rotations):
+    emulator.faults.fail_jobs(1, code=1517)
+    with Batch(backend) as mode:
+        batch = qmode.watch(mode)
+        job = sampler(mode).run(rotations(1))
+        assert batch.wait(30)
+        assert [j.state for j in batch.jobs] == [JobState.FAILED]
+        assert len(batch.resubmit_failed()) == 1
+        assert job.result()
