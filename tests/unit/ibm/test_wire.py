@@ -59,7 +59,10 @@ def test_a_session_with_nonsense_in_a_field_is_known_but_for_that_field():
 def test_a_workload_and_the_instances_usage():
     entry = {"id": "w", "mode": "batch", "status": "pending", "usage_seconds": 3, "tags": ["a"]}
     page = WorkloadPage.of({"workloads": [entry, {"id": "v"}], "next": {"href": "more"}})
-    address = {"workloads": [], "next": {"href": "https://somewhere/api/v1/workloads?limit=50&next=abc%3D&sort=createdAt"}}
+    address = {
+        "workloads": [],
+        "next": {"href": "https://somewhere/api/v1/workloads?limit=50&next=abc%3D&sort=createdAt"},
+    }
     assert WorkloadPage.of(address).next == "abc="
     assert page.workloads == (Workload("w", "batch", "pending", usage=3, tags=("a",)),)
     assert page.next == "more"
