@@ -82,7 +82,7 @@ pictures: build  ## take the README's pictures anew
 bench: build  ## speed, measured against the naive way
 	@$(BIN)/python tests/benchmarks/run.py
 
-soak: build  ## 10,000 submissions under 20 % faults, listings a minute late (SUBMISSIONS=1000 for a shorter one)
+soak: build  ## 2,000 submissions (SUBMISSIONS=…) under 20 % faults, listings a minute late
 	@$(BIN)/python tests/benchmarks/soak.py
 
 test-lowest: build  ## the Python tests with the lowest versions that pyproject.toml admits

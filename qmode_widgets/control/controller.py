@@ -821,8 +821,8 @@ class Controller:
         """What is in the ledger and in no queue would wait for ever: whatever lost it, it is queued again."""
         waiting = self._ledger.where(lambda r: r.state is JobState.WAITING and not r.sending and r.waits > SWEPT)
         if waiting:
-            queued = self._runtime.submitter.tags()
-            if lost := [r for r in waiting if r.key is not None and r.captured is not None and r.key.tag not in queued]:
+            queued = self._runtime.submitter.has
+            if lost := [r for r in waiting if r.key is not None and r.captured is not None and not queued(r.key.tag)]:
                 self._ledger.event("warning", f"{len(lost)} partitions had not been queued for sending: they are now")
                 self._send(lost)
 

@@ -122,6 +122,52 @@ class Poster(Protocol):
         ...
 
 
+class _Queue:
+    """One workload's attempts: those to be sent, which keep the pace and PUB order, and those to be looked up."""
+
+    def __init__(self) -> None:
+        self._ready: list[tuple[int, Attempt]] = []  # to be sent as soon as the pace allows
+        self._later: list[tuple[float, int, Attempt]] = []  # to be sent, not before a time of their own
+        self._look: list[tuple[float, int, Attempt]] = []
+
+    def __bool__(self) -> bool:
+        return bool(self._ready or self._later or self._look)
+
+    def put(self, attempt: Attempt, due: float, order: int) -> None:
+        """Keep it until it is due; of those that may be sent the one with the lowest order comes first."""
+        looks = attempt.doubt_since is not None or attempt.afterwards
+        heapq.heappush(self._look if looks else self._later, (due, order, attempt))
+
+    def clean(self, pace: float) -> list[Attempt]:
+        """Take out what was taken back, as far as it stands first: one look at the heads, not at thousands."""
+        dropped = []
+        while self._later and (self._later[0][0] <= pace or not self._later[0][2].wanted()):
+            _, order, attempt = heapq.heappop(self._later)
+            heapq.heappush(self._ready, (order, attempt))
+        while self._ready and not self._ready[0][1].wanted():
+            dropped.append(heapq.heappop(self._ready)[1])
+        return dropped
+
+    def due(self, pace: float) -> float:
+        """When its next attempt is due; nothing is sent before `pace`."""
+        send = pace if self._ready else self._later[0][0] if self._later else float("inf")
+        return min(send, self._look[0][0] if self._look else float("inf"))
+
+    @property
+    def order(self) -> int:
+        """The order of what comes first."""
+        heads = [heap[0][1] for heap in (self._later, self._look) if heap]
+        return min([self._ready[0][0], *heads] if self._ready else heads)
+
+    def pop(self, pace: float) -> tuple[int, Attempt]:
+        """Take out the one that is due first."""
+        if self._look and self._look[0][0] <= (
+            pace if self._ready else self._later[0][0] if self._later else float("inf")
+        ):
+            return heapq.heappop(self._look)[1:]
+        return heapq.heappop(self._ready) if self._ready else heapq.heappop(self._later)[1:]
+
+
 class Submitter:
     """Daemon threads that run while there is something to send or to look up."""
 
@@ -129,12 +175,12 @@ class Submitter:
         self._link, self._clock = link, clock
         self.pace = pace  # factor on the seconds for which a lost answer is looked up; tests lower it
         self.pacer = Pacer()
-        self._due: list[tuple[float, int, Attempt]] = []
+        self._queues: dict[str, _Queue] = {}  # by workload
+        self._keys: set[str] = set()  # of the attempts that are queued, or have a request under way
         self._order = itertools.count()
         self._turns = itertools.count(1)
         self._served: dict[str, int] = {}  # each workload's last turn
         self._busy: set[str] = set()  # workloads that have a request under way
-        self._under_way: set[str] = set()  # the keys of those requests
         self._accepted: deque[tuple[float, str]] = deque(maxlen=PAGE // 2)  # when a job's id came, and the id
         self._behind = 0.0  # seconds by which a listing was seen to lag
         self._lock = threading.RLock()
@@ -146,14 +192,22 @@ class Submitter:
     def add(self, attempts: Sequence[Attempt]) -> None:
         """Queue attempts; returns at once."""
         with self._lock:
-            for a in attempts:
-                heapq.heappush(self._due, (0.0, next(self._order), a))
+            self.queue(attempts)
             self._ensure()
 
-    def tags(self) -> set[str]:
-        """The keys of the attempts that are queued, or have a request under way."""
+    def queue(self, attempts: Sequence[Attempt]) -> None:
+        """Queue attempts for whoever calls `step`."""
         with self._lock:
-            return {a.tag for _, _, a in self._due} | self._under_way
+            for a in attempts:
+                self._keys.add(a.tag)
+                self._put(a, 0.0, next(self._order))
+
+    def _put(self, attempt: Attempt, due: float, order: int) -> None:
+        self._queues.setdefault(attempt.group, _Queue()).put(attempt, due, order)
+
+    def has(self, tag: str) -> bool:
+        """The attempt with this key is queued, or its request is under way."""
+        return tag in self._keys
 
     @property
     def here(self) -> bool:
@@ -198,18 +252,17 @@ class Submitter:
 
     def _pause(self) -> float | None:
         """Seconds until something is due; None when nothing is left. Holds the lock."""
-        self._due = [e for e in self._due if e[2].doubt_since is not None or e[2].afterwards or e[2].wanted()]
-        heapq.heapify(self._due)
-        if not self._due:
-            return None
         now = self._clock()
-        free = [self._when(entry, now) for entry in self._due if entry[2].group not in self._busy]
+        pace = self.pacer.due(now)
+        for group in list(self._queues):
+            for dropped in self._queues[group].clean(pace):
+                self._keys.discard(dropped.tag)
+            if not self._queues[group]:
+                del self._queues[group]
+        if not self._queues:
+            return None if not self._busy else 1.0
+        free = [queue.due(pace) for group, queue in self._queues.items() if group not in self._busy]
         return max(0.0, min(free) - now) if free else 1.0  # the busy ones wake us when they are free
-
-    def _when(self, entry: tuple[float, int, Attempt], now: float) -> float:
-        """A look-up is due at its own time; a submission also has to keep the pace."""
-        looked_up = entry[2].doubt_since is not None or entry[2].afterwards
-        return entry[0] if looked_up else max(entry[0], self.pacer.due(now))
 
     def step(self) -> float | None:
         """Do what is due for one attempt. Returns the pause until something is due again, None when done."""
@@ -217,11 +270,8 @@ class Submitter:
             pause = self._pause()
             if pause is None or pause > 0:
                 return pause
-            entry = self._next()
-            self._due.remove(entry)
-            _, order, attempt = entry
+            order, attempt = self._next()
             self._busy.add(attempt.group)
-            self._under_way.add(attempt.tag)
         again: float | None = None
         try:
             again = self._act(attempt)
@@ -234,12 +284,27 @@ class Submitter:
         finally:
             with self._lock:
                 self._busy.discard(attempt.group)
-                self._under_way.discard(attempt.tag)
                 if again is not None:  # keeps its place: PUB order is the order of submission
-                    heapq.heappush(self._due, (again, order, attempt))
+                    self._put(attempt, again, order)
+                else:
+                    self._keys.discard(attempt.tag)
                 self._wake.notify_all()
         with self._lock:
             return self._pause()
+
+    def _next(self) -> tuple[int, Attempt]:
+        """What is due: in a workload by PUB order, among workloads by turns, since submissions may be minutes apart and
+        an active session must not wait for another workload's hundreds. Holds the lock.
+        """
+        now = self._clock()
+        pace = self.pacer.due(now)
+        free = [g for g in self._queues if g not in self._busy]
+        group = min(
+            free, key=lambda g: (max(now, self._queues[g].due(pace)), self._served.get(g, 0), self._queues[g].order)
+        )
+        self._served = {g: n for g, n in self._served.items() if g in self._queues}
+        self._served[group] = next(self._turns)
+        return self._queues[group].pop(pace)
 
     def _act(self, attempt: Attempt) -> float | None:
         if attempt.doubt_since is not None:
@@ -247,18 +312,6 @@ class Submitter:
         if attempt.afterwards:
             return self._look_afterwards(attempt)
         return self._post(attempt)
-
-    def _next(self) -> tuple[float, int, Attempt]:
-        """What is due: in a workload by PUB order, among workloads by turns, since submissions may be minutes apart and
-        an active session must not wait for another workload's hundreds. Holds the lock.
-        """
-        now = self._clock()
-        free = [e for e in self._due if e[2].group not in self._busy]
-        entry = min(free, key=lambda e: (self._when(e, now), self._served.get(e[2].group, 0), e[1]))
-        groups = {e[2].group for e in self._due}
-        self._served = {g: n for g, n in self._served.items() if g in groups}
-        self._served[entry[2].group] = next(self._turns)
-        return entry
 
     # --- sending -----------------------------------------------------------------------------------------------
 
@@ -501,9 +554,8 @@ class PartitionAttempt(Attempt):
         return captured.body(written, home)
 
     def wanted(self) -> bool:
-        """It is still to be sent, or to be looked up."""
-        with self._ledger.lock:
-            return self._record.state in (JobState.WAITING, JobState.UNKNOWN)
+        """It is still to be sent, or to be looked up. Without the ledger's lock: whoever holds that may be queueing."""
+        return self._record.state in (JobState.WAITING, JobState.UNKNOWN)
 
     def posted(self, job_id: str) -> None:
         """A job exists for it."""

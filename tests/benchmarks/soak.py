@@ -4,7 +4,7 @@
 JSON of the wrong shape, and that hides new jobs from every listing for 60 s. One in ten jobs fails with a transient
 error and is run again by the retry policy. Then the service itself is asked, without the proxy, what really ran.
 
-All times are scaled by SCALE: with 0.05 a lag of 60 s is 3 s, a look-up of 90 s is 4.5 s, a deadline of 30 s is 1.5 s;
+All times are scaled by SCALE: with 0.1 a lag of 60 s is 6 s, a look-up of 90 s is 9 s, a deadline of 30 s is 3 s;
 so are pauses and paces. All zeros from "lost" on is the goal; the exit code says whether it was met.
 """
 
@@ -36,10 +36,10 @@ from qmode_widgets.ibm import budget, client, link, wire
 from qmode_widgets.model.snapshot import JobState
 from tests.proxy import Fault, Proxy
 
-SUBMISSIONS = int(os.environ.get("SUBMISSIONS", 10_000))
+SUBMISSIONS = int(os.environ.get("SUBMISSIONS", 2_000))
 PROBABILITY = float(os.environ.get("PROBABILITY", 0.2))
 LATE = float(os.environ.get("LATE", 60.0))
-SCALE = float(os.environ.get("SCALE", 0.05))  # a loaded machine needs more
+SCALE = float(os.environ.get("SCALE", 0.1))  # a loaded machine needs more
 SEED, BATCHES, SHOTS = 7, 24, 16
 PATIENCE = float(os.environ.get("PATIENCE", 1800.0))  # seconds after which a wait counts as one without end
 QUBITS = max(4, math.ceil(math.log2(SUBMISSIONS)))  # PUB i prepares the bits of i: its result says which PUB it was

@@ -46,7 +46,7 @@ def test_interrupting_the_wait_for_unsent_partitions_drops_them_and_says_so(batc
     with pytest.raises(KeyboardInterrupt):
         batch.close()
     assert {j.state for j in run.jobs} == {JobState.DROPPED}
-    assert any("3 partitions not sent" in e.text for e in batch.events)
+    assert any("3 partitions are not sent" in e.text for e in batch.events)
 
 
 def test_taking_back_a_partition_whose_post_is_under_way(batch, sampler, rotations, emulator, service):
@@ -165,7 +165,7 @@ def test_a_callback_that_waits_for_its_own_thread_is_told_so(batch, sampler, rot
 
     def impatient(result, job):
         try:
-            batch.wait()
+            batch.wait_until(lambda _: False)
         except qmode.QmodeError as error:
             said.append(str(error))
         return False

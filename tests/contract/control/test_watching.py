@@ -48,7 +48,7 @@ def test_when_the_service_does_not_answer_the_view_says_so_and_recovers(batch, s
     assert batch.jobs[0].state is JobState.RUNNING
     emulator.faults.clear()
     assert batch.wait(60)
-    assert batch.snapshot().problem is None
+    assert batch.wait_until(lambda shot: shot.problem is None, 30)
 
 
 def test_watching_ends_when_everything_is_final(backend, sampler, rotations):

@@ -102,7 +102,7 @@ class Outcome(Attempt):
 
 def run(service, outcomes, steps=5000):
     submitter = Submitter(service, clock=service.clock)
-    submitter._due = [(0.0, i, o.attempt()) for i, o in enumerate(outcomes)]
+    submitter.queue(outcomes)
     for _ in range(steps):
         pause = submitter.step()
         if pause is None:
@@ -218,7 +218,7 @@ def test_a_body_that_cannot_be_made_is_refused_and_the_others_go_on():
 
     attempts[0].body = broken
     submitter = Submitter(service, clock=service.clock)
-    submitter._due = [(0.0, i, a) for i, a in enumerate(attempts)]
+    submitter.queue(attempts)
     while submitter.step() is not None:
         pass
     assert "not JSON" in str(outcomes[0].error)
@@ -230,10 +230,10 @@ def test_workloads_take_turns():
     service = Service([], lag=0.0)
     names = [f"batch{i}" for i in range(5)] + ["session0", "session1"]
     submitter = Submitter(service, clock=service.clock)
-    for i, name in enumerate(names):
+    for name in names:
         attempt = Outcome(name).attempt()
         attempt.group = name[:-1]
-        submitter._due.append((0.0, i, attempt))
+        submitter.queue([attempt])
     while submitter.step() is not None:
         pass
     made = [tag for _, tag in service.jobs_made]
@@ -264,7 +264,7 @@ def reposted_at(answers, outcomes):
     """When the first attempt, whose answer is lost, is posted again."""
     service = Service(answers, lag=0.0)
     submitter = Submitter(service, clock=service.clock)
-    submitter._due = [(0.0, i, o) for i, o in enumerate(outcomes)]
+    submitter.queue(outcomes)
     while "t0" not in [tag for _, tag in service.jobs_made]:
         before = service.now
         service.now += submitter.step()
@@ -284,7 +284,7 @@ def test_without_such_a_proof_it_is_posted_again_after_a_longer_time():
     service = Service(["504 before"], lag=0.0)
     outcome = Outcome("t0")
     submitter = Submitter(service, clock=service.clock)
-    submitter._due = [(0.0, 0, outcome)]
+    submitter.queue([outcome])
     while service.posts < 2:
         before = service.now
         service.now += submitter.step()
@@ -350,7 +350,7 @@ def test_what_a_bound_holds_back_is_sent_when_it_is_let_go():
     outcome = Outcome("t0")
     outcome.bound = "the usage is not known"
     submitter = Submitter(service, clock=service.clock)
-    submitter._due = [(0.0, 0, outcome)]
+    submitter.queue([outcome])
     for _ in range(5):
         service.now += submitter.step()
     assert service.posts == 0
