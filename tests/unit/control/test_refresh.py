@@ -280,3 +280,15 @@ def test_a_job_that_ends_between_the_two_requests_of_a_refresh_is_not_missed(acc
     account.spoil = {"jobs": ends, "session": ends}
     refresh(ledger)
     assert [j.job_id for j in ledger.snapshot().jobs] == ["theirs"]
+
+
+def test_a_quick_look_is_one_request_while_no_job_leaves_the_list_of_pending_ones(account, ledger):
+    account.add("j", "Running")
+    refresh(ledger)
+    account.asked.clear()
+    refresh(ledger, quick=True)
+    assert [a[0] for a in account.asked] == ["jobs"]
+    assert not ledger.looked_after(ledger.look)
+    account.add("j", "Completed")
+    refresh(ledger, quick=True)
+    assert ledger.snapshot().jobs[0].state is JobState.DONE
