@@ -295,12 +295,14 @@ export function jobNumber(job: JobSnapshot): string {
 export function jobName(job: JobSnapshot): string {
   if (job.group !== null) return jobNumber(job);
   if (job.partition === null) return `job ${shortId(job.job_id ?? job.key)}`;
-  return `partition ${jobNumber(job)}${job.pubs === null ? '' : ` (${pubs(job.pubs)})`}`;
+  const about = [job.label ?? '', job.pubs === null ? '' : pubs(job.pubs)].filter(Boolean).join(', ');
+  return `partition ${jobNumber(job)}${about === '' ? '' : ` (${about})`}`;
 }
 
-/** The names that the user gave the runs, in their order. */
-export function labels(jobs: readonly JobSnapshot[]): string[] {
-  return [...new Set(jobs.flatMap(({ label }) => (label === null ? [] : [label])))];
+/** The names that the user gave the runs, in their order; the first two of many. */
+export function labelOf(jobs: readonly JobSnapshot[]): string | null {
+  const labels = [...new Set(jobs.flatMap(({ label }) => label ?? []))];
+  return labels.length === 0 ? null : labels.slice(0, 2).join(', ') + (labels.length > 2 ? ', …' : '');
 }
 
 /** "PUB 3", "PUBs 8–9". */

@@ -308,11 +308,11 @@ export function expand({ state, common, jobs }: Pick<Snapshot, 'state' | 'common
   return { ...changedWorkload(WORKLOAD, state), jobs: jobs.map(job => changedJob(shared, job)) };
 }
 
-/** The other way: a state as it travels. What the first job has is taken for what most have. */
+/** The other way: a state as it travels. */
 export function compact(state: WorkloadSnapshot): Pick<Snapshot, 'state' | 'common' | 'jobs'> {
   const { jobs, ...rest } = state;
-  const first = jobs[0];
-  const common: JobChange = first === undefined ? {} : shared(first);
+  const usage = frequent<Usage>(jobs.map(job => job.usage));
+  const common = difference<JobChange>(JOB, { ...frequent<JobSnapshot>(jobs, 'usage'), usage: { ...USAGE, ...usage } });
   const base = changedJob(undefined, common);
   return {
     state: difference<WorkloadChange & { events?: Event[] }>(WORKLOAD, rest),
@@ -321,18 +321,22 @@ export function compact(state: WorkloadSnapshot): Pick<Snapshot, 'state' | 'comm
   };
 }
 
-/** Of a job what others of its run may share. */
-function shared({ run, of, program, service_status, state, label, usage }: JobSnapshot): JobChange {
-  const { status, estimated, formula } = usage;
-  return difference<JobChange>(JOB, {
-    run,
-    of,
-    program,
-    service_status,
-    state,
-    label,
-    usage: { status, estimated, formula },
-  });
+/** The value that most rows have in each field, where more than one has it. */
+function frequent<T extends object>(rows: readonly T[], leave?: keyof T): Partial<T> {
+  const found: Partial<T> = {};
+  for (const name of Object.keys(rows[0] ?? {}) as (keyof T)[]) {
+    if (name === leave) continue;
+    const counts = new Map<string, { value: T[keyof T]; times: number }>();
+    for (const row of rows) {
+      const text = JSON.stringify(row[name]);
+      const entry = counts.get(text);
+      if (entry === undefined) counts.set(text, { value: row[name], times: 1 });
+      else entry.times++;
+    }
+    const [first] = [...counts.values()].sort((x, y) => y.times - x.times);
+    if (first !== undefined && first.times > 1) found[name] = first.value;
+  }
+  return found;
 }
 
 function difference<T extends object>(old: object, now: object): T {

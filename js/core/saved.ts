@@ -9,6 +9,7 @@ export const MIME = 'application/vnd.qmode-widgets.workload+json';
 
 const KEPT = 60;
 const EVENTS = 10;
+const LONGEST = 200; // of a reason, in text and HTML
 
 interface Fold {
   kept: WorkloadSnapshot;
@@ -100,7 +101,14 @@ function cells(job: JobSnapshot, number: number): string[] {
   const { shape, word } = jobFace(job.state);
   const said = [job.reason_code, job.reason].filter(part => part !== null).join(' ');
   const place = String(job.number || number);
-  return [place, job.pubs ?? '–', `${shape} ${word}`, job.job_id ?? '–', usageText(job), said || (job.note ?? '')];
+  return [
+    place,
+    job.pubs ?? '–',
+    `${shape} ${word}`,
+    job.job_id ?? '–',
+    usageText(job),
+    (said || (job.note ?? '')).slice(0, LONGEST),
+  ];
 }
 
 function lines(folded: readonly Folded[]): string[] {

@@ -7,6 +7,7 @@ import type { Account, Source } from './account';
 import type { Kernels } from './kernels';
 import type { Memory } from './memory';
 import type { Settings } from './settings';
+import { labelOf } from '../core/facts';
 import {
   aliasesOf,
   backendOf,
@@ -15,7 +16,6 @@ import {
   isCapped,
   isIdle,
   isOver,
-  labelOf,
   type Remembered,
   tallyOf,
   titleOf,
@@ -322,7 +322,7 @@ export class Desk {
     const next: Remembered = {
       id: state.id,
       aliases: aliasesOf(state).slice(0, 20),
-      label: labelOf(state),
+      label: labelOf(state.jobs),
       mode: state.mode,
       backend: state.backend,
       instance: state.instance,

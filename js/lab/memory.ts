@@ -11,9 +11,13 @@ const MOST = 100; // workloads
 const KEEP_OPEN = 3 * 86_400; // seconds an unwatched workload is shown when nobody can tell what became of it
 const KEEP_ENDED = 86_400;
 const KEEP_CLAIM = 3 * 86_400;
+const HOLD_MS = 10_000;
 
 /** The part of `localStorage` that is used; tests bring their own. */
 export type Storage = Pick<globalThis.Storage, 'getItem' | 'setItem'>;
+
+/** The part of `navigator.locks` that is used. */
+export type Locks = Pick<LockManager, 'request'>;
 
 interface Kept {
   version: number;
@@ -58,6 +62,7 @@ export class Memory {
     private readonly storage: Storage | null,
     private readonly key: string,
     private readonly now: () => number = () => Date.now() / 1000,
+    private readonly locks: Locks | null = globalThis.navigator?.locks ?? null,
   ) {
     const kept = this.read();
     for (const one of kept.workloads) this.workloads.set(one.id, one);
@@ -101,22 +106,26 @@ export class Memory {
   }
 
   /**
-   * True for the first tab, and the first time, that says something: each signal is given once. Without storage every
-   * tab speaks for itself.
+   * True for the first tab, and the first time, that says something: each signal is given once. Storage alone does not
+   * settle it between tabs that hear of it together: it reaches another tab a moment later. So the browser's lock does,
+   * where there is one (not on plain http). Without both, every tab speaks for itself.
    */
-  claim(what: string): boolean {
+  async claim(what: string): Promise<boolean> {
     if (this.storage === null) return true;
     const key = `${this.key}:said`;
+    if (this.isSaid(key, what) || !(await hold(this.locks, `${key}:${what}`)) || this.isSaid(key, what)) return false;
+    const since = this.now() - KEEP_CLAIM;
+    const kept = Object.entries(said(this.storage, key)).filter(([, at]) => at > since);
     try {
-      const said = JSON.parse(this.storage.getItem(key) ?? '{}') as Record<string, number>;
-      if (what in said) return false;
-      const since = this.now() - KEEP_CLAIM;
-      const kept = Object.fromEntries(Object.entries(said).filter(([, at]) => at > since));
-      this.storage.setItem(key, JSON.stringify({ ...kept, [what]: this.now() }));
+      this.storage.setItem(key, JSON.stringify({ ...Object.fromEntries(kept), [what]: this.now() }));
     } catch {
-      // Unreadable or full: better said twice than never.
+      // Full: better said twice than never.
     }
     return true;
+  }
+
+  private isSaid(key: string, what: string): boolean {
+    return this.storage !== null && what in said(this.storage, key);
   }
 
   private read(): Kept {
@@ -147,4 +156,27 @@ function isKept(value: unknown): value is Partial<Kept> {
   if (typeof value !== 'object' || value === null) return false;
   const { version, workloads, opened } = value as Partial<Kept>;
   return version === VERSION && Array.isArray(workloads) && Array.isArray(opened);
+}
+
+/** What was said, and when. */
+function said(storage: Storage, key: string): Record<string, number> {
+  try {
+    const found: unknown = JSON.parse(storage.getItem(key) ?? '{}');
+    return typeof found === 'object' && found !== null ? (found as Record<string, number>) : {};
+  } catch {
+    return {};
+  }
+}
+
+/** True if this tab has the name for itself; no other has it until what it does is in storage everywhere. */
+function hold(locks: Locks | null, name: string): Promise<boolean> {
+  if (locks === null) return Promise.resolve(true);
+  return new Promise(resolve => {
+    locks
+      .request(name, { ifAvailable: true }, lock => {
+        resolve(lock !== null);
+        return lock === null ? undefined : new Promise(done => setTimeout(done, HOLD_MS));
+      })
+      .catch(() => resolve(true));
+  });
 }

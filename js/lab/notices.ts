@@ -32,8 +32,8 @@ export class Notices {
   private update(): void {
     const { triage } = this.desk;
     for (const signal of this.signals.read(triage, Date.now() / 1000)) {
-      if (document.hidden) setTimeout(() => this.give(signal), DEFER_MS);
-      else this.give(signal);
+      if (document.hidden) setTimeout(() => void this.give(signal), DEFER_MS);
+      else void this.give(signal);
     }
     // A warning of a deadline that no longer holds says something false.
     for (const [key, id] of this.toasts) {
@@ -43,12 +43,12 @@ export class Notices {
       Toast.dismiss(id);
       this.toasts.delete(key);
     }
-    this.offer();
+    void this.offer();
   }
 
-  private give(signal: Signal): void {
+  private async give(signal: Signal): Promise<void> {
     const settings = this.settings();
-    if (settings[SETTING[signal.kind]] !== true || !this.desk.memory.claim(signal.name)) return;
+    if (settings[SETTING[signal.kind]] !== true || !(await this.desk.memory.claim(signal.name))) return;
     const options: Toast.IOptions<string> = {
       autoClose: signal.until === null ? false : signal.until * 1000,
       actions: this.actions(signal),
@@ -80,13 +80,13 @@ export class Notices {
   }
 
   /** Once in a user's life: there is a panel. */
-  private offer(): void {
+  private async offer(): Promise<void> {
     const { memory, triage } = this.desk;
     if (memory.offered || !this.settings().offerPanel) return;
     if (![...triage.entries.values()].some(({ watches }) => watches.length > 0)) return;
     memory.offered = true;
     memory.save();
-    if (this.desk.inSight || !memory.claim('offered')) return;
+    if (this.desk.inSight || !(await memory.claim('offered'))) return;
     Toast.info(
       trans.__('Your quantum workloads are listed in the panel “Quantum workloads”, also while a cell runs.'),
       {

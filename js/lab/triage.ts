@@ -3,7 +3,7 @@
  * and the last visit know goes in, groups of rows come out.
  */
 import { duration, usageSeconds } from '../core/clock';
-import { capReached, shortId, shownJobs, type Tally, tally } from '../core/facts';
+import { capReached, labelOf, shortId, shownJobs, type Tally, tally } from '../core/facts';
 import type { Mode, WorkloadSnapshot } from '../core/protocol';
 import type { Store, Workload } from '../core/store';
 import { trans } from './texts';
@@ -341,16 +341,10 @@ function midnight(now: number, offset: number): number {
 
 // --- what a row says -----------------------------------------------------------------------------------------------
 
-/** The names its user gave its runs. */
-export function labelOf(state: WorkloadSnapshot): string | null {
-  const labels = [...new Set(state.jobs.flatMap(job => job.label ?? []))];
-  return labels.length === 0 ? null : labels.slice(0, 2).join(', ') + (labels.length > 2 ? ', …' : '');
-}
-
 /** The user's name for it, else its short id. */
 export function titleOf({ watches, remembered, listed, key }: Entry): string {
   const state = watches[0]?.workload.state;
-  const label = (state === undefined ? null : labelOf(state)) ?? remembered?.label ?? listed?.label;
+  const label = (state === undefined ? null : labelOf(state.jobs)) ?? remembered?.label ?? listed?.label;
   if (label) return label;
   const lone = state?.mode === 'job' && state.jobs.length === 1 ? state.jobs[0]?.job_id : null;
   return shortId(lone ?? state?.workload_id ?? listed?.id ?? key);

@@ -5,6 +5,7 @@ import {
   countdown,
   expectedUsage,
   jobAction,
+  labelOf,
   jobReason,
   jobName,
   jobNumber,
@@ -243,4 +244,12 @@ describe('questions', () => {
     expect(question(state, 'refresh', null)).toBeNull();
     expect(question(state, 'cancel', 'gone')).toBeNull();
   });
+});
+
+it('the names that a user gave runs stand for the workload and its rows', () => {
+  const named = [job(0, 'done', { label: 'scan A' }), job(1, 'done', { label: 'scan A' }), job(2, 'done')];
+  expect(labelOf(named)).toBe('scan A');
+  expect(labelOf([...named, job(3, 'done', { label: 'B' }), job(4, 'done', { label: 'C' })])).toBe('scan A, B, …');
+  expect(labelOf([job(0, 'done')])).toBeNull();
+  expect(jobName(named[0]!)).toContain('scan A');
 });

@@ -4,6 +4,7 @@ import { decode, expand, type Snapshot } from '../core/protocol';
 import { forms, MIME, read } from '../core/saved';
 import { Store } from '../core/store';
 import golden from './golden.json';
+import { job, workload } from './samples';
 
 it('understands every message of the kernel', () => {
   for (const message of Object.values(golden)) expect(decode(message)).toBe(message);
@@ -33,4 +34,21 @@ it('keeps in documents what the kernel keeps, and reads it again', () => {
   }
   expect(golden.folded.jobs).toHaveLength(60);
   expect(golden.folded.folded.map(({ state, count }) => [state, count])).toEqual([['done', 20]]);
+});
+
+it('keeps a document small, however many jobs failed and however much is said of each', () => {
+  const why = {
+    reason: 'A transient error occurred on the QPU while the job was executed, and its result could not be retrieved.',
+    reason_code: 9707,
+    reason_solution: 'Submit the job again; if it persists contact IBM support with the job id.',
+  };
+  const jobs = Array.from({ length: 1000 }, (_, n) => job(n, 'failed', { ...why, job_id: `d2f1c3kq${n}08o9b123` }));
+  const kept = forms(workload({ jobs }), 'p1', 10);
+  expect(
+    new TextEncoder().encode(
+      Object.values(kept)
+        .map(form => JSON.stringify(form))
+        .join(''),
+    ).length,
+  ).toBeLessThan(50_000);
 });

@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import type { WorkloadSnapshot } from '../core/protocol';
-import { Memory } from '../lab/memory';
+import { type Locks, Memory } from '../lab/memory';
 import { Signals } from '../lab/signals';
 import { type Remembered, triage } from '../lab/triage';
 import { job, snapshot, ttl, usage, workload } from './samples';
@@ -113,7 +113,8 @@ describe('memory', () => {
       setItem: (key: string, value: string) => void items.set(key, value),
     };
   };
-  const open = (storage: ReturnType<typeof box>, now = NOW) => new Memory(storage, 'qm', () => now);
+  const open = (storage: ReturnType<typeof box>, locks: Locks | null = null) =>
+    new Memory(storage, 'qm', () => NOW, locks);
 
   it('survives a reload', () => {
     const storage = box();
@@ -130,13 +131,25 @@ describe('memory', () => {
     expect(second.account).toBe('embedded');
   });
 
-  it('gives a signal in one tab only, once', () => {
+  it('gives a signal in one tab only, once', async () => {
     const storage = box();
     const [one, two] = [open(storage), open(storage)];
-    expect(one.claim('failed:w1:1')).toBe(true);
-    expect(two.claim('failed:w1:1')).toBe(false);
-    expect(open(storage).claim('failed:w1:1')).toBe(false);
-    expect(two.claim('failed:w1:2')).toBe(true);
+    expect(await one.claim('failed:w1:1')).toBe(true);
+    expect(await two.claim('failed:w1:1')).toBe(false);
+    expect(await open(storage).claim('failed:w1:1')).toBe(false);
+    expect(await two.claim('failed:w1:2')).toBe(true);
+  });
+
+  it('settles by a lock between tabs whose storage has not met yet', async () => {
+    const held = new Set<string>();
+    const request = (name: string, _: object, then: (lock: object | null) => unknown): Promise<unknown> => {
+      const free = !held.has(name);
+      held.add(name);
+      return Promise.resolve(then(free ? {} : null));
+    };
+    const locks = { request } as unknown as Locks;
+    const claims = [open(box(), locks), open(box(), locks)].map(tab => tab.claim('failed:w1:1'));
+    expect(await Promise.all(claims)).toEqual([true, false]);
   });
 
   it('keeps what another tab knows better', () => {
@@ -149,7 +162,7 @@ describe('memory', () => {
     expect(open(storage).workloads.get('w1')!.spent).toBe(40);
   });
 
-  it('forgets in time, stays small, and does not trip over what is not its own', () => {
+  it('forgets in time, stays small, and does not trip over what is not its own', async () => {
     const storage = box();
     const memory = open(storage);
     memory.workloads.set('old', remembered({ id: 'old', seen: NOW - 4 * 86_400 }));
@@ -163,7 +176,7 @@ describe('memory', () => {
       storage.setItem('qm', text);
       storage.setItem('qm:said', text);
       expect(open(storage).workloads.size).toBe(0);
-      expect(open(storage).claim('x')).toBe(true);
+      expect(await open(storage).claim('x')).toBe(true);
     }
     const full = {
       getItem: () => null,

@@ -56,6 +56,7 @@ class Ledger:
         self._listed: dict[str, object] = {}  # scope -> last_job_completed when its ended jobs were listed
         self._asked_closed: dict[str, int] = {}  # how often a closed workload was asked for its final usage
         self._seen_at: float | None = None
+        self._looked_at = float("-inf")
         self._look = self._looked = 0  # refreshes begun; the last one that has read all listings
         self._problem: str | None = None
         self._limits: dict[str, Limit] = {}
@@ -333,7 +334,13 @@ class Ledger:
     def look_ends(self) -> None:
         """The refresh that began last has read all listings."""
         with self.lock:
-            self._looked = self._look
+            self._looked, self._looked_at = self._look, time.monotonic()
+
+    @property
+    def looked_at(self) -> float:
+        """When all listings were read last (monotonic)."""
+        with self.lock:
+            return self._looked_at
 
     def seen(self, problems: Sequence[str] = ()) -> None:
         """The service answered just now.

@@ -161,6 +161,10 @@ def prepare(
             log.info("the usage of this submission cannot be estimated: %s", error)
     records = []
     partitions, twirling = by_randomizations(kind, primitive, partitions)
+    for pub in {partitions[i].pieces[0].pub for i in twirling}:
+        whole = coerced[pub]
+        shots = sum(p.shots or 0 for part in partitions for p in part.pieces if p.pub == pub)
+        coerced[pub] = type(whole)(whole.circuit, whole.parameter_values, shots, validate=False)
     for i, partition in enumerate(partitions):
         if i in skip:
             continue
@@ -193,8 +197,8 @@ def by_randomizations(
 ) -> tuple[list[Partition], dict[int, tuple[int, int]]]:
     """Shots that are twirled are split between randomizations: the parts run those of the whole, neither more nor less.
 
-    Twirling options override a PUB's shots (`num_randomizations` × `shots_per_randomization` where both are given, and
-    shots are rounded up to whole randomizations otherwise), so each part gets its own.
+    Twirling options of client-side primitives override a PUB's shots (`num_randomizations` × `shots_per_randomization`
+    where both are given, and shots are rounded up to whole randomizations otherwise), so each part gets its own.
 
     Returns:
         The partitions with the shots that they run, and by partition its randomizations and the shots of each.
@@ -214,7 +218,7 @@ def by_randomizations(
         told: Settings = settings(primitive, None)
     except ValueError:  # the service will tell what is wrong with an option
         return parts, {}
-    if not told.twirling:
+    if not (told.twirling and told.client_side):  # service-side primitives obey a PUB's own shots
         return parts, {}
     twirling: dict[int, tuple[int, int]] = {}
     for pub, jobs in where.items():

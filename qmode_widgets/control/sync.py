@@ -30,8 +30,10 @@ FEW = 2  # single jobs that are asked for one by one
 METRICS_AT_ONCE = 20  # requests for metrics in one refresh: a burst of ended jobs is spread
 
 
-def refresh(ledger: Ledger) -> None:
+def refresh(ledger: Ledger, *, quick: bool = False) -> None:
     """Ask the service and merge; the caller calls `ledger.changed()`.
+
+    A `quick` one ends after the pending jobs where none has left that list: one request.
 
     Pending jobs are listed before the session object is read: a job that ends in between was listed, or it has moved
     the session's last completion, so it is never missed.
@@ -48,6 +50,9 @@ def refresh(ledger: Ledger) -> None:
         for scope in scopes:
             here = merge(ledger, pages(link, problems, pending=True, oldest_first=True, **scope.query))
             left[scope.name] = set(scope.watched - here)
+        if quick and not any(left.values()):
+            ledger.seen(problems)
+            return
         if ledger.mode != "job":
             for id_ in ledger.unsettled():
                 _read_session(ledger, id_, problems)
@@ -442,7 +447,7 @@ class Watcher:
         pause: float | None = None
         try:
             with ledger.looking:
-                refresh(ledger)
+                refresh(ledger, quick=awaited(ledger) and time.monotonic() - ledger.looked_at < RUNNING)
         except (ServiceError, UnreachableError) as error:
             pause = self._failed(ledger, error)
         except Exception:
@@ -475,6 +480,11 @@ class Watcher:
         return asked or BACK_OFF[min(n, len(BACK_OFF)) - 1]
 
 
+def awaited(ledger: Ledger) -> bool:
+    """Somebody waits for a job of an active session: until the next step every second is billed."""
+    return ledger.awaited and ledger.mode == "session" and ledger.state is WorkloadState.ACTIVE
+
+
 def pace(ledger: Ledger) -> float | None:
     """Seconds until the next look, by what can change."""
     now = time.monotonic()
@@ -483,8 +493,7 @@ def pace(ledger: Ledger) -> float | None:
         states = {r.state for r in records if not r.held}
         ending = [r.metrics_due - now for r in records if r.needs_metrics]
         doubted = any(r.in_doubt for r in records)
-    active = ledger.mode == "session" and ledger.state is WorkloadState.ACTIVE
-    if active and ledger.awaited and states & {JobState.QUEUED, JobState.RUNNING}:
+    if awaited(ledger) and states & {JobState.QUEUED, JobState.RUNNING}:
         return AWAITED
     if JobState.RUNNING in states:
         return RUNNING

@@ -20,6 +20,7 @@ MIME = "application/vnd.qmode-widgets.workload+json"
 
 KEPT = 60  # rows a document keeps; beyond, the least urgent become a count and a sum
 _EVENTS = 10
+_LONGEST = 200  # of a reason, in HTML
 # What needs a reader first; the same order as in js/core/facts.ts.
 _URGENCY = (
     JobState.FAILED, JobState.REFUSED, JobState.UNKNOWN, JobState.RUNNING, JobState.QUEUED, JobState.WAITING,
@@ -95,7 +96,7 @@ def _title(state: WorkloadSnapshot, kept: WorkloadSnapshot, folded: list[dict[st
 
 def _row(job: JobSnapshot, number: int) -> tuple[str, ...]:
     place = str(job.number or number)
-    return place, job.pubs or "–", SIGNS[job.state], job.job_id or "–", usage_text(job.usage), why(job)
+    return place, job.pubs or "–", SIGNS[job.state], job.job_id or "–", usage_text(job.usage), why(job)[:_LONGEST]
 
 
 def _text(text: str) -> str:

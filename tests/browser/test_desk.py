@@ -424,8 +424,8 @@ def test_settings_and_commands(open_notebook: Open) -> None:
     index = next(i for i, source in enumerate(page.evaluate(sources)) if "qmode.watch()" in source)
     book.wait_idle()
     book.run(index)  # it runs as it stands
-    outputs = "window.jupyterapp.shell.currentWidget.content.widgets[i].model.sharedModel.outputs"
-    kinds = f"i => {outputs}.map(o => o.output_type)"
+    model = "window.jupyterapp.shell.currentWidget.content.widgets[i].model.sharedModel"
+    kinds = f"i => {model}.outputs.map(o => o.output_type)"
     assert "error" not in page.evaluate(kinds, index)
 
 

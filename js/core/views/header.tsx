@@ -1,5 +1,6 @@
+import { useMemo } from 'preact/hooks';
 import { cost } from '../ask';
-import { shortId, type Tally, workloadFace } from '../facts';
+import { labelOf, shortId, type Tally, workloadFace } from '../facts';
 import type { JobSnapshot, WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
 import { Answer } from './answer';
@@ -23,9 +24,15 @@ export function Header({ state, jobs, failed, stale, actions, asking, click }: P
   const face = workloadFace(state, jobs);
   const mode = jobs.total === 1 && state.mode === 'job' ? 'Job' : (MODES[state.mode] ?? state.mode);
   const id = state.workload_id ?? state.id;
+  const label = useMemo(() => labelOf(state.jobs), [state.jobs]);
   return (
     <div class="qm-head">
       <span class="qm-name">{mode}</span>
+      {label !== null && (
+        <span class="qm-label" title={label}>
+          {label}
+        </span>
+      )}
       <span class="qm-backend" title={state.backend}>
         <span class="qm-dim qm-on">on </span>
         {state.backend}

@@ -203,6 +203,7 @@ export function Detail({ job, earlier, offset, columns }: DetailProps) {
   const qpu = job.spans.reduce((sum, [from, to]) => sum + to - from, 0);
   const times = [at('created', job.created), at('started', job.running), at('ended', job.finished), waited, ran];
   const about = [
+    job.label === null ? '' : `run: ${job.label}`,
     job.program ?? '',
     job.private ? 'private: its result can be read once' : '',
     job.tags.length === 0 ? '' : `tags: ${job.tags.join(', ')}`,

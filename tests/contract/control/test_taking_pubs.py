@@ -108,15 +108,15 @@ TWIRLING = {
 @pytest.mark.parametrize("given", TWIRLING)
 def test_twirled_shots_split_into_jobs_are_those_of_the_whole(batch, sampler, bell, given, service_side):
     primitive = legacy(SamplerV2, mode=batch.mode) if service_side else sampler(batch.mode)
-    primitive.options.default_shots = 1000
+    pubs = [(bell, None, 1000)]
     twirling = primitive.options.twirling
     twirling.enable_gates = True
     twirling.num_randomizations, twirling.shots_per_randomization = TWIRLING[given]
-    whole = batch.submit(primitive, [bell], partitions=1)
+    whole = batch.submit(primitive, pubs, partitions=1)
     shots = whole.result(60)[0].data.meas.num_shots
     third = shots // 3
     parts = [qmode.Partition((qmode.Piece(0, shots=n),)) for n in (third, third, shots - 2 * third)]
-    run = batch.submit(primitive, [bell], partitions=parts)
+    run = batch.submit(primitive, pubs, partitions=parts)
     assert run.result(60)[0].data.meas.num_shots == shots
     assert sum(j.usage.reported for j in run.jobs) < sum(j.usage.reported for j in whole.jobs) + 3 * 2.5
     assert (twirling.num_randomizations, twirling.shots_per_randomization) == TWIRLING[given]

@@ -301,3 +301,15 @@ def test_what_of_a_page_cannot_be_read_is_named_and_hides_nothing_else(account, 
     account.listed["odd"]["usage"] = account.listed["none"]["state"]["reason"] = None
     refresh(ledger)
     assert ledger.snapshot().problem is None
+
+
+def test_a_quick_look_is_one_request_while_no_job_leaves_the_list_of_pending_ones(account, ledger):
+    account.add("j", "Running")
+    refresh(ledger)
+    account.asked.clear()
+    refresh(ledger, quick=True)
+    assert [a[0] for a in account.asked] == ["jobs"]
+    assert not ledger.looked_after(ledger.look)
+    account.add("j", "Completed")
+    refresh(ledger, quick=True)
+    assert ledger.snapshot().jobs[0].state is JobState.DONE

@@ -245,3 +245,18 @@ def test_requests_are_read() -> None:
 def test_a_bad_request_is_refused(request_: object, says: str) -> None:
     with pytest.raises(ValueError, match=says):
         protocol.read(request_)
+
+
+def test_a_document_stays_small_however_many_jobs_failed() -> None:
+    why = "A transient error occurred on the QPU while the job was executed, and its result could not be retrieved."
+    jobs = tuple(
+        JobSnapshot(
+            f"a1b2c3d4:{n}.0", JobState.FAILED, job_id=f"d2f1c3kq{n:04}08o9b123", run="a1b2c3d4", partition=n, of=1000,
+            pubs=f"{2 * n}–{2 * n + 1}", reason=why, reason_code=9707, created=1e9 + n, running=1e9 + n, number=n + 1,
+            finished=1e9 + n + 12.5, usage=Usage(0.0, "final", 8.0, "for each job 2 s + 0.00025 s × 24,000 executions"),
+        )
+        for n in range(1000)
+    )  # fmt: skip
+    state = replace(BEFORE, jobs=jobs)
+    kept = [saved.data(state, "p1"), saved.as_html(state), saved.as_text(state)]
+    assert sum(len(json.dumps(form, ensure_ascii=False).encode()) for form in kept) <= 50_000
