@@ -65,6 +65,27 @@ export function segments(job: JobSnapshot, old = false): Segment[] {
   return found;
 }
 
+/**
+ * What ran beside what: each row holds jobs that did not overlap, in as few rows as that takes. The service runs about
+ * five at a time; it does not tell which of its lanes a job had, so these rows are not numbered.
+ */
+export function parallel(jobs: readonly JobSnapshot[]): Segment[][] {
+  const rows: { end: number; segments: Segment[] }[] = [];
+  const ran = jobs.flatMap(job => (job.running === null ? [] : [{ job, from: job.running }]));
+  for (const { job, from } of ran.sort((a, b) => a.from - b.from)) {
+    const drawn = segments(job, job.superseded).filter(({ kind }) => kind !== 'waited');
+    if (drawn.length === 0) continue;
+    const end = job.finished ?? Infinity;
+    const free = rows.find(row => row.end <= from);
+    if (free === undefined) rows.push({ end, segments: drawn });
+    else {
+      free.end = end;
+      free.segments.push(...drawn);
+    }
+  }
+  return rows.map(row => row.segments);
+}
+
 /** When a session was billed though none of its jobs ran: between its first job's start and its end, or now (null). */
 export function idleStretches(state: WorkloadSnapshot): [number, number | null][] {
   if (state.mode !== 'session') return [];

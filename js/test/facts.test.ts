@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { question } from '../core/ask';
+import { parallel } from '../core/axis';
 import { ago, duration, usageSeconds } from '../core/clock';
 import {
   countdown,
@@ -252,4 +253,26 @@ it('the names that a user gave runs stand for the workload and its rows', () => 
   expect(labelOf([...named, job(3, 'done', { label: 'B' }), job(4, 'done', { label: 'C' })])).toBe('scan A, B, …');
   expect(labelOf([job(0, 'done')])).toBeNull();
   expect(jobName(named[0]!)).toContain('scan A');
+});
+
+it('what ran in parallel takes as few rows as it can, and invents nothing', () => {
+  const ran = (n: number, running: number, finished: number | null) =>
+    job(n, finished === null ? 'running' : 'done', { created: 0, running, finished });
+  const rows = parallel([
+    ran(0, 0, 10),
+    ran(1, 2, 8),
+    ran(2, 8, 12),
+    ran(3, 11, null),
+    job(4, 'queued', { created: 0 }),
+  ]);
+  expect(rows.map(row => row.map(({ from, to }) => [from, to]))).toEqual([
+    [
+      [0, 10],
+      [11, null],
+    ],
+    [
+      [2, 8],
+      [8, 12],
+    ],
+  ]);
 });

@@ -100,9 +100,9 @@ class Adoption:
                 log.exception("a submission could not be taken over")
             return self._plainly(asked, str(error) or repr(error))
         record, run = made
-        with self._submits, Uninterrupted(), self._ledger.lock:  # in the ledger and in the queue, or in neither
+        with self._submits, Uninterrupted():  # in the ledger and in the queue, or in neither
             self._ledger.add([record], run, self.label)
-            self._send([record])
+            self._send([record])  # never under the ledger's lock: the submitter takes it while it holds its own
         self._ledger.changed()
         self._until_posted(record)
         handle = job_handle(asked, str(record.job_id), _Work(self, run))

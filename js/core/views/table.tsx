@@ -1,11 +1,12 @@
 import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { at, axisOf, idleStretches } from '../axis';
+import { at, axisOf, idleStretches, parallel } from '../axis';
 import { clock as time, everySecond, integer, usageSeconds } from '../clock';
 import { jobAction, jobFace, jobName, jobNumber, URGENCY } from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
 import { type Asking } from './controls';
 import { Detail, Row } from './row';
+import { Waterfall } from './waterfall';
 import { ClockContext } from './tick';
 
 const ALL = 60; // up to here every row is in the page; beyond, only those in sight
@@ -48,6 +49,8 @@ export function JobTable(props: Props) {
   const line = useRef<HTMLElement>(null);
   const fall = useRef({ left: 0, width: 0 }); // where the column with the axis stands
   const [byNumber, setByNumber] = useState(false);
+  const [together, setTogether] = useState(false);
+  const strip = useRef<HTMLDivElement>(null);
   const [unfolded, setUnfolded] = useState(false);
   const [open, setOpen] = useState<ReadonlySet<string>>(new Set());
   const [chosen, setChosen] = useState<ReadonlySet<string> | null>(null);
@@ -90,8 +93,9 @@ export function JobTable(props: Props) {
     if (axis === null || !axis.live || table.current === null) return;
     const now = at(axis, clock.read());
     // Each of the few that grow by itself: a variable on the table would have the browser look at every row.
-    for (const element of table.current.querySelectorAll<HTMLElement>('.qm-grows, .qm-now'))
-      element.style.setProperty('--now', String(now));
+    for (const place of [table.current, strip.current])
+      for (const element of place?.querySelectorAll<HTMLElement>('.qm-grows, .qm-now') ?? [])
+        element.style.setProperty('--now', String(now));
     if (line.current !== null) {
       const { left, width } = fall.current;
       line.current.style.display = width > 0 ? 'block' : 'none';
@@ -318,6 +322,13 @@ export function JobTable(props: Props) {
           {axis?.live === true && <i class="qm-nowline" ref={line} />}
         </div>
       </div>
+      {together && axis !== null && (
+        <div class="qm-together" data-together ref={strip}>
+          {parallel(state.jobs).map((row, n, { length }) => (
+            <Waterfall key={n} axis={axis} segments={row} label={`what ran in parallel, row ${n + 1} of ${length}`} />
+          ))}
+        </div>
+      )}
       <div class="qm-fold qm-num">
         {hidden > 0 || unfolded ? (
           <button
@@ -372,6 +383,11 @@ export function JobTable(props: Props) {
             onClick={() => onFilter(filter === 'failed' ? null : 'failed')}
           >
             failed only
+          </button>
+        )}
+        {jobs.length > 1 && axis !== null && (
+          <button type="button" class="qm-link qm-plain" aria-pressed={together} onClick={() => setTogether(!together)}>
+            in parallel
           </button>
         )}
         {jobs.length > 1 && (

@@ -237,3 +237,15 @@ def test_a_held_partition_is_over_for_those_who_wait_and_can_be_resubmitted_by_i
     refresh(desk.ledger)
     cancel_found(desk.ledger)
     assert desk.account.cancelled == ["j1"]
+
+
+def test_the_submitter_asks_whether_an_attempt_is_wanted_while_another_thread_holds_the_ledger(desk):
+    """It asks while it holds its own lock: were the ledger's needed, a thread that adds under it would wait for ever."""
+    import threading
+
+    answers = []
+    with desk.ledger.lock:
+        thread = threading.Thread(target=lambda: answers.append(desk.attempt.wanted()), daemon=True)
+        thread.start()
+        thread.join(10)
+    assert answers == [True]
