@@ -64,7 +64,7 @@ lint: $(VENV)/.installed  ## ruff, mypy and the import floors
 	$(BIN)/lint-imports --no-cache
 
 python-tests: build  ## unit and contract tests
-	$(BIN)/pytest tests/unit tests/contract
+	$(BIN)/pytest -n 3 --dist loadfile tests/unit tests/contract
 
 frontend-tests: js/node_modules/.installed  ## TypeScript's types and the frontend's unit tests
 	cd js && "$(NPM)" run --silent typecheck && "$(NPM)" run --silent test

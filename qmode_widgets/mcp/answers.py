@@ -12,6 +12,7 @@ import numpy as np
 
 from ..control.controller import Controller
 from ..errors import printable
+from ..model.merge import Partial
 from ..model.snapshot import JobSnapshot, JobState, Usage, WorkloadSnapshot
 from ..planning.plan import Plan
 from ..planning.usage import UsageEstimate
@@ -148,7 +149,8 @@ def result(controller: Controller, outcomes: int) -> Json | None:
         return {"note": "the jobs are private: their results can be read once, so they are left to be read in Python"}
     got = run.partial_result()
     missing = [str(piece) for piece in getattr(got, "missing", ())]
-    pubs = [{"pub": i, **_pub(pub, outcomes)} for i, pub in sorted(got.pubs.items())]
+    there = got.pubs if isinstance(got, Partial) else dict(enumerate(got))  # one job's own result is not merged
+    pubs = [{"pub": i, **_pub(pub, outcomes)} for i, pub in sorted(there.items())]
     return {"run": run.id, "pubs": pubs, "missing": missing}
 
 

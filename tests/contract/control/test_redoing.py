@@ -146,7 +146,7 @@ def test_two_resubmissions_of_a_closed_batch_open_one_new_workload(batch, sample
 def test_tags_that_leave_no_room_for_ours_are_refused_before_anything_changes(batch, sampler, rotations, emulator):
     emulator.faults.fail_jobs(1)
     primitive = sampler(batch.mode)
-    primitive.options.environment.job_tags = [f"t{i}" for i in range(7)]
+    primitive.options.environment.job_tags = [f"t{i}" for i in range(8)]
     direct = primitive.run(rotations(1))
     batch.refresh()
     assert batch.wait(60)

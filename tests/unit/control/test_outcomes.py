@@ -240,7 +240,7 @@ def test_a_held_partition_is_over_for_those_who_wait_and_can_be_resubmitted_by_i
 
 
 def test_the_submitter_asks_whether_an_attempt_is_wanted_while_another_thread_holds_the_ledger(desk):
-    """It asks while it holds its own lock: were the ledger's needed, a thread that adds under it would wait for ever."""
+    """It asks while it holds its own lock: with the ledger's besides, whoever adds under that would wait for ever."""
     import threading
 
     answers = []
