@@ -401,7 +401,8 @@ class Watcher:
                     left = 1.0  # those who visit wake us when they know when to come back
                 else:
                     due = min(waiting, key=waiting.__getitem__)
-                    left = max(waiting[due] - now, self._budget.wait(now, LOOK))
+                    spare = 0.0 if awaited(self._ledgers[due]) else self._budget.wait(now, LOOK)
+                    left = max(waiting[due] - now, spare)
                 if left > 0:
                     self._idle += 1
                     try:
@@ -498,7 +499,8 @@ def pace(ledger: Ledger) -> float | None:
     if JobState.RUNNING in states:
         return RUNNING
     if states & {JobState.QUEUED, JobState.UNKNOWN, JobState.WAITING}:
-        return RUNNING if ledger.state is WorkloadState.ACTIVE else QUEUED
+        soon = ledger.state is WorkloadState.ACTIVE or (ledger.mode == "session" and ledger.awaited)
+        return RUNNING if soon else QUEUED
     if ending:
         return max(ENDING, min(ending))
     if doubted:

@@ -7,7 +7,15 @@ import sys
 import warnings
 from pathlib import Path
 
-PARTS = ("bench_control", "bench_planning", "workloads", "bench_emulator", "bench_frontend", "bench_desk")
+PARTS = (
+    "bench_control",
+    "bench_adoption",
+    "bench_planning",
+    "workloads",
+    "bench_emulator",
+    "bench_frontend",
+    "bench_desk",
+)
 
 
 def table(rows: list[tuple[str, str, str]]) -> str:
