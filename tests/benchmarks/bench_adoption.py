@@ -1,4 +1,5 @@
-"""What adoption costs: tiny jobs in a row, submitted and waited for by the client's own objects, plainly and adopted."""
+"""What adoption costs: tiny jobs in a row, submitted and waited for by the client's own objects, plainly and
+adopted."""
 
 from __future__ import annotations
 
