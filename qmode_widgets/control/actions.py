@@ -205,7 +205,7 @@ def failed(ledger: Ledger) -> list[Record]:
 
 
 def cancel_found(ledger: Ledger) -> None:
-    """Cancel what turned up although it was taken back while nobody knew whether it exists; says what came of it."""
+    """Cancel jobs that turned up after their user had taken them back, and report the outcome in the events."""
     found = ledger.where(
         lambda r: r.cancel_when_found and r.job_id is not None and not r.state.final and not r.cancelling
     )
@@ -213,7 +213,7 @@ def cancel_found(ledger: Ledger) -> None:
 
 
 def cancel_duplicates(ledger: Ledger) -> None:
-    """One attempt, one live job: what stands on the service a second time is cancelled, until the service took it."""
+    """Cancel the second job of an attempt; tried again at each look until the service accepts the cancellation."""
     _cancel(ledger, ledger.duplicates(), lambda r: f"job {r.job_id} is {r.note}")
 
 

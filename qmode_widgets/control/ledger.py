@@ -169,7 +169,7 @@ class Ledger:
             return [r for r in sent if not r.cut and (r.key is None or r.key.run not in unclear)]
 
     def duplicate(self, record: Record) -> None:
-        """A second job of one attempt stands on the service: it is to be cancelled and reported."""
+        """There is a second job of one attempt on the service: cancel it and report it."""
         with self.lock:
             self._duplicates.append(record)
             self._doubles.append(record)
@@ -211,7 +211,7 @@ class Ledger:
     # --- events, limits ----------------------------------------------------------------------------------------
 
     def event(self, level: Literal["info", "warning", "error"], text: str, job: str | None = None) -> None:
-        """Say what happened, for the user to read now or later."""
+        """Record what happened, for the user to read now or later."""
         with self.lock:
             kept = self._remarks if level == "info" else self._warnings
             kept.append(Event(next(self._event_ids), self.link.now(), level, text, job))

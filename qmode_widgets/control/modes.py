@@ -393,7 +393,7 @@ class SessionController(ModeController):
         return "close"
 
     def close_when_idle(self, seconds: float) -> None:
-        """Close after so many seconds without a queued or running job; kept by this kernel."""
+        """Close after `seconds` seconds without a queued or running job; this kernel keeps the limit."""
         self._guards.close_when_idle(seconds)
         self._wake()
 

@@ -133,7 +133,7 @@ class Record:
 
     @property
     def in_doubt(self) -> bool:
-        """A job of this attempt may turn up that nobody has an id for."""
+        """A job of this attempt may exist whose id is not known."""
         recent = self.doubted is not None and time.monotonic() - self.doubted < DOUBT
         return recent or (self.state is JobState.UNKNOWN and not self.held)
 
