@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_fund := false
 export npm_config_audit := false
 
-.PHONY: help lab demo test lint python-tests frontend-tests browser-tests docs pictures bench soak test-lowest build wheel clean
+.PHONY: help lab demo test lint python-tests frontend-tests browser-tests docs pictures saved-notebooks bench soak test-lowest build wheel clean
 
 help:  ## list what `make` can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -78,6 +78,9 @@ docs: $(VENV)/.installed  ## build the documentation into docs/_build/html; warn
 
 pictures: build  ## take the README's pictures anew
 	$(BIN)/python -m tests.browser.pictures
+
+saved-notebooks: build  ## run all notebooks and keep their outputs in them
+	@for notebook in notebooks/*.ipynb; do $(BIN)/python notebooks/headless.py --save $$notebook >/dev/null || exit 1; done
 
 bench: build  ## speed, measured against the naive way
 	@$(BIN)/python tests/benchmarks/run.py

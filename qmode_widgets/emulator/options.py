@@ -81,8 +81,8 @@ class Options:
         return [name.strip() for name in self.backends.split(",") if name.strip()]
 
     def to_dict(self) -> dict[str, Any]:
-        """Return plain data, for the runtime file."""
-        return asdict(self)
+        """Return plain data for JSON, which has no infinity: an endless speed is the text "inf"."""
+        return asdict(self) | ({"speed": "inf"} if math.isinf(self.speed) else {})
 
     @classmethod
     def of(cls, given: dict[str, Any]) -> Options:
@@ -94,6 +94,8 @@ class Options:
         known = [f.name for f in fields(cls)]
         if unknown := sorted(set(given) - set(known)):
             raise TypeError(f"the emulator has no option {unknown[0]!r}; there are: {', '.join(known)}")
+        if given.get("speed") == "inf":
+            given = given | {"speed": math.inf}
         return cls(**given)
 
     @classmethod

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 
 import pytest
 from hypothesis import given
@@ -45,3 +46,10 @@ def test_an_option_out_of_range_is_named_with_its_value(name, value):
 def test_an_unknown_option_names_those_that_exist():
     with pytest.raises(TypeError, match=r"no option 'sped'; there are: port, speed"):
         Options.of({"sped": 1})
+
+
+def test_options_are_strict_json_both_ways():
+    """JSON has no infinity, and some parsers refuse Python's spelling of it."""
+    given = Options(speed=float("inf"), lanes=3)
+    text = json.dumps(given.to_dict(), allow_nan=False)
+    assert Options.of(json.loads(text)) == given
