@@ -338,6 +338,7 @@ class Watcher:
         self._settled: dict[str, Callable[[], None]] = {}
         self._not_before: dict[str, float] = {}  # `Retry-After` of a workload: not even for a click
         self._visiting: set[str] = set()
+        self._urgent: set[str] = set()  # somebody waits for them: the budget does not hold them up
         self._threads: set[threading.Thread] = set()
         self._idle = 0  # threads that wait for the next look
 
@@ -350,10 +351,15 @@ class Watcher:
                 there).
             settled: runs there once nothing is left to learn; the workload is then not watched any more.
         """
+        urgent = awaited(ledger)
         with self._lock:
             self._ledgers[ledger.id], self._after[ledger.id], self._settled[ledger.id] = ledger, after, settled
             self._next[ledger.id] = 0.0
+            self._rank(ledger.id, urgent)
             self._ensure()
+
+    def _rank(self, id_: str, urgent: bool) -> None:
+        (self._urgent.add if urgent else self._urgent.discard)(id_)
 
     def forget(self, ledger: Ledger) -> None:
         """Stop watching it."""
@@ -364,6 +370,7 @@ class Watcher:
     def _drop(self, id_: str) -> None:
         for table in (self._ledgers, self._next, self._errors, self._after, self._settled, self._not_before):
             table.pop(id_, None)
+        self._urgent.discard(id_)
 
     @property
     def here(self) -> bool:
@@ -401,7 +408,7 @@ class Watcher:
                     left = 1.0  # those who visit wake us when they know when to come back
                 else:
                     due = min(waiting, key=waiting.__getitem__)
-                    spare = 0.0 if awaited(self._ledgers[due]) else self._budget.wait(now, LOOK)
+                    spare = 0.0 if due in self._urgent else self._budget.wait(now, LOOK)
                     left = max(waiting[due] - now, spare)
                 if left > 0:
                     self._idle += 1
@@ -431,9 +438,11 @@ class Watcher:
         except Exception:  # a thread that dies here leaves everything unwatched
             log.exception("looking at workload %s failed inside", id_)
             pause = BACK_OFF[-1]
+        urgent = awaited(ledger)
         with self._lock:
             if id_ not in self._next:
                 return
+            self._rank(id_, urgent)
             if pause is not None:
                 self._next[id_] = min(self._next[id_], time.monotonic() + pause)
                 return
