@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_fund := false
 export npm_config_audit := false
 
-.PHONY: help lab demo test lint python-tests frontend-tests browser-tests docs pictures saved-notebooks bench soak test-lowest build wheel clean
+.PHONY: help lab demo test lint python-tests frontend-tests browser-tests test-libraries docs pictures saved-notebooks bench soak test-lowest build wheel clean
 
 help:  ## list what `make` can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -64,7 +64,7 @@ lint: $(VENV)/.installed  ## ruff, mypy and the import floors
 	$(BIN)/lint-imports --no-cache
 
 python-tests: build  ## unit and contract tests
-	$(BIN)/pytest -n 3 --dist loadfile tests/unit tests/contract
+	$(BIN)/pytest -n 3 --dist loadfile tests/unit tests/contract tests/libraries/test_samplomatic.py
 
 frontend-tests: js/node_modules/.installed  ## TypeScript's types and the frontend's unit tests
 	cd js && "$(NPM)" run --silent typecheck && "$(NPM)" run --silent test
@@ -87,6 +87,13 @@ bench: build  ## speed, measured against the naive way
 
 soak: build  ## 2,000 submissions (SUBMISSIONS=…) under 20 % faults, listings a minute late
 	@$(BIN)/python tests/benchmarks/soak.py
+
+# In an environment of their own: they weigh 2 GB. samplomatic, which the client itself needs, runs with the rest.
+test-libraries: build  ## libraries that people use with IBM's client, each unmodified: plainly and watched
+	$(PYTHON) -m venv .venv-libraries
+	.venv-libraries/bin/pip install --quiet --upgrade "pip>=25.1"
+	.venv-libraries/bin/pip install --quiet --editable . --group libraries
+	.venv-libraries/bin/pytest tests/libraries
 
 test-lowest: build  ## the Python tests with the lowest versions that pyproject.toml admits
 	$(PYTHON) -m venv .venv-lowest

@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import QmodeError, WrongAnswerError
-from ..ibm.client import Submission, adoption_test, divert, door, job_handle, refusal, reopen_handle
+from ..ibm.client import Followed, Submission, adoption_test, divert, door, job_handle, refusal, reopen_handle
 from ..ibm.wire import Job, Json
 from ..model import tags
 from ..model.snapshot import JobState
@@ -161,6 +161,13 @@ class Adoption:
         if record.job_id is None:
             error = record.error or QmodeError(record.note or f"it is {record.state}")
             raise refusal(error) from error
+
+    def work_of(self, job_id: str) -> Followed | None:
+        """What the job with this id stands for: it is the first attempt at what somebody's own code submitted."""
+        record = self._ledger.find(job_id)
+        if record is None or record.key is None or record.cut or record.key.attempt:
+            return None
+        return _Work(self, record.key.run)
 
     # --- handles -----------------------------------------------------------------------------------------------
 

@@ -1,8 +1,9 @@
 """Adopt what exists: a user's own session, batch or job, and with `watch()` whatever is opened and submitted later.
 
-`watch()` needs no change in the code that opens and submits, be it the user's or a library's: two wraps on the
-client's classes hear of each new mode and take each submission that no mode object hands over. They are put on in one
-place (`ibm.client.watch_client`) and taken off by `unwatch()`.
+`watch()` needs no change in the code that opens and submits, be it the user's or a library's: three wraps on the
+client's classes hear of each new mode, take each submission that no mode object hands over, and let a job that is
+loaded by its id follow the retries of its work. They are put on in one place (`ibm.client.watch_client`) and taken off
+by `unwatch()`.
 """
 
 from __future__ import annotations
@@ -13,12 +14,12 @@ import threading
 from collections import deque
 from dataclasses import dataclass
 from types import FrameType
-from typing import Any
+from typing import Any, cast
 
 from qiskit_ibm_runtime import Batch, RuntimeJobV2, Session
 
 from ..errors import QmodeError
-from ..ibm.client import Submission, adoption_test, attach_mode, backend_of, instance_of, watch_client
+from ..ibm.client import Followed, Submission, adoption_test, attach_mode, backend_of, instance_of, watch_client
 from ..ibm.link import link_of, patiently
 from ..model import tags
 from .attach import attach
@@ -52,7 +53,7 @@ class Watch:
         self._lock = threading.RLock()
         self._kept: deque[Controller] = deque(maxlen=KEPT)
         self._jobs: dict[tuple[int, str, str], JobController] = {}  # by service object, instance and backend
-        self._undo = watch_client(self._opened, self._take)
+        self._undo = watch_client(self._opened, self._take, _work_of)
 
     @property
     def controllers(self) -> list[Controller]:
@@ -166,6 +167,14 @@ def unwatch() -> None:
     with _starting:
         while _state:
             _state.pop().stop()
+
+
+def _work_of(job_id: str) -> Followed | None:
+    """What a job stands for that a library knows by its id alone."""
+    for controller in registry.all():
+        if (work := controller._adoption.work_of(job_id)) is not None:
+            return cast("Followed", work)
+    return None
 
 
 def _wrap(workload: Any, limits: Limits) -> Controller:

@@ -481,7 +481,8 @@ def job_object(service: QiskitRuntimeService, id_: str) -> Any:
     """The client's job object; the user's active instance stays what it was."""
     active = service._active_api_client
     try:
-        return service.job(id_)
+        with _plainly():
+            return service.job(id_)
     finally:
         service._active_api_client = active
 
@@ -682,13 +683,16 @@ def door(backend: Any, session_id: str | None, take: Take) -> Any:
     return _DoorMode(backend, session_id, take)
 
 
-def watch_client(opened: Callable[[Any], None], take: Callable[[Submission], Any]) -> Callable[[], None]:
-    """Hear of each session and batch that is opened in this process, and take what no mode object hands over.
+def watch_client(
+    opened: Callable[[Any], None], take: Callable[[Submission], Any], work_of: Callable[[str], Followed | None]
+) -> Callable[[], None]:
+    """Hear of each session and batch that is opened in this process, take what no mode object hands over, and let job
+    objects that are loaded by their id follow the work they stand for, which `work_of(id)` tells.
 
-    Two wraps on classes, put on and taken off here and nowhere else. An error of `opened` is logged: it never reaches
-    the user's code. Returns what undoes both.
+    Three wraps on classes, put on and taken off here and nowhere else. An error of `opened` and `work_of` is logged: it
+    never reaches the user's code. Returns what undoes them.
     """
-    init, submit, owner = Session.__init__, QiskitRuntimeService._run, os.getpid()
+    init, submit, load, owner = Session.__init__, QiskitRuntimeService._run, QiskitRuntimeService.job, os.getpid()
     named: dict[tuple[int, str, str], IBMBackend] = {}  # a backend object keeps its service, so ids stay what they are
 
     def _backend(service: QiskitRuntimeService, options: Json) -> Any:
@@ -748,9 +752,24 @@ def watch_client(opened: Callable[[Any], None], take: Callable[[Submission], Any
             return plainly()
         return take(Submission(program_id, inputs, told, result_decoder, calibration_id, backend, session_id, plainly))
 
-    Session.__init__, QiskitRuntimeService._run = session_init, service_run
+    @functools.wraps(load)
+    def service_job(self: Any, job_id: str) -> Any:
+        job = load(self, job_id)
+        if not _is_plain(owner):
+            try:
+                work = work_of(job_id)
+                if work is not None:
+                    job._api_client = _FollowingClient(job._api_client, work)
+                    reopen_handle(job)  # it may have failed, and be done by now in another attempt
+            except Exception:
+                log.exception("job %s is not followed", job_id)
+        return job
+
+    Session.__init__, QiskitRuntimeService._run, QiskitRuntimeService.job = session_init, service_run, service_job
 
     def undo() -> None:
+        if QiskitRuntimeService.job is service_job:
+            QiskitRuntimeService.job = load
         if Session.__init__ is session_init:
             Session.__init__ = init
         if QiskitRuntimeService._run is service_run:

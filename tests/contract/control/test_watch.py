@@ -57,6 +57,21 @@ def test_job_mode_goes_to_one_controller_a_backend(watching, backend, sampler, r
     assert sum("qmode:" + controller.runs[0].id in t for t in written) == 1
 
 
+def test_a_job_that_is_loaded_by_its_id_follows_too(watching, backend, sampler, rotations, emulator, service):
+    """pytket keeps ids, and loads the job when it wants the result."""
+    emulator.faults.fail_jobs(1, code=9707)
+    with Session(backend) as session:
+        id_ = sampler(session).run(rotations(1)).job_id()
+        loaded = service.job(id_)
+        assert loaded.result()[0].data.meas.num_shots == 400
+        assert (loaded.job_id(), type(loaded)) == (id_, RuntimeJobV2)
+        again = next(j.job_id for j in watching.controllers[0].jobs if j.attempt == 1)
+        assert service.job(again).status() == "DONE"
+        assert service.job(id_).status() == "DONE"
+    qmode.unwatch()
+    assert service.job(id_).status() == "ERROR"
+
+
 def test_many_single_jobs_cost_one_listing_a_look(watching, backend, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     for _ in range(8):
@@ -74,13 +89,13 @@ def test_many_single_jobs_cost_one_listing_a_look(watching, backend, sampler, ro
 
 
 def test_unwatch_puts_the_client_back(backend, emulator):
-    init, run = Session.__init__, QiskitRuntimeService._run
+    init, run, load = Session.__init__, QiskitRuntimeService._run, QiskitRuntimeService.job
     qmode.watch()
     assert Session.__init__ is not init
     assert qmode.watch(retries=2) is qmode.watch()
     qmode.unwatch()
     qmode.unwatch()
-    assert (Session.__init__, QiskitRuntimeService._run) == (init, run)
+    assert (Session.__init__, QiskitRuntimeService._run, QiskitRuntimeService.job) == (init, run, load)
     with Batch(backend) as mode:
         assert registry.find(mode.session_id) is None
 
