@@ -118,6 +118,7 @@ class Proxy:
         self._ready.set()
         self._loop.run_forever()
         server.close()
+        self._loop.run_until_complete(asyncio.sleep(0))  # what was accepted just now begins, so that it can end
         tasks = asyncio.all_tasks(self._loop)
         for task in tasks:
             task.cancel()
@@ -181,10 +182,12 @@ class Proxy:
             if line and line.partition(":")[0].lower() not in ("host", "connection", "accept-encoding")
         ]
         head = [lines[0], f"Host: {self._host}:{self._port}", "Connection: close", *kept, "", ""]
-        writer.write("\r\n".join(head).encode("latin-1") + body)
-        await writer.drain()
-        answer = await reader.read()
-        writer.close()
+        try:
+            writer.write("\r\n".join(head).encode("latin-1") + body)
+            await writer.drain()
+            answer = await reader.read()
+        finally:  # cancelled with the proxy, too
+            writer.close()
         head_, _, rest = answer.partition(b"\r\n\r\n")
         shown = [line for line in head_.split(b"\r\n") if line.partition(b":")[0].lower() != b"connection"]
         return b"\r\n".join(shown) + b"\r\n\r\n" + rest
