@@ -79,7 +79,8 @@ def idling(emulator: Any, jobs: int = 1000, seconds: float = 20.0) -> list[Row]:
     backend = emulator.service.least_busy()
     batch = qmode.BatchController.open(backend)
     batch.submit(Sampler(mode=batch.mode), [prepared(backend)] * jobs, partitions=jobs)
-    batch._ledger.wait_for(lambda: batch.usage.status == "final", 900)
+    batch.wait_until(lambda shot: shot.usage.status == "final", 900)
+    batch.wait_until(lambda shot: all(job.finished for job in shot.jobs), 900)  # all metrics are read: now it idles
     heard: list[object] = []
     batch.on_change(heard.append)
     threading.Event().wait(3)  # the last changes of the end
