@@ -199,7 +199,7 @@ class Adoption:
             news = known is not None and known.state is not before
             latest = self.latest(run)
             coming = latest.job_id != job.id and latest.state not in (JobState.REFUSED, JobState.DROPPED)
-            retried = latest.job_id == job.id and self._guards.will_retry(latest)
+            retried = self._guards.will_retry(latest)
         if news:
             ledger.changed()
         if retried:

@@ -252,17 +252,19 @@ class Guards:
         return self._ledger.where(self.will_retry)
 
     def will_retry(self, record: Record) -> bool:
-        """By reason, never an error of the user's, and not once a cap or a stop condition has acted."""
-        return (
-            record.state is JobState.FAILED
-            and not record.superseded
-            and record.key is not None
-            and record.key.attempt < self._retries
-            and self.stopped is None
-            and not self._ledger.read_only
-            and record.row not in self._gave_up
-            and retryable(record.reason_code, record.reason_solution)
-        )
+        """By reason, never an error of the user's, and not once a cap or a stop condition has acted.
+
+        A retry that was refused because its workload was closed meanwhile never ran: it goes into a new one.
+        """
+        if record.superseded or record.key is None or record.row in self._gave_up:
+            return False
+        if self.stopped is not None or self._ledger.read_only:
+            return False
+        attempt = record.key.attempt
+        if record.state is JobState.REFUSED:
+            return record.came_too_late and 0 < attempt <= self._retries
+        failed = record.state is JobState.FAILED and attempt < self._retries
+        return failed and retryable(record.reason_code, record.reason_solution)
 
     def give_up(self, records: Iterable[Record]) -> None:
         """Leave these to the user."""

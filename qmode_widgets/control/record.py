@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, field
 
+from ..errors import ServiceError
 from ..ibm.client import Captured
 from ..ibm.wire import Job, Metrics
 from ..model import tags
@@ -20,7 +21,7 @@ _STATES = {
     "FAILED": JobState.FAILED,
     "CANCELLED": JobState.CANCELLED,
 }
-RAN_TOO_LONG = 1305
+RAN_TOO_LONG, CLOSED = 1305, 1217
 METRICS_TRIES = 40  # after half an hour a usage that is not complete is left at its last figure
 DOUBT = 300.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
@@ -83,6 +84,11 @@ class Record:
     def protected(self) -> bool:
         """It was posted exactly once, within the caps, and can be retried: sent by us, here or elsewhere."""
         return self.key is not None
+
+    @property
+    def came_too_late(self) -> bool:
+        """It was refused because its workload was closed."""
+        return isinstance(self.error, ServiceError) and self.error.code == CLOSED
 
     @property
     def cut(self) -> bool:

@@ -585,8 +585,11 @@ class PartitionAttempt(Attempt):
             else:
                 record.error = error
                 record.settle(JobState.REFUSED, str(error))
+                if record.came_too_late and record.workload == ledger.workload_id:
+                    ledger.refuse_jobs()
                 ledger.event("error", f"{record.name} was refused, nothing is billed: {error}", record.row)
         ledger.changed()
+        self._wake()
 
     def unknown(self, why: str) -> None:
         """Its answer was lost."""

@@ -30,10 +30,11 @@ FEW = 2  # single jobs that are asked for one by one
 METRICS_AT_ONCE = 20  # requests for metrics in one refresh: a burst of ended jobs is spread
 
 
-def refresh(ledger: Ledger, *, quick: bool = False) -> None:
+def refresh(ledger: Ledger, *, quick: bool = False, listed: Callable[[], None] = lambda: None) -> None:
     """Ask the service and merge; the caller calls `ledger.changed()`.
 
-    A `quick` one ends after the pending jobs where none has left that list: one request.
+    A `quick` one ends after the pending jobs where none has left that list: one request. `listed` is called when
+    jobs have ended, before their metrics are asked for.
 
     Pending jobs are listed before the session object is read: a job that ends in between was listed, or it has moved
     the session's last completion, so it is never missed.
@@ -60,8 +61,8 @@ def refresh(ledger: Ledger, *, quick: bool = False) -> None:
             _read_ended(ledger, scope, left[scope.name], problems)
         _read_singles(ledger, problems)
         ledger.look_ends()
-        if ledger.awaited:
-            ledger.changed()  # who waits for a result need not wait for its metrics
+        if any(left.values()):
+            listed()
         _read_metrics(ledger, link, problems)
         ledger.seen(problems)
         _read_instance(ledger, link)
@@ -455,9 +456,24 @@ class Watcher:
     def _look(self, ledger: Ledger, after: Callable[[], None]) -> float | None:
         """One refresh. Returns the pause until the next, None when there is nothing more to learn."""
         pause: float | None = None
+
+        def look() -> None:
+            # A cap or an idle close is due by the clock as well: they look whether or not there is news.
+            with ledger.looking:
+                try:
+                    after()
+                except Exception:
+                    log.exception("a guard of workload %s failed", ledger.id)
+            ledger.changed()
+
+        def listed() -> None:
+            if ledger.awaited:
+                look()  # who waits for a result need not wait for its metrics
+
         try:
             with ledger.looking:
-                refresh(ledger, quick=awaited(ledger) and time.monotonic() - ledger.looked_at < RUNNING)
+                quick = awaited(ledger) and time.monotonic() - ledger.looked_at < RUNNING
+                refresh(ledger, quick=quick, listed=listed)
         except (ServiceError, UnreachableError) as error:
             pause = self._failed(ledger, error)
         except Exception:
@@ -466,13 +482,7 @@ class Watcher:
             pause = BACK_OFF[-1]
         else:
             self._errors.pop(ledger.id, None)
-        # A cap or an idle close is due by the clock as well: they look whether or not there is news.
-        with ledger.looking:
-            try:
-                after()
-            except Exception:
-                log.exception("a guard of workload %s failed", ledger.id)
-        ledger.changed()
+        look()
         if pause is not None:
             return pause
         usual = pace(ledger)

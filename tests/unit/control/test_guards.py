@@ -223,3 +223,15 @@ def test_only_what_will_really_be_retried_counts_as_not_ended():
     assert desk.guards.will_retry(record)
     desk.guards.give_up([record])
     assert not desk.guards.will_retry(record)
+
+
+@pytest.mark.parametrize(
+    ("code", "attempt", "again"), [(1217, 1, True), (1217, 0, False), (1217, 2, False), (1352, 1, False)]
+)
+def test_a_retry_that_a_closing_overtook_goes_on_and_nothing_else_that_was_refused(code, attempt, again):
+    """The block ended between the failure and the retry's submission: the retry never ran."""
+    ledger = Ledger(Account(), "s", "batch", "b")
+    record = Record(JobState.REFUSED, key=AttemptKey("abcdef12", 0, 1, attempt))
+    record.error = ServiceError("closed", status=400, code=code)
+    ledger.add([record], "abcdef12")
+    assert Guards(ledger, lambda _: None, retries=1).will_retry(record) is again
