@@ -60,8 +60,13 @@ class Handler(tornado.web.RequestHandler):
     def write_error(self, status_code: int, **kwargs: Any) -> None:
         """Answer a request that tornado itself refuses."""
         self.set_status(status_code)
+        self._finish_unread(ApiError(status_code, 1200, "The request could not be handled."))
+
+    def _finish_unread(self, refused: ApiError) -> None:
+        # tornado closes a connection whose body it did not read; a client that is not told would use it again.
+        self.set_header("Connection", "close")
         self.set_header("Content-Type", "application/json")
-        self.finish(json.dumps(ApiError(status_code, 1200, "The request could not be handled.").body()))
+        self.finish(json.dumps(refused.body()))
 
     def _below(self) -> tuple[bool, str]:
         """Return whether the path is below the API's base, and the path there."""
@@ -93,8 +98,7 @@ class Handler(tornado.web.RequestHandler):
             if api:
                 app.requests.append((str(self.request.method), path, refused.status))
             self.set_status(refused.status)
-            self.set_header("Content-Type", "application/json")
-            self.finish(json.dumps(refused.body()))
+            self._finish_unread(refused)
 
     def data_received(self, chunk: bytes) -> None:
         """Take in a part of the body."""

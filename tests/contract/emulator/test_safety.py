@@ -45,6 +45,15 @@ def test_web_pages_cannot_reach_it(emulator, headers):
     assert "Access-Control-Allow-Origin" not in answer.headers
 
 
+def test_a_refused_client_is_told_that_its_connection_closes(emulator):
+    # One that is not told uses it again, and is reset if the request is sent before the closing has arrived.
+    with requests.Session() as session:
+        session.trust_env = False
+        for method in ("GET", "POST", "PATCH"):
+            answer = session.request(method, emulator.environment["QISKIT_IBM_URL"] + "/jobs", json={}, timeout=10)
+            assert (answer.status_code, answer.headers["Connection"]) == (401, "close")
+
+
 def test_a_foreign_key_is_refused_and_not_logged(emulator):
     key = "somebodys-real-api-key"
     answer = requests.post(f"{emulator.url}/identity/token", data={"apikey": key}, timeout=10)
