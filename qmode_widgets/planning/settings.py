@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, is_dataclass
+from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
@@ -67,7 +67,7 @@ class Settings:
 
     kind: Kind
     client_side: bool  # prepared by the client, every executed circuit in the payload
-    shots: int | None = None  # options.default_shots
+    shots: int | None = None  # of a PUB that names none: options.default_shots, or what twirling puts in its place
     precision: float | None = None
     twirl_gates: bool = False
     twirl_measure: bool = False
@@ -105,8 +105,17 @@ class Settings:
 
     @property
     def fixed_shots(self) -> bool:
-        """Randomizations and the shots of each are both set: a PUB runs their product, whatever shots it names."""
-        return self.twirling and "auto" not in (self.randomizations, self.shots_per_randomization)
+        """Randomizations and the shots of each are both set, which the client puts in the place of a PUB's own shots.
+
+        The service obeys a PUB's own shots; only `default_shots` gives way (the client's `TwirlingOptions` says so).
+        """
+        return self.client_side and self._product is not None
+
+    @property
+    def _product(self) -> int | None:
+        if not self.twirling or self.randomizations == "auto" or self.shots_per_randomization == "auto":
+            return None
+        return self.randomizations * self.shots_per_randomization
 
     def split(self, shots: int) -> tuple[int, int]:
         """Randomizations, and shots of each, for a PUB of `shots`, by the client's own rounding."""
@@ -119,7 +128,9 @@ class Settings:
             per = math.ceil(shots / self.randomizations)
         else:
             per = least
-        return (math.ceil(shots / per) if self.randomizations == "auto" else self.randomizations), per
+        if self.randomizations == "auto" or (self._product is not None and not self.client_side):
+            return math.ceil(shots / per), per
+        return self.randomizations, per
 
     @property
     def plain(self) -> bool:
@@ -268,7 +279,7 @@ def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> S
     factors = NOISE_FACTORS if isinstance(factors, str) else tuple(float(x) for x in factors)
     if extrapolated and (not factors or min(factors) < 1):
         raise ValueError(f"resilience.zne.noise_factors={factors}: give one or more, each at least 1")
-    return Settings(
+    told = Settings(
         kind,
         client_side,
         shots=_count(tree, "default_shots"),
@@ -301,6 +312,9 @@ def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> S
         or _positive(dict(tree.get("environment") or {}), "max_execution_time"),
         raw=raw,
     )
+    if told.client_side or told._product is None:
+        return told
+    return replace(told, shots=told._product)
 
 
 def _explicitly_none(options: Any, *path: str) -> bool:

@@ -91,6 +91,7 @@ class EstimatorProgram(LegacyProgram):
         self._trex_executions = _count(learning, "num_randomizations", TREX_RANDOMIZATIONS) * _count(
             learning, "shots_per_randomization", TREX_SHOTS
         )
+        self._own_precision = bool(params.get("precision"))  # given to `run()`: as if every PUB had it
         default = params.get("precision") or self._default_precision()
         self._pubs = [self._pub(pub, default) for pub in self._raw_pubs]
         asked = {"measure_mitigation": self._trex, "zne_mitigation": self._zne, "pec_mitigation": self._pec}
@@ -104,10 +105,11 @@ class EstimatorProgram(LegacyProgram):
 
     def _pub(self, pub: list[Any], default: Any) -> EstimatorPub:
         circuit, observables, values, precision = [*pub, None, None, None][:4]
+        own = precision is not None or self._own_precision
         precision = default if precision is None else precision
         if not isinstance(precision, (int, float)) or not 0 < precision < math.inf:
             raise InvalidInputError(f"precision={precision!r}: give a number above 0")
-        randomizations, each = self._split(math.ceil(1 / precision**2))
+        randomizations, each = self._split(math.ceil(1 / precision**2), own=own)
         shots = randomizations * each
         if shots > MAX_SHOTS:
             raise InvalidInputError(f"precision={precision!r} needs {shots} shots, more than {MAX_SHOTS}")
@@ -121,16 +123,20 @@ class EstimatorProgram(LegacyProgram):
         groups = _groups(array.shape, given.shape[:-1], labels)
         return EstimatorPub(circuit, terms, array.shape, given, float(precision), shots, randomizations, groups)
 
-    def _split(self, shots: int) -> tuple[int, int]:
-        """Return the number of randomizations and the shots of each, rounded as the client documents it."""
+    def _split(self, shots: int, *, own: bool) -> tuple[int, int]:
+        """Return the number of randomizations and the shots of each, rounded as the client documents it.
+
+        Where both are set, their product replaces the default precision, not a PUB's `own`, which is obeyed.
+        """
         if not (self._twirl_gates or self._twirl_measure):
             return 1, shots
-        twirling = self._group("twirling")
-        per, number = twirling.get("shots_per_randomization", "auto"), twirling.get("num_randomizations", "auto")
-        if per == "auto":
+        number, per = self._randomizations()
+        if number is not None and per is not None and own:
+            number = None
+        if per is None:
             least = 64 if self._pec else max(64, math.ceil(shots / 32))
-            per = least if number == "auto" else math.ceil(shots / number)
-        return (math.ceil(shots / per) if number == "auto" else number), per
+            per = least if number is None else math.ceil(shots / number)
+        return (math.ceil(shots / per) if number is None else number), per
 
     @property
     def loads(self) -> list[Load]:

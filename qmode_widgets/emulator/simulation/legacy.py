@@ -78,6 +78,15 @@ class LegacyProgram:
             if given.get("enable") or given.get("enable_gates") or given.get("enable_measure"):
                 self.notes.append(f"{name}: accepted, not simulated by the emulator's legacy programs.")
 
+    def _randomizations(self) -> tuple[int | None, int | None]:
+        """Return the asked number of twirling randomizations and the shots of each; None: "auto"."""
+        twirling = self._group("twirling")
+        number, each = (twirling.get(n, "auto") for n in ("num_randomizations", "shots_per_randomization"))
+        for name, value in (("num_randomizations", number), ("shots_per_randomization", each)):
+            if value != "auto" and (type(value) is not int or value < 1):
+                raise InvalidInputError(f'twirling.{name}={str(value)[:60]!r}: give "auto", or 1 or more')
+        return (None if number == "auto" else number), (None if each == "auto" else each)
+
     def _group(self, name: str) -> dict[str, Any]:
         """Return a group of options."""
         given = self._options.get(name) or {}

@@ -22,7 +22,7 @@ class SamplerProgram(LegacyProgram):
 
     def __init__(self, params: dict[str, Any], device: Device) -> None:
         super().__init__(params, device, {"shots"}, set())
-        default = params.get("shots") or self._options.get("default_shots") or 4096
+        default = params.get("shots") or self._twirled_shots() or self._options.get("default_shots") or 4096
         self._pubs: list[tuple[Any, NDArray[np.float64], int]] = []
         for pub in self._raw_pubs:
             circuit, values, shots = [*pub, None, None][:3]
@@ -33,6 +33,16 @@ class SamplerProgram(LegacyProgram):
         self._meas = self._group("execution").get("meas_type") or "classified"
         if self._meas != "classified":
             self.notes.append(f"meas_type {self._meas!r}: IQ points are synthetic, drawn around the bits.")
+
+    def _twirled_shots(self) -> int | None:
+        """Return what twirling puts in the place of `default_shots`; a PUB's own shots are obeyed.
+
+        Source: docstring of the client's `TwirlingOptions`.
+        """
+        twirling, (number, each) = self._group("twirling"), self._randomizations()
+        if number is None or each is None or not (twirling.get("enable_gates") or twirling.get("enable_measure")):
+            return None
+        return number * each
 
     @property
     def loads(self) -> list[Load]:

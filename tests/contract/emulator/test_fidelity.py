@@ -24,6 +24,7 @@ from qiskit_ibm_runtime.circuit.library import XSlowGate
 from qiskit_ibm_runtime.exceptions import IBMRuntimeError
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
+from qmode_widgets import estimate_usage
 from qmode_widgets.emulator import start
 from qmode_widgets.emulator.service.account import COLLEAGUE_ID, INSTANCES, USER_ID
 
@@ -93,6 +94,26 @@ def test_shots_are_randomizations_times_the_shots_of_each(emulator, backend, ry)
     result = estimator.run([(isa, z, [0.3])]).result()
     assert result[0].metadata["shots"] == 1600
     assert result[0].metadata["num_randomizations"] == 16
+
+
+@pytest.mark.parametrize("kind", [SamplerV2, EstimatorV2])
+def test_a_pubs_own_shots_are_obeyed_and_twirlings_replace_the_default(emulator, backend, bell, kind):
+    primitive = legacy(kind, mode=backend)
+    primitive.options.default_shots = 400
+    primitive.options.twirling.enable_gates = True
+    primitive.options.twirling.num_randomizations = 16
+    primitive.options.twirling.shots_per_randomization = 100
+    if kind is SamplerV2:
+        pubs = [bell, (bell, None, 100)]
+        shots = [primitive.run([pub]).result()[0].data.meas.num_shots for pub in pubs]
+    else:
+        primitive.options.resilience.measure_mitigation = False
+        unmeasured = bell.remove_final_measurements(inplace=False)
+        zz = SparsePauliOp("Z" * unmeasured.num_qubits)
+        pubs = [(unmeasured, zz), (unmeasured, zz, None, 0.1)]
+        shots = [primitive.run([pub]).result()[0].metadata["shots"] for pub in pubs]
+    assert shots == [1600, 100]
+    assert [estimate_usage([pub], backend, primitive).executions for pub in pubs] == shots
 
 
 def test_a_parameter_set_is_billed_for_the_observables_that_it_meets(emulator, backend, ry):

@@ -7,6 +7,7 @@ import pytest
 from qmode_widgets.model.partition import Partition, Piece, check
 from qmode_widgets.planning.limits import check_limits
 from qmode_widgets.planning.plan import PlanError, plan
+from qmode_widgets.planning.settings import settings
 from qmode_widgets.planning.splitting import partition
 
 
@@ -253,5 +254,7 @@ def test_shots_that_twirling_fixes_are_not_split(backend, bell):
     halves = [Partition((Piece(0, shots=2048),)), Partition((Piece(0, shots=2048),))]
     found = plan([bell], backend, "executor_sampler", {"twirling": twirling}, partitions=halves)
     assert {f.rule for f in found.errors} == {"shots"}  # each half would run all 40,000
+    for service_side in ("sampler", "estimator"):  # the service obeys the shots of each part
+        assert not settings(service_side, {"twirling": twirling}).fixed_shots
     free = {k: v for k, v in twirling.items() if k != "shots_per_randomization"}
     assert plan([bell], backend, "executor_sampler", {"twirling": free}, partitions=halves).errors == ()
