@@ -448,4 +448,6 @@ def test_the_desk_in_themes_and_widths(open_notebook: Open, theme: str, axe: str
         book.sidebar_width(width)
         assert panel.evaluate("e => e.scrollWidth <= e.clientWidth"), f"an opened row overflows at {width}"
         book.screenshot(f"desk-{theme}-open-{width}")
-    assert book.page.evaluate(probes.AXE, [axe, "#qmode-workloads"]) == []
+    for part in ("#qmode-workloads", ".qm-status"):
+        expect(book.page.locator(part)).to_be_visible()
+        assert book.page.evaluate(probes.AXE, [axe, part]) == []
