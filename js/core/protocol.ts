@@ -78,6 +78,8 @@ export interface JobSnapshot {
   /** Of its row, from 1; 0: not known. */
   number: number;
   label: string | null;
+  /** When it is sent again, where sending it has come to nothing so far. */
+  next_try: number | null;
 }
 
 export interface WorkloadSnapshot {
@@ -264,6 +266,7 @@ const JOB: JobSnapshot = {
   spans: [],
   number: 0,
   label: null,
+  next_try: null,
 };
 const WORKLOAD: WorkloadSnapshot = {
   id: '',

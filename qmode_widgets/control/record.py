@@ -41,6 +41,7 @@ class Record:
     metrics: Metrics | None = None
     program: str | None = None
     note: str | None = None
+    next_try: float | None = None  # when it is sent again, where an attempt to send it came to nothing
     superseded: bool = False
     again: str | None = None  # the run in which somebody's direct job was done again
     sending: bool = False  # its POST is under way
@@ -117,7 +118,7 @@ class Record:
 
     def settle(self, state: JobState, note: str | None) -> None:
         """A new state of our own finding, and why."""
-        self.state, self.note = state, note
+        self.state, self.note, self.next_try = state, note, None
         self.touch()
 
     def read(self, job: Job) -> bool:
@@ -283,5 +284,6 @@ class Record:
                 spans=self.spans,
                 number=self.number,
                 label=self.label,
+                next_try=self.next_try,
             )
         return self._snapshot

@@ -91,8 +91,8 @@ class Attempt(ABC):
         """Its answer was lost; it is being looked up."""
 
     @abstractmethod
-    def waiting(self, why: str) -> None:
-        """It was not sent yet; it is tried again."""
+    def waiting(self, why: str, pause: float | None = None) -> None:
+        """It was not sent yet; it is tried again, after `pause` seconds where that is known."""
 
     @abstractmethod
     def held(self, why: str) -> None:
@@ -346,7 +346,7 @@ class Submitter:
         if error.status == 429:
             with self._lock:
                 wait = self.pacer.refused(now, error.retry_after)
-            attempt.waiting(f"the service asked to wait {wait:.0f} s: too many submissions")
+            attempt.waiting("the service asked to wait: too many submissions", wait)
             return now + wait
         if error.outcome_unknown:
             return self._doubt(attempt, str(error))
@@ -361,7 +361,7 @@ class Submitter:
         """It certainly did not reach the service."""
         wait = RETRY[min(attempt.tries, len(RETRY) - 1)]
         attempt.tries += 1
-        attempt.waiting(f"{why}: trying again in {wait:.0f} s")
+        attempt.waiting(why, wait)
         return self._clock() + wait
 
     def _exists(self, attempt: Attempt, job_id: str) -> float | None:
@@ -605,7 +605,7 @@ class PartitionAttempt(Attempt):
                 ledger.event("warning", f"{record.name}: the answer was lost ({why})", record.row)
         ledger.changed()
 
-    def waiting(self, why: str) -> None:
+    def waiting(self, why: str, pause: float | None = None) -> None:
         """It was not sent; it is tried again unless it was taken back."""
         ledger, record = self._ledger, self._record
         with ledger.lock:
@@ -614,6 +614,7 @@ class PartitionAttempt(Attempt):
                 record.settle(JobState.DROPPED, "taken back: it never reached the service")
             elif record.job_id is None and not record.state.final:
                 record.settle(JobState.WAITING, why)
+                record.next_try = None if pause is None else time.time() + pause
         ledger.changed()
 
     def held(self, why: str) -> None:

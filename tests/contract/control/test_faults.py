@@ -93,6 +93,23 @@ def test_a_doubtful_partition_is_held_where_its_user_wants_it_so(far, proxy, emu
 # --- waiting ----------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize(("status", "retry_after"), [(429, "3"), (401, None)])
+def test_a_partition_that_could_not_be_sent_tells_when_it_is_sent_again(
+    far, proxy, sampler, rotations, status, retry_after
+):
+    batch = opened(far)
+    proxy.add(Fault("status", "POST", "/jobs", status=status, retry_after=retry_after, when="before", count=2))
+    began = time.time()
+    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    assert batch.wait_until(lambda shot: shot.jobs[0].next_try is not None, 30)
+    job = batch.snapshot().jobs[0]
+    assert job.state is JobState.WAITING
+    assert began < job.next_try <= time.time() + 3
+    assert run.wait(60)
+    assert run.jobs[0].next_try is None
+    batch.cancel_workload()
+
+
 def test_a_workload_that_is_told_to_wait_for_a_day_keeps_no_cap_of_another_from_acting(
     far, proxy, emulator, sampler, rotations
 ):

@@ -87,7 +87,7 @@ class Outcome(Attempt):
     def unknown(self, why):
         self.doubts += 1
 
-    def waiting(self, why):
+    def waiting(self, why, pause=None):
         pass
 
     def held(self, why):
