@@ -181,7 +181,8 @@ class Submitter:
         self._turns = itertools.count(1)
         self._served: dict[str, int] = {}  # each workload's last turn
         self._busy: set[str] = set()  # workloads that have a request under way
-        self._accepted: deque[tuple[float, str]] = deque(maxlen=PAGE // 2)  # when a job's id came, and the id
+        # When a job's id came, and the id: enough to recognise one of them in a listing that hides the newest hundreds.
+        self._accepted: deque[tuple[float, str]] = deque(maxlen=10 * PAGE)
         self._behind = 0.0  # seconds by which a listing was seen to lag
         self._lock = threading.RLock()
         # `with` takes the lock itself: an interrupt inside Condition's own `__exit__`, which is Python, would keep it.
@@ -395,7 +396,7 @@ class Submitter:
         except Exception as error:  # whatever it is, it is no proof that the job is not there
             if not isinstance(error, ServiceError | UnreachableError):
                 log.exception("looking up %s failed inside", attempt.tag)
-            wait = getattr(error, "retry_after", None) or LOOK_UP[-1]
+            wait = getattr(error, "retry_after", None) or LOOK_UP[-1] * self.pace
             attempt.unknown(f"its answer was lost and the service cannot be asked now: {error}")
             return self._clock() + float(wait)
         if found:
@@ -450,7 +451,7 @@ class Submitter:
             attempt.found(self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True).jobs)
         except (ServiceError, UnreachableError) as error:
             attempt.afterwards.insert(0, due)
-            return self._clock() + float(getattr(error, "retry_after", None) or LOOK_UP[-1])
+            return self._clock() + float(getattr(error, "retry_after", None) or LOOK_UP[-1] * self.pace)
         return attempt.afterwards[0] if attempt.afterwards else None
 
 

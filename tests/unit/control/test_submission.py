@@ -260,20 +260,26 @@ def test_ten_lost_answers_and_a_listing_28_s_late_make_no_double():
     assert {o.job for o in outcomes} == {f"j{i}" for i in range(10)}
 
 
-def reposted_at(answers, outcomes):
+def reposted_at(answers, outcomes, lag=0.0):
     """When the first attempt, whose answer is lost, is posted again."""
-    service = Service(answers, lag=0.0)
+    service = Service(answers, lag)
     submitter = Submitter(service, clock=service.clock)
     submitter.queue(outcomes)
     while "t0" not in [tag for _, tag in service.jobs_made]:
         before = service.now
-        service.now += submitter.step()
+        pause = submitter.step()
+        service.now += pause
     return before
 
 
 def test_a_job_that_is_younger_proves_that_the_listing_has_caught_up():
     late = ["504 before", *["429 Retry-After"] * 6, "ok"]  # the second job is made 18 s after the doubt
     assert LAG <= reposted_at(late, [Outcome("t0"), Outcome("t1")]) < SURE / 2
+
+
+def test_a_younger_job_is_recognised_in_a_listing_that_hides_hundreds():
+    """20 jobs a second, listed 10 s late: the youngest that is shown is 200 jobs old."""
+    assert reposted_at(["504 before"], [Outcome(f"t{i}") for i in range(1500)], lag=10.0) < SURE / 2
 
 
 def test_a_job_of_about_the_same_time_proves_nothing_for_a_request_may_arrive_after_it_was_given_up():
