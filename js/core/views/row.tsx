@@ -1,7 +1,7 @@
 import { Component } from 'preact';
 import { type Axis, segments } from '../axis';
 import { dateTime, duration, usageSeconds } from '../clock';
-import { failure, jobAction, jobFace, jobReason, jobVerb, pubsWord, shortId } from '../facts';
+import { failure, jobAction, jobFace, jobName, jobNumber, jobReason, jobVerb, pubsWord, shortId } from '../facts';
 import type { Action, JobSnapshot } from '../protocol';
 import type { Click } from '../store';
 import { trans } from '../texts';
@@ -35,8 +35,6 @@ export interface RowProps {
   job: JobSnapshot;
   /** Attempts that this one replaced, oldest first. */
   earlier: readonly JobSnapshot[];
-  number: string;
-  name: string;
   offset: number;
   axis: Axis | null;
   /** Its place in the whole table, the head counted. */
@@ -62,7 +60,8 @@ export class Row extends Component<RowProps> {
   }
 
   override render() {
-    const { job, number, name, index, open, current } = this.props;
+    const { job, index, open, current } = this.props;
+    const name = jobName(job);
     const { word, shape, tone } = jobFace(job.state);
     const reason = jobReason(job);
     return (
@@ -74,7 +73,7 @@ export class Row extends Component<RowProps> {
         class={open ? 'qm-opened' : undefined}
       >
         <td role="cell" class="qm-c-n qm-num">
-          {this.choice()}
+          {this.choice(name)}
           <button
             type="button"
             class="qm-expand"
@@ -85,7 +84,7 @@ export class Row extends Component<RowProps> {
             onClick={() => this.props.onToggle(job.key)}
           >
             <span class="qm-chevron" aria-hidden="true" />
-            {number}
+            {jobNumber(job)}
           </button>
         </td>
         <td role="cell" class="qm-c-pubs qm-num" title={job.pubs ?? undefined}>
@@ -112,14 +111,14 @@ export class Row extends Component<RowProps> {
           <RowUsage job={job} />
         </td>
         <td role="cell" class="qm-c-act qm-r">
-          {this.action()}
+          {this.action(name)}
         </td>
       </tr>
     );
   }
 
-  private choice() {
-    const { job, name, chosen, onChoose } = this.props;
+  private choice(name: string) {
+    const { job, chosen, onChoose } = this.props;
     if (chosen === null) return null;
     const can = jobAction(job) === 'cancel' || jobAction(job) === 'drop';
     return (
@@ -141,8 +140,8 @@ export class Row extends Component<RowProps> {
     return drawn.length === 0 ? null : <Waterfall axis={axis} segments={drawn} label={course(job, offset)} />;
   }
 
-  private action() {
-    const { job, name, asking, click, problem, off, current } = this.props;
+  private action(name: string) {
+    const { job, asking, click, problem, off, current } = this.props;
     const action = jobAction(job);
     if (off && click === undefined) return null;
     const button = offer(action, name);

@@ -1,7 +1,7 @@
 import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { at, axisOf, idleStretches, parallel } from '../axis';
 import { clock as time, everySecond, integer, usageSeconds } from '../clock';
-import { jobAction, jobName, jobNumber, jobVerb, URGENCY } from '../facts';
+import { jobAction, jobVerb, URGENCY } from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
 import { trans } from '../texts';
@@ -297,8 +297,6 @@ export function JobTable(props: Props) {
                     key={place}
                     job={job}
                     earlier={before}
-                    number={jobNumber(job)}
-                    name={jobName(job)}
                     offset={offset}
                     axis={axis}
                     index={first + i + 2}
