@@ -4,6 +4,7 @@
  */
 import { mountCell } from '../core/mount';
 import { Store } from '../core/store';
+import { speak, trans } from '../core/texts';
 import { bridge } from './bridge';
 
 interface Model {
@@ -26,6 +27,8 @@ export default function widget() {
   let store: Store | null = null;
 
   function initialize({ model }: { model: Model }): () => void {
+    // In JupyterLab a widget in a layout of the user's own speaks as all around it; elsewhere it stays English.
+    speak(window.qmodeWidgetsBridge?.texts ?? null);
     const made: Store = new Store(request => {
       // What a widget shows comes over its own comm: that is where it asks for it.
       if (request.kind !== 'command' || !bridge.send(made.hello?.process ?? '', request)) model.send(request);
@@ -43,8 +46,10 @@ export default function widget() {
     // ipywidgets tells of the comm's life once it is over: the kernel was restarted or shut down, or the widget closed.
     const over = (): void =>
       made.end(
-        'The kernel that showed this has ended. To watch the workload again: ' +
-          `qmode.attach(${JSON.stringify(startOf(model).workload ?? 'its id')}, service)`,
+        trans.__(
+          'The kernel that showed this has ended. To watch the workload again: %1',
+          `qmode.attach(${JSON.stringify(startOf(model).workload ?? trans.__('its id'))}, service)`,
+        ),
       );
     model.on('msg:custom', custom);
     model.on('comm_live_update', over);

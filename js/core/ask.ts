@@ -1,7 +1,8 @@
 /** What a click is about to do, as a question: what costs usage says how much first, what destroys asks once. */
-import { usageSeconds } from './clock';
-import { expectedSum, expectedUsage, many, jobName, shownJobs, tally } from './facts';
+import { integer, usageSeconds } from './clock';
+import { endWord, expectedSum, expectedUsage, jobName, shownJobs, tally } from './facts';
 import type { Action, WorkloadSnapshot } from './protocol';
+import { trans } from './texts';
 
 export interface Choice {
   label: string;
@@ -36,49 +37,88 @@ export function question(state: WorkloadSnapshot, action: Action, target: string
     yes: { label, action, danger },
     also,
   });
-  const stays = 'What it used until then stays billed.';
   switch (action) {
     case 'resubmit':
       return job === undefined
         ? null
-        : ask(`Run ${name} again?`, `${expectedUsage([job])}${afterClose(state)}`, 'Run again', false);
+        : ask(
+            trans.__('Run %1 again?', name),
+            sentences(expectedUsage([job]), afterClose(state)),
+            trans.__('Run again'),
+            false,
+          );
     case 'resubmit_failed': {
       const failed = jobs.filter(each => each.state === 'failed' || each.state === 'refused');
-      const text = `Run ${many(failed.length, 'failed job')} again? ${expectedUsage(failed)}${afterClose(state)}`;
-      return ask(text, text, `Run ${failed.length} again`, false);
+      const n = failed.length;
+      const text = sentences(
+        trans._n('Run %2 failed job again?', 'Run %2 failed jobs again?', n, integer(n)),
+        expectedUsage(failed),
+        afterClose(state),
+      );
+      return ask(text, text, trans.__('Run %1 again', n), false);
     }
     case 'cancel':
       return job === undefined
         ? null
-        : ask(`Cancel ${name}?`, job.state === 'running' ? stays : 'It has not started.', 'Cancel job', true);
+        : ask(
+            trans.__('Cancel %1?', name),
+            job.state === 'running'
+              ? trans.__('What it used until then stays billed.')
+              : trans.__('It has not started.'),
+            trans.__('Cancel job'),
+            true,
+          );
     case 'drop':
       return job === undefined
         ? null
-        : ask(`Drop ${name}?`, 'It has not been sent: its results will be missing.', 'Drop', true);
+        : ask(
+            trans.__('Drop %1?', name),
+            trans.__('It has not been sent: its results will be missing.'),
+            trans.__('Drop'),
+            true,
+          );
     case 'cancel_remaining': {
-      const text = `Cancel ${many(remaining, 'job')} that ${remaining === 1 ? 'has' : 'have'} not started?${
-        running > 0 ? ` The ${running} running ${running === 1 ? 'goes' : 'go'} on.` : ''
-      }`;
-      const all: Choice = { label: `Cancel all ${remaining + running}`, action: 'cancel_all', danger: true };
-      return ask(text, text, `Cancel ${remaining}`, true, running > 0 ? all : null);
+      const text = sentences(
+        trans._n(
+          'Cancel %2 job that has not started?',
+          'Cancel %2 jobs that have not started?',
+          remaining,
+          integer(remaining),
+        ),
+        running > 0 ? trans._n('The %1 running goes on.', 'The %1 running go on.', running) : '',
+      );
+      const label = trans.__('Cancel all %1', remaining + running);
+      const all: Choice = { label, action: 'cancel_all', danger: true };
+      return ask(text, text, trans.__('Cancel %1', remaining), true, running > 0 ? all : null);
     }
     case 'cancel_all': {
-      const text = `Cancel ${many(running + remaining, 'job')}? What the running ones used until then stays billed.`;
-      return ask(text, text, `Cancel ${running + remaining}`, true);
+      const n = running + remaining;
+      const text = sentences(
+        trans._n('Cancel %2 job?', 'Cancel %2 jobs?', n, integer(n)),
+        trans.__('What the running ones used until then stays billed.'),
+      );
+      return ask(text, text, trans.__('Cancel %1', n), true);
     }
     case 'close':
     case 'end': {
       const open = remaining + running;
-      const begun = `End this ${state.mode}? It takes no further jobs and never reopens.`;
-      const text = open === 0 ? begun : `${begun} ${many(open, 'job')} ${open === 1 ? 'has' : 'have'} not finished.`;
-      return open === 0
-        ? ask(text, text, `End ${state.mode}`, true)
-        : {
-            name: text,
-            text,
-            yes: { label: open === 1 ? 'Let it finish' : 'Let them finish', action: 'close', danger: false },
-            also: { label: open === 1 ? 'Cancel it' : `Cancel all ${open}`, action: 'end', danger: true },
-          };
+      const begun =
+        state.mode === 'session'
+          ? trans.__('End this session? It takes no further jobs and never reopens.')
+          : trans.__('End this batch? It takes no further jobs and never reopens.');
+      if (open === 0) return ask(begun, begun, endWord(state), true);
+      const left = trans._n('%2 job has not finished.', '%2 jobs have not finished.', open, integer(open));
+      const text = sentences(begun, left);
+      return {
+        name: text,
+        text,
+        yes: { label: trans._n('Let it finish', 'Let them finish', open), action: 'close', danger: false },
+        also: {
+          label: open === 1 ? trans.__('Cancel it') : trans.__('Cancel all %1', open),
+          action: 'end',
+          danger: true,
+        },
+      };
     }
     case 'refresh':
       return null;
@@ -88,25 +128,25 @@ export function question(state: WorkloadSnapshot, action: Action, target: string
 /** What a click did, for the line that reports it. */
 export function naming(state: WorkloadSnapshot, action: Action, target: string | null): string {
   const job = state.jobs.find(each => each.key === target);
-  const name = job === undefined ? 'job' : jobName(job);
+  const name = job === undefined ? trans.__('job') : jobName(job);
   switch (action) {
     case 'resubmit':
-      return `Run ${name} again`;
+      return trans.__('Run %1 again', name);
     case 'resubmit_failed':
-      return 'Run failed again';
+      return trans.__('Run failed again');
     case 'cancel':
-      return `Cancel ${name}`;
+      return trans.__('Cancel %1', name);
     case 'drop':
-      return `Drop ${name}`;
+      return trans.__('Drop %1', name);
     case 'cancel_remaining':
-      return 'Cancel remaining';
+      return trans.__('Cancel remaining');
     case 'cancel_all':
-      return 'Cancel all';
+      return trans.__('Cancel all');
     case 'close':
     case 'end':
-      return `End ${state.mode}`;
+      return endWord(state);
     case 'refresh':
-      return 'Refresh';
+      return trans.__('Refresh');
   }
 }
 
@@ -116,8 +156,14 @@ export function cost(jobs: Parameters<typeof expectedSum>[0]): string {
   return sum === null ? '' : ` ≈ ${usageSeconds(sum.seconds)}`;
 }
 
-function afterClose(state: WorkloadSnapshot): string {
-  return state.state === 'closed' && state.mode !== 'job'
-    ? ` This ${state.mode} is closed: a new one is opened for it.`
-    : '';
+function afterClose({ state, mode }: WorkloadSnapshot): string {
+  if (state !== 'closed' || mode === 'job') return '';
+  return mode === 'session'
+    ? trans.__('This session is closed: a new one is opened for it.')
+    : trans.__('This batch is closed: a new one is opened for it.');
+}
+
+/** Each of them whole; "" where there is nothing to say. */
+function sentences(...parts: readonly string[]): string {
+  return parts.filter(Boolean).join(' ');
 }

@@ -1,7 +1,8 @@
 /** The one thing that needs the user now: cause, consequence, what to do. Pure; no DOM. */
-import { clock, duration, usageSeconds } from './clock';
-import { capReached, countdown, failure, many, shownJobs, type Tally, type Tone } from './facts';
+import { clock, duration, integer, usageSeconds } from './clock';
+import { capReached, countdown, endWord, failure, shownJobs, type Tally, type Tone } from './facts';
 import type { Action, WorkloadSnapshot } from './protocol';
+import { trans } from './texts';
 
 export interface Banner {
   /** The same as long as it says the same: a dismissed one stays away until there is something new. */
@@ -33,7 +34,7 @@ export function banner(state: WorkloadSnapshot, jobs: Tally, moment: Moment): Ba
     off(moment) ??
     unreachable(state, moment) ??
     cap(state, jobs, moment) ??
-    deadline(state, moment) ??
+    deadline(state, jobs, moment) ??
     failed(state, jobs) ??
     expectation(state, jobs)
   );
@@ -46,23 +47,26 @@ function off({ off: why }: Moment): Banner | null {
 }
 
 function unreachable({ problem, state, mode }: WorkloadSnapshot, { lost }: Moment): Banner | null {
-  const refresh = { action: 'refresh' as const, label: 'Retry now' };
+  const refresh = { action: 'refresh' as const, label: trans.__('Retry now') };
   if (lost) {
-    const cause = 'The connection to the kernel is lost';
-    return { ...NONE, key: 'lost', tone: 'warn', shape: '?', cause, consequence: 'What is shown may be old.' };
+    const cause = trans.__('The connection to the kernel is lost');
+    const consequence = trans.__('What is shown may be old.');
+    return { ...NONE, key: 'lost', tone: 'warn', shape: '?', cause, consequence };
   }
   if (problem === null) return null;
-  const open = state === 'closed' ? '' : mode === 'session' ? ' The session may still be open and billed.' : '';
-  const stopped = `Nothing here is newer until it answers; jobs on the service go on.${open}`;
+  const stopped = [
+    trans.__('Nothing here is newer until it answers; jobs on the service go on.'),
+    ...(mode === 'session' && state !== 'closed' ? [trans.__('The session may still be open and billed.')] : []),
+  ].join(' ');
   if (/\b401\b|\b403\b|token|api ?key|unauthori[sz]ed/i.test(problem)) {
     const code = 'service = QiskitRuntimeService(token="…")';
-    const consequence = `Save a valid API key and make the service anew. ${stopped}`;
+    const consequence = `${trans.__('Save a valid API key and make the service anew.')} ${stopped}`;
     return {
       ...NONE,
       key: 'token',
       tone: 'fail',
       shape: '!',
-      cause: `IBM rejected the key: ${problem}`,
+      cause: trans.__('IBM rejected the key: %1', problem),
       consequence,
       action: refresh,
       code,
@@ -84,55 +88,69 @@ function cap(state: WorkloadSnapshot, jobs: Tally, { offset }: Moment): Banner |
   const { cap: bound, reported } = state.usage;
   if (acted === null || bound === null) return null;
   const missing = jobs.total - jobs.done;
+  const at = clock(acted, offset);
   return {
     ...NONE,
     key: `cap ${acted}`,
     tone: 'warn',
     shape: '!',
-    cause: `The usage cap of ${usageSeconds(bound)} was reached at ${clock(acted, offset)}${reported === null ? '' : ` (${usageSeconds(reported)} used)`}`,
+    cause:
+      reported === null
+        ? trans.__('The usage cap of %1 was reached at %2', usageSeconds(bound), at)
+        : trans.__('The usage cap of %1 was reached at %2 (%3 used)', usageSeconds(bound), at, usageSeconds(reported)),
     consequence:
       missing === 0
-        ? 'All jobs were done by then.'
-        : `${many(missing, 'job')} of ${jobs.total} ${missing === 1 ? 'is' : 'are'} not done. Raise the cap, then run what is missing again.`,
+        ? trans.__('All jobs were done by then.')
+        : [
+            trans._n('%2 job of %3 is not done.', '%2 jobs of %3 are not done.', missing, integer(missing), jobs.total),
+            trans.__('Raise the cap, then run what is missing again.'),
+          ].join(' '),
     code: `controller.usage_cap = ${Math.ceil(bound * 2)}`,
     dismissable: true,
   };
 }
 
-function deadline(state: WorkloadSnapshot, { now }: Moment): Banner | null {
+function deadline(state: WorkloadSnapshot, jobs: Tally, { now }: Moment): Banner | null {
   const shown = countdown(state, now);
   if (shown === null || !shown.near || shown.deadline === null || shown.tone === 'dim') return null;
   if (shown.deadline <= now) return null;
   const idle = state.ttl.interactive_deadline !== null;
   if (idle && state.mode !== 'session') return null;
+  const open = jobs.running + jobs.remaining;
   return {
     ...NONE,
     key: `ttl ${shown.deadline} ${shown.tone}`,
     tone: shown.tone,
     shape: '◷',
     cause: idle
-      ? 'The session is idle and billed'
-      : `Max TTL runs out in less than ${duration(shown.tone === 'fail' ? 60 : 300)}`,
+      ? trans.__('The session is idle and billed')
+      : trans.__('Max TTL runs out in less than %1', duration(shown.tone === 'fail' ? 60 : 300)),
     consequence: idle
-      ? 'It is billed until it ends or its interactive TTL runs out.'
-      : shown.note.replace(/^max TTL: /, 'Then '),
-    action: idle ? { action: 'close', label: 'End session' } : null,
+      ? trans.__('It is billed until it ends or its interactive TTL runs out.')
+      : open === 0
+        ? shown.note
+        : trans._n(
+            'Then what has not finished then (%2 job now) fails',
+            'Then what has not finished then (%2 jobs now) fails',
+            open,
+            integer(open),
+          ),
+    action: idle ? { action: 'close', label: endWord(state) } : null,
     dismissable: true,
   };
 }
 
-const UNTOLD = 'no reason was given';
-
 function failed(state: WorkloadSnapshot, jobs: Tally): Banner | null {
   if (jobs.failed === 0) return null;
   const those = shownJobs(state).filter(job => job.state === 'failed' || job.state === 'refused');
+  const untold = trans.__('no reason was given');
   const said = new Map<string, number>();
   let billed: number | null = 0;
   for (const job of those) {
     const why = failure(job);
     const text =
       why === null
-        ? (job.note ?? UNTOLD)
+        ? (job.note ?? untold)
         : `${why.what.replace(/\.$/, '')}${why.code === null ? '' : ` (${String(why.code)})`}`;
     said.set(text, (said.get(text) ?? 0) + 1);
     billed =
@@ -141,19 +159,29 @@ function failed(state: WorkloadSnapshot, jobs: Tally): Banner | null {
         : billed + (job.usage.reported ?? 0);
   }
   const [[first, times] = ['', 0], ...others] = [...said].sort(
-    ([x, a], [y, b]) => Number(x === UNTOLD) - Number(y === UNTOLD) || b - a,
+    ([x, a], [y, b]) => Number(x === untold) - Number(y === untold) || b - a,
   );
-  const which = others.length === 0 ? first : `${first} (${times}), and ${many(others.length, 'other reason')}`;
-  const cost = billed === null ? '' : billed === 0 ? ', nothing billed' : `, ${usageSeconds(billed)} billed`;
+  const n = others.length;
+  const which =
+    n === 0
+      ? first
+      : trans._n('%3 (%4), and %2 other reason', '%3 (%4), and %2 other reasons', n, integer(n), first, times);
+  const why =
+    billed === null
+      ? `${which}.`
+      : billed === 0
+        ? trans.__('%1, nothing billed.', which)
+        : trans.__('%1, %2 billed.', which, usageSeconds(billed));
   const on = jobs.running + jobs.remaining;
+  const rest = on === 0 ? '' : ` ${trans._n('The other one goes on.', 'The other %1 go on.', on)}`;
   return {
     ...NONE,
     key: `failed ${those.map(job => job.key).join(' ')} ${jobs.failed}`,
     tone: 'fail',
     shape: '!',
-    cause: `${jobs.failed} of ${jobs.total} failed`,
-    consequence: `${which}${cost}.${on === 0 ? '' : on === 1 ? ' The other one goes on.' : ` The other ${on} go on.`}`,
-    action: { action: 'resubmit_failed', label: 'Run again' },
+    cause: trans._n('%1 of %2 failed', '%1 of %2 failed', jobs.failed, jobs.total),
+    consequence: `${why}${rest}`,
+    action: { action: 'resubmit_failed', label: trans.__('Run again') },
     dismissable: true,
   };
 }
@@ -167,8 +195,8 @@ function expectation({ usage, state }: WorkloadSnapshot, jobs: Tally): Banner | 
     key: `over ${bound}`,
     tone: 'warn',
     shape: '!',
-    cause: `The expected ≈ ${usageSeconds(estimated)} exceed the cap of ${usageSeconds(bound)}`,
-    consequence: 'Jobs that have not started when it is reached will be cancelled.',
+    cause: trans.__('The expected ≈ %1 exceed the cap of %2', usageSeconds(estimated), usageSeconds(bound)),
+    consequence: trans.__('Jobs that have not started when it is reached will be cancelled.'),
     dismissable: true,
   };
 }

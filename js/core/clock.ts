@@ -1,4 +1,5 @@
 /** One ticking clock for all views of a page: it runs only while somebody looks at it and the page is visible. */
+import { trans } from './texts';
 
 const watchers = new Set<() => void>();
 let timer: ReturnType<typeof setTimeout> | undefined;
@@ -39,9 +40,9 @@ export function duration(seconds: number): string {
 /** For prose: "12 s", "4 min", "3 h", "2 d". */
 export function ago(seconds: number): string {
   const s = Math.max(0, Math.round(seconds));
-  if (s < 100) return `${s} s`;
-  if (s < 6000) return `${Math.round(s / 60)} min`;
-  return s < 172_800 ? `${Math.round(s / 3600)} h` : `${Math.round(s / 86_400)} d`;
+  if (s < 100) return trans.__('%1 s', s);
+  if (s < 6000) return trans.__('%1 min', Math.round(s / 60));
+  return s < 172_800 ? trans.__('%1 h', Math.round(s / 3600)) : trans.__('%1 d', Math.round(s / 86_400));
 }
 
 // Made once: `toLocaleString` makes a new one at each call, which is most of the time that a row takes. And made when it
@@ -60,7 +61,7 @@ const DATE = once(
 
 /** QPU seconds, always in seconds: 0 s, 8.2 s, 34.1 s, 1,204 s. */
 export function usageSeconds(seconds: number): string {
-  return `${(seconds < 100 ? TENTHS() : INTEGER()).format(seconds)} s`;
+  return trans.__('%1 s', (seconds < 100 ? TENTHS() : INTEGER()).format(seconds));
 }
 
 /** 1,204. */

@@ -1,6 +1,7 @@
 /** What a snapshot means to a reader: words, shapes, tones, counts. Pure; no DOM. */
 import { ago, duration, integer, usageSeconds } from './clock';
 import type { Action, Event, Folded, JobSnapshot, JobState, WorkloadSnapshot } from './protocol';
+import { trans } from './texts';
 
 /** Tones map to JupyterLab's colours in style.css; a tone never stands alone, a word and a shape go with it. */
 export type Tone = 'ok' | 'active' | 'warn' | 'fail' | 'dim';
@@ -11,16 +12,16 @@ export interface Face {
   tone: Tone;
 }
 
-const FACES: Record<JobState, Face> = {
-  waiting: { word: 'Not sent yet', shape: '·', tone: 'dim' },
-  unknown: { word: 'Unknown', shape: '?', tone: 'warn' },
-  refused: { word: 'Refused', shape: '!', tone: 'fail' },
-  dropped: { word: 'Dropped', shape: '⊘', tone: 'dim' },
-  queued: { word: 'Queued', shape: '·', tone: 'dim' },
-  running: { word: 'Running', shape: '▶', tone: 'active' },
-  done: { word: 'Done', shape: '✓', tone: 'ok' },
-  failed: { word: 'Failed', shape: '!', tone: 'fail' },
-  cancelled: { word: 'Cancelled', shape: '⊘', tone: 'dim' },
+const LOOKS: Record<JobState, Omit<Face, 'word'>> = {
+  waiting: { shape: '·', tone: 'dim' },
+  unknown: { shape: '?', tone: 'warn' },
+  refused: { shape: '!', tone: 'fail' },
+  dropped: { shape: '⊘', tone: 'dim' },
+  queued: { shape: '·', tone: 'dim' },
+  running: { shape: '▶', tone: 'active' },
+  done: { shape: '✓', tone: 'ok' },
+  failed: { shape: '!', tone: 'fail' },
+  cancelled: { shape: '⊘', tone: 'dim' },
 };
 
 /** What needs a reader first; counts and merged segments stand in this order too. The same as in saved.py. */
@@ -37,7 +38,92 @@ export const URGENCY: readonly JobState[] = [
 ];
 
 export function jobFace(state: JobState): Face {
-  return FACES[state] ?? { word: String(state), shape: '?', tone: 'dim' }; // a newer kernel may know more states
+  const { shape, tone } = LOOKS[state] ?? { shape: '?', tone: 'dim' }; // a newer kernel may know more states
+  return { word: jobWord(state), shape, tone };
+}
+
+/** As a label. */
+function jobWord(state: JobState): string {
+  switch (state) {
+    case 'waiting':
+      return trans.__('Not sent yet');
+    case 'unknown':
+      return trans.__('Unknown');
+    case 'refused':
+      return trans.__('Refused');
+    case 'dropped':
+      return trans.__('Dropped');
+    case 'queued':
+      return trans.__('Queued');
+    case 'running':
+      return trans.__('Running');
+    case 'done':
+      return trans.__('Done');
+    case 'failed':
+      return trans.__('Failed');
+    case 'cancelled':
+      return trans.__('Cancelled');
+    default:
+      return String(state);
+  }
+}
+
+/** In a sentence: "Attempt 1: failed". */
+export function jobVerb(state: JobState): string {
+  switch (state) {
+    case 'waiting':
+      return trans.__('not sent yet');
+    case 'unknown':
+      return trans.__('unknown');
+    case 'refused':
+      return trans.__('refused');
+    case 'dropped':
+      return trans.__('dropped');
+    case 'queued':
+      return trans.__('queued');
+    case 'running':
+      return trans.__('running');
+    case 'done':
+      return trans.__('done');
+    case 'failed':
+      return trans.__('failed');
+    case 'cancelled':
+      return trans.__('cancelled');
+    default:
+      return String(state);
+  }
+}
+
+/** "1,204 done". Written out for each state: in most languages the word goes with the number. */
+export function jobCount(state: JobState, count: number): string {
+  const n = integer(count);
+  switch (state) {
+    case 'waiting':
+      return trans._n('%2 not sent yet', '%2 not sent yet', count, n);
+    case 'unknown':
+      return trans._n('%2 unknown', '%2 unknown', count, n);
+    case 'refused':
+      return trans._n('%2 refused', '%2 refused', count, n);
+    case 'dropped':
+      return trans._n('%2 dropped', '%2 dropped', count, n);
+    case 'queued':
+      return trans._n('%2 queued', '%2 queued', count, n);
+    case 'running':
+      return trans._n('%2 running', '%2 running', count, n);
+    case 'done':
+      return trans._n('%2 done', '%2 done', count, n);
+    case 'failed':
+      return trans._n('%2 failed', '%2 failed', count, n);
+    case 'cancelled':
+      return trans._n('%2 cancelled', '%2 cancelled', count, n);
+    default:
+      return `${n} ${String(state)}`;
+  }
+}
+
+/** "End session", on buttons. */
+export function endWord({ mode }: WorkloadSnapshot): string {
+  return mode === 'session' ? trans.__('End session') : trans.__('End batch');
 }
 
 /** The rows a reader sees: attempts that a later one replaced are left out. */
@@ -100,44 +186,66 @@ export function workloadFace(state: WorkloadSnapshot, jobs: Tally): WorkloadFace
     tone,
     title,
   });
-  const over = state.mode === 'job' ? 'Ended' : 'Closed';
-  if (capReached(state) !== null && jobs.running === 0) return face('Cap reached', '!', 'warn');
+  const lone = state.mode === 'job';
+  const over = (): string => (lone ? trans.__('Ended') : trans.__('Closed'));
+  const { failed } = jobs;
+  if (capReached(state) !== null && jobs.running === 0) return face(trans.__('Cap reached'), '!', 'warn');
   switch (state.state) {
     case 'closed':
-      if (jobs.failed > 0) return face(`${over}, ${jobs.failed} failed`, '!', 'fail');
-      if (jobs.total > 0 && jobs.done === jobs.total) return face(state.mode === 'job' ? 'Done' : over, '✓', 'ok');
-      return jobs.running > 0 ? face('Running', '▶', 'active', 'closing') : face(over, '■', 'dim');
+      if (failed > 0) return face(lone ? endedFailed(failed) : closedFailed(failed), '!', 'fail');
+      if (jobs.total > 0 && jobs.done === jobs.total) return face(lone ? trans.__('Done') : over(), '✓', 'ok');
+      return jobs.running > 0
+        ? face(trans.__('Running'), '▶', 'active', trans.__('closing'))
+        : face(over(), '■', 'dim');
     case 'inactive':
-      return face('Inactive', '‖', 'warn');
+      return face(trans.__('Inactive'), '‖', 'warn');
     case 'open':
     case 'active': {
-      if (state.mode === 'job' && jobs.finished) {
-        return jobs.failed > 0 ? face(`Ended, ${jobs.failed} failed`, '!', 'fail') : face('Done', '✓', 'ok');
-      }
-      const closing = state.accepting_jobs === false ? 'closing' : '';
-      if (jobs.running > 0) return face('Running', '▶', 'active', closing);
-      if (jobs.remaining > 0) return face('Queued', '·', 'dim', closing);
-      if (closing !== '') return face('Closing', '○', 'dim');
-      if (state.state === 'open') return face('Open, no job yet', '○', 'dim');
-      return state.mode === 'session' ? face('Idle, billed', '●', 'warn') : face('Idle', '○', 'dim');
+      if (lone && jobs.finished)
+        return failed > 0 ? face(endedFailed(failed), '!', 'fail') : face(trans.__('Done'), '✓', 'ok');
+      const closing = state.accepting_jobs === false ? trans.__('closing') : '';
+      if (jobs.running > 0) return face(trans.__('Running'), '▶', 'active', closing);
+      if (jobs.remaining > 0) return face(trans.__('Queued'), '·', 'dim', closing);
+      if (closing !== '') return face(trans.__('Closing'), '○', 'dim');
+      if (state.state === 'open') return face(trans.__('Open, no job yet'), '○', 'dim');
+      return state.mode === 'session'
+        ? face(trans.__('Idle, billed'), '●', 'warn')
+        : face(trans.__('Idle'), '○', 'dim');
     }
     default:
-      return face('Not known yet', '?', 'dim');
+      return face(trans.__('Not known yet'), '?', 'dim');
   }
 }
 
+function endedFailed(n: number): string {
+  return trans._n('Ended, %1 failed', 'Ended, %1 failed', n);
+}
+
+function closedFailed(n: number): string {
+  return trans._n('Closed, %1 failed', 'Closed, %1 failed', n);
+}
+
 function serviceWords(state: WorkloadSnapshot): string {
-  const words =
-    {
-      open: 'Pending',
-      inactive: 'Pending',
-      closed: 'Closed',
-      unknown: 'not answered yet',
-      active:
-        state.accepting_jobs === false ? 'In progress, not accepting new jobs' : 'In progress, accepting new jobs',
-    }[state.state] ?? state.state;
-  const own = state.mode === 'job' ? '' : `The service says: ${words} (${state.state})`;
+  const own = state.mode === 'job' ? '' : trans.__('The service says: %1 (%2)', serviceWord(state), state.state);
   return [own, state.state_reason === null ? '' : plainly(state.state_reason, state)].filter(Boolean).join(' · ');
+}
+
+function serviceWord({ state, accepting_jobs: accepting }: WorkloadSnapshot): string {
+  switch (state) {
+    case 'open':
+    case 'inactive':
+      return trans.__('Pending');
+    case 'closed':
+      return trans.__('Closed');
+    case 'unknown':
+      return trans.__('not answered yet');
+    case 'active':
+      return accepting === false
+        ? trans.__('In progress, not accepting new jobs')
+        : trans.__('In progress, accepting new jobs');
+    default:
+      return String(state);
+  }
 }
 
 /** The service calls every workload a session. */
@@ -151,8 +259,7 @@ export function eventText(event: Event, state: WorkloadSnapshot): string {
 
 /** "3 of 6 done": the first thing a reader wants to know. */
 export function progress(jobs: Tally): string {
-  const n = (count: number): string => integer(count);
-  return jobs.total === 0 ? 'No job yet' : `${n(jobs.done)} of ${n(jobs.total)} done`;
+  return jobs.total === 0 ? trans.__('No job yet') : trans.__('%1 of %2 done', integer(jobs.done), integer(jobs.total));
 }
 
 /** What `toGo` needs of the jobs, so that a tick need not look at all of them. */
@@ -220,64 +327,89 @@ export function countdown(state: WorkloadSnapshot, now: number): Countdown | nul
   const left = (deadline: number | null): number => (deadline ?? Infinity) - now;
   const base = { still: '', near: false, tone: 'dim' as Tone };
   if (ttl.interactive_deadline !== null) {
-    const max = ttl.max_deadline === null ? '' : `, must end in ${duration(left(ttl.max_deadline))}`;
     const session = state.mode === 'session';
     return {
       ...base,
-      label: session ? 'until it gives up the QPU' : 'until it goes idle',
+      label: session ? trans.__('until it gives up the QPU') : trans.__('until it goes idle'),
       deadline: ttl.interactive_deadline,
       total: ttl.interactive_ttl,
-      note: `${session ? 'billed while it waits; after that a job queues again' : 'after that a new job queues again'}${max}`,
+      note: afterIdle(session, ttl.max_deadline === null ? null : duration(left(ttl.max_deadline))),
       tone: !session ? 'dim' : left(ttl.interactive_deadline) < CRITICAL_IDLE ? 'fail' : 'warn',
       near: session,
     };
   }
   if (ttl.max_deadline !== null) {
     const near = left(ttl.max_deadline) < Math.min(NEAR_MAX, 0.25 * (ttl.max_ttl ?? Infinity));
-    const at = near ? unfinished(state) : 0;
-    const lost = at === 0 ? '' : `: what has not finished then (${many(at, 'job')} now) fails`;
-    const idle =
-      ttl.interactive_ttl === null
-        ? ''
-        : state.mode === 'session'
-          ? `gives up the QPU ${duration(ttl.interactive_ttl)} after the last job`
-          : `goes idle ${duration(ttl.interactive_ttl)} after the last job`;
     return {
       ...base,
-      label: 'until it must end',
+      label: trans.__('until it must end'),
       deadline: ttl.max_deadline,
       total: ttl.max_ttl,
-      note: near ? `max TTL${lost}` : state.state === 'inactive' ? 'inactive: the next job queues again' : idle,
+      note: near ? atMaxTtl(unfinished(state)) : untilMaxTtl(state),
       tone: !near ? 'dim' : left(ttl.max_deadline) < CRITICAL_MAX ? 'fail' : 'warn',
       near,
     };
   }
   if (ttl.empty_deadline !== null) {
-    const note = 'max TTL starts with the first job';
-    return { ...base, label: 'until it closes if left empty', deadline: ttl.empty_deadline, total: 1800, note };
+    const label = trans.__('until it closes if left empty');
+    const note = trans.__('max TTL starts with the first job');
+    return { ...base, label, deadline: ttl.empty_deadline, total: 1800, note };
   }
   const still = ttl.max_ttl === null ? '–' : duration(ttl.max_ttl);
   return {
     ...base,
-    label: 'from the first job on',
+    label: trans.__('from the first job on'),
     deadline: null,
     total: ttl.max_ttl,
     still,
-    note: 'max TTL has not started',
+    note: trans.__('max TTL has not started'),
   };
+}
+
+/** While it is idle; `max` is the time until it must end, where that is known. */
+function afterIdle(session: boolean, max: string | null): string {
+  if (session)
+    return max === null
+      ? trans.__('billed while it waits; after that a job queues again')
+      : trans.__('billed while it waits; after that a job queues again, must end in %1', max);
+  return max === null
+    ? trans.__('after that a new job queues again')
+    : trans.__('after that a new job queues again, must end in %1', max);
+}
+
+/** While max TTL is near. */
+function atMaxTtl(open: number): string {
+  return open === 0
+    ? trans.__('max TTL')
+    : trans._n(
+        'max TTL: what has not finished then (%2 job now) fails',
+        'max TTL: what has not finished then (%2 jobs now) fails',
+        open,
+        integer(open),
+      );
+}
+
+/** While max TTL is far. */
+function untilMaxTtl({ state, mode, ttl }: WorkloadSnapshot): string {
+  if (state === 'inactive') return trans.__('inactive: the next job queues again');
+  if (ttl.interactive_ttl === null) return '';
+  return mode === 'session'
+    ? trans.__('gives up the QPU %1 after the last job', duration(ttl.interactive_ttl))
+    : trans.__('goes idle %1 after the last job', duration(ttl.interactive_ttl));
 }
 
 /** All timers of a workload, for a tooltip. */
 export function timers(state: WorkloadSnapshot, now: number): string {
   const { ttl } = state;
-  const line = (name: string, total: number | null, deadline: number | null): string =>
-    total === null && deadline === null
-      ? ''
-      : `${name}${total === null ? '' : ` ${duration(total)}`}${deadline === null ? '' : `, ${duration(deadline - now)} left`}`;
+  const line = (name: string, total: number | null, deadline: number | null): string => {
+    if (total === null && deadline === null) return '';
+    const limit = total === null ? name : `${name} ${duration(total)}`;
+    return deadline === null ? limit : trans.__('%1, %2 left', limit, duration(deadline - now));
+  };
   return [
-    line('Max TTL', ttl.max_ttl, ttl.max_deadline),
-    line('Interactive TTL', ttl.interactive_ttl, ttl.interactive_deadline),
-    line('Active TTL', ttl.active_ttl, ttl.active_deadline),
+    line(trans.__('Max TTL'), ttl.max_ttl, ttl.max_deadline),
+    line(trans.__('Interactive TTL'), ttl.interactive_ttl, ttl.interactive_deadline),
+    line(trans.__('Active TTL'), ttl.active_ttl, ttl.active_deadline),
   ]
     .filter(Boolean)
     .join('\n');
@@ -294,9 +426,9 @@ export function jobNumber(job: JobSnapshot): string {
 /** "partition 5 (PUBs 8–9)", "step 3", or "job d2f1…b19". */
 export function jobName(job: JobSnapshot): string {
   if (job.group !== null) return jobNumber(job);
-  if (job.partition === null) return `job ${shortId(job.job_id ?? job.key)}`;
+  if (job.partition === null) return trans.__('job %1', shortId(job.job_id ?? job.key));
   const about = [job.label ?? '', job.pubs === null ? '' : pubs(job.pubs)].filter(Boolean).join(', ');
-  return `partition ${jobNumber(job)}${about === '' ? '' : ` (${about})`}`;
+  return about === '' ? trans.__('partition %1', jobNumber(job)) : trans.__('partition %1 (%2)', jobNumber(job), about);
 }
 
 /** The names that the user gave the runs, in their order; the first two of many. */
@@ -307,7 +439,16 @@ export function labelOf(jobs: readonly JobSnapshot[]): string | null {
 
 /** "PUB 3", "PUBs 8–9". */
 export function pubs(text: string): string {
-  return `${/^\d+$/.test(text) || /^\d+\[.*\]$/.test(text) ? 'PUB' : 'PUBs'} ${text}`;
+  return isOnePub(text) ? trans.__('PUB %1', text) : trans.__('PUBs %1', text);
+}
+
+/** The word alone, for where it may be left out. */
+export function pubsWord(text: string): string {
+  return isOnePub(text) ? trans.__('PUB') : trans.__('PUBs');
+}
+
+function isOnePub(text: string): boolean {
+  return /^\d+$/.test(text) || /^\d+\[.*\]$/.test(text);
 }
 
 export function shortId(id: string): string {
@@ -318,7 +459,7 @@ export function shortId(id: string): string {
 export function failure(job: JobSnapshot): { what: string; code: number | null; advice: string } | null {
   if (job.reason === null && job.reason_code === null && job.reason_solution === null) return null;
   return {
-    what: sentence(job.reason ?? 'The service gave no reason'),
+    what: sentence(job.reason ?? trans.__('The service gave no reason')),
     code: job.reason_code,
     advice: job.reason_solution === null ? '' : sentence(job.reason_solution),
   };
@@ -335,9 +476,9 @@ export function jobReason(job: JobSnapshot): string {
   const said = failure(job);
   const text =
     said === null ? '' : `${said.what.replace(/\.$/, '')}${said.code === null ? '' : ` (${String(said.code)})`}`;
-  const qpu = job.state === 'running' && job.qpu_used ? 'QPU used' : '';
-  const attempt = job.attempt > 0 ? `attempt ${job.attempt + 1}` : '';
-  return [qpu, text, job.note, attempt, job.private ? 'private' : ''].filter(Boolean).join(' · ');
+  const qpu = job.state === 'running' && job.qpu_used ? trans.__('QPU used') : '';
+  const attempt = job.attempt > 0 ? trans.__('attempt %1', job.attempt + 1) : '';
+  return [qpu, text, job.note, attempt, job.private ? trans.__('private') : ''].filter(Boolean).join(' · ');
 }
 
 /** The one action a row offers. */
@@ -367,8 +508,16 @@ export function expectedSum(jobs: readonly JobSnapshot[]): { seconds: number; mi
 /** "Expected usage ≈ 8 s."; says how many are without an estimate. */
 export function expectedUsage(jobs: readonly JobSnapshot[]): string {
   const sum = expectedSum(jobs);
-  if (sum === null) return 'Expected usage unknown.';
-  return `Expected usage ≈ ${usageSeconds(sum.seconds)}${sum.missing > 0 ? `, ${sum.missing} without an estimate` : ''}.`;
+  if (sum === null) return trans.__('Expected usage unknown.');
+  const seconds = usageSeconds(sum.seconds);
+  return sum.missing === 0
+    ? trans.__('Expected usage ≈ %1.', seconds)
+    : trans._n(
+        'Expected usage ≈ %2, %1 without an estimate.',
+        'Expected usage ≈ %2, %1 without an estimate.',
+        sum.missing,
+        seconds,
+      );
 }
 
 function expectedOf({ usage }: JobSnapshot): number | null {
@@ -378,9 +527,10 @@ function expectedOf({ usage }: JobSnapshot): number | null {
 /** "last seen 12 s ago", when what is shown may be old. */
 export function staleness(state: WorkloadSnapshot, now: number, lost: boolean): string | null {
   if (state.problem === null && !lost) return null;
-  return state.seen_at === null ? 'not seen yet' : `last seen ${ago(now - state.seen_at)} ago`;
+  return lastSeen(state, now);
 }
 
-export function many(n: number, noun: string): string {
-  return `${integer(n)} ${noun}${n === 1 ? '' : 's'}`;
+/** "last seen 12 s ago". */
+export function lastSeen({ seen_at: seen }: WorkloadSnapshot, now: number): string {
+  return seen === null ? trans.__('not seen yet') : trans.__('last seen %1 ago', ago(now - seen));
 }

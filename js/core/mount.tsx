@@ -3,6 +3,7 @@ import { type ComponentChildren, render } from 'preact';
 import { useEffect, useState } from 'preact/hooks';
 import css from './style.css';
 import type { Store, Workload } from './store';
+import { trans } from './texts';
 import { type SavedView, WorkloadView } from './views/workload';
 
 /** Redraws its children's owner with every change of a store. */
@@ -57,11 +58,12 @@ function Cell({ store, id, saved }: CellProps) {
   if (workload !== undefined) return <WorkloadView key={id} store={store} workload={workload} saved={saved} />;
   const text =
     store.hello === null
-      ? 'Waiting for the kernel…'
-      : 'This kernel no longer watches this workload: attach to it again to go on.';
+      ? trans.__('Waiting for the kernel…')
+      : trans.__('This kernel no longer watches this workload: attach to it again to go on.');
   return (
     <div class="qm-card qm-message" role="status">
-      <span class="qm-name">Workload</span> <code class="qm-dim">{id}</code> <span class="qm-dim">{text}</span>
+      <span class="qm-name">{trans.__('Workload')}</span> <code class="qm-dim">{id}</code>{' '}
+      <span class="qm-dim">{text}</span>
     </div>
   );
 }

@@ -3,6 +3,7 @@
  * side. Unknown values are null; fields this version does not know are left alone. On the way, fields that have their
  * default are left out, and a snapshot says only once what most of its jobs share: see `expand`.
  */
+import { trans } from './texts';
 
 export const PROTOCOL = 2;
 
@@ -201,8 +202,12 @@ export function decode(raw: unknown): Message | null {
     case 'hello':
       if (raw.protocol !== PROTOCOL) {
         throw new ProtocolMismatch(
-          `The kernel's qmode_widgets ${text(raw.version)} speaks protocol ${text(raw.protocol)}, this screen ` +
-            `${PROTOCOL}: install the same version for JupyterLab and for the kernel, then reload the page.`,
+          trans.__(
+            "The kernel's qmode_widgets %1 speaks protocol %2, this screen %3: install the same version for JupyterLab and for the kernel, then reload the page.",
+            text(raw.version),
+            text(raw.protocol),
+            PROTOCOL,
+          ),
         );
       }
       return has(raw, { process: 'string' }) && Array.isArray(raw.workloads) ? (raw as unknown as Hello) : null;

@@ -4,6 +4,7 @@
  */
 import { jobFace, progress, tally, URGENCY } from './facts';
 import { compact, expand, type Folded, type JobSnapshot, type Saved, type WorkloadSnapshot } from './protocol';
+import { inEnglish } from './texts';
 
 export const MIME = 'application/vnd.qmode-widgets.workload+json';
 
@@ -43,7 +44,8 @@ export function forms(state: WorkloadSnapshot, process: string, asOf: number): R
     folded,
     process,
   };
-  return { [MIME]: saved, 'text/html': asHtml(kept, folded), 'text/plain': asText(kept, folded) };
+  // In English, as the kernel writes it: a document is read by others than the one whose JupyterLab renews it.
+  return inEnglish(() => ({ [MIME]: saved, 'text/html': asHtml(kept, folded), 'text/plain': asText(kept, folded) }));
 }
 
 /** A saved snapshot as it stands in a document; null where that is none of ours. */
@@ -62,7 +64,7 @@ export function read(raw: unknown): { saved: Saved; state: WorkloadSnapshot } | 
   return { saved: whole, state: expand(whole) };
 }
 
-export function asHtml(kept: WorkloadSnapshot, folded: readonly Folded[]): string {
+function asHtml(kept: WorkloadSnapshot, folded: readonly Folded[]): string {
   const line = (cells: readonly string[], tag: string): string =>
     `<tr>${cells.map(cell => `<${tag} style="text-align:left">${escaped(cell)}</${tag}>`).join('')}</tr>`;
   const shown = kept.jobs.filter(job => !job.superseded);

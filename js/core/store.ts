@@ -17,6 +17,7 @@ import {
   type Snapshot,
   type WorkloadSnapshot,
 } from './protocol';
+import { trans } from './texts';
 
 /** A click: sent, taken by the kernel, then over. `late` says that it waits longer than a live kernel would need. */
 export interface Click {
@@ -127,15 +128,16 @@ export class Store {
     );
     this.workloads.set(workload, { ...entry, clicks: [...others, click] });
     if (!this.send({ kind: 'command', id, workload, action, target })) {
-      this.finish(id, 'failed', 'There is no connection to the kernel: nothing was sent.');
+      this.finish(id, 'failed', trans.__('There is no connection to the kernel: nothing was sent.'));
     } else {
       this.timers.set(id, [
         setTimeout(() => this.update(id, { late: true }), LATE_MS),
         setTimeout(
           () =>
             this.update(id, {
-              message:
+              message: trans.__(
                 'The kernel has not answered for a minute. The click may still arrive: refresh before you repeat it.',
+              ),
             }),
           LOST_MS,
         ),

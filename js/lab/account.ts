@@ -7,7 +7,7 @@ import { ServerConnection, type Session } from '@jupyterlab/services';
 import { Poll } from '@lumino/polling';
 import { newId } from '../core/protocol';
 import type { Follow, Kernels } from './kernels';
-import { trans } from './texts';
+import { trans } from '../core/texts';
 import type { Listed } from './triage';
 
 /** One instance of the account. Seconds of QPU usage; null: the service does not tell. */

@@ -7,7 +7,7 @@ import type { LabIcon } from '@jupyterlab/ui-components';
 import type { Desk } from './desk';
 import { allowOutside } from './notices';
 import { insertAdopt, openQuickstart } from './open';
-import { trans } from './texts';
+import { trans } from '../core/texts';
 
 export const Ids = {
   show: 'qmode-widgets:show',

@@ -23,7 +23,7 @@ import {
   type Triage,
   type Watch,
 } from './triage';
-import { trans } from './texts';
+import { trans } from '../core/texts';
 
 const GATHER_MS = 50; // changes of several kernels that come together are one
 const SAVE_MS = 1000;
@@ -159,7 +159,10 @@ export class Desk {
           entries.length,
           list(names),
         ),
-        yes: trans._n('End session', 'End %1 sessions', entries.length),
+        yes:
+          entries.length === 1
+            ? trans.__('End session')
+            : trans._n('End %1 session', 'End %1 sessions', entries.length),
       };
     }
     const entries = all.filter(({ jobs }) => jobs.running + jobs.remaining > 0);

@@ -8,6 +8,7 @@ import { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator } from '@jupyterlab/translation';
 import { LabIcon } from '@jupyterlab/ui-components';
 import '../cell/bridge';
+import { trans } from '../core/texts';
 import { Account } from './account';
 import badge from './badge.css';
 import { addCommands, offerCommands } from './commands';
@@ -23,7 +24,7 @@ import { reveal } from './reveal';
 import { DEFAULTS, follow, type Settings } from './settings';
 import { Signals } from './signals';
 import { StatusItem } from './status';
-import { speak } from './texts';
+import { speakWith } from './texts';
 
 const ID = 'qmode-widgets:sidebar';
 
@@ -50,7 +51,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     launcher: ILauncher | null,
     rendermime: IRenderMimeRegistry | null,
   ) => {
-    speak(translator);
+    speakWith(translator);
     let settings: Settings = DEFAULTS;
     let stored: ISettingRegistry.ISettings | null = null;
     const { sessions, kernelspecs, serverSettings } = app.serviceManager;
@@ -117,7 +118,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       },
       () => placeItem(), // no schema for us on this server: the defaults hold
     );
-    window.qmodeWidgetsBridge = { send: (process, request) => kernels.send(process, request) };
+    window.qmodeWidgetsBridge = { send: (process, request) => kernels.send(process, request), texts: trans };
   },
 };
 

@@ -10,7 +10,7 @@ import css from './panel.css';
 import type { Doors } from './panel';
 import { Ask, Row } from './row';
 import { BEGIN } from './snippets';
-import { trans } from './texts';
+import { trans } from '../core/texts';
 import { type Entry, type Group, GROUPS, groupTitle, matches, spentOf } from './triage';
 
 const FILTER_FROM = 6; // rows

@@ -18,6 +18,7 @@ import type { mountCell } from '../core/mount';
 import type { WorkloadSnapshot } from '../core/protocol';
 import { forms, MIME, read } from '../core/saved';
 import { Store } from '../core/store';
+import { trans } from '../core/texts';
 import type { Follow, Kernels } from './kernels';
 
 const SETTLE = 2500; // milliseconds in which a page that was just opened finds its kernels
@@ -63,7 +64,7 @@ export class Outputs {
   async reattach(output: Output, state: WorkloadSnapshot): Promise<string> {
     const panel = this.notebook(output);
     const kernel = panel?.context.sessionContext.session?.kernel;
-    if (panel == null || kernel == null) return 'this notebook has no kernel: start one first';
+    if (panel == null || kernel == null) return trans.__('this notebook has no kernel: start one first');
     const { content, context } = panel;
     const index = content.widgets.findIndex(cell => cell.node.contains(output.node));
     const source = `import qmode_widgets as qmode\n\ncontroller = qmode.attach(${JSON.stringify(state.id)}, service)\ncontroller`;
@@ -78,7 +79,7 @@ export class Outputs {
     const expressions = ((await asked.done).content as { user_expressions?: Record<string, unknown> }).user_expressions;
     const there =
       (expressions?.there as { data?: Record<string, string> } | undefined)?.data?.['text/plain'] === 'True';
-    if (!there) return 'run the cell that makes `service`, then the new cell below';
+    if (!there) return trans.__('run the cell that makes `service`, then the new cell below');
     await this.app.commands.execute('notebook:run-cell');
     return '';
   }
@@ -208,7 +209,7 @@ class Output extends Widget implements IRenderMime.IRenderer {
       this.note = note;
       if (this.live === null && !this.isDisposed) this.drawSaved();
     };
-    say('attaching…');
+    say(trans.__('attaching…'));
     this.outputs.reattach(this, state).then(say, (error: unknown) => say(String(error)));
   }
 

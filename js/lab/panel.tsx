@@ -3,7 +3,7 @@ import type { LabIcon } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 import type { Desk } from './desk';
-import { trans } from './texts';
+import { trans } from '../core/texts';
 import type { Entry, Place } from './triage';
 
 /** What the panel asks of JupyterLab. */

@@ -9,7 +9,7 @@ import { Tick } from '../core/views/tick';
 import { WorkloadView } from '../core/views/workload';
 import type { Act } from './account';
 import { actable, type Desk } from './desk';
-import { trans } from './texts';
+import { trans } from '../core/texts';
 import { backendOf, type Entry, isIdle, modeOf, type Place, placeOf, spentOf, spentText, titleOf } from './triage';
 
 /** As a bar fills: what is over, what runs, what waits. */

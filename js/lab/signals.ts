@@ -4,7 +4,7 @@
  * once.
  */
 import { usageSeconds } from '../core/clock';
-import { trans } from './texts';
+import { trans } from '../core/texts';
 import {
   type Entry,
   failedText,

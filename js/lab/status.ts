@@ -3,7 +3,7 @@ import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
 import { duration, usageSeconds } from '../core/clock';
 import type { Desk } from './desk';
-import { trans } from './texts';
+import { trans } from '../core/texts';
 import { nearest, spentToday, titleOf } from './triage';
 
 export class StatusItem extends Widget {

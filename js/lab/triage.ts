@@ -6,7 +6,7 @@ import { duration, usageSeconds } from '../core/clock';
 import { capReached, labelOf, shortId, shownJobs, type Tally, tally } from '../core/facts';
 import type { Mode, WorkloadSnapshot } from '../core/protocol';
 import type { Store, Workload } from '../core/store';
-import { trans } from './texts';
+import { trans } from '../core/texts';
 
 /** Where a workload is looked after. */
 export interface Place {

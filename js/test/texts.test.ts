@@ -1,5 +1,6 @@
 import { afterEach, describe, expect, it } from 'vitest';
-import { speak, trans } from '../lab/texts';
+import { trans } from '../core/texts';
+import { speakWith as speak } from '../lab/texts';
 import { failedText, groupTitle, titleOf, triage } from '../lab/triage';
 import { job, workload } from './samples';
 import { known, watchesOf } from './watches';

@@ -3,6 +3,7 @@ import type { ComponentChildren } from 'preact';
 import { useLayoutEffect, useRef } from 'preact/hooks';
 import { ago } from '../clock';
 import type { Click } from '../store';
+import { trans } from '../texts';
 import { type Asking, type Place, useControls } from './controls';
 import { ClockContext, REAL, Tick } from './tick';
 
@@ -67,7 +68,7 @@ function Asked({ asking }: { asking: Asking }) {
       </button>
       {/* Last, where the button was that asked: a double click changes nothing. */}
       <button type="button" class="qm-button" data-confirm="no" onClick={leave}>
-        Not now
+        {trans.__('Not now')}
       </button>
     </div>
   );
@@ -80,9 +81,9 @@ function Waiting({ click, problem }: { click: Click; problem: string | null }) {
   const text = (): string => {
     const since = Date.now() / 1000 - click.since;
     if (click.message !== '' && click.status === 'sent') return click.message;
-    if (click.late) return 'The kernel has not taken this click yet; it may wait for the running cell.';
+    if (click.late) return trans.__('The kernel has not taken this click yet; it may wait for the running cell.');
     if (since < PATIENCE || click.status === 'sent') return '';
-    return `${problem ?? 'Waiting for the service'}, ${ago(since)}`;
+    return problem === null ? trans.__('Waiting for the service, %1', ago(since)) : `${problem}, ${ago(since)}`;
   };
   return (
     <span class="qm-waiting qm-num">
@@ -102,10 +103,15 @@ function Outcome({ click }: { click: Click }) {
         {failed ? '!' : '✓'}
       </span>
       <span class="qm-answer-text" title={click.message}>
-        {click.message || 'done'}
+        {click.message || trans.__('done')}
       </span>
       {failed && (
-        <button type="button" class="qm-button qm-quiet" aria-label="Dismiss" onClick={() => dismiss(click)}>
+        <button
+          type="button"
+          class="qm-button qm-quiet"
+          aria-label={trans.__('Dismiss')}
+          onClick={() => dismiss(click)}
+        >
           ✕
         </button>
       )}

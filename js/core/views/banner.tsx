@@ -1,6 +1,7 @@
 import type { Banner as About } from '../banner';
 import type { WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
+import { trans } from '../texts';
 import { Answer } from './answer';
 import { ActionButton, CopyButton } from './button';
 import { type Asking, BANNER } from './controls';
@@ -26,16 +27,11 @@ export function Banner({ about, state, asking, click, off, onDismiss }: Props) {
       </span>
       <span class="qm-banner-text">
         <b>{cause}</b>
-        {consequence !== '' &&
-          (/[.!?]$/.test(cause)
-            ? ` ${consequence}`
-            : /^[A-Z]/.test(consequence)
-              ? `. ${consequence}`
-              : `: ${consequence}`)}
+        {consequence !== '' && `${link(cause, consequence)}${consequence}`}
         {code !== null && (
           <>
             {' '}
-            <code>{code}</code> <CopyButton text={code} name="Copy the code" />
+            <code>{code}</code> <CopyButton text={code} name={trans.__('Copy the code')} />
           </>
         )}
       </span>
@@ -47,7 +43,7 @@ export function Banner({ about, state, asking, click, off, onDismiss }: Props) {
             </ActionButton>
           )}
           {dismissable && (
-            <button type="button" class="qm-button qm-quiet" aria-label="Dismiss" onClick={onDismiss}>
+            <button type="button" class="qm-button qm-quiet" aria-label={trans.__('Dismiss')} onClick={onDismiss}>
               ✕
             </button>
           )}
@@ -55,4 +51,11 @@ export function Banner({ about, state, asking, click, off, onDismiss }: Props) {
       </span>
     </div>
   );
+}
+
+/** Between the two, in any language: the consequence begins a sentence, or goes on with the cause's. */
+function link(cause: string, consequence: string): string {
+  if (/[.!?。！？]$/.test(cause)) return ' ';
+  // Scripts without small letters begin with "other letters".
+  return /^[\p{Lu}\p{Lt}\p{Lo}]/u.test(consequence) ? '. ' : ': ';
 }

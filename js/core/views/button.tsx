@@ -1,6 +1,7 @@
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
 import type { Action } from '../protocol';
+import { trans } from '../texts';
 import { type Place, useControls } from './controls';
 
 interface Props {
@@ -47,13 +48,13 @@ interface CopyProps {
 }
 
 /** Copies a text and says so. */
-export function CopyButton({ text, name, shown = 'copy' }: CopyProps) {
+export function CopyButton({ text, name, shown }: CopyProps) {
   const [said, say] = useState<string | null>(null);
-  if (typeof navigator.clipboard === 'undefined') return shown === 'copy' ? null : <code title={text}>{shown}</code>; // not a secure origin
+  if (typeof navigator.clipboard === 'undefined') return shown === undefined ? null : <code title={text}>{shown}</code>; // not a secure origin
   const copy = (): void =>
     void navigator.clipboard.writeText(text).then(
-      () => say('copied'),
-      () => say('not allowed'),
+      () => say(trans.__('copied')),
+      () => say(trans.__('not allowed')),
     );
   return (
     <button
@@ -64,7 +65,7 @@ export function CopyButton({ text, name, shown = 'copy' }: CopyProps) {
       onClick={copy}
       onBlur={() => say(null)}
     >
-      {said ?? (shown === 'copy' ? shown : <code>{shown}</code>)}
+      {said ?? (shown === undefined ? trans.__('copy') : <code>{shown}</code>)}
     </button>
   );
 }

@@ -1,7 +1,8 @@
 import { useState } from 'preact/hooks';
 import { clock, dateTime } from '../clock';
 import { eventText } from '../facts';
-import type { Limit, WorkloadSnapshot } from '../protocol';
+import type { Event, Limit, WorkloadSnapshot } from '../protocol';
+import { trans } from '../texts';
 
 const SHOWN = 2;
 
@@ -13,13 +14,13 @@ export function Events({ state, offset }: { state: WorkloadSnapshot; offset: num
   if (events.length === 0 && limits.length === 0) return null;
   return (
     <div class="qm-events">
-      <ul aria-label="Events">
+      <ul aria-label={trans.__('Events')}>
         {(all ? events : events.slice(0, SHOWN)).map(event => (
           <li key={event.id} class={`qm-event-${event.level}`}>
             <time class="qm-num" title={dateTime(event.time, offset)}>
               {clock(event.time, offset)}
             </time>{' '}
-            {event.level !== 'info' && <span class="qm-hidden">{event.level}: </span>}
+            {event.level !== 'info' && <span class="qm-hidden">{levelWord(event.level)}: </span>}
             {eventText(event, state)}
           </li>
         ))}
@@ -30,16 +31,18 @@ export function Events({ state, offset }: { state: WorkloadSnapshot; offset: num
             <span key={limit.name}>
               {limitText(limit)}{' '}
               <span class="qm-where">
-                {limit.where === 'kernel' ? 'kept by this kernel, ends with it' : 'kept by the service'}
+                {limit.where === 'kernel'
+                  ? trans.__('kept by this kernel, ends with it')
+                  : trans.__('kept by the service')}
               </span>
-              {limit.acted !== null && ` · acted ${clock(limit.acted, offset)}`}
+              {limit.acted !== null && ` · ${trans.__('acted %1', clock(limit.acted, offset))}`}
             </span>
           ))}
         </div>
       )}
       {(events.length > SHOWN || limits.length > 0) && (
         <button type="button" class="qm-link qm-plain" aria-expanded={all} onClick={() => setAll(!all)}>
-          {all ? 'show less' : events.length > SHOWN ? `all ${events.length} events and limits` : 'limits'}
+          {all ? trans.__('show less') : more(events.length)}
         </button>
       )}
     </div>
@@ -48,5 +51,15 @@ export function Events({ state, offset }: { state: WorkloadSnapshot; offset: num
 
 /** The service's option names are not words of a reader's. */
 function limitText({ name, value }: Limit): string {
-  return `${name} ${value.replace(/\s*max_execution_time$/, ', the longest each job may run')}`;
+  const seconds = value.replace(/\s*max_execution_time$/, '');
+  return seconds === value ? `${name} ${value}` : trans.__('%1 %2, the longest each job may run', name, seconds);
+}
+
+function levelWord(level: Event['level']): string {
+  return level === 'error' ? trans.__('error') : trans.__('warning');
+}
+
+function more(events: number): string {
+  if (events <= SHOWN) return trans.__('limits');
+  return trans._n('all %1 event and limits', 'all %1 events and limits', events);
 }

@@ -1,13 +1,12 @@
 import { useMemo } from 'preact/hooks';
 import { cost } from '../ask';
 import { labelOf, shortId, type Tally, workloadFace } from '../facts';
-import type { JobSnapshot, WorkloadSnapshot } from '../protocol';
+import type { JobSnapshot, Mode, WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
+import { trans } from '../texts';
 import { Answer } from './answer';
 import { ActionButton, CopyButton } from './button';
 import { type Asking, HEAD } from './controls';
-
-const MODES = { job: 'Jobs', batch: 'Batch', session: 'Session' } as const;
 
 interface Props {
   state: WorkloadSnapshot;
@@ -22,23 +21,22 @@ interface Props {
 
 export function Header({ state, jobs, failed, stale, actions, asking, click }: Props) {
   const face = workloadFace(state, jobs);
-  const mode = jobs.total === 1 && state.mode === 'job' ? 'Job' : (MODES[state.mode] ?? state.mode);
   const id = state.workload_id ?? state.id;
   const label = useMemo(() => labelOf(state.jobs), [state.jobs]);
   return (
     <div class="qm-head">
-      <span class="qm-name">{mode}</span>
+      <span class="qm-name">{modeName(state.mode, jobs.total)}</span>
       {label !== null && (
         <span class="qm-label" title={label}>
           {label}
         </span>
       )}
       <span class="qm-backend" title={state.backend}>
-        <span class="qm-dim qm-on">on </span>
+        <span class="qm-dim qm-on">{trans.__('on')} </span>
         {state.backend}
       </span>
       <span class="qm-id qm-dim">
-        <CopyButton text={id} shown={shortId(id)} name={`Copy the id ${id}`} />
+        <CopyButton text={id} shown={shortId(id)} name={trans.__('Copy the id %1', id)} />
       </span>
       {state.instance !== null && <span class="qm-chip qm-on">{state.instance}</span>}
       <span class={`qm-state qm-tone-${face.tone}`} title={face.title}>
@@ -58,9 +56,10 @@ export function Header({ state, jobs, failed, stale, actions, asking, click }: P
                 place={HEAD}
                 kind="primary"
                 busy={busy(click, 'resubmit_failed')}
-                name={`Run ${failed.length} failed again${cost(failed)}`}
+                name={`${trans._n('Run %1 failed again', 'Run %1 failed again', failed.length)}${cost(failed)}`}
               >
-                Run failed again{cost(failed)}
+                {trans.__('Run failed again')}
+                {cost(failed)}
               </ActionButton>
             )}
             {jobs.remaining + jobs.running > 0 && (
@@ -69,12 +68,12 @@ export function Header({ state, jobs, failed, stale, actions, asking, click }: P
                 place={HEAD}
                 busy={busy(click, 'cancel_remaining', 'cancel_all')}
               >
-                Cancel…
+                {trans.__('Cancel…')}
               </ActionButton>
             )}
             {state.mode !== 'job' && state.state !== 'closed' && state.accepting_jobs !== false && (
               <ActionButton action="close" place={HEAD} busy={busy(click, 'close', 'end')}>
-                End {state.mode}…
+                {state.mode === 'session' ? trans.__('End session…') : trans.__('End batch…')}
               </ActionButton>
             )}
           </Answer>
@@ -82,6 +81,19 @@ export function Header({ state, jobs, failed, stale, actions, asking, click }: P
       )}
     </div>
   );
+}
+
+function modeName(mode: Mode, jobs: number): string {
+  switch (mode) {
+    case 'batch':
+      return trans.__('Batch');
+    case 'session':
+      return trans.__('Session');
+    case 'job':
+      return jobs === 1 ? trans.__('Job') : trans.__('Jobs');
+    default:
+      return mode; // a newer kernel may know more modes
+  }
 }
 
 function busy(click: Click | undefined, ...actions: string[]): boolean {

@@ -6,6 +6,7 @@ import {
   type Countdown,
   countdown,
   counts,
+  jobCount,
   jobFace,
   jobName,
   paceOf,
@@ -15,6 +16,7 @@ import {
   toGo,
 } from '../facts';
 import type { Folded, JobSnapshot, JobState, Limit, Usage, WorkloadSnapshot } from '../protocol';
+import { trans } from '../texts';
 import { ClockContext, Tick } from './tick';
 
 const CELLS = 60; // partitions up to here get a cell each
@@ -38,7 +40,7 @@ export function Progress({ jobs, folded, sum, filter, onFilter }: ProgressProps)
       <div
         class={`qm-strip ${sum.total > 14 ? 'qm-dense' : ''}`}
         role="img"
-        aria-label={by.map(([state, n]) => `${n} ${jobFace(state).word}`).join(', ') || 'no job yet'}
+        aria-label={by.map(([state, n]) => `${n} ${jobFace(state).word}`).join(', ') || trans.__('no job yet')}
       >
         {sum.total <= CELLS && folded.length === 0
           ? jobs.map(job => (
@@ -68,10 +70,10 @@ export function Progress({ jobs, folded, sum, filter, onFilter }: ProgressProps)
             key={state}
             class="qm-count"
             aria-pressed={filter === state}
-            title={filter === state ? 'Show all' : `Show only: ${jobFace(state).word}`}
+            title={filter === state ? trans.__('Show all') : trans.__('Show only: %1', jobFace(state).word)}
             onClick={() => onFilter(filter === state ? null : state)}
           >
-            {integer(n)} {jobFace(state).word.toLowerCase()}
+            {jobCount(state, n)}
           </button>
         ))}
         {sum.running > 0 && clock.live && (
@@ -79,7 +81,8 @@ export function Progress({ jobs, folded, sum, filter, onFilter }: ProgressProps)
             <Tick
               text={now => {
                 const left = toGo(pace, now);
-                return left === null ? '' : left < 1 ? '\u00a0· nearly done' : `\u00a0· about ${ago(left)} to go`;
+                if (left === null) return '';
+                return `\u00a0· ${left < 1 ? trans.__('nearly done') : trans.__('about %1 to go', ago(left))}`;
               }}
             />
           </span>
@@ -106,13 +109,16 @@ export function UsageTile({ state }: { state: WorkloadSnapshot }) {
   if (usage.idle !== null && (usage.idle >= 0.5 || idling))
     notes.push(
       <>
-        <Tick text={now => usageSeconds(Math.round((usage.idle ?? 0) + since(now)))} runs={idling} /> idle, billed
+        <Tick
+          text={now => trans.__('%1 idle, billed', usageSeconds(Math.round((usage.idle ?? 0) + since(now))))}
+          runs={idling}
+        />
       </>,
     );
-  if (usage.cap !== null) notes.push(`cap ${usageSeconds(usage.cap)}${keeper(cap)}`);
-  if (usage.instance_left !== null) notes.push(`${usageSeconds(usage.instance_left)} left in the instance`);
+  if (usage.cap !== null) notes.push(capNote(usageSeconds(usage.cap), cap));
+  if (usage.instance_left !== null) notes.push(trans.__('%1 left in the instance', usageSeconds(usage.instance_left)));
   return (
-    <div class="qm-tile qm-usage" title={usage.formula === null ? undefined : `Expected: ${usage.formula}`}>
+    <div class="qm-tile qm-usage" title={usage.formula === null ? undefined : trans.__('Expected: %1', usage.formula)}>
       <div class="qm-big qm-num">
         {reported !== null ? (
           idling ? (
@@ -125,15 +131,7 @@ export function UsageTile({ state }: { state: WorkloadSnapshot }) {
         ) : (
           '–'
         )}
-        <span class="qm-aside">
-          {reported !== null
-            ? expected === null
-              ? ` used${usage.status === 'running' ? ' so far' : ''}`
-              : ` used, ≈ ${usageSeconds(expected)} expected`
-            : expected !== null
-              ? ' expected, nothing used yet'
-              : ' usage not reported yet'}
-        </span>
+        <span class="qm-aside"> {aside(usage, reported, expected)}</span>
       </div>
       <UsageBar usage={usage} reported={reported} expected={expected} />
       <div class="qm-note qm-num">
@@ -148,8 +146,19 @@ export function UsageTile({ state }: { state: WorkloadSnapshot }) {
   );
 }
 
-function keeper(limit: Limit | undefined): string {
-  return limit === undefined ? '' : limit.where === 'kernel' ? ', kept by this kernel' : ', kept by the service';
+/** What the number before it is. */
+function aside({ status }: Usage, reported: number | null, expected: number | null): string {
+  if (reported === null)
+    return expected === null ? trans.__('usage not reported yet') : trans.__('expected, nothing used yet');
+  if (expected !== null) return trans.__('used, ≈ %1 expected', usageSeconds(expected));
+  return status === 'running' ? trans.__('used so far') : trans.__('used');
+}
+
+function capNote(cap: string, limit: Limit | undefined): string {
+  if (limit === undefined) return trans.__('cap %1', cap);
+  return limit.where === 'kernel'
+    ? trans.__('cap %1, kept by this kernel', cap)
+    : trans.__('cap %1, kept by the service', cap);
 }
 
 interface BarProps {
@@ -193,7 +202,7 @@ export function Deadline({
       <div class="qm-tile qm-time">
         <div class="qm-mid qm-num">
           {time(state.closed, offset)}
-          <span class="qm-aside"> closed</span>
+          <span class="qm-aside"> {trans.__('closed')}</span>
         </div>
       </div>
     );
@@ -206,13 +215,13 @@ export function Deadline({
       title={timers(state, state.seen_at ?? 0) || undefined}
     >
       <div class="qm-mid qm-num">
-        <span role="timer" aria-label={`${shown.label}`}>
+        <span role="timer" aria-label={shown.label}>
           <Tick text={read} runs={deadline !== null} />
         </span>
         <span class="qm-aside">
           {' '}
           <Tick
-            text={now => (deadline !== null && deadline <= now ? 'has run out' : shown.label)}
+            text={now => (deadline !== null && deadline <= now ? trans.__('has run out') : shown.label)}
             runs={deadline !== null}
           />
         </span>

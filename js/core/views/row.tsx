@@ -1,27 +1,40 @@
 import { Component } from 'preact';
 import { type Axis, segments } from '../axis';
 import { dateTime, duration, usageSeconds } from '../clock';
-import { failure, jobAction, jobFace, jobReason, pubs, shortId } from '../facts';
+import { failure, jobAction, jobFace, jobName, jobNumber, jobReason, jobVerb, pubsWord, shortId } from '../facts';
 import type { Action, JobSnapshot } from '../protocol';
 import type { Click } from '../store';
+import { trans } from '../texts';
 import { Answer } from './answer';
 import { ActionButton, CopyButton } from './button';
 import type { Asking } from './controls';
 import { Tick } from './tick';
 import { Waterfall } from './waterfall';
 
-const ACTIONS: Partial<Record<Action, { label: string; kind: 'danger' | 'primary' | 'plain' }>> = {
-  cancel: { label: 'Cancel', kind: 'plain' },
-  drop: { label: 'Drop', kind: 'plain' },
-  resubmit: { label: 'Run again', kind: 'primary' },
-};
+interface Offer {
+  label: string;
+  /** With what it acts on: "Cancel partition 5 (PUBs 8–9)". */
+  name: string;
+  kind: 'primary' | 'plain';
+}
+
+function offer(action: Action | null, job: string): Offer | null {
+  switch (action) {
+    case 'cancel':
+      return { label: trans.__('Cancel'), name: trans.__('Cancel %1', job), kind: 'plain' };
+    case 'drop':
+      return { label: trans.__('Drop'), name: trans.__('Drop %1', job), kind: 'plain' };
+    case 'resubmit':
+      return { label: trans.__('Run again'), name: trans.__('Run %1 again', job), kind: 'primary' };
+    default:
+      return null;
+  }
+}
 
 export interface RowProps {
   job: JobSnapshot;
   /** Attempts that this one replaced, oldest first. */
   earlier: readonly JobSnapshot[];
-  number: string;
-  name: string;
   offset: number;
   axis: Axis | null;
   /** Its place in the whole table, the head counted. */
@@ -47,7 +60,8 @@ export class Row extends Component<RowProps> {
   }
 
   override render() {
-    const { job, number, name, index, open, current } = this.props;
+    const { job, index, open, current } = this.props;
+    const name = jobName(job);
     const { word, shape, tone } = jobFace(job.state);
     const reason = jobReason(job);
     return (
@@ -59,28 +73,28 @@ export class Row extends Component<RowProps> {
         class={open ? 'qm-opened' : undefined}
       >
         <td role="cell" class="qm-c-n qm-num">
-          {this.choice()}
+          {this.choice(name)}
           <button
             type="button"
             class="qm-expand"
             aria-expanded={open}
-            aria-label={`Details of ${name}`}
+            aria-label={trans.__('Details of %1', name)}
             tabIndex={current ? 0 : -1}
             data-row={job.key}
             onClick={() => this.props.onToggle(job.key)}
           >
             <span class="qm-chevron" aria-hidden="true" />
-            {number}
+            {jobNumber(job)}
           </button>
         </td>
         <td role="cell" class="qm-c-pubs qm-num" title={job.pubs ?? undefined}>
-          {job.pubs !== null && <span class="qm-pubs-word">{pubs(job.pubs).split(' ')[0]} </span>}
+          {job.pubs !== null && <span class="qm-pubs-word">{pubsWord(job.pubs)} </span>}
           {job.pubs ?? <span class="qm-dim">–</span>}
         </td>
         <td
           role="cell"
           class="qm-c-state"
-          title={job.service_status === null ? undefined : `The service says: ${job.service_status}`}
+          title={job.service_status === null ? undefined : trans.__('The service says: %1', job.service_status)}
         >
           <span class={`qm-tone-${tone} qm-word`}>
             <span class="qm-shape" aria-hidden="true">
@@ -97,14 +111,14 @@ export class Row extends Component<RowProps> {
           <RowUsage job={job} />
         </td>
         <td role="cell" class="qm-c-act qm-r">
-          {this.action()}
+          {this.action(name)}
         </td>
       </tr>
     );
   }
 
-  private choice() {
-    const { job, name, chosen, onChoose } = this.props;
+  private choice(name: string) {
+    const { job, chosen, onChoose } = this.props;
     if (chosen === null) return null;
     const can = jobAction(job) === 'cancel' || jobAction(job) === 'drop';
     return (
@@ -113,7 +127,7 @@ export class Row extends Component<RowProps> {
         class="qm-choose"
         checked={chosen}
         disabled={!can}
-        aria-label={`Choose ${name}`}
+        aria-label={trans.__('Choose %1', name)}
         onChange={() => onChoose(job.key)}
       />
     );
@@ -126,22 +140,22 @@ export class Row extends Component<RowProps> {
     return drawn.length === 0 ? null : <Waterfall axis={axis} segments={drawn} label={course(job, offset)} />;
   }
 
-  private action() {
-    const { job, name, asking, click, problem, off, current } = this.props;
+  private action(name: string) {
+    const { job, asking, click, problem, off, current } = this.props;
     const action = jobAction(job);
-    const button = action === null ? undefined : ACTIONS[action];
     if (off && click === undefined) return null;
+    const button = offer(action, name);
     const busy = click !== undefined && (click.status === 'sent' || click.status === 'accepted');
     return (
       <Answer place={job.key} asking={asking} click={click} problem={problem}>
-        {action !== null && button !== undefined && !off && (
+        {action !== null && button !== null && !off && (
           <ActionButton
             key={action}
             action={action}
             place={job.key}
             target={job.key}
             kind={button.kind}
-            name={`${button.label === 'Run again' ? 'Run' : button.label} ${name}${button.label === 'Run again' ? ' again' : ''}`}
+            name={button.name}
             busy={busy}
             tabIndex={current ? 0 : -1}
           >
@@ -157,22 +171,22 @@ export class Row extends Component<RowProps> {
 function course({ created, running, finished, state }: JobSnapshot, offset: number): string {
   const over = state !== 'queued' && state !== 'running';
   const until = running ?? (over ? finished : null);
-  const waited = created === null || until === null ? '' : `waited ${duration(until - created)}`;
+  const waited = created === null || until === null ? '' : trans.__('waited %1', duration(until - created));
   const ran =
     running === null
       ? ''
       : finished === null
         ? over
           ? ''
-          : `runs since ${dateTime(running, offset)}`
-        : `ran ${duration(finished - running)}`;
-  return [waited, ran].filter(Boolean).join(', ') || 'queued';
+          : trans.__('runs since %1', dateTime(running, offset))
+        : trans.__('ran %1', duration(finished - running));
+  return [waited, ran].filter(Boolean).join(', ') || trans.__('queued');
 }
 
 function RowUsage({ job: { usage, state } }: { job: JobSnapshot }) {
   if (usage.reported !== null && usage.status !== 'none' && (usage.status === 'final' || usage.reported > 0)) {
     return (
-      <span title={usage.status === 'running' ? 'so far' : 'reported by the service'}>
+      <span title={usage.status === 'running' ? trans.__('so far') : trans.__('reported by the service')}>
         {usageSeconds(usage.reported)}
         {usage.status === 'running' && '…'}
       </span>
@@ -181,7 +195,7 @@ function RowUsage({ job: { usage, state } }: { job: JobSnapshot }) {
   const pointless = state === 'cancelled' || state === 'dropped' || state === 'refused';
   if (usage.estimated === null || pointless) return <span class="qm-dim">–</span>;
   return (
-    <span class="qm-dim" title={usage.formula ?? 'expected'}>
+    <span class="qm-dim" title={usage.formula ?? trans.__('expected')}>
       ≈ {usageSeconds(usage.estimated)}
     </span>
   );
@@ -197,17 +211,21 @@ interface DetailProps {
 /** All that is known of a job: the failure in full, its attempts, ids, times, usage, tags. */
 export function Detail({ job, earlier, offset, columns }: DetailProps) {
   const said = failure(job);
-  const at = (name: string, time: number | null): string => (time === null ? '' : `${name} ${dateTime(time, offset)}`);
-  const waited = job.created !== null && job.running !== null ? `waited ${duration(job.running - job.created)}` : '';
-  const ran = job.running !== null && job.finished !== null ? `ran ${duration(job.finished - job.running)}` : '';
+  const { created, running, finished } = job;
   const qpu = job.spans.reduce((sum, [from, to]) => sum + to - from, 0);
-  const times = [at('created', job.created), at('started', job.running), at('ended', job.finished), waited, ran];
+  const times = [
+    created === null ? '' : trans.__('created %1', dateTime(created, offset)),
+    running === null ? '' : trans.__('started %1', dateTime(running, offset)),
+    finished === null ? '' : trans.__('ended %1', dateTime(finished, offset)),
+    created === null || running === null ? '' : trans.__('waited %1', duration(running - created)),
+    running === null || finished === null ? '' : trans.__('ran %1', duration(finished - running)),
+  ];
   const about = [
-    job.label === null ? '' : `run: ${job.label}`,
+    job.label === null ? '' : trans.__('run: %1', job.label),
     job.program ?? '',
-    job.private ? 'private: its result can be read once' : '',
-    job.tags.length === 0 ? '' : `tags: ${job.tags.join(', ')}`,
-    job.service_status === null ? '' : `the service says: ${job.service_status}`,
+    job.private ? trans.__('private: its result can be read once') : '',
+    job.tags.length === 0 ? '' : trans.__('tags: %1', job.tags.join(', ')),
+    job.service_status === null ? '' : trans.__('the service says: %1', job.service_status),
   ];
   const list = (parts: string[]) => parts.filter(Boolean).join(' · ');
   return (
@@ -216,33 +234,34 @@ export function Detail({ job, earlier, offset, columns }: DetailProps) {
         {said !== null && (
           <p>
             {said.what} {said.code !== null && <b class="qm-num">({String(said.code)})</b>}{' '}
-            {said.advice !== '' && <>IBM’s advice: {said.advice}</>}
+            {said.advice !== '' && trans.__('IBM’s advice: %1', said.advice)}
           </p>
         )}
         {job.note !== null && <p>{job.note}</p>}
         <p class="qm-num">
           {job.job_id === null ? (
-            'No job on the service yet'
+            trans.__('No job on the service yet')
           ) : (
             <>
-              Job <code>{job.job_id}</code> <CopyButton text={job.job_id} name={`Copy job id ${job.job_id}`} />
+              {trans.__('Job')} <code>{job.job_id}</code>{' '}
+              <CopyButton text={job.job_id} name={trans.__('Copy job id %1', job.job_id)} />
             </>
           )}
           {list(times) !== '' && <> · {list(times)}</>}
-          {job.state === 'running' && job.running !== null && (
+          {job.state === 'running' && running !== null && (
             <>
-              {' · running for '}
-              <Tick text={now => duration(now - (job.running ?? now))} />
+              {' · '}
+              <Tick text={now => trans.__('running for %1', duration(now - running))} />
             </>
           )}
-          {qpu > 0 && ` · on the QPU for ${usageSeconds(Math.round(10 * qpu) / 10)}`}
+          {qpu > 0 && ` · ${trans.__('on the QPU for %1', usageSeconds(Math.round(10 * qpu) / 10))}`}
         </p>
         {(job.attempt > 0 || earlier.length > 0) && (
           <p class="qm-num">
-            Attempt {job.attempt + 1}.{' '}
+            {trans.__('Attempt %1.', job.attempt + 1)}{' '}
             {earlier.map(each => (
               <span key={each.key}>
-                Attempt {each.attempt + 1}: {jobFace(each.state).word.toLowerCase()}
+                {trans.__('Attempt %1: %2', each.attempt + 1, jobVerb(each.state))}
                 {failure(each) === null
                   ? ''
                   : `, ${failure(each)?.what.replace(/\.$/, '')}${each.reason_code === null ? '' : ` (${String(each.reason_code)})`}`}
@@ -250,7 +269,7 @@ export function Detail({ job, earlier, offset, columns }: DetailProps) {
                   <>
                     {' '}
                     <code title={each.job_id}>{shortId(each.job_id)}</code>{' '}
-                    <CopyButton text={each.job_id} name={`Copy job id ${each.job_id}`} />
+                    <CopyButton text={each.job_id} name={trans.__('Copy job id %1', each.job_id)} />
                   </>
                 )}
                 .{' '}
@@ -260,7 +279,7 @@ export function Detail({ job, earlier, offset, columns }: DetailProps) {
         )}
         {job.usage.estimated !== null && (
           <p class="qm-dim qm-num">
-            Expected ≈ {usageSeconds(job.usage.estimated)}
+            {trans.__('Expected ≈ %1', usageSeconds(job.usage.estimated))}
             {job.usage.formula === null ? '' : `: ${job.usage.formula}`}
           </p>
         )}

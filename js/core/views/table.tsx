@@ -1,9 +1,10 @@
 import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { at, axisOf, idleStretches, parallel } from '../axis';
 import { clock as time, everySecond, integer, usageSeconds } from '../clock';
-import { jobAction, jobFace, jobName, jobNumber, URGENCY } from '../facts';
+import { jobAction, jobVerb, URGENCY } from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
+import { trans } from '../texts';
 import { type Asking } from './controls';
 import { Detail, Row } from './row';
 import { Waterfall } from './waterfall';
@@ -229,7 +230,7 @@ export function JobTable(props: Props) {
           if (!box.current?.contains(event.relatedTarget as Node | null)) hold(false);
         }}
         role="region"
-        aria-label="Jobs"
+        aria-label={trans.__('Jobs')}
       >
         <div class="qm-rows">
           <table class="qm-table" role="table" ref={table} aria-rowcount={rows.length + 1}>
@@ -239,13 +240,13 @@ export function JobTable(props: Props) {
                   #
                 </th>
                 <th role="columnheader" class="qm-c-pubs" scope="col">
-                  PUBs
+                  {trans.__('PUBs')}
                 </th>
                 <th role="columnheader" class="qm-c-state" scope="col">
-                  State
+                  {trans.__('State')}
                 </th>
                 <th role="columnheader" class="qm-c-fall qm-num" scope="col">
-                  <span class="qm-hidden">Course, from left to right: </span>
+                  <span class="qm-hidden">{trans.__('Course, from left to right:')} </span>
                   {axis !== null && (
                     <span class="qm-axis">
                       <span>{time(axis.start, offset)}</span>
@@ -255,26 +256,30 @@ export function JobTable(props: Props) {
                             key={from}
                             class="qm-idle qm-grows"
                             style={{ '--from': at(axis, from) }}
-                            title="idle, billed"
+                            title={trans.__('idle, billed')}
                           />
                         ) : (
                           <i
                             key={from}
                             class="qm-idle"
                             style={{ left: `${at(axis, from)}%`, width: `${at(axis, to) - at(axis, from)}%` }}
-                            title="idle, billed"
+                            title={trans.__('idle, billed')}
                           />
                         ),
                       )}
-                      {axis.live ? <span class="qm-now">now</span> : <span>{time(axis.end, offset)}</span>}
+                      {axis.live ? (
+                        <span class="qm-now">{trans.__('now')}</span>
+                      ) : (
+                        <span>{time(axis.end, offset)}</span>
+                      )}
                     </span>
                   )}
                 </th>
                 <th role="columnheader" class="qm-c-usage qm-r" scope="col">
-                  Usage
+                  {trans.__('Usage')}
                 </th>
                 <th role="columnheader" class="qm-c-act" scope="col">
-                  <span class="qm-hidden">Action</span>
+                  <span class="qm-hidden">{trans.__('Action')}</span>
                 </th>
               </tr>
             </thead>
@@ -292,8 +297,6 @@ export function JobTable(props: Props) {
                     key={place}
                     job={job}
                     earlier={before}
-                    number={jobNumber(job)}
-                    name={jobName(job)}
                     offset={offset}
                     axis={axis}
                     index={first + i + 2}
@@ -325,7 +328,12 @@ export function JobTable(props: Props) {
       {together && axis !== null && (
         <div class="qm-together" data-together ref={strip}>
           {parallel(state.jobs).map((row, n, { length }) => (
-            <Waterfall key={n} axis={axis} segments={row} label={`what ran in parallel, row ${n + 1} of ${length}`} />
+            <Waterfall
+              key={n}
+              axis={axis}
+              segments={row}
+              label={trans.__('what ran in parallel, row %1 of %2', n + 1, length)}
+            />
           ))}
         </div>
       )}
@@ -339,7 +347,7 @@ export function JobTable(props: Props) {
             onClick={() => setUnfolded(!unfolded)}
           >
             <span class="qm-chevron" aria-hidden="true" />
-            {unfolded ? 'Fold what is done' : summed(summary)}
+            {unfolded ? trans.__('Fold what is done') : summed(summary)}
           </button>
         ) : (
           summary.length > 0 && <span class="qm-dim">{summed(summary)}</span>
@@ -362,7 +370,7 @@ export function JobTable(props: Props) {
               setChosen(null);
             }}
           >
-            Cancel {selected.length} selected
+            {trans._n('Cancel %1 selected', 'Cancel %1 selected', selected.length)}
           </button>
         )}
         {!off && cancellable.length > 1 && (
@@ -372,7 +380,7 @@ export function JobTable(props: Props) {
             aria-pressed={chosen !== null}
             onClick={() => setChosen(chosen === null ? new Set() : null)}
           >
-            {chosen === null ? 'Select…' : 'Select none'}
+            {chosen === null ? trans.__('Select…') : trans.__('Select none')}
           </button>
         )}
         {(filter === 'failed' || jobs.some(job => job.state === 'failed')) && jobs.length > 1 && (
@@ -382,22 +390,22 @@ export function JobTable(props: Props) {
             aria-pressed={filter === 'failed'}
             onClick={() => onFilter(filter === 'failed' ? null : 'failed')}
           >
-            failed only
+            {trans.__('failed only')}
           </button>
         )}
         {jobs.length > 1 && axis !== null && (
           <button type="button" class="qm-link qm-plain" aria-pressed={together} onClick={() => setTogether(!together)}>
-            in parallel
+            {trans.__('in parallel')}
           </button>
         )}
         {jobs.length > 1 && (
-          <span class="qm-sort" role="group" aria-label="Order of the rows">
+          <span class="qm-sort" role="group" aria-label={trans.__('Order of the rows')}>
             <button type="button" class="qm-link qm-plain" aria-pressed={!byNumber} onClick={() => setByNumber(false)}>
-              needs you first
+              {trans.__('needs you first')}
             </button>
             {' · '}
             <button type="button" class="qm-link qm-plain" aria-pressed={byNumber} onClick={() => setByNumber(true)}>
-              by number
+              {trans.__('by number')}
             </button>
           </span>
         )}
@@ -477,7 +485,7 @@ function visible(
 ): string {
   const first = Math.min(rows.length, Math.floor(view.top / row) + 1);
   const last = Math.min(rows.length, Math.max(first, Math.floor((view.top + view.height) / row) - 1));
-  return `${integer(first)}–${integer(last)} of ${integer(total)}`;
+  return trans.__('%1–%2 of %3', integer(first), integer(last), integer(total));
 }
 
 function doneUsage(done: readonly JobSnapshot[], rows: readonly JobSnapshot[]): number | null {
@@ -491,10 +499,10 @@ function doneUsage(done: readonly JobSnapshot[], rows: readonly JobSnapshot[]): 
 
 function summed(parts: readonly Folded[]): string {
   return parts
-    .map(
-      ({ state, count, usage }) =>
-        `${integer(count)} more ${jobFace(state).word.toLowerCase()}${usage === null ? '' : `, ${usageSeconds(Math.round(10 * usage) / 10)}`}`,
-    )
+    .map(({ state, count, usage }) => {
+      const more = trans._n('%2 more %3', '%2 more %3', count, integer(count), jobVerb(state));
+      return usage === null ? more : `${more}, ${usageSeconds(Math.round(10 * usage) / 10)}`;
+    })
     .join(' · ');
 }
 

@@ -1,10 +1,23 @@
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { naming, question } from '../ask';
 import { banner } from '../banner';
-import { ago, dateTime, duration } from '../clock';
-import { countdown, failure, jobFace, jobName, progress, shortId, shownJobs, tally, type Tally } from '../facts';
+import { dateTime, duration } from '../clock';
+import {
+  countdown,
+  endWord,
+  failure,
+  jobFace,
+  jobName,
+  lastSeen,
+  progress,
+  shortId,
+  shownJobs,
+  tally,
+  type Tally,
+} from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click, Store, Workload } from '../store';
+import { trans } from '../texts';
 import { Banner } from './banner';
 import { ActionButton } from './button';
 import { type Asking, BANNER, type Controls, ControlsContext, HEAD } from './controls';
@@ -74,7 +87,6 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
   }, [asking]);
 
   const head = last(clicks, click => click.target === null && click.action !== 'refresh');
-  const stale = staleWords(state, store.lost || saved !== null);
   const shownDeadline = countdown(state, clock.read());
   return (
     <ControlsContext.Provider value={controls.current}>
@@ -86,7 +98,7 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
           data-workload={state.id}
           data-state={state.state}
           data-saved={saved !== null}
-          aria-label={`${state.mode} ${state.id} on ${state.backend}`}
+          aria-label={nameOf(state)}
           onKeyDown={keepKeys}
         >
           <Header
@@ -148,7 +160,7 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
           {open && (
             <div class="qm-bottom">
               <Events state={state} offset={offset} />
-              {stale !== null && saved === null && (
+              {old && saved === null && (
                 <span class="qm-stale-word qm-num">
                   <Seen state={state} offset={offset} />
                 </span>
@@ -229,11 +241,18 @@ function attempts(jobs: readonly JobSnapshot[]): Map<string, JobSnapshot[]> {
 }
 
 function readOnly(why: string | null): string | null {
-  return why === null ? null : `Read only: ${why}`;
+  return why === null ? null : trans.__('Read only: %1', why);
 }
 
-function staleWords(state: WorkloadSnapshot, lost: boolean): string | null {
-  return state.problem === null && !lost ? null : 'old';
+function nameOf({ mode, id, backend }: WorkloadSnapshot): string {
+  switch (mode) {
+    case 'batch':
+      return trans.__('batch %1 on %2', id, backend);
+    case 'session':
+      return trans.__('session %1 on %2', id, backend);
+    default:
+      return trans.__('job %1 on %2', id, backend);
+  }
 }
 
 /** "last seen 12 s ago": the one thing that goes on when every clock stands still. */
@@ -241,29 +260,32 @@ function Seen({ state, offset }: { state: WorkloadSnapshot; offset: number }) {
   const real = useMemo<Clock>(() => ({ read: () => Date.now() / 1000 + offset, live: true }), [offset]);
   return (
     <ClockContext.Provider value={real}>
-      <Tick text={now => (state.seen_at === null ? 'not seen yet' : `last seen ${ago(now - state.seen_at)} ago`)} />
+      <Tick text={now => lastSeen(state, now)} />
     </ClockContext.Provider>
   );
 }
 
 /** Of a document's own snapshot: as of when, and the way back. */
 function SavedLine({ state, saved, over }: { state: WorkloadSnapshot; saved: SavedView; over: boolean }) {
-  const asOf = state.seen_at === null ? 'not seen yet' : `As of ${dateTime(state.seen_at, state.clock_offset)}`;
+  const asOf =
+    state.seen_at === null
+      ? trans.__('not seen yet')
+      : trans.__('As of %1', dateTime(state.seen_at, state.clock_offset));
   const note = saved.pending
-    ? ' · looking for its kernel…'
+    ? trans.__('looking for its kernel…')
     : over
       ? ''
-      : ' · no kernel watches it; it may have gone on since';
+      : trans.__('no kernel watches it; it may have gone on since');
   return (
     <div class="qm-saved" role="note">
       <span class="qm-grow qm-num">
         <b>{asOf}</b>
-        {note}
+        {note !== '' && ` · ${note}`}
         {saved.note !== '' && <span class="qm-saved-note"> · {saved.note}</span>}
       </span>
       {saved.reattach !== null && (
         <button type="button" class="qm-button qm-primary" data-reattach onClick={saved.reattach}>
-          Reattach
+          {trans.__('Reattach')}
         </button>
       )}
     </div>
@@ -283,13 +305,14 @@ function Said({ state, clicks, failed }: SaidProps) {
   const spoken = useRef('');
   const fresh = known.current === null ? [] : failed.filter(job => !known.current?.has(job.key));
   known.current = new Set(failed.map(job => job.key));
-  if (fresh.length > 3) news.current = `${fresh.length} jobs failed`;
+  if (fresh.length > 3) news.current = trans._n('%1 job failed', '%1 jobs failed', fresh.length);
   else if (fresh.length > 0)
     news.current = fresh
-      .map(job => `${jobName(job)} failed: ${failure(job)?.what ?? jobFace(job.state).word}`)
+      .map(job => trans.__('%1 failed: %2', jobName(job), failure(job)?.what ?? jobFace(job.state).word))
       .join(' ');
   const over = last(clicks, click => click.status === 'done' || click.status === 'failed');
-  const outcome = over === undefined ? '' : `${naming(state, over.action, over.target)}: ${over.message || 'done'}`;
+  const outcome =
+    over === undefined ? '' : `${naming(state, over.action, over.target)}: ${over.message || trans.__('done')}`;
   if (outcome !== spoken.current) {
     spoken.current = outcome;
     if (outcome !== '') news.current = outcome;
@@ -316,7 +339,7 @@ function Foot({
   onToggle: () => void;
 }) {
   const { ttl } = state;
-  const text = [state.group, jobs.failed > 0 ? `${jobs.failed} failed` : '', progress(jobs)]
+  const text = [state.group, jobs.failed > 0 ? trans.__('%1 failed', jobs.failed) : '', progress(jobs)]
     .filter(Boolean)
     .join(' · ');
   const idle = state.mode === 'session' && ttl.interactive_deadline !== null && state.accepting_jobs !== false;
@@ -327,23 +350,23 @@ function Foot({
         {!open && ttl.interactive_deadline !== null && ttl.max_deadline !== null && (
           <>
             {' · '}
-            <Tick text={now => `${duration((ttl.max_deadline ?? now) - now)} left`} />
+            <Tick text={now => trans.__('%1 left', duration((ttl.max_deadline ?? now) - now))} />
           </>
         )}
       </span>
       <span class="qm-actions">
         {!open && idle && (
           <ActionButton action="close" place={HEAD} kind="primary">
-            End session
+            {endWord(state)}
           </ActionButton>
         )}
         {!open && !idle && failed.length > 0 && (
           <ActionButton action="resubmit_failed" place={HEAD} kind="primary">
-            Run again ({failed.length})
+            {trans.__('Run again (%1)', failed.length)}
           </ActionButton>
         )}
         <button type="button" class="qm-button" aria-expanded={open} data-open onClick={onToggle}>
-          {open ? 'Fold' : 'Open'}
+          {open ? trans.__('Fold') : trans.__('Open')}
         </button>
       </span>
     </div>
