@@ -176,7 +176,7 @@ export const PAGES: Record<string, () => Page> = {
   'not seen yet': () => ({ state: workload({ state: 'unknown', seen_at: null, problem: 'HTTP 503' }) }),
   planned: () => ({
     state: workload({
-      jobs: [0, 1, 2].map(n => job(n, 'waiting', { usage: guess })),
+      jobs: [0, 1, 2].map(n => job(n, 'waiting', { usage: guess, next_try: n === 0 ? NOW + 30 : null })),
       usage: usage({ estimated: 150, cap: 120 }),
       limits: [longest],
     }),

@@ -60,6 +60,7 @@ export const job = (n: number, state: JobState, more: Partial<JobSnapshot> = {})
   spans: [],
   number: n + 1,
   label: null,
+  next_try: null,
   ...more,
 });
 

@@ -148,6 +148,22 @@ describe('a workload', () => {
     expect(box.querySelector('[data-banner]')).toBeNull();
   });
 
+  it('counts down to the next attempt to send a job, through an outage too', async () => {
+    const waits = job(0, 'waiting', { created: null, note: 'too many submissions', next_try: NOW + 12 });
+    await mount(workload({ jobs: [waits], problem: 'the service cannot be reached', seen_at: NOW - 60 }));
+    expect(row('r:0.0').textContent).toContain('too many submissions · next attempt in 12 s');
+    await act(() => {
+      vi.advanceTimersByTime(5000);
+    });
+    expect(row('r:0.0').textContent).toContain('next attempt in 7 s');
+    await act(() => {
+      vi.advanceTimersByTime(8000);
+    });
+    expect(row('r:0.0').textContent).not.toContain('next attempt');
+    await receive(patch(2, { now: NOW + 13, jobs: { 'r:0.0': { state: 'queued', note: null, next_try: null } } }));
+    expect(row('r:0.0').textContent).not.toContain('too many submissions');
+  });
+
   it('draws the course of a job only from what is known', async () => {
     await mount(workload({ jobs: [job(0, 'waiting', { created: null })] }));
     expect(all('.qm-seg')).toEqual([]);

@@ -615,7 +615,7 @@ class PartitionAttempt(Attempt):
                 record.settle(JobState.DROPPED, "taken back: it never reached the service")
             elif record.job_id is None and not record.state.final:
                 record.settle(JobState.WAITING, why)
-                record.next_try = None if pause is None else time.time() + pause
+                record.next_try = None if pause is None else ledger.link.now() + pause
         ledger.changed()
 
     def held(self, why: str) -> None:

@@ -166,7 +166,7 @@ class JobSnapshot:
     spans: tuple[tuple[float, float], ...] = ()  # when the QPU really ran it (execution spans), known afterwards
     number: int = 0  # of its row, from 1, through all runs of the workload; attempts at one partition share it
     label: str | None = None  # the name that the user gave its run
-    next_try: float | None = None  # when it is sent again; None where it waits for something else
+    next_try: float | None = None  # when (service's clock) it is sent again; None where it waits for something else
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,6 +1,6 @@
 import { Component } from 'preact';
 import { type Axis, segments } from '../axis';
-import { dateTime, duration, usageSeconds } from '../clock';
+import { ago, dateTime, duration, usageSeconds } from '../clock';
 import { failure, jobAction, jobFace, jobName, jobNumber, jobReason, jobVerb, pubsWord, shortId } from '../facts';
 import type { Action, JobSnapshot } from '../protocol';
 import type { Click } from '../store';
@@ -8,7 +8,7 @@ import { trans } from '../texts';
 import { Answer } from './answer';
 import { ActionButton, CopyButton } from './button';
 import type { Asking } from './controls';
-import { Tick } from './tick';
+import { ClockContext, REAL, Tick } from './tick';
 import { Waterfall } from './waterfall';
 
 interface Offer {
@@ -103,6 +103,7 @@ export class Row extends Component<RowProps> {
             {word}
           </span>
           {reason !== '' && <span class="qm-reason"> {reason}</span>}
+          {job.next_try !== null && <NextTry at={job.next_try - this.props.offset} />}
         </td>
         <td role="cell" class="qm-c-fall">
           {this.fall()}
@@ -197,6 +198,17 @@ function RowUsage({ job: { usage, state } }: { job: JobSnapshot }) {
   return (
     <span class="qm-dim" title={usage.formula ?? trans.__('expected')}>
       ≈ {usageSeconds(usage.estimated)}
+    </span>
+  );
+}
+
+/** Counts down to the next attempt to send it: by this page's clock, for the service's stands still in an outage. */
+function NextTry({ at }: { at: number }) {
+  return (
+    <span class="qm-reason qm-num">
+      <ClockContext.Provider value={REAL}>
+        <Tick text={now => (now < at ? ` · ${trans.__('next attempt in %1', ago(at - now))}` : '')} />
+      </ClockContext.Provider>
     </span>
   );
 }
