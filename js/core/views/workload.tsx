@@ -1,25 +1,12 @@
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { naming, question } from '../ask';
 import { banner } from '../banner';
-import { dateTime, duration } from '../clock';
-import {
-  countdown,
-  endWord,
-  failure,
-  jobFace,
-  jobName,
-  lastSeen,
-  progress,
-  shortId,
-  shownJobs,
-  tally,
-  type Tally,
-} from '../facts';
+import { dateTime } from '../clock';
+import { countdown, failure, jobFace, jobName, lastSeen, shownJobs, tally, type Tally } from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click, Store, Workload } from '../store';
 import { trans } from '../texts';
 import { Banner } from './banner';
-import { ActionButton } from './button';
 import { type Asking, BANNER, type Controls, ControlsContext, HEAD } from './controls';
 import { Events } from './events';
 import { Header } from './header';
@@ -41,17 +28,14 @@ export interface SavedView {
 interface Props {
   store: Store;
   workload: Workload;
-  /** A card that opens, for lists; otherwise everything is there at once. */
-  card?: boolean;
   saved?: SavedView | null;
 }
 
 const UNFOLDED: readonly Folded[] = [];
 
 /** One workload. The same in a cell and in the sidebar: container queries arrange it, see style.css. */
-export function WorkloadView({ store, workload, card = false, saved = null }: Props) {
+export function WorkloadView({ store, workload, saved = null }: Props) {
   const { state, offset, clicks } = workload;
-  const [open, setOpen] = useState(!card);
   const [filter, setFilter] = useState<JobState | null>(null);
   const [asking, setAsking] = useState<Asking | null>(null);
   const [dismissed, setDismissed] = useState('');
@@ -92,7 +76,7 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
     <ControlsContext.Provider value={controls.current}>
       <ClockContext.Provider value={clock}>
         <section
-          class={`qm-card ${open ? 'qm-open' : 'qm-closed'} ${old ? 'qm-stale' : ''}`}
+          class={`qm-card ${old ? 'qm-stale' : ''}`}
           ref={root}
           tabIndex={-1}
           data-workload={state.id}
@@ -106,7 +90,7 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
             jobs={sum}
             failed={failed}
             stale={null}
-            actions={open && off === null && saved === null}
+            actions={off === null && saved === null}
             asking={asking}
             click={head}
           />
@@ -122,26 +106,15 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
             />
           )}
           <div class={`qm-tiles ${shownDeadline?.near === true ? 'qm-tiles-near' : ''}`}>
-            <Progress
-              jobs={jobs}
-              folded={folded}
-              sum={sum}
-
-              filter={filter}
-              onFilter={next => {
-                setFilter(next);
-                setOpen(true);
-              }}
-            />
+            <Progress jobs={jobs} folded={folded} sum={sum} filter={filter} onFilter={setFilter} />
             <UsageTile state={state} />
             <Deadline state={state} shown={shownDeadline} offset={offset} />
           </div>
-          {open && jobs.length > 0 && (
+          {jobs.length > 0 && (
             <JobTable
               state={state}
               jobs={jobs}
               folded={folded}
-
               earlier={earlier}
               offset={offset}
               filter={filter}
@@ -157,18 +130,15 @@ export function WorkloadView({ store, workload, card = false, saved = null }: Pr
               }}
             />
           )}
-          {open && (
-            <div class="qm-bottom">
-              <Events state={state} offset={offset} />
-              {old && saved === null && (
-                <span class="qm-stale-word qm-num">
-                  <Seen state={state} offset={offset} />
-                </span>
-              )}
-            </div>
-          )}
+          <div class="qm-bottom">
+            <Events state={state} offset={offset} />
+            {old && saved === null && (
+              <span class="qm-stale-word qm-num">
+                <Seen state={state} offset={offset} />
+              </span>
+            )}
+          </div>
           <Said state={state} clicks={clicks} failed={failed} />
-          {card && <Foot state={state} jobs={sum} failed={failed} open={open} onToggle={() => setOpen(!open)} />}
         </section>
       </ClockContext.Provider>
     </ControlsContext.Provider>
@@ -320,55 +290,6 @@ function Said({ state, clicks, failed }: SaidProps) {
   return (
     <div class="qm-hidden" role="status" aria-live="polite">
       {news.current}
-    </div>
-  );
-}
-
-/** Of a card: what it comes to in one line, and the way in. */
-function Foot({
-  state,
-  jobs,
-  failed,
-  open,
-  onToggle,
-}: {
-  state: WorkloadSnapshot;
-  jobs: Tally;
-  failed: readonly JobSnapshot[];
-  open: boolean;
-  onToggle: () => void;
-}) {
-  const { ttl } = state;
-  const text = [state.group, jobs.failed > 0 ? trans.__('%1 failed', jobs.failed) : '', progress(jobs)]
-    .filter(Boolean)
-    .join(' · ');
-  const idle = state.mode === 'session' && ttl.interactive_deadline !== null && state.accepting_jobs !== false;
-  return (
-    <div class="qm-foot">
-      <span class="qm-note qm-num qm-grow">
-        {open ? <code title={state.workload_id ?? state.id}>{shortId(state.workload_id ?? state.id)}</code> : text}
-        {!open && ttl.interactive_deadline !== null && ttl.max_deadline !== null && (
-          <>
-            {' · '}
-            <Tick text={now => trans.__('%1 left', duration((ttl.max_deadline ?? now) - now))} />
-          </>
-        )}
-      </span>
-      <span class="qm-actions">
-        {!open && idle && (
-          <ActionButton action="close" place={HEAD} kind="primary">
-            {endWord(state)}
-          </ActionButton>
-        )}
-        {!open && !idle && failed.length > 0 && (
-          <ActionButton action="resubmit_failed" place={HEAD} kind="primary">
-            {trans.__('Run again (%1)', failed.length)}
-          </ActionButton>
-        )}
-        <button type="button" class="qm-button" aria-expanded={open} data-open onClick={onToggle}>
-          {open ? trans.__('Fold') : trans.__('Open')}
-        </button>
-      </span>
     </div>
   );
 }
