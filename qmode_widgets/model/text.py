@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ..errors import printable
-from .snapshot import JobSnapshot, JobState, Usage, WorkloadSnapshot
+from .snapshot import JobSnapshot, JobState, Usage, WorkloadSnapshot, WorkloadState
 
 SIGNS = {
     JobState.WAITING: "· Not sent yet",
@@ -41,6 +41,12 @@ def why(job: JobSnapshot) -> str:
     return said or job.note or ""
 
 
+def state_word(snapshot: WorkloadSnapshot) -> str:
+    """The workload's state; "closing" where it takes no more jobs and the service has not said that it is closed."""
+    open_ = snapshot.state in (WorkloadState.OPEN, WorkloadState.ACTIVE)
+    return "closing" if open_ and snapshot.accepting_jobs is False else str(snapshot.state)
+
+
 def table(snapshot: WorkloadSnapshot) -> str:
     """A head line, a line for each partition's last attempt, and the problems that are still open."""
     rows = [["#", "PUBs", "State", "Job", "Usage", "Time", ""]]
@@ -62,7 +68,7 @@ def table(snapshot: WorkloadSnapshot) -> str:
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     home = printable(f"{snapshot.backend}  {snapshot.workload_id or snapshot.id}")
-    head = f"{snapshot.mode.capitalize()} on {home}  {snapshot.state}"
+    head = f"{snapshot.mode.capitalize()} on {home}  {state_word(snapshot)}"
     total = f"usage {usage_text(snapshot.usage)}"
     if snapshot.usage.reported is not None and snapshot.usage.status != "final":
         total += " so far"

@@ -57,7 +57,7 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One mode: its stretches, what it says at the end, and whether all jobs are drawn."""
+    """One mode: its stretches, its caption, and whether all jobs are drawn."""
 
     mode: Mode
     advised: bool
@@ -135,26 +135,28 @@ def layout(figure: go.Figure, **more: Any) -> None:
 
 
 def plan_figure(plan: PlanContent) -> go.Figure:
-    """One time line per mode on a common axis of seconds; usage as numbers at the end."""
+    """One time line per mode on a common axis of seconds; usage in its title."""
     lines = timelines(plan)
-    titles = [f"{t.mode.capitalize()}{' ✓ advised' * t.advised}" for t in lines]
+    titles = [_title(t) for t in lines]
     figure = make_subplots(rows=len(lines), shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.09)
     end = max((t.end for t in lines), default=0.0)
     named: set[str] = set()  # phases that have their entry in the legend
     lanes = plan.conditions.lanes
     for row, line in enumerate(lines, start=1):
         _draw(figure, line, row, named)
-        text = line.caption.replace(", ", "<br>") + ("" if line.complete else "<br>(the first jobs only)")
-        figure.add_annotation(
-            text=text, x=line.end, y=(lanes + 1) / 2, xanchor="left", xshift=8, align="left", showarrow=False, row=row,
-            col=1,
-        )  # fmt: skip
-    figure.update_xaxes(range=[0, end * 1.3 or 1], **_ticks(end * 1.3))  # room for the numbers at the end
+    figure.update_xaxes(range=[0, end * 1.03 or 1], **_ticks(end * 1.03))
     figure.update_xaxes(title="time from submission", row=len(lines))
     names = ["queue", *map(str, range(1, lanes + 1))]
+    figure.update_annotations(font_size=13)  # the longest title fits where the figure is narrow
     figure.update_yaxes(title="lane", tickvals=list(range(lanes + 1)), ticktext=names, range=[lanes + 0.6, -0.6])
     layout(figure, barmode="overlay", height=170 * len(lines) + 90, legend={"orientation": "h", "y": -0.12})
     return figure
+
+
+def _title(line: Timeline) -> str:
+    advised = " ✓ advised" if line.advised else ""
+    drawn = "" if line.complete else " (the first jobs only)"
+    return f"<b>{line.mode.capitalize()}{advised}</b>: {line.caption}{drawn}"
 
 
 STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400)

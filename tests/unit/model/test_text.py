@@ -63,3 +63,10 @@ def test_a_failure_that_was_made_good_is_history():
     assert "partition 2 failed" in text
     assert "a duplicate was cancelled" in text
     assert "error: HTTP 503: what is shown may be old" in table(replace(state, problem="HTTP 503"))
+
+
+def test_a_workload_that_takes_no_more_jobs_is_closing():
+    state = WorkloadSnapshot("w", "batch", "b", state=WorkloadState.ACTIVE, accepting_jobs=True)
+    assert "  active  " in table(state)
+    assert "  closing  " in table(replace(state, accepting_jobs=False))
+    assert "  closed  " in table(replace(state, state=WorkloadState.CLOSED, accepting_jobs=False))

@@ -183,9 +183,10 @@ def test_to_dict_is_json(backend, sweep):
 
 def test_figure_has_one_time_line_a_mode_on_a_common_axis(backend, sweep):
     figure = plan(sweep, backend, queue_wait=100).figure()
-    captions = [a.text for a in figure.layout.annotations]
-    assert captions[:3] == ["Job", "Batch ✓ advised", "Session"]
-    assert all("s of usage" in c for c in captions[3:])
+    titles = [a.text for a in figure.layout.annotations]
+    modes = ["<b>Job</b>", "<b>Batch ✓ advised</b>", "<b>Session</b>"]
+    assert [title.partition(": ")[0] for title in titles] == modes
+    assert all("s of usage" in title for title in titles)
     on_qpu = [t for t in figure.data if t.name == "on the QPU"]
     assert [len(t.x) for t in on_qpu] == [5, 5, 5]
     assert figure.layout.xaxis.range == figure.layout.xaxis3.range
