@@ -1,21 +1,23 @@
 /** Puts views over a store into an element, and takes them out again. */
 import { type ComponentChildren, render } from 'preact';
-import { useEffect, useState } from 'preact/hooks';
+import { useLayoutEffect, useState } from 'preact/hooks';
 import css from './style.css';
 import type { Store, Workload } from './store';
 import { trans } from './texts';
 import { type SavedView, WorkloadView } from './views/workload';
 
+// Both subscribe before anything else can happen: an effect that waits for the next frame misses what comes until then.
+
 /** Redraws its children's owner with every change of a store. */
 export function useStore(store: Store): void {
   const [, redraw] = useState(0);
-  useEffect(() => store.subscribe(() => redraw(n => n + 1)), [store]);
+  useLayoutEffect(() => store.subscribe(() => redraw(n => n + 1)), [store]);
 }
 
 /** One workload of a store; redraws for its changes and the store's own, not for those of its neighbours. */
 export function useWorkload(store: Store, id: string): Workload | undefined {
   const [, redraw] = useState(0);
-  useEffect(() => {
+  useLayoutEffect(() => {
     let seen = look(store, id);
     return store.subscribe(() => {
       const now = look(store, id);

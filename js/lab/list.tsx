@@ -1,6 +1,6 @@
 /** The panel's content: the account on top, then groups of rows. */
 import { render, type VNode } from 'preact';
-import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { ago, usageSeconds } from '../core/clock';
 import { Frame } from '../core/mount';
 import { Tick } from '../core/views/tick';
@@ -28,7 +28,7 @@ export function draw(node: HTMLElement, desk: Desk, doors: Doors): () => void {
 
 function Workloads({ desk, doors }: { desk: Desk; doors: Doors }) {
   const [, redraw] = useState(0);
-  useEffect(() => desk.subscribe(() => redraw(n => n + 1)), [desk]);
+  useLayoutEffect(() => desk.subscribe(() => redraw(n => n + 1)), [desk]); // before a change can be missed
   const [typed, setTyped] = useState('');
   const root = useRef<HTMLDivElement>(null);
   useKeptRow(root);

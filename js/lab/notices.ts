@@ -17,7 +17,7 @@ const SETTING: Record<Kind, keyof Settings> = {
 
 export class Notices {
   /** The toasts that may still be in sight: of each workload one for its deadline, and one for what is new. */
-  private readonly toasts = new Map<string, string>();
+  private readonly toasts = new Map<string, { id: string; level: Signal['level'] }>();
 
   constructor(
     private readonly desk: Desk,
@@ -36,7 +36,7 @@ export class Notices {
       else void this.give(signal);
     }
     // A warning of a deadline that no longer holds says something false.
-    for (const [key, id] of this.toasts) {
+    for (const [key, { id }] of this.toasts) {
       const [kind, entry] = split(key);
       const reason = triage.entries.get(entry)?.reason;
       if (kind !== 'ttl' || reason === 'interactive' || reason === 'max') continue;
@@ -54,10 +54,14 @@ export class Notices {
       actions: this.actions(signal),
     };
     const key = `${signal.kind === 'ttl' ? 'ttl' : 'news'} ${signal.entry}`;
-    const there = this.toasts.get(key);
     // What is new of one workload is one notification: forty failures count up in it, and its end takes their place.
-    if (there === undefined || !Toast.update({ id: there, message: signal.text, type: signal.level, ...options }))
-      this.toasts.set(key, Toast.emit(signal.text, signal.level, options));
+    // Of another level it is a new one: JupyterLab leaves the old colour at the edge of a notification that it updates.
+    const there = this.toasts.get(key);
+    const same = there?.level === signal.level;
+    if (!same || !Toast.update({ id: there.id, message: signal.text, type: signal.level, ...options })) {
+      if (there !== undefined) Toast.dismiss(there.id);
+      this.toasts.set(key, { id: Toast.emit(signal.text, signal.level, options), level: signal.level });
+    }
     if (document.hidden && settings.browserNotifications) this.tellOutside(signal);
   }
 

@@ -151,7 +151,7 @@ describe('a workload', () => {
   it('counts down to the next attempt to send a job, through an outage too', async () => {
     const waits = job(0, 'waiting', { created: null, note: 'too many submissions', next_try: NOW + 12 });
     await mount(workload({ jobs: [waits], problem: 'the service cannot be reached', seen_at: NOW - 60 }));
-    expect(row('r:0.0').textContent).toContain('too many submissions · next attempt in 12 s');
+    expect(row('r:0.0').textContent).toContain('next attempt in 12 s · too many submissions');
     await act(() => {
       vi.advanceTimersByTime(5000);
     });
@@ -162,6 +162,16 @@ describe('a workload', () => {
     expect(row('r:0.0').textContent).not.toContain('next attempt');
     await receive(patch(2, { now: NOW + 13, jobs: { 'r:0.0': { state: 'queued', note: null, next_try: null } } }));
     expect(row('r:0.0').textContent).not.toContain('too many submissions');
+  });
+
+  it('misses no change that arrives right after it was drawn', async () => {
+    store = new Store(() => true);
+    store.receive(hello(['w1']));
+    store.receive(snapshot(workload({ jobs: [job(0, 'running')] }), 1, NOW));
+    unmount = mountCell(box, store, 'w1'); // what waits for the next frame has not run yet
+    store.receive(patch(2, { jobs: { 'r:0.0': { state: 'done' } } }));
+    await act(() => undefined);
+    expect(row('r:0.0').dataset.state).toBe('done');
   });
 
   it('draws the course of a job only from what is known', async () => {

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -292,6 +293,9 @@ def test_signals_reach_elsewhere_once_each_with_its_action(loud: Lab, page: Page
         "capped = scripted.workload('batch', [scripted.R, scripted.Q], id='capped00000000000001',"
         " usage=Usage(61.0, 'running', None, None, None, 60.0), limits=()); show(capped)",
         "capped.change(limits=(Limit('usage cap', '60 s', 'kernel', time.time()),))",
+        "mended = scripted.workload('batch', [scripted.R], id='mended00000000000001'); show(mended)",
+        "mended.set(0, scripted.F, reason='transient', reason_code=9707)",
+        "mended.set(0, scripted.D, reason=None, reason_code=None)",
     )
     status = page.locator(".qm-status-button")
     badge = page.locator(".jp-SideBar [data-qmode-badge]")
@@ -310,6 +314,7 @@ def test_signals_reach_elsewhere_once_each_with_its_action(loud: Lab, page: Page
     book.run(3)
     ended = toast(page, "d2f0…77a1 finished: 2 of 3 done, 1 failed")
     expect(ended).to_be_visible()
+    expect(failed).to_have_count(0)
     page.screenshot(path=str(harness.ARTIFACTS / "signals.png"))
     ended.get_by_role("button", name="Run again…").click()
     panel = page.locator("#qmode-workloads")
@@ -329,10 +334,17 @@ def test_signals_reach_elsewhere_once_each_with_its_action(loud: Lab, page: Page
     book.run(6)
     book.run(7)
     expect(toast(page, "capped…0001".replace("capped", "capp") + " has reached its usage cap")).to_be_visible()
+    book.run(8)
+    book.run(9)
+    expect(toast(page, "1 job of mend…0001 failed")).to_be_visible()
+    book.run(10)
+    good = toast(page, "mend…0001 finished: 1 of 1 done")
+    expect(good).to_have_class(re.compile("jp-Notification-Toast-success"))
+    expect(toast(page, "mend…0001")).to_have_count(1)
     status.click()
     expect(panel).to_be_visible()
     told = page.evaluate("() => JSON.parse(localStorage[Object.keys(localStorage).find(k => k.endsWith(':said'))])")
-    assert sum(name.startswith("failed:") for name in told) == 1
+    assert sum(name.startswith("failed:") for name in told) == 2
     book.save()
     book.reload()
     book.sidebar()

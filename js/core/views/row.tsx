@@ -102,8 +102,8 @@ export class Row extends Component<RowProps> {
             </span>{' '}
             {word}
           </span>
-          {reason !== '' && <span class="qm-reason"> {reason}</span>}
           {job.next_try !== null && <NextTry at={job.next_try - this.props.offset} />}
+          {reason !== '' && <span class="qm-reason"> {reason}</span>}
         </td>
         <td role="cell" class="qm-c-fall">
           {this.fall()}
@@ -207,7 +207,7 @@ function NextTry({ at }: { at: number }) {
   return (
     <span class="qm-reason qm-num">
       <ClockContext.Provider value={REAL}>
-        <Tick text={now => (now < at ? ` · ${trans.__('next attempt in %1', ago(at - now))}` : '')} />
+        <Tick text={now => (now < at ? ` ${trans.__('next attempt in %1', ago(at - now))} ·` : '')} />
       </ClockContext.Provider>
     </span>
   );
