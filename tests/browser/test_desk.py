@@ -293,9 +293,9 @@ def test_signals_reach_elsewhere_once_each_with_its_action(loud: Lab, page: Page
         "capped = scripted.workload('batch', [scripted.R, scripted.Q], id='capped00000000000001',"
         " usage=Usage(61.0, 'running', None, None, None, 60.0), limits=()); show(capped)",
         "capped.change(limits=(Limit('usage cap', '60 s', 'kernel', time.time()),))",
-        "mended = scripted.workload('batch', [scripted.R], id='mended00000000000001'); show(mended)",
+        "mended = scripted.workload('batch', [scripted.R] * 2, id='mended00000000000001'); show(mended)",
         "mended.set(0, scripted.F, reason='transient', reason_code=9707)",
-        "mended.set(0, scripted.D, reason=None, reason_code=None)",
+        "mended.set(0, scripted.D, reason=None, reason_code=None); mended.set(1, scripted.D)",
     )
     status = page.locator(".qm-status-button")
     badge = page.locator(".jp-SideBar [data-qmode-badge]")
@@ -338,7 +338,7 @@ def test_signals_reach_elsewhere_once_each_with_its_action(loud: Lab, page: Page
     book.run(9)
     expect(toast(page, "1 job of mend…0001 failed")).to_be_visible()
     book.run(10)
-    good = toast(page, "mend…0001 finished: 1 of 1 done")
+    good = toast(page, "mend…0001 finished: 2 of 2 done")
     expect(good).to_have_class(re.compile("jp-Notification-Toast-success"))
     expect(toast(page, "mend…0001")).to_have_count(1)
     status.click()

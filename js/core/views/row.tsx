@@ -102,7 +102,6 @@ export class Row extends Component<RowProps> {
             </span>{' '}
             {word}
           </span>
-          {job.next_try !== null && <NextTry at={job.next_try - this.props.offset} />}
           {reason !== '' && <span class="qm-reason"> {reason}</span>}
         </td>
         <td role="cell" class="qm-c-fall">
@@ -136,6 +135,7 @@ export class Row extends Component<RowProps> {
 
   private fall() {
     const { job, earlier, axis, offset } = this.props;
+    if (job.next_try !== null) return <NextTry at={job.next_try - offset} />; // no job: there is no course to draw yet
     if (axis === null) return null;
     const drawn = [...earlier.flatMap(each => segments(each, true)), ...segments(job)];
     return drawn.length === 0 ? null : <Waterfall axis={axis} segments={drawn} label={course(job, offset)} />;
@@ -207,7 +207,7 @@ function NextTry({ at }: { at: number }) {
   return (
     <span class="qm-reason qm-num">
       <ClockContext.Provider value={REAL}>
-        <Tick text={now => (now < at ? ` ${trans.__('next attempt in %1', ago(at - now))} ·` : '')} />
+        <Tick text={now => (now < at ? trans.__('next attempt in %1', ago(at - now)) : '')} />
       </ClockContext.Provider>
     </span>
   );
