@@ -293,7 +293,8 @@ def test_signals_reach_elsewhere_once_each_with_its_action(loud: Lab, page: Page
         "capped = scripted.workload('batch', [scripted.R, scripted.Q], id='capped00000000000001',"
         " usage=Usage(61.0, 'running', None, None, None, 60.0), limits=()); show(capped)",
         "capped.change(limits=(Limit('usage cap', '60 s', 'kernel', time.time()),))",
-        "mended = scripted.workload('batch', [scripted.R] * 2, id='mended00000000000001', created=time.time()); show(mended)",
+        "mended = scripted.workload('batch', [scripted.R] * 2, id='mended00000000000001', created=time.time())\n"
+        "show(mended)",
         "mended.set(0, scripted.F, reason='transient', reason_code=9707)",
         "mended.set(0, scripted.D, reason=None, reason_code=None); mended.set(1, scripted.D)",
     )
