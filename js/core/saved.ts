@@ -71,7 +71,8 @@ function asHtml(kept: WorkloadSnapshot, folded: readonly Folded[]): string {
   const body = shown.map((job, i) => line(cells(job, i + 1), 'td')).join('');
   const more = folded.length === 0 ? '' : `<p>and ${escaped(lines(folded).join(', '))}</p>`;
   const caption = `<caption style="text-align:left">${escaped(title(kept, folded))}</caption>`;
-  return `<table>${caption}<thead>${line(['#', 'PUBs', 'State', 'Job', 'Usage', ''], 'th')}</thead><tbody>${body}</tbody></table>${more}`;
+  const head = shown.length === 0 ? '' : `<thead>${line(['#', 'PUBs', 'State', 'Job', 'Usage', ''], 'th')}</thead>`;
+  return `<table>${caption}${head}<tbody>${body}</tbody></table>${more}`;
 }
 
 function asText(kept: WorkloadSnapshot, folded: readonly Folded[]): string {
@@ -96,7 +97,12 @@ function title(state: WorkloadSnapshot, folded: readonly Folded[]): string {
   const words = progress(sum).replaceAll(',', '').replace('No', 'no');
   const done = `${words}${sum.failed > 0 ? `, ${sum.failed} failed` : ''}`;
   const mode = state.mode.charAt(0).toUpperCase() + state.mode.slice(1);
-  return `${mode} ${state.workload_id ?? state.id} on ${state.backend}: ${state.state}, ${done}, usage ${usageText(state)} (${seen})`;
+  return `${mode} ${state.workload_id ?? state.id} on ${state.backend}: ${stateWord(state)}, ${done}, usage ${usageText(state)} (${seen})`;
+}
+
+/** Closed by its user, while the service has not said that it is closed: closing. */
+function stateWord({ state, accepting_jobs }: WorkloadSnapshot): string {
+  return (state === 'open' || state === 'active') && accepting_jobs === false ? 'closing' : state;
 }
 
 function cells(job: JobSnapshot, number: number): string[] {
@@ -105,8 +111,8 @@ function cells(job: JobSnapshot, number: number): string[] {
   const place = String(job.number || number);
   return [
     place,
-    job.pubs ?? '–',
-    `${shape} ${word}`,
+    `${job.label === null ? '' : `${job.label}: `}${job.pubs ?? '–'}`,
+    `${shape} ${word}${job.attempt > 0 ? ` (attempt ${job.attempt + 1})` : ''}`,
     job.job_id ?? '–',
     usageText(job),
     (said || (job.note ?? '')).slice(0, LONGEST),

@@ -12,7 +12,7 @@ from dataclasses import replace
 from typing import Any
 
 from ..model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
-from ..model.text import SIGNS, table, usage_text, why
+from ..model.text import SIGNS, state_word, table, usage_text, why
 from . import protocol
 from .protocol import Message
 
@@ -70,7 +70,8 @@ def as_html(state: WorkloadSnapshot) -> str:
     body = "".join(line(_row(job, number), "td") for number, job in enumerate(shown, start=1))
     more = f"<p>and {_text(', '.join(_lines(folded)))}</p>" if folded else ""
     title = f'<caption style="text-align:left">{_text(_title(state, kept, folded))}</caption>'
-    return f"<table>{title}<thead>{line(_HEAD, 'th')}</thead><tbody>{body}</tbody></table>{more}"
+    head = f"<thead>{line(_HEAD, 'th')}</thead>" if shown else ""
+    return f"<table>{title}{head}<tbody>{body}</tbody></table>{more}"
 
 
 def _lines(folded: list[dict[str, Any]]) -> list[str]:
@@ -91,12 +92,14 @@ def _title(state: WorkloadSnapshot, kept: WorkloadSnapshot, folded: list[dict[st
     failed += sum(f["count"] for f in folded if f["state"] in ("failed", "refused"))
     progress = f"{done} of {total} done" + (f", {failed} failed" if failed else "") if total else "no job yet"
     where = f"{state.mode.capitalize()} {state.workload_id or state.id} on {state.backend}"
-    return f"{where}: {state.state}, {progress}, usage {usage_text(state.usage)} ({seen})"
+    return f"{where}: {state_word(state)}, {progress}, usage {usage_text(state.usage)} ({seen})"
 
 
 def _row(job: JobSnapshot, number: int) -> tuple[str, ...]:
     place = str(job.number or number)
-    return place, job.pubs or "–", SIGNS[job.state], job.job_id or "–", usage_text(job.usage), why(job)[:_LONGEST]
+    pubs = (f"{job.label}: " if job.label else "") + (job.pubs or "–")
+    state = SIGNS[job.state] + (f" (attempt {job.attempt + 1})" if job.attempt else "")
+    return place, pubs, state, job.job_id or "–", usage_text(job.usage), why(job)[:_LONGEST]
 
 
 def _text(text: str) -> str:
