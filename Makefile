@@ -72,7 +72,7 @@ frontend-tests: js/node_modules/.installed  ## TypeScript's types and the fronte
 
 browser-tests: build  ## JupyterLab in Chromium
 	@$(BIN)/python tests/browser/chromium.py
-	$(BIN)/pytest tests/browser
+	$(BIN)/pytest -n 2 --dist loadfile tests/browser
 
 docs: $(VENV)/.installed  ## build the documentation into docs/_build/html; warnings are errors
 	$(BIN)/sphinx-build -W --keep-going --quiet --builder html docs docs/_build/html

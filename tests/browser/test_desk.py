@@ -22,7 +22,7 @@ now = time.time()
 def idle(id, left, **more):
     ttl = Ttl(max_ttl=28800, max_deadline=now + 25000, interactive_ttl=300, interactive_deadline=now + left)
     return scripted.idle_session(id=id, ttl=ttl, **more)
-failed = scripted.batch()
+failed = scripted.batch(created=now - 60)  # the newest
 runs = scripted.workload("batch", [D] * 12 + [R] * 3 + [Q] * 25, id="runs0000000000000001", backend="ibm_torino")
 queued = scripted.workload("job", [Q], id="queued01")
 one, two = idle("idle0000000000000001", 200), idle("idle0000000000000002", 280)
