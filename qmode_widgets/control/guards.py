@@ -205,7 +205,7 @@ class Guards:
 
     def _check_ttls(self) -> None:
         ledger = self._ledger
-        ttl, now = ledger.snapshot().ttl, ledger.link.now()
+        ttl, now = ledger.ttl(), ledger.link.now()
         left = None if ttl.max_deadline is None else ttl.max_deadline - now
         if left is not None and 0 < left < WARN_BEFORE_MAX and self._once(f"max{ttl.max_deadline}"):
             ledger.event("warning", f"max TTL runs out in {left:.0f} s: queued jobs will fail then")

@@ -16,7 +16,7 @@ from typing import Literal
 
 from ..ibm.link import Link
 from ..ibm.wire import Metrics, Session
-from ..model.snapshot import Event, JobSnapshot, JobState, Limit, Mode, Ttl, WorkloadSnapshot, WorkloadState
+from ..model.snapshot import Event, JobSnapshot, JobState, Limit, Mode, Ttl, Usage, WorkloadSnapshot, WorkloadState
 from . import accounting
 from .record import Record
 
@@ -443,7 +443,7 @@ class Ledger:
 
     def next_deadline(self) -> float | None:
         """The next moment at which a timer of the service or of a guard runs out, on the service's clock."""
-        ttl = self.snapshot().ttl
+        ttl = self.ttl()
         now = self.link.now()
         ends = (ttl.max_deadline, ttl.interactive_deadline, ttl.active_deadline, ttl.empty_deadline, self._alarm)
         return min((t for t in ends if t is not None and t > now), default=None)
@@ -465,7 +465,7 @@ class Ledger:
         Of a session not less than its active time by the clock, since `elapsed_time` may be null while it runs.
         """
         with self.lock:
-            told = self.snapshot().usage.reported
+            told = self.usage().reported
             clock = None
             if self.mode == "session":  # until now, also while the service does not answer: it bills all the same
                 clock = accounting.active_time(accounting.all_stretches(self.homes().values(), self.link.now()))
@@ -474,35 +474,45 @@ class Ledger:
     def _stretches(self) -> list[accounting.Interval] | None:
         return accounting.all_stretches(self.homes().values(), self._seen_at or self.link.now())
 
-    def snapshot(self) -> WorkloadSnapshot:
-        """The frozen view of now."""
+    def ttl(self) -> Ttl:
+        """The timers of the service, as far as it has told."""
+        if self.mode == "job":
+            return Ttl()
         with self.lock:
-            jobs = tuple(self._numbered())
-            s, state = self._session or Session(self._workload_id), self.state
-            created = s.opened_at or self.created
-            ttl = Ttl() if self.mode == "job" else Ttl.of(
-                state=state,
+            s = self._session or Session(self._workload_id)
+            return Ttl.of(
+                state=self.state,
                 max_ttl=s.max_ttl,
                 interactive_ttl=s.interactive_ttl,
                 active_ttl=s.active_ttl,
                 started_at=s.started_at,
                 activated_at=s.activated_at,
                 last_job_completed=s.last_job_completed,
-                created_at=created,
+                created_at=s.opened_at or self.created,
                 unfinished=sum(1 for r in self._records.values() if not r.state.final),
                 empty_close=EMPTY_CLOSE if self.mode == "session" else None,
-            )  # fmt: skip
+            )
+
+    def usage(self) -> Usage:
+        """What the whole workload used, or is expected to use."""
+        with self.lock:
             stretches = self._stretches() if self.mode == "session" else None
             end = stretches[-1][1] if stretches else None
-            usage = accounting.workload_usage(
+            return accounting.workload_usage(
                 self.mode,
-                state,
+                self.state,
                 [r.account(end) for r in self._records.values()],
                 list(self.homes().values()),
                 stretches,
                 cap=self._cap,
                 instance_left=self._instance_left,
             )
+
+    def snapshot(self) -> WorkloadSnapshot:
+        """The frozen view of now."""
+        with self.lock:
+            jobs = tuple(self._numbered())
+            s, state = self._session or Session(self._workload_id), self.state
             return WorkloadSnapshot(
                 id=self.id,
                 workload_id=self._workload_id,
@@ -513,9 +523,9 @@ class Ledger:
                 state_reason=s.state_reason,
                 instance=self.link.instance_label,
                 jobs=jobs,
-                ttl=ttl,
-                usage=usage,
-                created=created,
+                ttl=self.ttl(),
+                usage=self.usage(),
+                created=s.opened_at or self.created,
                 closed=s.closed_at,
                 clock_offset=round(self.link.clock_offset, 1),
                 seen_at=self._seen_at,

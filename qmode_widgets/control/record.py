@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from dataclasses import dataclass, field
+from typing import Literal
 
 from ..errors import ServiceError
 from ..ibm.client import Captured
@@ -66,6 +67,7 @@ class Record:
     label: str | None = None  # of its run
     since: float = field(default_factory=time.monotonic)  # when it was made
     _snapshot: JobSnapshot | None = None
+    _usage: Usage | None = None
 
     @property
     def row(self) -> str:
@@ -98,7 +100,7 @@ class Record:
 
     def touch(self) -> None:
         """Something changed: the next `snapshot()` is made anew."""
-        self._snapshot = None
+        self._snapshot = self._usage = None
 
     def tags(self, label: str | None) -> list[str]:
         """The tags of its job.
@@ -162,7 +164,7 @@ class Record:
     @property
     def usage_final(self) -> bool:
         """The service will not change this job's usage any more."""
-        return self._reported()[1] == "final"
+        return self.usage().status == "final"
 
     @property
     def needs_metrics(self) -> bool:
@@ -191,7 +193,7 @@ class Record:
             self.touch()
         return new
 
-    def _reported(self) -> tuple[float | None, str]:
+    def _reported(self) -> tuple[float | None, Literal["none", "running", "final"]]:
         told = [source.usage for source in (self.metrics, self.job) if source is not None]
         for usage in told:
             if usage.final:
@@ -202,15 +204,17 @@ class Record:
         return (self.partial, "running") if self.partial else (None, "none")
 
     def usage(self) -> Usage:
-        """What the job used, or is expected to use."""
-        reported, status = self._reported()
-        served = None if self.job is None else self.job.estimated
-        expected, formula = None, None
-        if self.partition is not None and self.partition.expected is not None:
-            expected, formula = self.partition.expected, self.partition.formula
-        elif served is not None:
-            expected, formula = served, "the service's own estimate"
-        return Usage(reported=reported, status=status, estimated=expected, formula=formula)  # type: ignore[arg-type]
+        """What the job used, or is expected to use; the same object as long as nothing changed."""
+        if self._usage is None:
+            reported, status = self._reported()
+            served = None if self.job is None else self.job.estimated
+            expected, formula = None, None
+            if self.partition is not None and self.partition.expected is not None:
+                expected, formula = self.partition.expected, self.partition.formula
+            elif served is not None:
+                expected, formula = served, "the service's own estimate"
+            self._usage = Usage(reported=reported, status=status, estimated=expected, formula=formula)
+        return self._usage
 
     @property
     def private(self) -> bool:

@@ -236,6 +236,7 @@ def _twice(ledger: Ledger, row: Record, other: Record, job: Job) -> Record:
     if extra is row:
         other.superseded, other.cancel_when_found = row.superseded, row.cancel_when_found
         other.partition = other.partition or row.partition
+        other.touch()
         ledger.give_row(row, other)
     stays = other if extra is row else row
     name = stays.name

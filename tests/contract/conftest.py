@@ -29,6 +29,14 @@ def watch_often():
     runtime.PACE, budget.RATE = before
 
 
+@pytest.fixture(scope="module", autouse=True)
+def nothing_left_behind():
+    """What a module leaves open is no other's concern: opening a workload would warn of it."""
+    yield
+    for controller in runtime.registry.all():
+        controller.forget()
+
+
 @pytest.fixture(scope="session")
 def shared_emulator():
     """One service for the whole run, as fast as the simulation. Use `emulator`, which resets its faults."""

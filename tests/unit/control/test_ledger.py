@@ -128,9 +128,9 @@ def test_what_a_job_used_stays_used_when_it_fails(ledger):
     """Its partial usage is left out of the answers from its failure until its bill is complete."""
     record = Record(JobState.RUNNING, job_id="j1", job=Job("j1", "Running", usage=JobUsage(3.0)))
     assert (record.usage().reported, record.usage().status) == (3.0, "running")
-    record.job = Job("j1", "Failed")
+    record.read(Job("j1", "Failed"))
     assert (record.usage().reported, record.usage().status) == (3.0, "running")
-    record.metrics = Metrics(usage=JobUsage(2.5, final=True))
+    record.read_metrics(Metrics(usage=JobUsage(2.5, final=True)))
     assert (record.usage().reported, record.usage().status) == (2.5, "final")
 
 
