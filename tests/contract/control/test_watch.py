@@ -38,7 +38,9 @@ def test_an_unmodified_batch_is_watched_and_protected(watching, backend, rotatio
     assert [len(job.result()) for job in jobs] == [1, 1, 1]
     [batch] = watching.controllers
     assert isinstance(batch, qmode.BatchController)
-    assert sorted(j.attempt for j in batch.jobs) == [0, 0, 0, 1]
+    # The retry may be overtaken by the end of the `with` block: refused then, it goes on in a new batch.
+    ran = [j for j in batch.jobs if j.state is not JobState.REFUSED]
+    assert sorted(bool(j.attempt) for j in ran) == [False, False, False, True]
     assert batch.wait_until(lambda shot: shot.accepting_jobs is False, 30)  # the retry's new batch as well
     assert any("test_watch.py, line" in e.text for e in batch.events)
 
