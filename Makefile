@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_fund := false
 export npm_config_audit := false
 
-.PHONY: help lab demo test lint python-tests frontend-tests browser-tests test-libraries docs pictures saved-notebooks bench soak test-lowest build wheel clean
+.PHONY: help lab demo test lint python-tests frontend-tests browser-tests test-libraries test-client docs pictures saved-notebooks bench soak test-lowest build wheel clean
 
 help:  ## list what `make` can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -96,6 +96,9 @@ test-libraries: build  ## libraries that people use with IBM's client, each unmo
 	.venv-libraries/bin/pip install --quiet --upgrade "pip>=25.1"
 	.venv-libraries/bin/pip install --quiet --editable . --group libraries
 	.venv-libraries/bin/pytest tests/libraries
+
+test-client: $(VENV)/.installed  ## the tests that IBM ships with its client, against the embedded service
+	$(BIN)/python tests/client_suite.py
 
 test-lowest: build  ## the Python tests with the lowest versions that pyproject.toml admits
 	$(PYTHON) -m venv .venv-lowest
