@@ -137,6 +137,7 @@ class Record:
             self.state = state
         if self.state is not before and not self.superseded:
             self.note = None
+        self.next_try = None  # there is a job: nothing is sent again
         self.touch()
         return old != self.snapshot()
 

@@ -347,7 +347,7 @@ class Submitter:
         if error.status == 429:
             with self._lock:
                 wait = self.pacer.refused(now, error.retry_after)
-            attempt.waiting("the service asked to wait: too many submissions", wait)
+            attempt.waiting(f"the service asked to wait {wait:.0f} s: too many submissions", wait)
             return now + wait
         if error.outcome_unknown:
             return self._doubt(attempt, str(error))

@@ -135,7 +135,7 @@ export class Row extends Component<RowProps> {
 
   private fall() {
     const { job, earlier, axis, offset } = this.props;
-    if (job.next_try !== null) return <NextTry at={job.next_try - offset} />; // no job: there is no course to draw yet
+    if (job.next_try !== null && job.state === 'waiting') return <NextTry at={job.next_try - offset} />; // no job: there is no course to draw yet
     if (axis === null) return null;
     const drawn = [...earlier.flatMap(each => segments(each, true)), ...segments(job)];
     return drawn.length === 0 ? null : <Waterfall axis={axis} segments={drawn} label={course(job, offset)} />;

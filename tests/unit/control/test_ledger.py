@@ -134,6 +134,12 @@ def test_what_a_job_used_stays_used_when_it_fails(ledger):
     assert (record.usage().reported, record.usage().status) == (2.5, "final")
 
 
+def test_a_job_that_is_found_is_not_sent_again():
+    record = Record(JobState.WAITING, job_id="j1", next_try=1e12)
+    record.read(Job("j1", "Queued"))
+    assert (record.snapshot().state, record.snapshot().next_try) == (JobState.QUEUED, None)
+
+
 def test_a_batch_is_never_called_a_session(account):
     ledger = Ledger(account, "s", "batch", "b")
     for state in ("open", "active"):
