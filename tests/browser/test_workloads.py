@@ -232,6 +232,8 @@ def test_narrow_places(open_notebook: Open, width: int) -> None:
         if cell == 1:
             row(card, "5.0").locator("[data-action]").click()
             expect(card.locator("[data-confirm=yes]")).to_be_visible()
+            asked = card.locator(".qm-answer-text")
+            assert asked.evaluate("e => e.scrollHeight <= e.clientHeight"), f"the question is cut off at {width}"
         card.screenshot(path=str(book.picture(f"narrow-{width}-{cell}")))
 
 
