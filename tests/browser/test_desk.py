@@ -290,7 +290,7 @@ def test_signals_reach_elsewhere_once_each_with_its_action(loud: Lab, page: Page
         "session = scripted.idle_session(ttl=ttl); show(session)",
         "session.change(ttl=Ttl(interactive_ttl=60)); session.set(0, scripted.R)",
         "from qmode_widgets.model.snapshot import Limit, Usage\n"
-        "capped = scripted.workload('batch', [scripted.R, scripted.Q], id='capped00000000000001',"
+        "capped = scripted.workload('batch', [scripted.R, scripted.Q], id='capped00000000000001', created=time.time(),"
         " usage=Usage(61.0, 'running', None, None, None, 60.0), limits=()); show(capped)",
         "capped.change(limits=(Limit('usage cap', '60 s', 'kernel', time.time()),))",
         "mended = scripted.workload('batch', [scripted.R] * 2, id='mended00000000000001', created=time.time())\n"
