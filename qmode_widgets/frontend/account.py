@@ -199,7 +199,7 @@ def services() -> list[QiskitRuntimeService]:
         return []
     from qiskit_ibm_runtime import QiskitRuntimeService
 
-    from ..control.runtime import registry
+    from ..control.registry import registry
 
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()
