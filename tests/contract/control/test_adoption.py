@@ -10,8 +10,8 @@ from qiskit_ibm_runtime import Batch, EstimatorV2, RuntimeJobV2, SamplerV2, Sess
 from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMRuntimeError, RuntimeJobFailureError
 
 import qmode_widgets as qmode
-from qmode_widgets.control.submission import Pacer
 from qmode_widgets.model.snapshot import JobState
+from tests.peek import at_pace, end_waits_of_the_pacer
 
 from ..conftest import legacy
 
@@ -26,9 +26,9 @@ def mode(backend, emulator):
 @pytest.fixture
 def batch(mode):
     controller = qmode.BatchController(mode)
-    controller._runtime.submitter.pace = 0.05
+    at_pace(controller)
     yield controller
-    controller._runtime.submitter.pacer = Pacer()
+    end_waits_of_the_pacer(controller)
     controller.forget()
 
 
@@ -71,7 +71,7 @@ def test_a_lost_answer_makes_one_job(batch, mode, sampler, rotations, emulator, 
 
 
 def test_a_cap_reaches_the_service_and_ends_what_goes_over_it(batch, mode, sampler, rotations, service):
-    batch._guards.cap(7)
+    batch.usage_cap = 7
     job = sampler(mode).run(rotations(1))
     assert service._get_api_client().job_get(job.job_id())["cost"] == 7
     job.result()

@@ -244,7 +244,7 @@ def test_a_report_tells_plan_bill_attempts_options_and_versions(batch, sampler, 
     assert batch.wait(60)
     batch.resubmit_failed()
     run.result(timeout=60)
-    assert batch._ledger.wait_for(lambda: run.usage.status == "final", 30)
+    assert batch.wait_until(lambda _: run.usage.status == "final", 30)
     run.plan = qmode.plan(pubs, backend, sampler(backend))
     page = Page(run.report(tmp_path / "report.html").read_text())
     said = page.sections

@@ -9,6 +9,7 @@ import pytest
 
 import qmode_widgets as qmode
 from qmode_widgets.control.runtime import registry
+from tests.peek import settled
 
 
 def collected(ref):
@@ -32,8 +33,8 @@ def test_a_finished_controller_that_no_name_refers_to_is_let_go(backend, sampler
     batch.submit(sampler(batch.mode), rotations(2), partitions=2).result(timeout=60)
     batch.close()
     assert batch.wait_until(lambda shot: shot.state == "closed" and shot.usage.status == "final", 30)
-    watcher, ledger, ref = batch._runtime.watcher, batch._ledger, weakref.ref(batch)
-    assert ledger.wait_for(lambda: ledger.id not in watcher._ledgers, 30)
+    ref = weakref.ref(batch)
+    assert settled(batch)
     del batch
     assert collected(ref)
 

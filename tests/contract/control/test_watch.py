@@ -15,6 +15,7 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 import qmode_widgets as qmode
 from qmode_widgets.control.runtime import registry
 from qmode_widgets.model.snapshot import JobState
+from tests.peek import requests_of, unwatch
 
 from ..conftest import legacy
 
@@ -79,13 +80,8 @@ def test_many_single_jobs_cost_one_listing_a_look(watching, backend, sampler, ro
     for _ in range(8):
         sampler(backend).run(rotations(1))
     [controller] = watching.controllers
-    controller._runtime.watcher.forget(controller._ledger)
-    before = controller._ledger.link.asked
-    with controller._ledger.looking:
-        from qmode_widgets.control.sync import refresh
-
-        refresh(controller._ledger)
-    assert controller._ledger.link.asked - before == 1
+    unwatch(controller)
+    assert requests_of(controller, controller.refresh) == 1
     emulator.faults.resume()
     assert controller.wait(30)
 
