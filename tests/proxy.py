@@ -33,8 +33,8 @@ class Fault:
     the `Authorization` header carries).
 
     `when`: "before" the service carries it out, or "after" (its answer is lost or spoiled). `seconds`: between two
-    bytes of a trickle, of a delay (`clear` ends it), or of a hang (which ends the connection then). `edit` changes the
-    JSON of an answer.
+    bytes of a trickle, of a delay, or of a hang (which ends the connection then); `clear` ends both at once. `edit`
+    changes the JSON of an answer.
     """
 
     kind: Kind
@@ -104,7 +104,7 @@ class Proxy:
         self._loop.call_soon_threadsafe(self._go_on)
 
     def _go_on(self) -> None:
-        """What is being delayed goes on its way."""
+        """What is delayed goes on its way, and what hangs ends."""
         self._cleared.set()
         self._cleared = asyncio.Event()
 
@@ -157,8 +157,7 @@ class Proxy:
         token = next((v.removeprefix("Bearer ") for n, v in _headers(lines) if n == "authorization"), "")
         fault = self._next(method, path, token)
         if fault is not None and fault.kind == "delay":
-            with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(self._cleared.wait(), fault.seconds)
+            await self._pause(fault.seconds)
             fault = None
         if fault is not None and fault.when == "before":
             return await self._misbehave(fault, writer, None)
@@ -217,12 +216,16 @@ class Proxy:
         found = _json(answer)
         return answer if found is None or "jobs" not in found else _with_json(answer, hide(found))
 
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._cleared.wait(), seconds)
+
     async def _misbehave(self, fault: Fault, writer: asyncio.StreamWriter, answer: bytes | None) -> bool:
         answer = answer or b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
         if fault.kind == "drop":
             return False
         if fault.kind == "hang":
-            await asyncio.sleep(fault.seconds)
+            await self._pause(fault.seconds)
             return False
         if fault.kind == "truncate":
             writer.write(answer[: -max(1, len(answer) // 3)])

@@ -100,7 +100,7 @@ def test_a_double_that_turns_up_late_is_reported_and_cancelled_if_it_has_not_run
     assert batch.wait_until(lambda shot: any("duplicate" in e.text for e in shot.events), 60)
     emulator.faults.clear()
     assert batch.wait(60)
-    assert batch.wait_until(lambda shot: any("the second job" in e.text for e in shot.events), 40)
+    assert batch.wait_until(lambda shot: any("the second job" in e.text for e in shot.events), 60)
     assert [len(v) for v in live(service, batch).values()] == [2 if ran else 1]
     told = next(e.text for e in batch.events if "the second job" in e.text)
     assert ("which is billed" in told) == ran
@@ -115,7 +115,7 @@ def test_a_cancel_while_in_doubt_is_carried_out_when_the_job_is_found(batch, sam
     assert batch.wait_until(lambda shot: shot.jobs[0].state is JobState.UNKNOWN, 60)
     assert "as soon as it is found" in batch.cancel(batch.jobs[0])
     emulator.faults.lag_listings(0)
-    assert batch.wait(30)
+    assert batch.wait(60)
     emulator.faults.clear()
     assert live(service, batch) == {}
 

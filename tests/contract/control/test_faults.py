@@ -97,7 +97,7 @@ def test_a_workload_that_is_told_to_wait_for_a_day_keeps_no_cap_of_another_from_
 ):
     first, second = opened(far), opened(far, usage_cap=4)
     proxy.add(Fault("status", "GET", f"/sessions/{first.id}", status=429, retry_after="86400", count=1000))
-    assert first.wait_until(lambda shot: "asked to wait 60 s" in str(shot.problem), 30)
+    assert first.wait_until(lambda shot: "asked to wait 60 s" in str(shot.problem), 60)
     emulator.faults.pause(queue=True)
     second.submit(sampler(second.mode), rotations(8), partitions=8)
     emulator.faults.resume()
@@ -137,12 +137,14 @@ def test_a_dead_key_is_said_within_seconds_by_every_call(far, proxy, sampler, ro
     proxy.add(Fault("status", path="/identity/token", status=400, when="before", count=10_000))
     token_manager(batch).expire_time = 0
     for call in (batch.refresh, batch.cancel_workload, batch.refresh):
+        began = time.monotonic()
         with pytest.raises(UnreachableError, match="refuses the API key"):
             call()
-    assert batch.wait_until(lambda shot: "refuses the API key" in str(shot.problem), 20)
+        assert time.monotonic() - began < 45  # the SDK's own pacing makes the second one wait for a minute
+    assert batch.wait_until(lambda shot: "refuses the API key" in str(shot.problem), 60)
     proxy.clear()
     monkeypatch.setattr(client, "IAM_PAUSE", 0.0)
-    assert batch.wait_until(lambda shot: shot.problem is None, 30)
+    assert batch.wait_until(lambda shot: shot.problem is None, 60)
     batch.cancel_workload()
 
 
@@ -153,7 +155,7 @@ def test_a_list_without_jobs_is_not_shown_as_fresh(far, proxy, sampler, rotation
     batch = opened(far)
     assert batch.submit(sampler(batch.mode), rotations(1), partitions=1).wait(60)
     proxy.add(Fault("edit", "GET", "/jobs", edit=lambda page: {"jobs": None}, count=1000))
-    assert batch.wait_until(lambda shot: shot.problem is not None and "jobs None" in shot.problem, 30)
+    assert batch.wait_until(lambda shot: shot.problem is not None and "jobs None" in shot.problem, 60)
     seen = batch.snapshot().seen_at
     with pytest.raises(UnreachableError, match="not a list"):
         batch.refresh()
@@ -179,7 +181,7 @@ def test_a_cap_that_cannot_be_computed_stops_sending(far, proxy, emulator, sampl
     assert first.jobs[0].state is JobState.DONE
     assert batch.usage.reported is None  # and not -5, nor 0
     second = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
-    assert batch.wait_until(lambda shot: all("cannot be kept" in str(j.note) for j in shot.jobs[1:]), 30)
+    assert batch.wait_until(lambda shot: all("cannot be kept" in str(j.note) for j in shot.jobs[1:]), 60)
     assert len(live(emulator, batch.workload_id)) == 1
     proxy.clear()
     assert second.wait(60)
@@ -214,7 +216,7 @@ def test_an_interrupted_close_closes_all_the_same(far, emulator, sampler, rotati
     with pytest.raises(KeyboardInterrupt), interrupted_while_waiting(session):
         session.close()
     assert not any("closed" in e.text for e in session.events)  # not before the service took it
-    assert session.wait_until(lambda shot: shot.accepting_jobs is False, 30)
+    assert session.wait_until(lambda shot: shot.accepting_jobs is False, 60)
     assert not emulator.service._get_api_client().session_details(session.workload_id)["accepting_jobs"]
     assert {j.state for j in run.jobs} == {JobState.DROPPED}
     assert any("3 partitions are not sent" in e.text for e in session.events)

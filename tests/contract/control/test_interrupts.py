@@ -51,7 +51,7 @@ class Interrupter:
 def free(lock):
     """Another thread can take it."""
     got = []
-    thread = threading.Thread(target=lambda: got.append(lock.acquire(timeout=30)) or lock.release())
+    thread = threading.Thread(target=lambda: got.append(lock.acquire(timeout=60)) or lock.release())
     thread.start()
     thread.join(60)
     return got == [True]

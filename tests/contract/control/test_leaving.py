@@ -41,7 +41,7 @@ def test_an_error_inside_the_block_passes_through_and_the_batch_is_closed(backen
 def test_interrupting_the_wait_for_unsent_partitions_drops_them_and_says_so(batch, sampler, rotations, emulator):
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=60, count=5)
     run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
-    assert batch.wait_until(lambda _: any(j.note for j in run.jobs), 30)
+    assert batch.wait_until(lambda _: any(j.note for j in run.jobs), 60)
     with pytest.raises(KeyboardInterrupt), interrupted_while_waiting(batch):
         batch.close()
     assert {j.state for j in run.jobs} == {JobState.DROPPED}
@@ -77,7 +77,7 @@ def test_an_observer_that_closes_while_partitions_wait_is_told_so_and_blocks_not
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=0.5, count=1000)
     stop = batch.on_change(close)
     run = batch.submit(sampler(batch.mode), rotations(6), partitions=6)
-    assert "from another thread" in said.get(timeout=30)
+    assert "from another thread" in said.get(timeout=60)
     stop()
     emulator.faults.clear()
     assert run.wait(60)
@@ -88,7 +88,7 @@ def test_a_click_on_nothing_cancels_nothing(batch, sampler, rotations, emulator,
     emulator.faults.pause(queue=True)
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=60)
     run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
-    assert batch.wait_until(lambda _: any(j.note for j in run.jobs), 30)
+    assert batch.wait_until(lambda _: any(j.note for j in run.jobs), 60)
     answers, done = [], threading.Event()
 
     def hear(outcome):
@@ -97,7 +97,7 @@ def test_a_click_on_nothing_cancels_nothing(batch, sampler, rotations, emulator,
             done.set()
 
     commands.enqueue(batch, Command("1", batch.id, Action.CANCEL, target), hear)
-    assert done.wait(20)
+    assert done.wait(60)
     assert answers[-1].status == "failed"
     assert not any(j.state is JobState.DROPPED for j in run.jobs)
     batch.cancel_all()
@@ -106,13 +106,13 @@ def test_a_click_on_nothing_cancels_nothing(batch, sampler, rotations, emulator,
 def test_a_screen_that_is_gone_does_not_keep_its_command_from_being_carried_out(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
-    assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 30)
+    assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 60)
 
     def gone(_):
         raise OSError("the comm is closed")
 
     commands.enqueue(batch, Command("1", batch.id, Action.CANCEL_ALL), gone)
-    assert run.wait(30)
+    assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.CANCELLED]
 
 
@@ -174,7 +174,7 @@ def test_a_callback_that_waits_for_its_own_thread_is_told_so(batch, sampler, rot
     batch.stop_when(impatient)
     run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
     assert run.wait(60)
-    assert batch.wait_until(lambda _: bool(said), 30)
+    assert batch.wait_until(lambda _: bool(said), 60)
     assert "another thread" in said[0]
 
 

@@ -21,7 +21,7 @@ def batch(backend, emulator):
 def test_a_refresh_costs_two_requests_and_a_finished_job_is_not_asked_again(batch, sampler, rotations, emulator):
     batch.submit(sampler(batch.mode), rotations(12), partitions=12)
     assert batch.wait(60)
-    assert batch.wait_until(lambda shot: shot.usage.status == "final", 30)
+    assert batch.wait_until(lambda shot: shot.usage.status == "final", 60)
     batch.refresh()  # the last completion may have come after the session's answer
     unwatch(batch)
     assert requests_of(batch, batch.refresh) == 2
@@ -30,7 +30,7 @@ def test_a_refresh_costs_two_requests_and_a_finished_job_is_not_asked_again(batc
 def test_pending_jobs_cost_two_requests(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     batch.submit(sampler(batch.mode), rotations(12), partitions=12)
-    assert batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 30)
+    assert batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 60)
     batch.refresh()
     unwatch(batch)
     assert requests_of(batch, batch.refresh) == 2
@@ -39,13 +39,13 @@ def test_pending_jobs_cost_two_requests(batch, sampler, rotations, emulator):
 def test_when_the_service_does_not_answer_the_view_says_so_and_recovers(batch, sampler, rotations, emulator):
     emulator.faults.pause()
     batch.submit(sampler(batch.mode), rotations(1), partitions=1)
-    assert batch.wait_until(lambda shot: shot.jobs[0].state is JobState.RUNNING, 30)
+    assert batch.wait_until(lambda shot: shot.jobs[0].state is JobState.RUNNING, 60)
     emulator.faults.fail_requests(503, method="GET", path=f"/sessions/{batch.workload_id}", count=3)
-    assert batch.wait_until(lambda shot: shot.problem is not None, 30)
+    assert batch.wait_until(lambda shot: shot.problem is not None, 60)
     assert batch.jobs[0].state is JobState.RUNNING
     emulator.faults.clear()
     assert batch.wait(60)
-    assert batch.wait_until(lambda shot: shot.problem is None, 30)
+    assert batch.wait_until(lambda shot: shot.problem is None, 60)
 
 
 def test_watching_ends_when_everything_is_final(backend, sampler, rotations):
@@ -86,7 +86,7 @@ def test_an_observer_hears_each_change_once_and_nothing_when_nothing_changes(bat
 def test_an_interrupted_result_cancels_nothing(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     batch.submit(sampler(batch.mode), rotations(1), partitions=1)
-    assert batch.wait_until(lambda shot: shot.jobs[0].job_id is not None, 30)
+    assert batch.wait_until(lambda shot: shot.jobs[0].job_id is not None, 60)
     with pytest.raises(KeyboardInterrupt), interrupted_while_waiting(batch):
         batch.result()
     assert batch.jobs[0].state is JobState.QUEUED
