@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import qmode_widgets as qmode
+from tests.peek import locks
 
 OURS = str(Path(qmode.__file__).parent)
 MOMENTS = 40
@@ -50,9 +51,9 @@ class Interrupter:
 def free(lock):
     """Another thread can take it."""
     got = []
-    thread = threading.Thread(target=lambda: got.append(lock.acquire(timeout=5)) or lock.release())
+    thread = threading.Thread(target=lambda: got.append(lock.acquire(timeout=60)) or lock.release())
     thread.start()
-    thread.join(10)
+    thread.join(60)
     return got == [True]
 
 
@@ -65,10 +66,7 @@ def batch(backend):
 
 def sound(batch):
     """Nothing is held, and waiting for all that is in the ledger comes to an end."""
-    assert free(batch._ledger.lock)
-    assert free(batch._runtime.submitter._lock)
-    assert free(batch._runtime.watcher._lock)
-    assert free(batch._submits)
+    assert [free(lock) for lock in locks(batch)] == [True] * len(locks(batch))
     assert batch.wait(60)
 
 

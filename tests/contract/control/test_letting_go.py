@@ -9,6 +9,7 @@ import pytest
 
 import qmode_widgets as qmode
 from qmode_widgets.control.runtime import registry
+from tests.peek import settled
 
 
 def collected(ref):
@@ -31,9 +32,9 @@ def test_a_finished_controller_that_no_name_refers_to_is_let_go(backend, sampler
     batch = qmode.BatchController.open(backend)
     batch.submit(sampler(batch.mode), rotations(2), partitions=2).result(timeout=60)
     batch.close()
-    assert batch.wait_until(lambda shot: shot.state == "closed" and shot.usage.status == "final", 30)
-    watcher, ledger, ref = batch._runtime.watcher, batch._ledger, weakref.ref(batch)
-    assert ledger.wait_for(lambda: ledger.id not in watcher._ledgers, 30)
+    assert batch.wait_until(lambda shot: shot.state == "closed" and shot.usage.status == "final", 60)
+    ref = weakref.ref(batch)
+    assert settled(batch)
     del batch
     assert collected(ref)
 
@@ -108,7 +109,7 @@ def test_a_label_that_does_not_fit_a_tag_is_refused(batch, sampler, rotations, l
 def test_wait_until_wakes_on_what_it_waits_for_and_times_out(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     batch.submit(sampler(batch.mode), rotations(1))
-    assert batch.wait_until(lambda shot: any(j.job_id for j in shot.jobs), 30)
+    assert batch.wait_until(lambda shot: any(j.job_id for j in shot.jobs), 60)
     assert not batch.wait_until(lambda shot: all(j.state.final for j in shot.jobs), 0.05)
     emulator.faults.resume()
     batch.cancel_workload()

@@ -27,7 +27,7 @@ class Page:
 
     def ask(self, kind: str, **more: str) -> dict:
         self.desk.receive({"kind": kind, "id": f"{kind} 1", **more})
-        while (message := self.heard.get(timeout=30))["id"] != f"{kind} 1":
+        while (message := self.heard.get(timeout=60))["id"] != f"{kind} 1":
             pass
         return message
 
@@ -145,7 +145,7 @@ def test_a_kernel_without_a_service_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_what_is_not_ours_is_refused(page: Page, request_: dict, said: str) -> None:
     page.desk.receive(request_ | {"id": "x"})
-    answer = page.heard.get(timeout=30)
+    answer = page.heard.get(timeout=60)
     assert answer["status"] == "failed"
     assert said in answer["message"]
 

@@ -247,5 +247,5 @@ def test_the_submitter_asks_whether_an_attempt_is_wanted_while_another_thread_ho
     with desk.ledger.lock:
         thread = threading.Thread(target=lambda: answers.append(desk.attempt.wanted()), daemon=True)
         thread.start()
-        thread.join(10)
+        thread.join(60)
     assert answers == [True]

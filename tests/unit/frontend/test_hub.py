@@ -66,7 +66,7 @@ class Screen:
         self.heard.put(message)
 
     def next(self, kind: str) -> Message:
-        while (message := self.heard.get(timeout=5))["kind"] != kind:
+        while (message := self.heard.get(timeout=30))["kind"] != kind:
             pass
         return message
 
