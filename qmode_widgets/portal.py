@@ -29,6 +29,7 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 HEARTBEAT = 0.5  # seconds: a wake-up that Ctrl-C cut between "queued" and "told" is late by this much at most
+POLL = 1.0  # seconds: on Windows, and by `_thread.interrupt_main`, Ctrl-C does not end a wait without time-out
 NAME_KEPT = 60.0  # seconds for which a resolved name is not asked for again
 NAME_WAIT = 2.0  # seconds for which a known name is asked for before its last answer is used
 EXIT_SECONDS = 3.0  # in which everything that has to happen at exit has happened: Jupyter kills after 5
@@ -147,6 +148,22 @@ async def aside(function: Callable[..., T], *args: Any, **kwargs: Any) -> T:
     return await future
 
 
+def get(box: queue.SimpleQueue[T], timeout: float | None = None) -> T:
+    """What comes next in a queue. Looks for interrupts once a second: not all of them wake a thread that waits.
+
+    Raises:
+        queue.Empty: nothing came within `timeout` seconds.
+    """
+    end = None if timeout is None else time.monotonic() + timeout
+    while True:
+        left = POLL if end is None else end - time.monotonic()
+        try:
+            return box.get(timeout=max(0.0, min(POLL, left)))
+        except queue.Empty:
+            if end is not None and time.monotonic() >= end:
+                raise
+
+
 class Portal:
     """One daemon thread with the event loop. A forked process makes its own when it first needs one."""
 
@@ -263,7 +280,7 @@ class Portal:
         order = _Order(self, function, args, lambda ok, value: box.put((ok, value)), undo, waits)
         try:
             self._loop.call_soon_threadsafe(order.begin)
-            ok, value = box.get(timeout=timeout)
+            ok, value = get(box, timeout)
         except queue.Empty:
             self._loop.call_soon_threadsafe(order.abandon)
             raise TimeoutError from None
@@ -378,6 +395,7 @@ async def _awaited(found: Awaitable[object]) -> None:
 _portal: Portal | None = None
 _of_the_parent: list[Any] = []  # in a forked process: kept, so that nothing is tidied up on the parent's sockets
 _at_exit: list[Callable[[], Coroutine[Any, Any, object]]] = []
+_last_at_exit: list[Callable[[], object]] = []
 
 
 def portal() -> Portal:
@@ -398,6 +416,11 @@ def at_exit(function: Callable[[], Coroutine[Any, Any, object]]) -> None:
     _at_exit.append(function)
 
 
+def last_at_exit(function: Callable[[], object]) -> None:
+    """Call this when the process exits, after all that `at_exit` was given; on the thread that exits."""
+    _last_at_exit.append(function)
+
+
 def _exit() -> None:
     if _portal is None or _portal.forked:
         return
@@ -408,6 +431,9 @@ def _exit() -> None:
 
     with contextlib.suppress(BaseException):  # the interpreter is going down, and nothing may be raised
         _portal.call(all_at_once, timeout=EXIT_SECONDS + 0.5)
+    for function in _last_at_exit:
+        with contextlib.suppress(Exception):
+            function()
 
 
 def _in_child() -> None:

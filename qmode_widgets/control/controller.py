@@ -10,11 +10,13 @@ import contextlib
 import queue
 import time
 from collections.abc import Callable, Iterable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
 from ..errors import IncompleteResultError, QmodeError, SubmissionError
 from ..ibm.client import Kind, backend_of, self_test, target_of
 from ..model import tags
+from ..model.command import Action
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import state_word, table
@@ -22,10 +24,11 @@ from ..planning.content import PlanContent
 from ..planning.plan import before_sending
 from ..planning.preflight import Preflight
 from ..planning.settings import options_set
-from ..portal import ForkedError, portal
+from ..portal import ForkedError, get, portal
 from . import prepare, primitives
 from .adoption import Adoption
 from .engine import actions
+from .engine.guards import check_cap
 from .engine.observers import Subscription
 from .engine.workload import Workload
 from .group import group_of
@@ -61,6 +64,7 @@ class Controller(metaclass=OneEach):
     _adoption: Adoption
 
     def __init__(self, ledger: Ledger, *, usage_cap: float | None = None, retries: int = 0) -> None:
+        check_cap(usage_cap)
         self._portal = portal()
         ledger.read_only = self_test()
         self._options: dict[str, dict[str, Any]] = {}  # of the primitive of each run
@@ -172,6 +176,16 @@ class Controller(metaclass=OneEach):
         heard = Subscription(callback, self._callback_failed)
         return self._listen(heard, heard.tell, now=False)
 
+    def listen(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
+        """For screens: call back with each changed snapshot, on the loop, so it must return at once."""
+        news = self._workload.news
+        self._portal.call(news.listen, callback)
+        return partial(self._portal.send, news.unlisten, callback)
+
+    async def perform(self, action: Action, target: str | None) -> str:
+        """For screens: carry out a command, on the loop; says what came of it."""
+        return await self._workload.perform(action, target)
+
     def on_done(self, callback: Callable[[JobSnapshot], object], *, run: str | None = None) -> Callable[[], None]:
         """Call back once for each job that has ended and is not run again, those that have ended already included.
 
@@ -223,7 +237,7 @@ class Controller(metaclass=OneEach):
                 if left is not None and left <= 0:
                     return False
                 try:
-                    bell.get(timeout=left)
+                    get(bell, left)
                 except queue.Empty:
                     return bool(predicate(self.snapshot()))
                 while not bell.empty():  # one look for all that has changed
@@ -405,7 +419,7 @@ class Controller(metaclass=OneEach):
 
     def cancel(self, job: Any) -> str:
         """Cancel one job (its id, its row key, or the job object); says what the service answered."""
-        return next(iter(self._portal.call(self._workload.cancel, lambda: [self._find(job)]).values()))
+        return next(iter(self._portal.call(self._workload.cancel, lambda: [self._workload.find(job)]).values()))
 
     def cancel_remaining(self) -> dict[str, str]:
         """Cancel what has not started, and drop what is not sent; by row, what came of it."""
@@ -441,7 +455,7 @@ class Controller(metaclass=OneEach):
         Raises:
             QmodeError: the job has not ended, is private, or its inputs are gone.
         """
-        return self._resubmit(lambda: [self._find(job)])[0]
+        return self._resubmit(lambda: [self._workload.find(job)])[0]
 
     def resubmit_failed(self) -> list[Run]:
         """Resubmit every failed or refused partition; an empty list when there is none."""
@@ -485,6 +499,8 @@ class Controller(metaclass=OneEach):
                 show(self.snapshot())
 
     def _wait(self, timeout: float | None, run: str | None) -> bool:
+        if timeout is not None and timeout <= 0:
+            return self._ask(lambda: self._workload.ended(run))
         try:
             self._portal.call(self._workload.until_ended, run, timeout=timeout, waits=True)
         except TimeoutError:
@@ -551,7 +567,8 @@ class Controller(metaclass=OneEach):
                 raise TimeoutError(f"{len(left)} partitions have not ended after {timeout} s; nothing was cancelled")
             return self._workload.results.run(work)
         try:
-            self._portal.call(self._workload.until_over, work, timeout=timeout, waits=True)
+            if not self._ask(lambda: self._workload.over(work)):
+                self._portal.call(self._workload.until_over, work, timeout=timeout, waits=True)
         except TimeoutError:
             raise TimeoutError(f"{work.name} has not ended after {timeout} s; nothing was cancelled") from None
         following = self._ask(lambda: self._follow(work))
@@ -570,7 +587,7 @@ class Controller(metaclass=OneEach):
         if run is not None and job is not None:
             raise QmodeError("run= and job= are both given: name one")
         if job is not None:
-            return self._ask(lambda: self._follow(self._find(job)))
+            return self._ask(lambda: self._follow(self._workload.find(job)))
         if run is not None:
             runs = self._ask(lambda: self._ledger.runs)
             if run not in runs:
@@ -655,17 +672,6 @@ class Controller(metaclass=OneEach):
     def _wake(self) -> None:
         """Look at the workload now."""
         self._portal.call(self._workload.wake)
-
-    def _find(self, job: Any) -> Record:
-        """A record by job id, row key, job object or snapshot. On the loop."""
-        if hasattr(job, "job_id"):
-            job = job.job_id() if callable(job.job_id) else (job.job_id or job.key)
-        if not isinstance(job, str):
-            raise QmodeError(f"{job!r} is not a job: pass its id, its key, or the job object")
-        found = self._ledger.find(job)
-        if found is not None:
-            return found
-        raise QmodeError(f"no job {job!r} in {self._ledger.mode} {self.id}: see controller.jobs")
 
     def figure(self, kind: str = "timeline") -> Any:
         """A plotly figure.

@@ -8,7 +8,6 @@ import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from types import TracebackType
 from typing import Any, ClassVar, Literal, Self, cast
 from weakref import ref
@@ -33,6 +32,7 @@ from ..ibm.link import again, link_of, patiently
 from ..model.snapshot import JobState, Limit, Mode
 from ..portal import portal
 from .controller import Controller
+from .engine.guards import check_cap
 from .group import group_of, in_group
 from .registry import registry
 from .state.ledger import Ledger
@@ -104,7 +104,16 @@ class _Held:
         controller = self._controller()
         if controller is None:
             return
-        self._undo.append(around_close(mode, partial(controller._closed_by_user, str(mode.session_id))))
+        id_, held = str(mode.session_id), self._controller  # weakly: a mode object keeps no controller alive
+
+        def close(plainly: Callable[[], None], error: type[BaseException] | None) -> None:
+            watching = held()
+            if watching is None:
+                plainly()
+            else:
+                watching._closed_by_user(id_, plainly, error)
+
+        self._undo.append(around_close(mode, close))
         if self.adopting:
             controller._adoption.of(mode)
 
@@ -252,6 +261,7 @@ class ModeController(Controller):
             QmodeError: local mode, or the service refuses (a session on the Open Plan, …).
         """
         refuse_local(backend)
+        check_cap(usage_cap)
         most = seconds_of(max_time)
         cls._warn_of_orphans(str(backend.name))
         link = link_of(backend.service, str(instance_of(backend)))

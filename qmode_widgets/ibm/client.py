@@ -133,6 +133,8 @@ class Token:
         if authorization == f"Bearer {self._text}":
             self._refused, self._text = self._text, None
             self._renew_at = self._ends_at = 0.0
+            if self._auth.tm.access_token == self._refused:
+                self._auth.tm.expire_time = 0  # the client's own requests need another one too
 
     async def _renew(self) -> None:
         if self._failed is not None and clock.monotonic() < self._failed[0]:

@@ -31,6 +31,12 @@ WARN_AT = 0.8  # of the usage cap
 WARN_BEFORE_MAX, WARN_BEFORE_IDLE = 300.0, 15.0  # seconds before max TTL, interactive TTL run out
 
 
+def check_cap(seconds: float | None) -> None:
+    """Raises ValueError for a usage cap that is no positive number of seconds; None is no cap."""
+    if seconds is not None and (not seconds > 0 or not math.isfinite(seconds)):
+        raise ValueError(f"usage_cap={seconds!r}: pass a positive number of seconds")
+
+
 class Guards:
     """The bounds of one workload: looks at the ledger whenever it changed, and acts through `act(what)`.
 
@@ -64,8 +70,7 @@ class Guards:
 
     def cap(self, seconds: float) -> None:
         """A cap on the usage in QPU seconds."""
-        if not seconds > 0 or not math.isfinite(seconds):
-            raise ValueError(f"usage_cap={seconds!r}: pass a positive number of seconds")
+        check_cap(seconds)
         self._ledger.set_cap(float(seconds))
         self.stopped = None  # a higher cap: the next look compares anew
         self._warned.discard("cap")
@@ -370,6 +375,7 @@ class StopCondition:
             portal().send(self._results.ledger.event, "warning", said, record.row)
             return
         if bool(self._predicate(result, job)):
+            self._heard.end()  # at once: what is in its queue is judged no more
             portal().send(self._guards.met, self, record)
 
     def _failed(self, error: BaseException) -> None:

@@ -268,11 +268,12 @@ class Watch:
         self._errors = 0
         self._not_before = 0.0  # `Retry-After`: not even for a click
 
-    def start(self) -> None:
-        """Look now, and from now on as often as the workload can change."""
-        self._bell.set()
+    def start(self, *, now: bool = True) -> None:
+        """Look, `now` or when it is time, and from then on as often as the workload can change."""
+        if now:
+            self._bell.set()
         if self._task is None or self._task.done():
-            self._task = portal().spawn(self._run(), name=f"watch {self._ledger.id}")
+            self._task = portal().spawn(self._run(now=now), name=f"watch {self._ledger.id}")
 
     def stop(self) -> None:
         """Stop watching it."""
@@ -286,10 +287,11 @@ class Watch:
         """It is being watched."""
         return self._task is not None and not self._task.done()
 
-    async def _run(self) -> None:
+    async def _run(self, *, now: bool) -> None:
         while True:
             self._bell.clear()
-            pause = await self._visit()
+            pause = await self._visit() if now else self._pace()
+            now = True
             if pause is None:
                 if self._bell.is_set():
                     continue  # something was sent, cancelled or closed meanwhile

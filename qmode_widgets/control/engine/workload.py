@@ -13,6 +13,7 @@ from typing import Any, Protocol
 from ...errors import QmodeError, ServiceError, SubmissionError, UnreachableError
 from ...ibm.link import again
 from ...model import tags
+from ...model.command import Action
 from ...model.partition import Partition
 from ...model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
 from ...portal import clock, portal
@@ -117,7 +118,9 @@ class Workload:
             ServiceError, UnreachableError: it did not answer.
         """
         await self.watch.look(fresh=True)
-        self.wake()
+        if not self.forgotten:
+            self._kept(True)
+            self.watch.start(now=False)
         return self.ledger.snapshot()
 
     def _after_look(self) -> None:
@@ -543,6 +546,49 @@ class Workload:
             self.ledger.event("error", f"{group[0].name} is not run again: {error}", group[0].row)
             self.ledger.changed()
 
+    # --- clicks ------------------------------------------------------------------------------------------------
+
+    def find(self, job: Any) -> Record:
+        """A record by job id, row key, job object or snapshot.
+
+        Raises:
+            QmodeError: there is none.
+        """
+        if hasattr(job, "job_id"):
+            job = job.job_id() if callable(job.job_id) else (job.job_id or job.key)
+        if not isinstance(job, str):
+            raise QmodeError(f"{job!r} is not a job: pass its id, its key, or the job object")
+        found = self.ledger.find(job)
+        if found is None:
+            raise QmodeError(f"no job {job!r} in {self.ledger.mode} {self.ledger.id}: see controller.jobs")
+        return found
+
+    async def perform(self, action: Action, target: str | None) -> str:
+        """Carry out a click; says what came of it."""
+        match action:
+            case Action.CANCEL | Action.DROP:
+                return next(iter((await self.cancel(lambda: [self.find(target)])).values()))
+            case Action.CANCEL_REMAINING:
+                return _tally(await self.cancel(lambda: actions.remaining(self.ledger)))
+            case Action.CANCEL_ALL:
+                return _tally(await self.cancel(lambda: actions.unfinished(self.ledger)))
+            case Action.CLOSE:
+                await self.close()
+                return "closed: queued jobs still run"
+            case Action.END:  # cancelling first: what waits to be sent would be sent by closing
+                cancelled = await self.cancel(lambda: actions.unfinished(self.ledger))
+                await self.close()
+                return f"ended: {_tally(cancelled)}"
+            case Action.RESUBMIT:
+                await self.resubmit(lambda: [self.find(target)], look=True)
+                return "resubmitted"
+            case Action.RESUBMIT_FAILED:
+                sent = await self.resubmit(lambda: actions.failed(self.ledger), look=True)
+                return f"{sum(map(len, sent.values()))} resubmitted"
+            case Action.REFRESH:
+                await self.refresh()
+                return "refreshed"
+
     # --- waiting -----------------------------------------------------------------------------------------------
 
     def of_run(self, run: str | None) -> list[Record]:
@@ -564,7 +610,11 @@ class Workload:
     async def until_over(self, record: Record) -> None:
         """Until one job has ended and is not run again."""
         self.wake()
-        await self.news.until(lambda: record.state.final and not self.guards.will_retry(record))
+        await self.news.until(lambda: self.over(record))
+
+    def over(self, record: Record) -> bool:
+        """One job has ended and is not run again."""
+        return record.state.final and not self.guards.will_retry(record)
 
     async def until_looked(self) -> None:
         """Until all that the service has is known."""
@@ -591,3 +641,10 @@ class Workload:
     def latest(self, run: str) -> Mapping[int, Record]:
         """The last attempt at each partition of a run."""
         return self.ledger.latest(run)
+
+
+def _tally(answers: dict[str, str]) -> str:
+    counts: dict[str, int] = {}
+    for answer in answers.values():
+        counts[answer] = counts.get(answer, 0) + 1
+    return ", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing to cancel"

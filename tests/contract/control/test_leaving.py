@@ -6,12 +6,12 @@ import queue
 import threading
 
 import pytest
-from requests.auth import AuthBase
 
 import qmode_widgets as qmode
-from qmode_widgets.frontend.commands import commands
-from qmode_widgets.model.command import Action, Command
+from qmode_widgets.frontend.hub import Hub
+from qmode_widgets.model.command import Action
 from qmode_widgets.model.snapshot import JobState
+from qmode_widgets.portal import portal
 from tests.peek import end_waits_of_the_pacer, interrupted_while_waiting, token_manager
 from tests.proxy import Fault
 
@@ -34,7 +34,26 @@ def test_an_error_inside_the_block_passes_through_and_the_batch_is_closed(backen
 
     with pytest.raises(ZeroDivisionError):
         block()
-    assert all(j.job_id for j in batch.jobs)
+    assert batch.refresh().accepting_jobs is False
+    sent = [j for j in batch.jobs if j.job_id]
+    dropped = [j for j in batch.jobs if j.state is JobState.DROPPED]
+    assert len(sent) + len(dropped) == 3
+    assert not dropped or any("left by ZeroDivisionError" in e.text for e in batch.events)
+    batch.cancel_all()
+
+
+def test_ctrl_c_inside_the_block_sends_nothing_more(batch, sampler, rotations, emulator):
+    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=600, count=1)
+
+    def block():
+        with batch.mode:
+            batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
+    assert [j.state for j in batch.jobs] == [JobState.DROPPED] * 3
+    assert any("left by KeyboardInterrupt: 3 partitions are not sent" in e.text for e in batch.events)
     assert batch.refresh().accepting_jobs is False
 
 
@@ -62,25 +81,22 @@ def test_taking_back_a_partition_whose_post_is_under_way(far, proxy, sampler, ro
     batch.cancel_workload()
 
 
-def test_an_observer_that_closes_while_partitions_wait_is_told_so_and_blocks_nothing(
+def test_an_observer_that_closes_while_partitions_wait_sends_them_first_and_blocks_nothing(
     batch, sampler, rotations, emulator
 ):
     said = queue.SimpleQueue()
 
     def close(shot):
         if any(j.state is JobState.WAITING for j in shot.jobs):
-            try:
-                batch.close()
-            except qmode.QmodeError as error:
-                said.put(str(error))
+            said.put(batch.close())
 
-    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=0.5, count=1000)
+    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=0.5, count=2)
     stop = batch.on_change(close)
     run = batch.submit(sampler(batch.mode), rotations(6), partitions=6)
-    assert "from another thread" in said.get(timeout=60)
-    stop()
-    emulator.faults.clear()
     assert run.wait(60)
+    assert said.get(timeout=60) == "closed"
+    stop()
+    assert {j.state for j in run.jobs} == {JobState.DONE}
 
 
 @pytest.mark.parametrize("target", [None, "", 7])
@@ -89,16 +105,8 @@ def test_a_click_on_nothing_cancels_nothing(batch, sampler, rotations, emulator,
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=60)
     run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
     assert batch.wait_until(lambda _: any(j.note for j in run.jobs), 60)
-    answers, done = [], threading.Event()
-
-    def hear(outcome):
-        answers.append(outcome)
-        if outcome.status != "accepted":
-            done.set()
-
-    commands.enqueue(batch, Command("1", batch.id, Action.CANCEL, target), hear)
-    assert done.wait(60)
-    assert answers[-1].status == "failed"
+    with pytest.raises(qmode.QmodeError, match="no"):
+        portal().call(batch.perform, Action.CANCEL, target)
     assert not any(j.state is JobState.DROPPED for j in run.jobs)
     batch.cancel_all()
 
@@ -108,10 +116,16 @@ def test_a_screen_that_is_gone_does_not_keep_its_command_from_being_carried_out(
     run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
     assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 60)
 
-    def gone(_):
-        raise OSError("the comm is closed")
+    class Gone:
+        attached = True
 
-    commands.enqueue(batch, Command("1", batch.id, Action.CANCEL_ALL), gone)
+        def deliver(self, message):
+            raise OSError("the comm is closed")
+
+    hub = Hub()
+    hub.register(batch)
+    hub.add_outlet(batch.id, Gone())
+    hub.receive({"kind": "command", "id": "1", "workload": batch.id, "action": "cancel_all"})
     assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.CANCELLED]
 
@@ -149,33 +163,31 @@ def test_a_second_object_of_the_same_batch_drains_too_when_its_block_ends(batch,
 
 def test_a_name_that_is_not_resolved_means_nothing_was_sent():
     from qmode_widgets.ibm.client import Origin
-    from qmode_widgets.ibm.link import Link
+    from qmode_widgets.ibm.link import Link, ask
+    from qmode_widgets.ibm.transport import AiohttpTransport
 
-    class Token(AuthBase):
-        def __call__(self, request):
-            return request
+    class Token:
+        async def headers(self):
+            return {"Authorization": "Bearer x"}
 
-    origin = Origin(lambda: None, "crn", "http://nowhere.invalid", Token(), {}, True, None, None)
+    origin = Origin(lambda: None, "crn", "http://nowhere.invalid", Token(), AiohttpTransport({}, True), None, None)
     with pytest.raises(qmode.UnreachableError, match="name is not resolved") as caught:
-        Link(origin).post_job("{}")
+        ask(Link(origin).post_job, "{}")
     assert not caught.value.sent
 
 
-def test_a_callback_that_waits_for_its_own_thread_is_told_so(batch, sampler, rotations):
-    said = []
+def test_a_stop_condition_that_waits_keeps_nothing_from_happening(batch, sampler, rotations):
+    waits = threading.Event()
 
-    def impatient(result, job):
-        try:
-            batch.wait_until(lambda _: False)
-        except qmode.QmodeError as error:
-            said.append(str(error))
+    def patient(result, job):
+        waits.wait(60)
         return False
 
-    batch.stop_when(impatient)
+    batch.stop_when(patient)
     run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
     assert run.wait(60)
-    assert batch.wait_until(lambda _: bool(said), 60)
-    assert "another thread" in said[0]
+    assert {j.state for j in run.jobs} == {JobState.DONE}
+    waits.set()
 
 
 def test_the_token_is_in_no_log_and_no_event(batch, sampler, rotations, emulator, caplog):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import gc
+import queue
 import weakref
 
 import pytest
 
 import qmode_widgets as qmode
-from qmode_widgets.control.runtime import registry
+from qmode_widgets.control.registry import registry
 from tests.peek import settled
 
 
@@ -115,17 +116,12 @@ def test_wait_until_wakes_on_what_it_waits_for_and_times_out(batch, sampler, rot
     batch.cancel_workload()
 
 
-def test_a_callback_on_any_thread_of_ours_is_refused_to_wait(batch, sampler, rotations):
-    said = []
-
-    def impatient(_):
-        try:
-            batch.wait()
-        except qmode.QmodeError as error:
-            said.append(str(error))
-
-    batch.on_change(impatient)
+def test_a_callback_may_wait_for_the_jobs_and_holds_up_no_other(batch, sampler, rotations):
+    waited, heard = queue.SimpleQueue(), queue.SimpleQueue()
+    batch.on_change(lambda _: waited.put(batch.wait()))
+    batch.on_change(lambda shot: heard.put([j.state for j in shot.jobs]))
     run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
-    assert run.wait(60)
-    assert said
-    assert "cannot wait" in said[0]
+    assert waited.get(timeout=60) is True
+    while heard.get(timeout=60) != ["done"] * 3:
+        pass
+    assert run.wait(0)

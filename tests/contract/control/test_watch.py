@@ -13,7 +13,7 @@ from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 import qmode_widgets as qmode
-from qmode_widgets.control.runtime import registry
+from qmode_widgets.control.registry import registry
 from qmode_widgets.model.snapshot import JobState
 from tests.peek import requests_of, unwatch
 
@@ -186,11 +186,11 @@ def test_a_cap_of_the_watch_acts_in_job_mode(backend, emulator, sampler, rotatio
 
 
 def test_a_library_that_leaves_its_session_idle_is_named(backend, emulator, sampler, rotations, monkeypatch):
-    from qmode_widgets.control import guards
+    from qmode_widgets.control.engine import guards
 
     monkeypatch.setattr(guards, "LEFT_OPEN", 0.1)
     session = qmode.SessionController(Session(backend))
-    session.note_opener("pytket (ibm.py, line 412)", library="pytket")
+    session._opened_by("pytket (ibm.py, line 412)", library="pytket")
     sampler(session.mode).run(rotations(1)).result()
     assert session.wait_until(lambda shot: any("left this session open" in e.text for e in shot.events), 60)
     assert "pytket (ibm.py, line 412)" in next(e.text for e in session.events if "left" in e.text)
@@ -257,7 +257,7 @@ session = Session(service.least_busy())
 [controller] = qmode.watch().controllers
 child = os.fork()
 if child == 0:
-    from qmode_widgets.control.runtime import registry
+    from qmode_widgets.control.registry import registry
     assert registry.all() == []
     try:
         controller.close()

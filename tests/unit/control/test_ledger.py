@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.record import Record
-from qmode_widgets.control.sync import refresh
+from qmode_widgets.control.engine.look import refresh
+from qmode_widgets.control.state.ledger import Ledger
+from qmode_widgets.control.state.record import Record
 from qmode_widgets.ibm.wire import Job, JobUsage, Metrics, seconds
 from qmode_widgets.model.partition import Partition, Piece
 from qmode_widgets.model.snapshot import JobState

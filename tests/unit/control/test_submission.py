@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmode_widgets.control.submission import LAG, LONGEST_DOUBT, SURE, Attempt, Submitter
+from qmode_widgets.control.engine.attempt import LAG, LONGEST_DOUBT, SURE, Attempt, Submitter
 from qmode_widgets.errors import ServiceError, UnreachableError
 from qmode_widgets.ibm.wire import Job, JobPage
 

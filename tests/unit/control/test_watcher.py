@@ -7,8 +7,8 @@ import time
 
 import pytest
 
-from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.sync import Watcher
+from qmode_widgets.control.engine.look import Watcher
+from qmode_widgets.control.state.ledger import Ledger
 from qmode_widgets.ibm.budget import Budget
 from tests.unit.control.account import Account, refuse
 
@@ -47,7 +47,7 @@ def test_a_retry_after_of_nothing_is_no_leave_to_hammer(watched):
 
 def test_an_error_inside_is_shown_and_the_watching_goes_on(watched, monkeypatch):
     account, ledger, watcher = watched
-    monkeypatch.setattr("qmode_widgets.control.sync.BACK_OFF", (0.05,))
+    monkeypatch.setattr("qmode_widgets.control.engine.look.BACK_OFF", (0.05,))
 
     def odd(*_):
         if asked(account) == 1:
