@@ -55,7 +55,7 @@ def run(folder: Path, chosen: str, *, speed: float = float("inf"), qpu: str = "e
 
 
 def main() -> int:
-    """Those that wait for a timeout need jobs that take their time, and some an older QPU, with `ecr` on 0–1 and 1–2."""
+    """Those that wait for a timeout need jobs that take their time, some an older QPU with `ecr` on 0–1 and 1–2."""
     with tempfile.TemporaryDirectory() as made:
         folder = Path(made)
         fetch(folder)

@@ -7,6 +7,7 @@ import contextlib
 import json
 import logging
 import time
+from dataclasses import replace
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -134,6 +135,8 @@ class Handler(tornado.web.RequestHandler):
             response = Response(ApiError(500, 1200, "Internal error.").body(), 500)
         if api:
             app.requests.append((method, path, response.status))
+        if api and response.status == 200 and response.type == "application/json":
+            response = replace(response, raw=app.service.faults.altered(path, response.bytes()))
         if fault is not None:
             response = _changed(response, fault)
         await self._send(response, fault)
