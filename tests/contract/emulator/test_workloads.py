@@ -136,9 +136,13 @@ def test_several_instances(emulator, bell):
 @pytest.mark.parametrize("name", ["emulator-open", CRN["emulator-open"]])
 def test_a_client_of_one_instance_finds_backends_and_jobs_of_another(emulator, bell, name):
     """As IBM's does, and without asking IBM for a token."""
+    job = Sampler(mode=emulator.connect("emulator-open").backend("emu_fez")).run([bell], shots=10)
     service = emulator.connect("emulator-payg")
-    job = Sampler(mode=service.backend("emu_fez", instance=name)).run([bell], shots=10)
-    assert job.result()
+    backend = service.backend("emu_fez", instance=name)
+    assert backend.properties().backend_name == "emu_fez"
+    with Batch(backend=backend) as batch:
+        assert batch.details()["backend_name"] == "emu_fez"
+    assert ask(emulator, "GET", f"/sessions/{batch.session_id}").status_code == 404  # it is not in the first instance
     assert emulator.connect("emulator-payg").jobs(instance=CRN["emulator-open"], limit=1)[0].job_id() == job.job_id()
     assert "IAM_URL" not in os.environ
 
