@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import emulator as emulator
+    from .check import check as check
     from .control.account import workloads as workloads
     from .control.archive import SavedRun as SavedRun
     from .control.archive import load as load
@@ -54,6 +55,7 @@ _PLACES = {
     "watch": "control.watch",
     "unwatch": "control.watch",
     "workloads": "control.account",
+    "check": "check",
     "load": "control.archive",
     "SavedRun": "control.archive",
     "plan": "planning.plan",

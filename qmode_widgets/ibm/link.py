@@ -182,6 +182,10 @@ class Link:
             raise UnreachableError(f"an answer of the wrong shape to {method} {path}", sent=True)
         return found
 
+    def read(self, path: str, **params: Any) -> Json:
+        """The answer to a GET as raw JSON, for what is looked at without being parsed."""
+        return self._json("GET", path, params=params)
+
     @property
     def asked(self) -> int:
         """How many requests this thread has made."""
