@@ -211,6 +211,12 @@ def deviations(shape: str, data: Json) -> Iterator[Deviation]:
             yield from _of_field(told, inner, last)
 
 
+def new_fields(shape: str, data: Json) -> Iterator[str]:
+    """The names at the top of an object that neither the table nor IBM's specification has."""
+    known = {told.path.partition(".")[0] for told in SHAPES[shape].fields} | set(SHAPES[shape].others)
+    yield from (name for name in data if name not in known)
+
+
 def _of_field(told: Field, inner: Json, name: str) -> Iterator[Deviation]:
     value = inner.get(name)
     if name not in inner:
@@ -345,11 +351,12 @@ class _Account:
             assert row is not None
             yield row
             return None
-        found = list(self._deviations(endpoint, answer))
+        found, new = self._compared(endpoint, answer)
         if found:
             yield self._deviating(endpoint, found)
         else:
-            yield Row("Endpoints", endpoint, "ok", self.hide(told(answer)))
+            names = f"; new fields: {', '.join(sorted(new)[:MOST])}" if new else ""
+            yield Row("Endpoints", endpoint, "ok", self.hide(told(answer) + names))
         return answer
 
     def _ask(self, endpoint: str, path: str, params: Json) -> tuple[Json | None, Row | None]:
@@ -369,17 +376,20 @@ class _Account:
             self.hide.learn(answer)
         return answer, None
 
-    def _deviations(self, endpoint: str, answer: Json) -> Iterator[str]:
+    def _compared(self, endpoint: str, answer: Json) -> tuple[list[str], set[str]]:
+        """How an answer deviates from the table, and the names of fields that nobody knows."""
+        found: list[str] = []
+        new: set[str] = set()
         for shape, known in SHAPES.items():
             for where, inside in known.answers:
-                if where != endpoint:
-                    continue
-                entries = answer.get(inside) if inside else [answer]
+                entries = (answer.get(inside) if inside else [answer]) if where == endpoint else []
                 for entry in entries if isinstance(entries, list) else ():
                     if isinstance(entry, dict):
-                        yield from (f"{inside + ': ' if inside else ''}{one}" for one in deviations(shape, entry))
+                        found += [f"{inside + ': ' if inside else ''}{one}" for one in deviations(shape, entry)]
+                        new |= set(new_fields(shape, entry))
                     else:
-                        yield f"{inside} has an entry that is {_kind(entry)}"
+                        found.append(f"{inside} has an entry that is {_kind(entry)}")
+        return found, new
 
     def _deviating(self, endpoint: str, found: list[str]) -> Row:
         count = Counter(found)

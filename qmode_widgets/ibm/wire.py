@@ -101,7 +101,7 @@ class Field:
     Args:
         path: where it is in its object; steps are separated by dots.
         kind: how it is read. A "word" is one of a few texts, an "id" a text without which the object cannot be used.
-        promise: "required": always there and not null; "nullable": there, perhaps null; "optional": may be left out,
+        promise: in its object "required": always there and not null; "nullable": there, perhaps null; "optional": may be left out,
             and was also seen as null. Source: IBM's OpenAPI document 0.45.3 for `IBM-API-Version: 2026-04-15`.
         words: those that are known of a "word": the specification's first, then those seen elsewhere.
         instead: the field that replaces this one, which is deprecated.
@@ -122,10 +122,12 @@ class Shape:
         answers: which answers hold it: the method and path of the endpoint, and the list in the answer whose entries
             they are; "" where the answer itself is the object.
         fields: all that is read of it.
+        others: what else the specification has at its top, and nobody reads.
     """
 
     answers: tuple[tuple[str, str], ...]
     fields: tuple[Field, ...]
+    others: tuple[str, ...] = ()
 
     def kind(self, path: str) -> Kind:
         """How a field is read; KeyError where the table does not have it."""
@@ -164,6 +166,7 @@ SHAPES = {
             Field("timestamps", "list"),
             Field("user_id", "text"),
         ),
+        ("last_job_started",),
     ),
     "transition": Shape(
         (("GET /sessions/{id}", "timestamps"),),
@@ -196,8 +199,11 @@ SHAPES = {
             *_JOB_USAGE,
             Field("user_id", "text"),
         ),
+        ("params", "runtime", "cost", "remote_storage", "calibration_id"),
     ),
-    "jobs": Shape((("GET /jobs", ""),), (Field("jobs", "list", "required"), Field("count", "code"))),
+    "jobs": Shape(
+        (("GET /jobs", ""),), (Field("jobs", "list", "required"), Field("count", "code")), ("offset", "limit")
+    ),
     "metrics": Shape(
         (("GET /jobs/{id}/metrics", ""),),
         (
@@ -207,6 +213,7 @@ SHAPES = {
             Field("timestamps.finished", "time"),
             *_JOB_USAGE,
         ),
+        ("caller", "circuits_execution_time_ns", "qiskit_version"),
     ),
     "workload": Shape(
         (("GET /workloads", "workloads"),),
@@ -220,16 +227,18 @@ SHAPES = {
             Field("created", "time", "required"),
             Field("ended", "time"),
             Field("usage", "object"),
-            Field("usage.qpu_charge_time_seconds", "seconds"),
+            Field("usage.qpu_charge_time_seconds", "seconds", "required"),
             Field("usage_seconds", "seconds", instead="usage.qpu_charge_time_seconds"),
             Field("accepting_jobs", "flag"),
             Field("tags", "list"),
             Field("user_id", "text", "required"),
         ),
+        ("instance", "status_reason", "estimated_running_time_seconds"),
     ),
     "workloads": Shape(
         (("GET /workloads", ""),),
         (Field("workloads", "list", "required"), Field("next", "object"), Field("next.href", "text")),
+        ("total_count", "limit", "previous"),
     ),
     "instance usage": Shape(
         (("GET /instances/usage", ""),),
@@ -242,6 +251,7 @@ SHAPES = {
             Field("usage_period.start_time", "time"),
             Field("usage_period.end_time", "time"),
         ),
+        ("instance_id", "plan_id"),
     ),
 }
 UNKNOWN = "unknown"  # a status or mode that the service did not tell

@@ -125,6 +125,13 @@ def test_every_fault_is_named_with_what_to_do(emulator, used, name):
         assert found.consequence is None or " ".join(found.consequence.split()) in " ".join(str(report).split())
 
 
+def test_a_field_that_nobody_knows_is_named(emulator, used):
+    emulator.faults.change({"mood": "good"}, of="jobs")
+    report = qmode.check(used[0])
+    assert report.ok
+    assert "new fields: mood" in rows_of(report)["GET /jobs"].found
+
+
 def test_a_service_that_answers_nothing_is_not_asked_on_and_on(emulator, used):
     emulator.faults.drop(count=100)
     report = qmode.check(used[0])
