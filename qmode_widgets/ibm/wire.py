@@ -101,8 +101,9 @@ class Field:
     Args:
         path: where it is in its object; steps are separated by dots.
         kind: how it is read. A "word" is one of a few texts, an "id" a text without which the object cannot be used.
-        promise: in its object "required": always there and not null; "nullable": there, perhaps null; "optional": may be left out,
-            and was also seen as null. Source: IBM's OpenAPI document 0.45.3 for `IBM-API-Version: 2026-04-15`.
+        promise: in its object "required": always there and not null; "nullable": there, perhaps null; "optional": may
+            be left out, and was also seen as null. Source: IBM's OpenAPI document 0.45.3 for `IBM-API-Version:
+            2026-04-15`.
         words: those that are known of a "word": the specification's first, then those seen elsewhere.
         instead: the field that replaces this one, which is deprecated.
     """
