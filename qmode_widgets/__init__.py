@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import emulator as emulator
+    from .check import check as check
     from .control.account import workloads as workloads
     from .control.attach import attach as attach
     from .control.job import JobController as JobController
@@ -56,6 +57,7 @@ _PLACES = {
     "workloads": "control.account",
     "load": "control.runs.archive",
     "SavedRun": "control.runs.archive",
+    "check": "check",
     "plan": "planning.plan",
     "Plan": "planning.plan",
     "estimate_usage": "planning.usage",
