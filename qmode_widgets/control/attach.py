@@ -139,7 +139,7 @@ def _attach_mode(link: Link, session: Session) -> Controller:
         for job in jobs:
             if (key := tags.read(job.tags).key) is not None:
                 ledger.add_run(key.run)
-        merge(ledger, jobs)
+        merge(ledger, jobs, scope=ledger.workload_id)
 
     portal().call(take)
     patiently(controller._workload.refresh)

@@ -83,7 +83,7 @@ class Attempt(ABC):
     def wanted(self) -> bool:
         """It is still to be sent."""
 
-    def lives_in(self, home: str | None) -> None:
+    def lives_in(self, home: str | None) -> None:  # noqa: B027 - most attempts need not know
         """Its job was found in this session or batch: that of another kernel, perhaps."""
 
     @abstractmethod
@@ -566,6 +566,7 @@ class PartitionAttempt(Attempt):
         ledger, record = self._ledger, self._record
         record.sending = False
         if record.job_id is None:
+            record.certain = not self.sent_again and self.posts == 0 and self._key.attempt == 0
             record.exists(job_id)
         elif record.job_id != job_id:  # the watcher found the first one while this was on its way
             extra = Record(JobState.QUEUED, job_id=job_id, workload=record.workload, superseded=True)

@@ -1,4 +1,4 @@
-"""Money waits for nothing: neither what hangs nor a user's code nor who asks at the same time holds up a cap or an exit."""
+"""Money waits for nothing: what hangs, a user's code and who asks at the same time hold up no cap and no exit."""
 
 from __future__ import annotations
 
