@@ -150,8 +150,8 @@ def test_a_users_own_loop_is_not_blocked_and_its_cancelling_is_heard():
     async def theirs():
         waiting = asyncio.create_task(portal().acall(slow.run, waits=True))
         gone = asyncio.create_task(portal().acall(other.run, undo=other.undo))
-        while slow.began.empty() or other.began.empty():
-            await asyncio.sleep(0.001)
+        for order in (slow, other):
+            await asyncio.to_thread(order.began.get, timeout=60)
         waiting.cancel()
         gone.cancel()
         await asyncio.wait([waiting, gone])
@@ -314,8 +314,8 @@ def test_a_name_that_does_not_resolve_any_more_has_its_last_address(monkeypatch)
 
     async def four():
         found = [await loop.getaddrinfo("emu", 443) for _ in range(4)]
+        free.set()
         with pytest.raises(socket.gaierror):
-            free.set()
             await loop.getaddrinfo("another", 443)
         return found
 
