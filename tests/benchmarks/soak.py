@@ -149,6 +149,8 @@ class Worker(threading.Thread):
             )
         partial = insist(run.partial_result)
         self.lost = len(pubs) - len(partial.pubs)
+        if self.lost:
+            self.said = f"{self.said or ''} {dict(partial.why)}"
         for i, number in enumerate(self.numbers):
             if i in partial.pubs and partial.pubs[i].data.meas.get_int_counts() != {number: SHOTS}:
                 self.wrong += 1
