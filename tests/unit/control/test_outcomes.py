@@ -150,6 +150,7 @@ def test_a_duplicate_that_cannot_be_cancelled_now_is_cancelled_later_and_said_on
     monkeypatch.setattr("qmode_widgets.ibm.link.PAUSES", ())
     desk.attempt.body()
     desk.create("j1")
+    desk.attempt.sent_again = True
     desk.attempt.posted("j1")
     refresh(desk.ledger)
     desk.create("j2")
@@ -211,6 +212,7 @@ def test_two_kernels_that_resubmitted_one_job_keep_the_same_one(states, older_fi
         desk.account.listed["j1"]["created"] = "2026-01-01T00:00:00Z" if older_first else "2026-01-01T00:00:09Z"
         desk.account.listed["j2"]["created"] = "2026-01-01T00:00:05Z"
         desk.attempt.body()
+        desk.attempt.sent_again = True
         desk.attempt.posted(own)
         refresh(desk.ledger)
         refresh(desk.ledger)
@@ -224,6 +226,7 @@ def test_two_kernels_that_resubmitted_one_job_keep_the_same_one(states, older_fi
 
 def test_a_double_that_ran_is_reported_with_what_it_cost(desk):
     desk.attempt.body()
+    desk.attempt.sent_again = True
     desk.attempt.posted("j1")
     desk.create("j1")["state"] = {"status": "Completed"}
     desk.create("j2")["state"] = {"status": "Completed"}
