@@ -22,7 +22,7 @@ from qiskit_ibm_runtime import QiskitRuntimeService
 
 from ..errors import QmodeError, ServiceError, UnreachableError, WrongAnswerError, printable
 from .client import adoption_test, origin_of, self_test
-from .link import API_VERSION, Link, link_of
+from .link import API_VERSION, Link, ask, link_of
 from .wire import SHAPES, Field, InstanceUsage, Json, number, seconds
 
 State = Literal["ok", "warning", "failed", "not checked"]
@@ -295,7 +295,7 @@ def of_service(service: QiskitRuntimeService, hide: Redactor) -> Iterator[Row]:
         remedy = "Make the service with instance=…, or with instance='auto'."
         yield Row("Account", "instance", "failed", hide(error), remedy, "Nothing works with this service object.")
         return
-    yield from _way(origin.base_url, origin.proxies, origin.verify)
+    yield from _way(origin.base_url, origin.transport.proxies, origin.transport.verify)
     yield from _Account(link, hide).rows(len(service.instances()))
 
 
@@ -370,7 +370,7 @@ class _Account:
         before = time.monotonic()
         self._asked += 1
         try:
-            answer = self.link.read(path, **params)
+            answer = ask(self.link.read, path, **params)
         except QmodeError as error:
             self._silent = self._silent + 1 if isinstance(error, UnreachableError) else 0
             return None, Row("Endpoints", endpoint, "failed", self.hide(error), remedy(error), consequence)

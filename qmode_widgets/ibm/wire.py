@@ -8,13 +8,12 @@ and is named in `problems`.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Literal, Protocol, TypeVar
 from urllib.parse import parse_qs, urlsplit
 
-import requests
 import urllib3
 
 from ..errors import ServiceError, WrongAnswerError
@@ -53,7 +52,35 @@ def text(value: object) -> str | None:
     return None if value is None else str(value)
 
 
-def error_of(answer: requests.Response) -> ServiceError:
+class Answer(Protocol):
+    """What an HTTP client gives."""
+
+    @property
+    def status_code(self) -> int:
+        """HTTP's."""
+        ...
+
+    @property
+    def reason(self) -> str:
+        """HTTP's word for it."""
+        ...
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """By names in any case."""
+        ...
+
+    @property
+    def text(self) -> str:
+        """The body."""
+        ...
+
+    def json(self) -> Any:
+        """The body's JSON."""
+        ...
+
+
+def error_of(answer: Answer) -> ServiceError:
     """The service's code, message and solution from an error body; `code` may be a string."""
     code: int | str | None = None
     message, solution = "", None

@@ -34,6 +34,7 @@ from qmode_widgets.control import record, runtime, submission, sync
 from qmode_widgets.errors import UnreachableError
 from qmode_widgets.ibm import budget, client, link, wire
 from qmode_widgets.model.snapshot import JobState
+from tests.peek import at_pace, deadlines
 from tests.proxy import Fault, Proxy
 
 SUBMISSIONS = int(os.environ.get("SUBMISSIONS", 2_000))
@@ -173,9 +174,8 @@ def main() -> int:
         isa = circuit(backend)
         shares = [range(*(round(SUBMISSIONS * k / BATCHES) for k in (i, i + 1))) for i in range(BATCHES)]
         batches = [qmode.BatchController(Batch(backend), retries=5) for _ in shares]
-        shared = batches[0]._ledger.link
-        shared.small = shared.large = 30.0 * SCALE
-        batches[0]._runtime.submitter.pace = SCALE
+        deadlines(batches[0], small=30.0 * SCALE, large=30.0 * SCALE)  # of all: they share the instance's link
+        at_pace(batches[0], SCALE)
         emulator.faults.fail_jobs(SUBMISSIONS // 10)
         proxy.lag = LATE * SCALE
         proxy.by_chance(PROBABILITY, KINDS)
@@ -190,7 +190,7 @@ def main() -> int:
             print(f"  {time.monotonic() - began:.0f} s: {dict(done)}", file=sys.stderr, flush=True)
         requests, met = sum(proxy.seen.values()), sum(proxy.faults.values())
         proxy.clear()
-        shared.small = shared.large = 30.0
+        deadlines(batches[0], small=30.0, large=30.0)
         for batch in batches:  # what came late is found and reported
             insist(batch.refresh)
         time.sleep(130 * SCALE)

@@ -28,9 +28,9 @@ class AdminClient:
         """Send a GET."""
         return self._send("GET", path, timeout, params=params)
 
-    def post(self, path: str, values: dict[str, Any] | None = None) -> dict[str, Any]:
+    def post(self, path: str, values: dict[str, Any] | None = None, *, timeout: float = 30) -> dict[str, Any]:
         """Send a POST."""
-        return self._send("POST", path, 30, json=values or {})
+        return self._send("POST", path, timeout, json=values or {})
 
     def delete(self, path: str) -> dict[str, Any]:
         """Send a DELETE."""
@@ -249,6 +249,13 @@ class Faults:
     def skew_clock(self, seconds: float) -> None:
         """Show the service's clock `seconds` ahead; 0 ends it."""
         self._admin.post("faults", {"skew": seconds})
+
+    def advance_clock(self, seconds: float) -> None:
+        """Let `seconds` pass at once, as soon as no simulation runs: TTLs run out, jobs go on.
+
+        The clock is never set back, `clear` included: use a service of your own.
+        """
+        self._admin.post("faults", {"advance": seconds}, timeout=120)
 
     def use_up(self, instance: str, seconds: float) -> None:
         """Let an instance ("emulator-open", …) have used `seconds` more than its jobs have; 0 ends it."""

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import json
 import logging
-import time
 from dataclasses import replace
 from email.utils import formatdate
 from http import HTTPStatus
@@ -80,7 +79,7 @@ class Handler(tornado.web.RequestHandler):
     def prepare(self) -> None:
         """Refuse a request by its headers."""
         app, headers = self.app, self.request.headers
-        app.seen = time.monotonic()
+        app.seen = app.service.clock.now()
         self.set_default_headers()
         api, path = self._below()
         try:

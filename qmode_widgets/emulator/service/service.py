@@ -98,6 +98,11 @@ class Service:
             w.state is not WorkloadState.CLOSED for s in self.schedulers.values() for w in s.workloads.values()
         )
 
+    async def simulated(self) -> None:
+        """Return when no simulation runs: in the seconds that are about to pass at once they would have ended."""
+        while tasks := [j.task.answer for j in self._unfinished.values() if j.task and not j.task.answer.done()]:
+            await asyncio.wait(tasks)
+
     # -- instances and backends ---------------------------------------------------------------------------------
 
     def device(self, name: Any, calibration: str | None = None) -> Device:

@@ -220,7 +220,7 @@ def test_a_request_for_faults_is_carried_out_whole_or_not_at_all(emulator):
         pending = emulator.faults.pending()
         assert (pending["listing_lag"], pending["soak"]) == (0, 0)
         answer = ask(emulator, "GET", "/backends")
-        assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == pytest.approx(time.time(), abs=5)
+        assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == pytest.approx(time.time(), abs=60)
         assert emulator.connect("emulator-open").usage()["usage_consumed_seconds"] < 600
 
 
@@ -248,7 +248,7 @@ def test_an_expired_token_is_refused():
 def test_a_skewed_clock(emulator):
     emulator.faults.skew_clock(3600)
     answer = ask(emulator, "GET", "/backends")
-    assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == pytest.approx(time.time() + 3600, abs=5)
+    assert parsedate_to_datetime(answer.headers["Date"]).timestamp() == pytest.approx(time.time() + 3600, abs=60)
 
 
 def test_faults_are_counted_listed_and_cleared(emulator):

@@ -148,22 +148,30 @@ def test_a_client_of_one_instance_finds_backends_and_jobs_of_another(emulator, b
 
 
 def test_ttls_run_out(bell):
-    with package.start(shared=False, speed=float("inf"), interactive_ttl=0.3, max_ttl=1.5, empty_close=0.4) as emulator:
+    """By the service's clock, which the test drives: 60 s idle, 30 minutes without any job, 8 hours in all."""
+    with package.start(shared=False, speed=float("inf")) as emulator:
         backend = emulator.service.backend("emu_fez")
-        Sampler(mode=backend).run([bell], shots=10).result()  # the workers are up
         empty = Batch(backend=backend)
         batch = Batch(backend=backend)
         Sampler(mode=batch).run([bell], shots=10).result()
-        emulator.faults.wait_for(batch.session_id, "inactive")
+        assert batch.status() == "In progress, accepting new jobs"
+        emulator.faults.advance_clock(60)
+        assert batch.details()["state"] == "inactive"
         assert batch.status() == "Pending"
         assert Sampler(mode=batch).run([bell], shots=10).result()  # through the queue again
+        assert empty.details()["state"] == "open"
+        emulator.faults.advance_clock(1800)
+        assert empty.details()["state"] == "closed"
+        assert batch.details()["state"] == "inactive"
         emulator.faults.pause(queue=True)
         late = Sampler(mode=batch).run([bell], shots=10)
-        emulator.faults.wait_for(batch.session_id, "closed")
+        emulator.faults.advance_clock(28800)
+        assert batch.details()["state"] == "closed"
         with pytest.raises(RuntimeJobFailureError, match="max TTL"):
             late.result()
-        assert "active" in [t["status"] for t in batch.details()["timestamps"]]
-        assert emulator.faults.wait_for(empty.session_id, "closed")
+        assert [t["status"] for t in batch.details()["timestamps"]] == [
+            "open", "active", "inactive", "active", "inactive", "closed",
+        ]  # fmt: skip
 
 
 def test_workloads_are_listed_with_cursors(emulator, service, backend, bell):

@@ -5,10 +5,10 @@ from __future__ import annotations
 import pytest
 
 from qmode_widgets.control import actions
-from qmode_widgets.control.guards import Guards
-from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.record import Record
-from qmode_widgets.control.sync import refresh
+from qmode_widgets.control.engine.guards import Guards
+from qmode_widgets.control.engine.look import refresh
+from qmode_widgets.control.state.ledger import Ledger
+from qmode_widgets.control.state.record import Record
 from qmode_widgets.errors import QmodeError, ServiceError, UnreachableError
 from qmode_widgets.ibm.wire import Job, seconds
 from qmode_widgets.model.snapshot import JobState

@@ -7,9 +7,9 @@ import threading
 
 import pytest
 
-from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.record import Record
-from qmode_widgets.control.sync import refresh
+from qmode_widgets.control.engine.look import refresh
+from qmode_widgets.control.state.ledger import Ledger
+from qmode_widgets.control.state.record import Record
 from qmode_widgets.ibm.wire import Job, JobUsage, Metrics, seconds
 from qmode_widgets.model.partition import Partition, Piece
 from qmode_widgets.model.snapshot import JobState
@@ -57,7 +57,7 @@ class Heard:
     def until(self, text):
         found = []
         while text not in found:
-            found.append(self._queue.get(timeout=10))
+            found.append(self._queue.get(timeout=60))
         return found
 
 
@@ -77,12 +77,12 @@ def test_a_slow_observer_holds_up_nobody_and_misses_nothing_that_stays(ledger):
 
     def slow(_):
         entered.set()
-        release.wait(10)
+        release.wait(60)
 
     ledger.observe(slow)
     heard = Heard(ledger)
     say(ledger, "first")
-    assert entered.wait(10)
+    assert entered.wait(60)
     for text in ("a", "b", "c"):
         say(ledger, text)  # returns at once
     release.set()
@@ -105,7 +105,7 @@ def test_an_observer_may_refresh_while_another_thread_holds_the_look(account, le
     refreshed, looking = threading.Event(), threading.Event()
 
     def refreshing(_):
-        looking.wait(10)
+        looking.wait(60)
         refresh(ledger)
         refreshed.set()
 
@@ -113,14 +113,14 @@ def test_an_observer_may_refresh_while_another_thread_holds_the_look(account, le
     with ledger.looking:
         say(ledger, "first")  # the watcher's way: it tells while it holds the look
         looking.set()
-    assert refreshed.wait(10)
+    assert refreshed.wait(60)
 
 
 def test_an_observer_is_known_as_one(ledger):
     found = queue.SimpleQueue()
     ledger.observe(lambda _: found.put(ledger.telling))
     say(ledger, "first")
-    assert found.get(timeout=10)
+    assert found.get(timeout=60)
     assert not ledger.telling
 
 

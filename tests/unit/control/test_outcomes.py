@@ -7,11 +7,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qmode_widgets.control import actions
-from qmode_widgets.control.actions import cancel_duplicates, cancel_found
-from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.record import Record
-from qmode_widgets.control.submission import PartitionAttempt
-from qmode_widgets.control.sync import refresh
+from qmode_widgets.control.engine.actions import cancel_duplicates, cancel_found
+from qmode_widgets.control.engine.attempt import PartitionAttempt
+from qmode_widgets.control.engine.look import refresh
+from qmode_widgets.control.state.ledger import Ledger
+from qmode_widgets.control.state.record import Record
 from qmode_widgets.errors import ServiceError
 from qmode_widgets.ibm.client import Captured
 from qmode_widgets.model.snapshot import JobState
@@ -247,5 +247,5 @@ def test_the_submitter_asks_whether_an_attempt_is_wanted_while_another_thread_ho
     with desk.ledger.lock:
         thread = threading.Thread(target=lambda: answers.append(desk.attempt.wanted()), daemon=True)
         thread.start()
-        thread.join(10)
+        thread.join(60)
     assert answers == [True]

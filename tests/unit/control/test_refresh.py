@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmode_widgets.control.ledger import Ledger
-from qmode_widgets.control.record import Record
-from qmode_widgets.control.sync import pace, refresh
+from qmode_widgets.control.engine.look import pace, refresh
+from qmode_widgets.control.state.ledger import Ledger
+from qmode_widgets.control.state.record import Record
 from qmode_widgets.ibm.wire import JobPage, Metrics, Session, seconds
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
@@ -283,7 +283,7 @@ def test_a_job_that_ends_between_the_two_requests_of_a_refresh_is_not_missed(acc
 
 
 def test_a_workload_with_hundreds_of_thousands_of_jobs_does_not_fill_the_memory(account, ledger, monkeypatch):
-    monkeypatch.setattr("qmode_widgets.control.sync.MOST", 400)
+    monkeypatch.setattr("qmode_widgets.control.engine.look.MOST", 400)
     for i in range(1000):
         account.add(f"j{i}", "Completed")
     refresh(ledger)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmode_widgets.control.submission import LAG, LONGEST_DOUBT, SURE, Attempt, Submitter
+from qmode_widgets.control.engine.attempt import LAG, LONGEST_DOUBT, SURE, Attempt, Submitter
 from qmode_widgets.errors import ServiceError, UnreachableError
 from qmode_widgets.ibm.wire import Job, JobPage
 
@@ -388,7 +388,7 @@ def test_a_workload_whose_request_hangs_holds_up_no_other():
         def post_job(self, body):
             if json.loads(body)["tag"] == "a0":
                 hanging.set()
-                assert free.wait(20)
+                assert free.wait(60)
             return body
 
     made = threading.Semaphore(0)
@@ -401,10 +401,10 @@ def test_a_workload_whose_request_hangs_holds_up_no_other():
     outcomes = [Told(name, name[0]) for name in ("a0", "a1", "b0", "b1", "c0")]
     submitter = Submitter(Hangs())
     submitter.add(outcomes)
-    assert hanging.wait(20)
+    assert hanging.wait(60)
     for _ in range(3):
-        assert made.acquire(timeout=20)
+        assert made.acquire(timeout=60)
     assert [o.job is not None for o in outcomes] == [False, False, True, True, True]  # a1 keeps its place behind a0
     free.set()
     for _ in range(2):
-        assert made.acquire(timeout=20)
+        assert made.acquire(timeout=60)
