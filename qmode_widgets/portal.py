@@ -207,8 +207,9 @@ class Portal:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # told where it is asked for
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, QmodeError):  # those are told where they are asked for
+            log.debug("%s failed", task.get_name(), exc_info=error)
 
     def send(self, function: Callable[..., object], *args: Any) -> None:
         """Call it on the loop's thread; do not wait. A coroutine that it returns becomes a task.
