@@ -52,6 +52,7 @@ def check(service: QiskitRuntimeService | None = None, *, rehearse: bool = False
 
 def _account(service: QiskitRuntimeService | None, hide: Redactor) -> Iterator[Row]:
     from .control.attach import find_service
+    from .errors import QmodeError
     from .ibm.check import Row, of_service
 
     consequence = "There is no account to work with."
@@ -59,7 +60,8 @@ def _account(service: QiskitRuntimeService | None, hide: Redactor) -> Iterator[R
         found = find_service() if service is None else service
     except Exception as error:  # noqa: BLE001 - in the words of IBM's client
         remedy = "Save an account with QiskitRuntimeService.save_account(…), or pass a service."
-        yield Row("Account", "service", "failed", f"{type(error).__name__}: {hide(error)}", remedy, consequence)
+        said = hide(error) if isinstance(error, QmodeError) else f"{type(error).__name__}: {hide(error)}"
+        yield Row("Account", "service", "failed", said, remedy, consequence)
         return
     try:
         yield from of_service(found, hide)
@@ -119,7 +121,7 @@ def _jupyter() -> Iterator[Row]:
     elif hub.followed:
         yield Row(section, name, "ok", "a page with the extension follows it, on the control channel")
     else:
-        remedy = "Reload the page. If this stays, see the row above."
+        remedy = "In JupyterLab: reload the page; if this stays, see the row above. Other notebooks have no sidebar."
         consequence = "The sidebar does not show what runs in this kernel. Widgets in cells work."
         yield Row(section, name, "warning", "no page with the extension has asked yet", remedy, consequence)
 

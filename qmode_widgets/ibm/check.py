@@ -96,8 +96,8 @@ class Report:
 
 
 def _lines(row: Row) -> list[str]:
-    head = f"  {MARKS[row.state]:<5}{row.name:<30} "
-    lines = textwrap.wrap(row.found, WIDTH, initial_indent=head, subsequent_indent=" " * 38)
+    head = f"  {MARKS[row.state]:<5}{row.name:<32} "
+    lines = textwrap.wrap(row.found, WIDTH, initial_indent=head, subsequent_indent=" " * 40)
     if row.remedy:
         lines += textwrap.wrap(row.remedy, WIDTH, initial_indent=" " * 7 + "→ ", subsequent_indent=" " * 9)
     return lines
@@ -264,6 +264,10 @@ def _kind(value: object) -> str:
     return kinds.get(type(value), "a number")
 
 
+ODD = (
+    "The service says things that this version does not expect. They are shown as they came or as unknown, and never "
+    "taken for zero or for finished."
+)
 # An endpoint that this package reads: what does not work without it.
 NEEDED_FOR = {
     "GET /instances/usage": "What the instance may still use is not known: plans and screens leave it out.",
@@ -331,21 +335,21 @@ class _Account:
         jobs = yield from self._read("GET /jobs", "/jobs", _listed("jobs"), limit=20, exclude_params="true")
         job = _first_id(jobs, "jobs")
         for endpoint, path in (("GET /jobs/{id}", ""), ("GET /jobs/{id}/metrics", "/metrics")):
-            yield from self._read(endpoint, job and f"/jobs/{job}{path}", _whole, exclude_params="true")
+            if job is None:
+                yield _nothing(endpoint, "GET /jobs", jobs)
+            else:
+                yield from self._read(endpoint, f"/jobs/{job}{path}", _whole, exclude_params="true")
         session = _first_id(workloads, "workloads", lambda entry: entry.get("mode") not in ("job", None))
-        yield from self._read("GET /sessions/{id}", session and f"/sessions/{session}", _whole)
+        if session is None:
+            yield _nothing("GET /sessions/{id}", "GET /workloads", workloads)
+        else:
+            yield from self._read("GET /sessions/{id}", f"/sessions/{session}", _whole)
         yield from self._clock()
 
     def _read(
-        self, endpoint: str, path: str | None, told: Callable[[Json], str], **params: Any
+        self, endpoint: str, path: str, told: Callable[[Json], str], **params: Any
     ) -> Generator[Row, None, Json | None]:
         """Ask, compare the answer with the table; the answer, or None."""
-        if path is None:
-            said = "there is nothing of this kind on the account yet"
-            yield Row(
-                "Endpoints", endpoint, "not checked", said, "Run `--rehearse` to see it with the embedded service."
-            )
-            return None
         answer, row = self._ask(endpoint, path, params)
         if answer is None:
             assert row is not None
@@ -395,12 +399,8 @@ class _Account:
         count = Counter(found)
         said = [f"{what}{f' (×{n})' if n > 1 else ''}" for what, n in count.most_common(MOST)]
         more = f", and {len(count) - MOST} more" if len(count) > MOST else ""
-        consequence = (
-            f"{endpoint} answers other than this version expects: what it does not understand is shown as it came or "
-            "as unknown, never taken for zero or for finished."
-        )
         advice = "Update qmode_widgets. If it is the newest version, report this page as an issue."
-        return Row("Endpoints", endpoint, "warning", self.hide("; ".join(said) + more), advice, consequence)
+        return Row("Endpoints", endpoint, "warning", self.hide("; ".join(said) + more), advice, ODD)
 
     def _plan(self, answer: Json | None, instances: int) -> Iterator[Row]:
         section = "Account"
@@ -486,6 +486,13 @@ class _Account:
         slow = "Run the check again; a proxy or a VPN may be slow." if state == "warning" else None
         said = f"{self._asked} requests, the slowest took {self._slowest:.1f} s"
         yield Row("Network", "answers", state, said, slow)
+
+
+def _nothing(endpoint: str, listing: str, listed: Json | None) -> Row:
+    """There is no id to ask for: of a new account, or because the listing failed."""
+    advice = "Run `python -m qmode_widgets.check --rehearse` to see it with the embedded service."
+    said = "there is none on this account yet" if listed is not None else f"its id would come from {listing}"
+    return Row("Endpoints", endpoint, "not checked", said, advice if listed is not None else None)
 
 
 def _whole(answer: Json) -> str:

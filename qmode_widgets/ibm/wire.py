@@ -157,10 +157,6 @@ class Shape:
     fields: tuple[Field, ...]
     others: tuple[str, ...] = ()
 
-    def kind(self, path: str) -> Kind:
-        """How a field is read; KeyError where the table does not have it."""
-        return {f.path: f.kind for f in self.fields}[path]
-
 
 RAN_TOO_LONG = "Cancelled - Ran too long"
 LIVE_SESSION = ("open", "active", "inactive", "pending_inactive", "pending_closed")
@@ -288,6 +284,18 @@ UNKNOWN = "unknown"  # a status or mode that the service did not tell
 # --- parsed once --------------------------------------------------------------------------------------------------
 
 
+def _kinds(shape: Shape) -> dict[str, dict[str, Kind]]:
+    """By the object that they are in ("" or "state."), the kind of each field; a word is read as a text."""
+    found: dict[str, dict[str, Kind]] = {}
+    for told in shape.fields:
+        inside, dot, name = told.path.rpartition(".")
+        found.setdefault(inside + dot, {})[name] = "text" if told.kind == "word" else told.kind
+    return found
+
+
+_KINDS = {name: _kinds(shape) for name, shape in SHAPES.items()}
+
+
 class _Reader:
     """Reads the fields of one JSON object by the kinds that `SHAPES` says, and keeps what does not fit.
 
@@ -295,20 +303,22 @@ class _Reader:
     entry with a nonsensical usage has still ended, but nobody may take its usage for known.
     """
 
+    __slots__ = ("_data", "_inside", "_kinds", "_shape", "problems", "what")  # thousands are made in a second
+
     def __init__(
         self, data: object, what: str, shape: str, problems: list[str] | None = None, inside: str = ""
     ) -> None:
         if not isinstance(data, dict):
             raise WrongAnswerError(f"{what} is {_brief(data)}, not an object")
         self._data: Json = data
-        self._shape, self._inside = SHAPES[shape], inside
-        self._name = shape
+        self._shape, self._inside = shape, inside
+        self._kinds = _KINDS[shape][inside]
         self.what = what
         self.problems: list[str] = [] if problems is None else problems
 
-    def _told(self, name: str, *kinds: Kind) -> object:
-        if (kind := self._shape.kind(self._inside + name)) not in kinds:
-            raise KeyError(f"{self._inside}{name} is of kind {kind} in the table of fields")
+    def _told(self, name: str, kind: Kind) -> object:
+        if self._kinds[name] != kind:
+            raise KeyError(f"{self._inside}{name} is not read as {kind} in the table of fields")
         return self._data.get(name)
 
     def wrong(self, name: str, why: str) -> None:
@@ -327,7 +337,7 @@ class _Reader:
 
     def text(self, name: str) -> str | None:
         """A text, or a word as it came, known or not."""
-        found = self._told(name, "text", "word")
+        found = self._told(name, "text")
         if found is not None and not isinstance(found, str):
             self.wrong(name, "not a text")
             return None
@@ -385,7 +395,7 @@ class _Reader:
         if found is not None and not isinstance(found, dict):
             self.wrong(name, "not an object")
             found = None
-        return _Reader(found or {}, self.what, self._name, self.problems, f"{self._inside}{name}.")
+        return _Reader(found or {}, self.what, self._shape, self.problems, f"{self._inside}{name}.")
 
     def items(self, name: str) -> list[object]:
         """A list; where it is missing, an empty one."""

@@ -86,7 +86,7 @@ FAULTS = {
     "429": (lambda f: f.fail_requests(429, path="/jobs"), "GET /jobs", "failed", "Wait a minute"),
     "503": (lambda f: f.fail_requests(503, path="/instances/usage"), "GET /instances/usage", "failed", "status page"),
     "html": (lambda f: f.html(200, path="/jobs"), "GET /jobs", "failed", "proxy"),
-    "drop": (lambda f: f.drop(path="/jobs"), "GET /jobs", "failed", "Run the check again"),
+    "drop": (lambda f: f.drop(path="/jobs", count=2), "GET /jobs", "failed", "Run the check again"),
     "truncate": (lambda f: f.truncate(path="/workloads"), "GET /workloads", "failed", "Run the check again"),
     "hang": (lambda f: f.hang(30, path=r"/jobs/[^/]+/metrics"), "GET /jobs/{id}/metrics", "failed", "Run the check"),
     "trickle": (lambda f: f.trickle(0.5, path="/jobs"), "GET /jobs", "failed", "Run the check again"),
@@ -135,7 +135,7 @@ def test_a_field_that_nobody_knows_is_named(emulator, used):
 def test_a_service_that_answers_nothing_is_not_asked_on_and_on(emulator, used):
     emulator.faults.drop(count=100)
     report = qmode.check(used[0])
-    assert len(emulator.faults.requests()) == 2
+    assert len(emulator.faults.requests()) <= 4  # a connection that was kept and lost may be tried once more
     assert rows_of(report)["GET /jobs"].state == "not checked"
     assert "Submit nothing with this package until this works." in " ".join(str(report).split())
     assert not report.ok
