@@ -325,7 +325,7 @@ def test_signals_reach_elsewhere_once_each_with_its_action(loud: Lab, page: Page
     book.run(4)
     expect(status).to_contain_text("1 needs you · 241 s today")
     near = toast(page, "goes idle in 0:")
-    expect(near).to_be_visible(timeout=5000)
+    expect(near).to_be_visible()
     expect(status).to_contain_text("◷ cz3k…79f1 0:")
     expect(badge).to_have_attribute("data-qmode-badge", "2")
     book.run(5)  # a job came: the warning no longer holds
