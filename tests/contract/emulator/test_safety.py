@@ -16,11 +16,12 @@ import psutil
 import pytest
 import qiskit.qpy
 import requests
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets.emulator import start
+from tests.examples import SHARED
 
 from .test_workloads import ask
 
@@ -183,7 +184,7 @@ def test_broken_circuits_get_400(emulator, bell):
     whole = bytearray(file.getvalue())
     seen = set()
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=60, suppress_health_check=SHARED)
     @given(st.dictionaries(st.integers(0, len(whole) - 1), st.integers(0, 255), min_size=1, max_size=4), st.booleans())
     def check(changes, cut):
         raw = bytearray(whole)
@@ -251,7 +252,7 @@ def test_broken_executor_params_get_400(emulator, service, backend, bell):
 
     seen = set()
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @settings(max_examples=40, suppress_health_check=SHARED)
     @given(st.data())
     def check(data):
         body = {"program_id": "executor", "backend": "emu_fez", "params": breakage(data)}
@@ -265,7 +266,7 @@ def test_broken_executor_params_get_400(emulator, service, backend, bell):
     assert Sampler(mode=backend).run([bell], shots=10).result()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=60, suppress_health_check=SHARED)
 @given(
     method=st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE"]),
     path=st.sampled_from(

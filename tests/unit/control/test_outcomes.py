@@ -142,7 +142,7 @@ def test_a_duplicate_that_cannot_be_cancelled_now_is_cancelled_later_and_said_on
 STEPS = st.lists(st.sampled_from(["cancel", "look"]), max_size=2)
 
 
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=200)
 @given(st.booleans(), st.booleans(), STEPS, STEPS, STEPS)
 def test_cancelled_at_any_moment_it_does_not_run_and_is_not_left_open(created, answered, before, during, after):
     desk = Desk()
@@ -177,7 +177,7 @@ def test_cancelled_at_any_moment_it_does_not_run_and_is_not_left_open(created, a
 STATUS = st.sampled_from(["Queued", "Running", "Completed", "Failed", "Cancelled"])
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(st.tuples(STATUS, STATUS), st.booleans())
 def test_two_kernels_that_resubmitted_one_job_keep_the_same_one(states, older_first):
     """Each sees its own first: they must not cancel each other's."""

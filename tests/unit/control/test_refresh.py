@@ -246,7 +246,7 @@ def some(names):
     return st.dictionaries(st.sampled_from(names), JSON)
 
 
-@settings(max_examples=300, deadline=None)
+@settings(max_examples=300)
 @given(some(SESSION), st.lists(some(JOB), max_size=3), some(METRICS), st.sampled_from(["batch", "session"]))
 def test_no_answer_stops_the_watching(session, jobs, metrics, mode):
     """Fields may be null, missing, or of a kind nobody foresaw."""

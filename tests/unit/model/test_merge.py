@@ -114,7 +114,7 @@ def workloads(draw):
     return pubs, [Partition(tuple(pieces[a:b])) for a, b in pairwise(cuts)]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(workloads())
 def test_merging_the_parts_equals_running_the_whole(workload):
     pubs, partitions = workload

@@ -104,7 +104,7 @@ def history(rules: Rules, acts: list[Act], cuts: list[float]):
     return s, happened
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(RULES, ACTS)
 def test_every_history_keeps_the_rules(rules, acts):
     s, happened = history(rules, acts, [])
@@ -168,7 +168,7 @@ def test_every_history_keeps_the_rules(rules, acts):
             assert all(j.ended is not None and j.ended <= w.closed for j in jobs if j.why != "closed")
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(RULES, ACTS, st.lists(TIMES, max_size=12))
 def test_cutting_advance_gives_the_same_history(rules, acts, cuts):
     whole, happened = history(rules, acts, [])
@@ -180,7 +180,7 @@ def test_cutting_advance_gives_the_same_history(rules, acts, cuts):
     assert [w.stretches for w in whole.workloads.values()] == [w.stretches for w in pieces.workloads.values()]
 
 
-@settings(max_examples=80, deadline=None)
+@settings(max_examples=80)
 @given(RULES, ACTS)
 def test_everything_ends_without_strangers(rules, acts):
     if rules.other_users or rules.calibration_every:
@@ -192,7 +192,7 @@ def test_everything_ends_without_strangers(rules, acts):
 
 
 @given(RULES, ACTS)
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_nothing_happens_before_the_next_event_time(rules, acts):
     s, names = Scheduler(rules), {}
     for act in acts:
