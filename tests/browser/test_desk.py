@@ -452,6 +452,7 @@ def test_the_desk_in_themes_and_widths(open_notebook: Open, theme: str, axe: str
     book.run(1)
     panel = book.sidebar()
     panel.get_by_role("button", name="Finished today").click()
+    expect(panel.locator("[data-entry]")).not_to_have_count(0)
     for width in (250, 300, 480):
         book.sidebar_width(width)
         assert panel.evaluate("e => e.scrollWidth <= e.clientWidth"), f"the panel overflows at {width}"

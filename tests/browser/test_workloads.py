@@ -224,6 +224,7 @@ def test_narrow_places(open_notebook: Open, width: int) -> None:
         book.run(cell)
         card = book.card_of(cell)
         card.scroll_into_view_if_needed()
+        assert 0 < card.evaluate("e => e.getBoundingClientRect().width") <= width
         assert card.evaluate("e => e.scrollWidth <= e.clientWidth"), f"cell {cell} overflows at {width}"
         if cell == 1:
             row(card, "5.0").locator("[data-action]").click()

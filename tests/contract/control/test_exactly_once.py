@@ -129,7 +129,7 @@ def test_refused_partitions_say_why_and_cost_nothing(batch, sampler, rotations, 
     emulator.faults.clear()
     assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.REFUSED] * 2
-    assert all("1217" in (j.note or "") for j in run.jobs)
+    assert ["1217" in (j.note or "") for j in run.jobs] == [True] * 2
     assert batch.usage.reported is None
 
 

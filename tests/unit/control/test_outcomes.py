@@ -156,7 +156,9 @@ def test_cancelled_at_any_moment_it_does_not_run_and_is_not_left_open(created, a
                 cancel_found(desk.ledger)
 
     do(before)
-    if desk.attempt.body() is not None:
+    sent = desk.attempt.body() is not None
+    assert sent is ("cancel" not in before)
+    if sent:
         do(during)
         if created:
             desk.create()
@@ -171,7 +173,7 @@ def test_cancelled_at_any_moment_it_does_not_run_and_is_not_left_open(created, a
                 desk.attempt.waiting("not on the service")
     do(["cancel", "look", "look"])
     assert desk.record.state.final
-    assert all(j["state"]["status"] == "Cancelled" for j in desk.account.listed.values())
+    assert [j["state"]["status"] for j in desk.account.listed.values()] == ["Cancelled"] * (sent and created)
 
 
 STATUS = st.sampled_from(["Queued", "Running", "Completed", "Failed", "Cancelled"])

@@ -121,9 +121,8 @@ def test_merging_the_parts_equals_running_the_whole(workload):
     check(partitions, len(pubs))
     merged = merge(partitions, [engine(cut(pubs, p)) for p in partitions])
     same(merged, engine(pubs))
-    for pub, result in zip(pubs, merged, strict=True):
-        if isinstance(pub, EstimatorPub):
-            assert result.metadata["extrapolators"].shape == pub.shape
+    estimated = [(p.shape, r) for p, r in zip(pubs, merged, strict=True) if isinstance(p, EstimatorPub)]
+    assert [r.metadata["extrapolators"].shape for _, r in estimated] == [shape for shape, _ in estimated]
 
 
 def test_whole_pubs_come_back_as_the_very_objects():
