@@ -6,12 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import qmode_widgets as qmode
 from qmode_widgets.model.snapshot import JobState
-from tests.examples import SHARED
+from tests.examples import examples
 from tests.peek import at_pace
 
 
@@ -57,7 +57,7 @@ def test_each_partition_runs_once(batch, sampler, rotations, in_pub_order, emula
     assert sorted(map(len, live(service, batch).values())) == [1, 1, 1, 1]
 
 
-@settings(max_examples=6, suppress_health_check=SHARED)
+@examples(6, shared=True)
 @given(st.lists(st.sampled_from(sorted(FAULTS)), min_size=2, max_size=5))
 def test_each_partition_runs_once_under_any_mix(backend, sampler, rotations, in_pub_order, emulator, service, faults):
     batch = qmode.BatchController.open(backend)

@@ -259,7 +259,7 @@ def test_a_wide_circuit_of_small_parts_runs(emulator, backend, pm):
 
 
 def test_noise_of_the_calibration(pm):
-    with package.start(shared=False, speed=float("inf"), noise=True) as emulator:
+    with package.start(shared=False, workers=1, speed=float("inf"), noise=True) as emulator:
         backend = emulator.service.backend("emu_fez")
         isa = generate_preset_pass_manager(backend=backend, optimization_level=1, seed_transpiler=1).run(ghz(4))
         counts = Sampler(mode=backend).run([isa], shots=4000).result()[0].data.meas.get_counts()

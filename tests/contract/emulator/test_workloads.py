@@ -131,7 +131,7 @@ def test_several_instances(emulator, bell):
 
 def test_ttls_run_out(bell):
     """By the service's clock, which the test drives: 60 s idle, 30 minutes without any job, 8 hours in all."""
-    with package.start(shared=False, speed=float("inf")) as emulator:
+    with package.start(shared=False, workers=1, speed=float("inf")) as emulator:
         backend = emulator.service.backend("emu_fez")
         empty = Batch(backend=backend)
         batch = Batch(backend=backend)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qmode_widgets.control.ledger import Ledger
@@ -14,6 +14,7 @@ from qmode_widgets.control.sync import pace, refresh
 from qmode_widgets.ibm.wire import JobPage, Metrics, Session, seconds
 from qmode_widgets.model.snapshot import JobState, WorkloadState
 from qmode_widgets.model.tags import AttemptKey
+from tests.examples import examples
 from tests.unit.control.account import Account, at, refuse
 
 
@@ -248,7 +249,7 @@ def some(names):
     return st.dictionaries(st.sampled_from(names), JSON)
 
 
-@settings(max_examples=300)
+@examples(100)
 @given(some(SESSION), st.lists(some(JOB), max_size=3), some(METRICS), st.sampled_from(["batch", "session"]))
 def test_no_answer_stops_the_watching(session, jobs, metrics, mode):
     """Fields may be null, missing, or of a kind nobody foresaw."""

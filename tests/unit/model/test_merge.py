@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qiskit.circuit import Parameter, QuantumCircuit
 from qiskit.primitives import BitArray, DataBin, PrimitiveResult, PubResult, SamplerPubResult
@@ -20,6 +20,7 @@ from qiskit_ibm_runtime.results.quantum_program import ChunkPart, ChunkSpan, Met
 
 from qmode_widgets.model.merge import MissingResultsError, cut, merge, merge_partial, parameter_shape
 from qmode_widgets.model.partition import Partition, Piece, check
+from tests.examples import examples
 
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 X = Parameter("x")
@@ -114,7 +115,7 @@ def workloads(draw):
     return pubs, [Partition(tuple(pieces[a:b])) for a, b in pairwise(cuts)]
 
 
-@settings(max_examples=150)
+@examples(50)
 @given(workloads())
 def test_merging_the_parts_equals_running_the_whole(workload):
     pubs, partitions = workload

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 
 from qmode_widgets.model.scheduling import Load, Rules, Scheduler, Stage, What
 from qmode_widgets.model.snapshot import WorkloadState
+from tests.examples import examples
 
 HORIZON = 2000.0
 # Whole and half seconds, so that commands and timers often meet at one moment: where order matters most.
@@ -110,7 +111,7 @@ def history(rules: Rules, acts: list[Act], cuts: list[float]):
     return s, happened
 
 
-@settings(max_examples=150)
+@examples(50)
 @given(RULES, ACTS)
 @example(*TWICE)
 def test_every_history_keeps_the_rules(rules, acts):
@@ -199,7 +200,7 @@ def test_the_histories_that_are_tried_contain_what_the_rules_are_about():
     assert seen == set(RICH)
 
 
-@settings(max_examples=150)
+@examples(50)
 @given(RULES, ACTS, st.lists(TIMES, max_size=12))
 @example(*TWICE, [1.0, 10.0, 21.0])
 def test_cutting_advance_gives_the_same_history(rules, acts, cuts):
@@ -212,7 +213,7 @@ def test_cutting_advance_gives_the_same_history(rules, acts, cuts):
     assert [w.stretches for w in whole.workloads.values()] == [w.stretches for w in pieces.workloads.values()]
 
 
-@settings(max_examples=80)
+@examples(80)
 @given(RULES, ACTS)
 def test_everything_ends_without_strangers(rules, acts):
     if rules.other_users or rules.calibration_every:
@@ -224,7 +225,7 @@ def test_everything_ends_without_strangers(rules, acts):
 
 
 @given(RULES, ACTS)
-@settings(max_examples=60)
+@examples(60)
 def test_nothing_happens_before_the_next_event_time(rules, acts):
     s, names = Scheduler(rules), {}
     for act in acts:
