@@ -175,7 +175,7 @@ def test_noise_is_learned_and_cancelled(emulator, backend, pub, exact):
     learned = learning.result()
     assert len(learned) == len(layers) > 1
     assert {d.metadata["learning_protocol"] for d in learned} <= {"trex", "lindblad"}
-    assert all(not d._rates.any() for d in learned)  # this QPU has no noise
+    assert not np.concatenate([d._rates for d in learned]).any()  # this QPU has no noise
     assert "calibration" in learning.logs()
     assert learning.usage() > 10
     estimator.options.resilience.layer_noise_model = zip(layers, learned.to_pauli_lindblad_maps(), strict=True)
@@ -259,7 +259,7 @@ def test_a_wide_circuit_of_small_parts_runs(emulator, backend, pm):
 
 
 def test_noise_of_the_calibration(pm):
-    with package.start(shared=False, speed=float("inf"), noise=True) as emulator:
+    with package.start(shared=False, workers=1, speed=float("inf"), noise=True) as emulator:
         backend = emulator.service.backend("emu_fez")
         isa = generate_preset_pass_manager(backend=backend, optimization_level=1, seed_transpiler=1).run(ghz(4))
         counts = Sampler(mode=backend).run([isa], shots=4000).result()[0].data.meas.get_counts()
@@ -271,8 +271,8 @@ def test_noise_of_the_calibration(pm):
         observable = SparsePauliOp("ZZZZ").apply_layout(isa.layout)
         layers = estimator.find_unique_layers([(bare, observable)])
         learned = NoiseLearnerV3(mode=backend).run(layers).result()
-        assert any(d._rates.any() for d in learned)
-        assert all(0 <= r < 0.2 for d in learned for r in d._rates)
+        rates = np.concatenate([d._rates for d in learned])
+        assert 0 <= rates.min() < rates.max() < 0.2
 
 
 def test_workers_that_die_fail_their_job_only(bell):
