@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -44,6 +45,11 @@ if TYPE_CHECKING:
 LONGEST_KEY = 200
 MOST_LISTED = 10  # results that an error names
 T = TypeVar("T")
+
+
+def on_terminal() -> bool:
+    """Somebody watches a terminal, and no notebook shows the workload."""
+    return sys.stderr is not None and sys.stderr.isatty() and "ipykernel" not in sys.modules
 
 
 class OneEach(type):
@@ -469,13 +475,18 @@ class Controller(metaclass=OneEach):
 
     # --- results -----------------------------------------------------------------------------------------------
 
-    def wait(self, timeout: float | None = None, *, run: str | None = None, progress: bool = False) -> bool:
+    def wait(self, timeout: float | None = None, *, run: str | None = None, progress: bool | None = None) -> bool:
         """Until every job has ended (of one run, or of all); False when the time (seconds) ran out first.
 
         Of a batch or session this counts jobs that others submit, so the service is asked at least once.
         An interrupt ends the waiting and cancels nothing.
+
+        Args:
+            timeout: in seconds.
+            run: the id of a run.
+            progress: show a bar; by default on a terminal, and not in a script without one.
         """
-        if not progress:
+        if not (on_terminal() if progress is None else progress):
             return self._wait(timeout, run)
         from tqdm.auto import tqdm
 
@@ -508,7 +519,7 @@ class Controller(metaclass=OneEach):
         return True
 
     def result(
-        self, timeout: float | None = None, *, run: str | None = None, job: Any = None, progress: bool = False
+        self, timeout: float | None = None, *, run: str | None = None, job: Any = None, progress: bool | None = None
     ) -> Any:
         """The result of the only run or job; of several, of the one that you name. Waits for it.
 
@@ -516,7 +527,7 @@ class Controller(metaclass=OneEach):
             timeout: in seconds.
             run: the id of a run, whose partitions are merged in the order of its PUBs.
             job: a job's id, its row key, or the job object. A job that was run again stands for its last attempt.
-            progress: show a bar.
+            progress: show a bar; by default on a terminal, and not in a script without one.
 
         Raises:
             QmodeError: there is none, or there are several and none is named: the error lists them.
@@ -560,7 +571,7 @@ class Controller(metaclass=OneEach):
             self._workload.results.run(work, partial=True) if isinstance(work, str) else self._workload.results.of(work)
         )
 
-    def _result(self, work: Record | str, timeout: float | None, *, progress: bool = False) -> Any:
+    def _result(self, work: Record | str, timeout: float | None, *, progress: bool | None = None) -> Any:
         if isinstance(work, str):
             if not self.wait(timeout, run=work, progress=progress):
                 left = [r for r in self._ask(lambda: self._ledger.latest(work)).values() if not r.state.final]
@@ -661,13 +672,19 @@ class Controller(metaclass=OneEach):
     def widget(self) -> Any:
         """The live widget, for a layout of your own: `VBox([controller.widget, …])`.
 
-        Raises:
-            QmodeError: outside a notebook's kernel.
+        Given wherever anywidget can be made: notebooks, marimo, Voilà, Solara, Panel, Shiny.
         """
-        found = registry.widget(self) if registry.widget is not None else None
-        if found is None:
-            raise QmodeError("a widget needs a notebook: this process is not a kernel with a page")
-        return found
+        assert registry.widget is not None  # set when the package's names are used for the first time
+        return registry.widget(self)
+
+    def _ipython_display_(self) -> None:
+        """Where no page of ours follows, an output that the kernel renews; elsewhere the MIME bundle."""
+        if registry.show is None or not registry.show(self):
+            raise NotImplementedError
+
+    def _display_(self) -> Any:
+        """How marimo shows it."""
+        return self.widget
 
     def _wake(self) -> None:
         """Look at the workload now."""
