@@ -77,6 +77,8 @@ class PubWork:
     overhead: float = 1.0  # sampling overhead (PEC) that `executions` holds
     varies: float = 0.0  # seconds that an execution may be longer: loops and branches
     shorter: float = 0.0  # seconds that it may be shorter, where only its depth is known
+    randomized: float = 0.0  # randomised circuits: configurations × noise factors × randomisations
+    unfolded: float = 0.0  # `length` without the gate folding of ZNE
 
     def at(self, index: int) -> PubWork:
         """The same work as another PUB of the list."""
@@ -91,6 +93,7 @@ class Learning:
     executions: Executions
     length: float
     layers: bool = False  # of layers, else of the readout
+    randomized: Executions = Executions(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,15 @@ class Work:
         """What a job of these PUBs learns: readout (TREX) for every job, layers where no noise model is given."""
         s, out = self.settings, []
         if s.kind == "estimator" and s.trex:
-            trex = Executions.exactly(self._trex(items))
-            out.append(Learning("measurement learning (TREX)", trex, self.timing.measure))
+            randomizations, per = self._trex(items)
+            out.append(
+                Learning(
+                    "measurement learning (TREX)",
+                    Executions.exactly(randomizations * per),
+                    self.timing.measure,
+                    randomized=Executions.exactly(randomizations),
+                )
+            )
         if s.kind == "estimator" and s.learns_layers:
             out.append(self._layers())
         return out
@@ -150,18 +160,18 @@ class Work:
     def _layers(self) -> Learning:
         s = self.settings
         layers = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
-        each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations * s.learn_shots
-        typical = min(layers, TYPICAL_LAYERS)
-        counts = Executions(min(1, layers) * each, typical * each, layers * each)
-        return Learning("layer noise learning", counts, self.layer_length(), layers=True)
+        each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations
+        circuits = Executions(min(1, layers), min(layers, TYPICAL_LAYERS), layers) * each
+        return Learning("layer noise learning", circuits * s.learn_shots, self.layer_length(), True, circuits)
 
-    def _trex(self, items: Sequence[PubWork]) -> int:
+    def _trex(self, items: Sequence[PubWork]) -> tuple[int, int]:
+        """Randomisations of the readout's circuit, and the shots of each."""
         s = self.settings
         if s.client_side:  # executor_estimator/trex.py: one item, of the program's shots
             randomizations, per = s.split(math.ceil(max(i.shots for i in items)))
-            return (randomizations if s.trex_randomizations == "auto" else s.trex_randomizations) * per
+            return (randomizations if s.trex_randomizations == "auto" else s.trex_randomizations), per
         randomizations = TREX_RANDOMIZATIONS if s.trex_randomizations == "auto" else s.trex_randomizations
-        return randomizations * (TREX_SHOTS if s.trex_shots == "auto" else s.trex_shots)
+        return randomizations, (TREX_SHOTS if s.trex_shots == "auto" else s.trex_shots)
 
     def layer_length(self) -> float:
         """Mean length of a layer-learning circuit: pairs of the layer, dressed with single-qubit gates."""
@@ -333,6 +343,8 @@ class _Reader:
             size,
             8.0 * size * values.num_parameters,
             varies=length.high - length.seconds,
+            randomized=size * randomizations if settings.twirling else 0,
+            unfolded=length.seconds,
         )
         if key is not None:
             self.bare[key] = coerced, item
@@ -358,17 +370,21 @@ class _Reader:
         own = self.length(facts, coerced.parameter_values.as_array(coerced.circuit.parameters))
         added = 0.0 if own.measure else self.work.timing.measure
         length, varies = own.seconds + added, own.high - own.seconds
+        unfolded = length
         if settings.noise_factors and not settings.pea:
             length = sum(own.stretched(f) for f in factors) / len(factors) + added
             varies *= sum(factors) / len(factors)
         executions = configurations * (randomizations * per * len(factors))
+        randomized = configurations.expected * randomizations * len(factors) if settings.twirling else 0.0
         base = configurations.expected * randomizations * per
         overhead = 1.0
         if settings.pec and settings.client_side and settings.layer_noise_model is not None:
             prepared = pec_executions([coerced], settings.raw, self.work.backend, self.precision)[0]
             executions, overhead = Executions.exactly(prepared), prepared / base
+            randomized *= overhead
         elif settings.pec:
             executions, overhead = self._pec(executions, coerced.circuit)
+            randomized *= overhead
         shape = parameter_shape(coerced)
         sets = math.prod(shape)
         if not sets:
@@ -380,7 +396,19 @@ class _Reader:
             about = "" if configurations.low == configurations.high else "about "
             self.assumed.append(f"PUB {index}: its {terms:,} terms are measured in {about}{bases:,} bases")
         return coerced, PubWork(
-            index, (facts,), count, shots, executions, length, shape, sets, payload, overhead, varies
+            index,
+            (facts,),
+            count,
+            shots,
+            executions,
+            length,
+            shape,
+            sets,
+            payload,
+            overhead,
+            varies,
+            randomized=randomized,
+            unfolded=unfolded,
         )
 
     def _coerce_estimator(self, index: int, pub: Any) -> Any:
@@ -447,6 +475,8 @@ class _Reader:
             Executions.exactly(total * program.shots),
             length,
             varies=high - length,
+            randomized=sum(n for item, n in zip(items, sizes, strict=True) if hasattr(item, "samplex")),
+            unfolded=length,
         )
 
     def _layer(self, index: int, layer: Any) -> tuple[Any, PubWork]:
@@ -458,7 +488,11 @@ class _Reader:
             most = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
             one = each * s.learn_shots
             counts = Executions(min(1, most) * one, min(TYPICAL_LAYERS, most) * one, most * one)
-        return layer, PubWork(index, (), each, float(s.learn_shots), counts, self.work.layer_length())
+        circuits = counts.expected / s.learn_shots
+        length = self.work.layer_length()
+        return layer, PubWork(
+            index, (), each, float(s.learn_shots), counts, length, randomized=circuits, unfolded=length
+        )
 
 
 def _arguments(item: Any) -> np.ndarray[Any, Any]:
