@@ -28,6 +28,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from ..errors import ArgumentError
+
 OVERHEAD = 1.6  # seconds a sub-job, before the bill is rounded up to whole seconds [tests/benchmarks/usage_fit.py]
 OVERHEAD_LOW = 1.4  # below any job of the published rows
 OVERHEAD_HIGH = 2.0  # the guide's figure [guide: estimate job run time]
@@ -44,7 +46,7 @@ UNBOUND_DELAY = "a delay of unbound or classical length: counted as 0"
 QUICK_OVERHEAD, QUICK_EXECUTION = 2.0, 350e-6  # IBM's quick formula: 2 + 0.00035 × executions
 
 
-class NotIsaError(ValueError):
+class NotIsaError(ArgumentError):
     """A circuit uses an instruction or a pair of qubits that the backend does not have."""
 
 
@@ -95,10 +97,10 @@ class Timing:
         name = str(getattr(backend, "name", backend))
         target = getattr(backend, "target", None)
         if target is None:
-            raise ValueError(f"{name} has no target: pass the backend that the circuits were transpiled for")
+            raise ArgumentError(f"{name} has no target: pass the backend that the circuits were transpiled for")
         known = {op: _median(target, op) for op in target.operation_names}
         if not any(known.values()):
-            raise ValueError(
+            raise ArgumentError(
                 f"{name} has no instruction durations, so nothing can be estimated for it: pass a QPU's backend or one "
                 "of qiskit_ibm_runtime.fake_provider"
             )
@@ -201,7 +203,12 @@ def bill(work: float, parts: int = 1) -> float:
             randomised circuits, `randomized_seconds` each.
         parts: sub-jobs (`sub_jobs`).
     """
-    return whole_seconds(OVERHEAD * parts + work)
+    return whole_seconds(qpu_seconds(work, parts))
+
+
+def qpu_seconds(work: float, parts: int = 1) -> float:
+    """Seconds of a job on the QPU, before they are rounded up for the bill; arguments as for `bill`."""
+    return OVERHEAD * parts + work
 
 
 def whole_seconds(seconds: float) -> float:

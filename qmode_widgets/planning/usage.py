@@ -16,8 +16,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
+from ..errors import ArgumentError
 from ..model.partition import Partition, Piece
 from ..model.timing import (
     OVERHEAD,
@@ -146,7 +147,12 @@ class Jobs:
     @property
     def loads(self) -> list[Load]:
         """What a forecast needs of each job."""
-        return [Load(u.expected, u.configurations) for u in self.usages]
+        return self.loads_at("expected")
+
+    def loads_at(self, end: Literal["low", "expected", "high"]) -> list[Load]:
+        """The same with the low or the high end of each job's usage."""
+        estimator = self.work.settings.kind == "estimator"
+        return [Load(getattr(u, end), u.configurations, estimator) for u in self.usages]
 
     @classmethod
     def of(cls, work: Work, cuts: Iterable[Partition]) -> Jobs:
@@ -221,7 +227,8 @@ def job_usage(
     randomized = sum(item.randomized * part for item, part in parts)
     readout, layers = (
         sum(
-            (work.per_execution + part.length) * part.executions.expected + work.timing.randomized * part.randomized.expected
+            (work.per_execution + part.length) * part.executions.expected
+            + work.timing.randomized * part.randomized.expected
             for part in learning
             if part.layers is of
         )
@@ -364,9 +371,9 @@ def counted_usage(
     """
     if not (math.isfinite(executions) and executions >= 0 and learning_executions >= 0 and jobs >= 1):
         given = f"executions={executions}, learning_executions={learning_executions}, jobs={jobs}"
-        raise ValueError(f"{given}: executions are 0 or more, jobs at least 1")
+        raise ArgumentError(f"{given}: executions are 0 or more, jobs at least 1")
     timing = Timing.of(backend)
-    chosen = settings(primitive, {"resilience_level": 0})
+    chosen = settings(primitive, {"resilience_level": 0} if "estimator" in primitive else None)
     repeat = timing.rep_delay if rep_delay is None else rep_delay
     work = Work(chosen, timing, backend, [], [], repeat, timing.assumed)
     seconds = timing.measure + delay + depth * timing.typical_layer()

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import PubError
+from ..errors import ArgumentError, PubError
 from ..model.merge import parameter_shape
 from ..model.timing import UNBOUND_DELAY, Length, NotIsaError, Timing
 from .settings import DEFAULT_PRECISION, DEFAULT_SHOTS, LEARN_BASES, TREX_RANDOMIZATIONS, TREX_SHOTS, Settings
@@ -195,16 +195,24 @@ def analyse(
     """
     timing = Timing.of(backend) if timing is None else timing
     if shots is not None and (type(shots) is bool or not hasattr(shots, "__index__") or shots < 1):
-        raise ValueError(f"shots={shots!r}: give a whole number of at least 1")
+        raise ArgumentError(f"shots={shots!r}: give a whole number of at least 1")
+    if shots is not None and settings.kind == "estimator":
+        raise ArgumentError(
+            f"shots={shots!r}: an Estimator takes a precision; precision={1 / math.sqrt(shots):.4g} is {shots} shots"
+        )
+    if shots is not None and settings.kind not in ("sampler", "estimator"):
+        raise ArgumentError(f"shots={shots!r}: quantum programs name their own shots; leave it out")
+    if precision is not None and settings.kind != "estimator":
+        raise ArgumentError(f"precision={precision!r}: only an Estimator takes a precision; a Sampler takes shots=")
     rep_delay = timing.rep_delay if settings.rep_delay is None else settings.rep_delay
     if (bounds := timing.rep_delay_range) and not bounds[0] <= rep_delay <= bounds[1]:
-        raise ValueError(
+        raise ArgumentError(
             f"rep_delay={rep_delay:g} s: {timing.backend} takes {bounds[0]:g} to {bounds[1]:g} s (it is in seconds)"
         )
     given = listed(pubs)
     work = Work(settings, timing, backend, [], [], rep_delay, ())
-    if precision is not None and not (0 < precision < math.inf):
-        raise ValueError(f"precision={precision!r}: give a number above 0")
+    if precision is not None and not (_real(precision) and 0 < precision < math.inf):
+        raise ArgumentError(f"precision={precision!r}: give a number above 0")
     reader = _Reader(work, shots, precision)
     for index, pub in enumerate(given):
         try:
@@ -233,12 +241,23 @@ def listed(pubs: Any) -> list[Any]:
     """
     if hasattr(pubs, "items") and hasattr(pubs, "shots"):
         return [pubs]
-    if isinstance(pubs, str) or hasattr(pubs, "count_ops") or not isinstance(pubs, Iterable):
-        raise ValueError(f"a {type(pubs).__name__} is not a list of PUBs: pass [(circuit, …), …]")
+    if isinstance(pubs, str | Mapping) or hasattr(pubs, "count_ops") or not isinstance(pubs, Iterable):
+        raise ArgumentError(f"a {type(pubs).__name__} is not a list of PUBs: pass [(circuit, …), …]")
+    if isinstance(pubs, tuple) and pubs and hasattr(pubs[0], "count_ops") and len(pubs) > 1 and not _pub(pubs[1]):
+        raise ArgumentError("this is one PUB, not a list of PUBs: pass [(circuit, …)]")
     found = list(pubs)
     if not found:
-        raise ValueError("there are no PUBs: pass at least one")
+        raise ArgumentError("there are no PUBs: pass at least one")
     return found
+
+
+def _real(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _pub(value: Any) -> bool:
+    """Whether this may be a PUB: a circuit, or a tuple that begins with one."""
+    return hasattr(value, "count_ops") or (isinstance(value, tuple) and bool(value) and hasattr(value[0], "count_ops"))
 
 
 class _Reader:
@@ -320,6 +339,12 @@ class _Reader:
         key = _bare(pub)
         if key is not None and (known := self.bare.get(key)) is not None:
             return known[0], known[1].at(index)
+        if isinstance(pub, tuple) and len(pub) > 1 and _observable(pub[1]):
+            raise PubError(
+                index,
+                f"a {type(pub[1]).__name__} stands where a Sampler takes parameter values: this looks like an "
+                'Estimator\'s PUB; pass primitive="estimator", or (circuit, values, shots)',
+            )
         coerced = SamplerPub.coerce(pub, self.shots)
         settings = self.work.settings
         shots = coerced.shots or settings.shots or DEFAULT_SHOTS
@@ -331,7 +356,8 @@ class _Reader:
         if not size:
             raise PubError(index, f"no parameter sets (shape {coerced.shape}): give at least one")
         values = coerced.parameter_values
-        length = self.length(facts, values.as_array(coerced.circuit.parameters))
+        array = _finite(index, values.as_array(coerced.circuit.parameters))
+        length = self.length(facts, array)
         item = PubWork(
             index,
             (facts,),
@@ -358,8 +384,8 @@ class _Reader:
             precision = None if settings.shots else settings.precision or DEFAULT_PRECISION
             shots = settings.shots
         if precision is not None:
-            if not precision > 0:
-                raise PubError(index, f"precision={precision!r}: give a number above 0")
+            if not 0 < precision < math.inf:
+                raise PubError(index, f"precision={precision!r}: give a finite number above 0")
             shots = math.ceil(1 / precision**2)
         if not shots:
             raise PubError(index, "no shots and no precision: set one of them")
@@ -367,7 +393,7 @@ class _Reader:
         configurations = self.bases.configurations(coerced)
         randomizations, per = settings.split(shots)
         factors = settings.noise_factors or (1.0,)
-        own = self.length(facts, coerced.parameter_values.as_array(coerced.circuit.parameters))
+        own = self.length(facts, _finite(index, coerced.parameter_values.as_array(coerced.circuit.parameters)))
         added = 0.0 if own.measure else self.work.timing.measure
         length, varies = own.seconds + added, own.high - own.seconds
         unfolded = length
@@ -416,6 +442,14 @@ class _Reader:
         from qiskit.primitives.containers.bindings_array import BindingsArray
         from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
+        if hasattr(pub, "count_ops") or (isinstance(pub, tuple) and (len(pub) < 2 or pub[1] is None)):
+            raise PubError(index, "no observables: an Estimator's PUB is (circuit, observables, values)")
+        if isinstance(pub, tuple) and isinstance(pub[1], int | float | np.ndarray) and not _observable(pub[1]):
+            raise PubError(
+                index,
+                f"{_short(pub[1])} stands where an Estimator takes observables: this looks like a Sampler's PUB; pass "
+                'primitive="sampler", or (circuit, observables, values)',
+            )
         key = (id(pub[0]), id(pub[1])) if isinstance(pub, tuple) and 2 <= len(pub) <= 4 else None
         if key is None or (observables := self.observables.get(key)) is None:
             coerced = EstimatorPub.coerce(pub, self.precision)
@@ -493,6 +527,32 @@ class _Reader:
         return layer, PubWork(
             index, (), each, float(s.learn_shots), counts, length, randomized=circuits, unfolded=length
         )
+
+
+def _finite(index: int, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Parameter values, all of which must be finite: the service refuses others after the job has queued."""
+    if values.size and not np.isfinite(values).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        raise PubError(index, f"parameter values must be finite: values{list(at)} is {values[at]}")
+    return values
+
+
+def _observable(value: Any) -> bool:
+    """Whether this is an observable, or an array or list of them."""
+    if isinstance(value, str):
+        return True
+    if type(value).__name__ in ("SparsePauliOp", "Pauli", "PauliList", "SparseObservable", "ObservablesArray"):
+        return True
+    if isinstance(value, Mapping):  # {"ZZ": 1.0} is an observable, {parameter: values} is not
+        return all(isinstance(key, str) and set(key) <= set("IXYZ01+-rl") for key in value) and bool(value)
+    if isinstance(value, np.ndarray):
+        return value.dtype == object and value.size > 0 and _observable(value.flat[0])
+    return isinstance(value, list | tuple) and bool(value) and _observable(value[0])
+
+
+def _short(value: Any) -> str:
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 40 else text[:39] + "…"
 
 
 def _arguments(item: Any) -> np.ndarray[Any, Any]:

@@ -1,6 +1,6 @@
 """How long a job takes on the emulated QPU, in seconds.
 
-    QPU time    = model.timing.bill: the function that the planner estimates by
+    QPU time    = model.timing.qpu_seconds, billed in whole seconds: the functions that the planner estimates by
     preparation = 1 + 0.01 × circuits + 2e-6 × executions
 
 The circuit length is its critical path with the gate lengths of the backend's calibration, measurement included, blocks
@@ -20,7 +20,7 @@ from typing import Any
 from qiskit import QuantumCircuit
 from qiskit.circuit import ForLoopOp
 
-from ...model.timing import INIT_RESETS, bill, randomized_seconds, sub_jobs
+from ...model.timing import INIT_RESETS, qpu_seconds, randomized_seconds, sub_jobs
 from ..backends import Device
 from .program import Load
 
@@ -106,7 +106,7 @@ class Timing:
             executions += load.executions
             payload += load.sets * load.shots
             work += randomized_seconds(self._device.family) * load.randomized
-        qpu = bill(work, sub_jobs(payload))
+        qpu = qpu_seconds(work, sub_jobs(payload))
         assert math.isfinite(qpu)
         prep = 1.0 + 0.01 * circuits + 2e-6 * executions
         return {"qpu": qpu, "prep": prep, "estimate": qpu, "payload": payload}

@@ -86,11 +86,11 @@ def test_durations_follow_the_model_divided_by_the_speed(bell):
     with start(shared=False, speed=2.0, queue_wait=0.2) as emulator:  # slow enough for the simulation not to show
         backend = emulator.service.backend("emu_fez")
         Sampler(mode=backend).run([bell], shots=1).result()  # the workers are up
-        job = Sampler(mode=backend).run([bell], shots=8000)  # 2 s + 8000 × 252 µs
+        job = Sampler(mode=backend).run([bell], shots=8000)  # 1.6 s + 8000 × 257 µs
         emulator.faults.wait_for(job.job_id(), "Completed")
         times = {k: datetime.fromisoformat(v) for k, v in job.metrics()["timestamps"].items()}
         assert 0.2 <= (times["running"] - times["created"]).total_seconds() < 1
-        prep, qpu = 1 + 0.01 + 8000 * 2e-6, 2 + 8000 * 252e-6
+        prep, qpu = 1 + 0.01 + 8000 * 2e-6, 1.6 + 8000 * 256.5e-6
         assert (times["finished"] - times["running"]).total_seconds() == pytest.approx((prep + qpu) / 2, abs=0.1)
         (span,) = job.result().metadata["executor"].chunk_timing
         assert (span.stop - span.start).total_seconds() == pytest.approx(qpu / 2, abs=0.005)

@@ -16,7 +16,7 @@ from qmode_widgets.emulator.simulation.payload import inflate, read
 from qmode_widgets.emulator.simulation.program import Load, check_delays, check_values
 from qmode_widgets.emulator.simulation.simulator import Simulator, parts
 from qmode_widgets.emulator.simulation.timing import Timing
-from qmode_widgets.model.timing import bill
+from qmode_widgets.model.timing import qpu_seconds
 
 
 @pytest.fixture(scope="module")
@@ -64,11 +64,11 @@ def test_the_time_model(device):
     circuit.delay(50, 0, "us")
     said = Timing(device).of([Load(circuit, sets=10, shots=1000, learning=500)], rep_delay=None)
     initialisation = Timing(device).initialisation
-    assert said["qpu"] == bill(10_500 * (300e-6 + initialisation))  # the planner's own function
+    assert said["qpu"] == qpu_seconds(10_500 * (300e-6 + initialisation))  # the planner's own function
     assert said["estimate"] == said["qpu"]
-    assert Timing(device).of([Load(circuit, 1, 1000)], rep_delay=1e-6)["qpu"] == 2
+    assert Timing(device).of([Load(circuit, 1, 1000)], rep_delay=1e-6)["qpu"] < 2
     twirled = Timing(device).of([Load(circuit, sets=10, shots=1000, randomized=2000)], rep_delay=None)
-    assert twirled["qpu"] == bill(10_000 * (300e-6 + initialisation) + 2000 * 2.5e-3)
+    assert twirled["qpu"] == qpu_seconds(10_000 * (300e-6 + initialisation) + 2000 * 2.5e-3)
 
 
 @settings(max_examples=30, deadline=None)
