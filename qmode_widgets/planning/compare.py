@@ -246,7 +246,7 @@ def compare(
         price_per_minute=asked.price_per_minute,
         **given,
     )
-    primitives = {label: _configured(primitive, backend, options) for label, options in grid.items()}
+    primitives = {label: configured(primitive, backend, options) for label, options in grid.items()}
     submissions = []
     for label, own in primitives.items():
         chosen = settings(primitive, grid[label]) if own is None else settings(own)
@@ -275,8 +275,11 @@ def _label(options: Mapping[str, Any], within: str = "") -> str:
     return ", ".join(parts) or "defaults"
 
 
-def _configured(primitive: Any, backend: Any, options: Mapping[str, Any]) -> Any:
-    """A primitive of its own for one setting; the user's object is read, never written."""
+def configured(primitive: Any, backend: Any, options: Mapping[str, Any]) -> Any:
+    """A primitive of its own for one backend and one setting; the user's object is read, never written.
+
+    None for a primitive's name.
+    """
     if isinstance(primitive, str):
         return None
     if isinstance(primitive, type):

@@ -588,7 +588,7 @@ class Outlook:
             steps=around.iterations,
             refused=frozenset(m for m, c in self.candidates.items() if c.refused),
             taken=self.candidate,
-            ways=[way for way in self.ways if way.mode == self.mode],
+            ways=[way for way in self.ways if (way.mode == "session") is (self.mode == "session")],
             once=self._once(),
             merged=self._merged(),
             left=around.left,

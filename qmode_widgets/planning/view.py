@@ -152,6 +152,10 @@ def _rows(plan: PlanContent, mode: Mode) -> list[tuple[str, str]]:
         ("last result", _time(course.last_result)),
         ("billed", f"≈ {billed(course.usage)}"),
     ]
+    high = plan.conditions.queue_wait_high
+    queues_once = not course.reactivations and (mode != "job" or plan.iterations == 1)
+    if high is not None and queues_once and course.last_result is not None:
+        rows.append(("last, long queue", duration(course.last_result + high - plan.conditions.queue_wait)))
     if course.idle:
         rows.append(("of it idle", f"≈ {duration(course.idle)}"))
     if course.undone:

@@ -193,6 +193,7 @@ def analyse(
         PubError: naming the PUB that is not ISA, not bound, mismatched, or has no shots.
         ValueError: no PUBs, a backend without durations, or options that it refuses.
     """
+    _check_backend(backend)
     timing = Timing.of(backend) if timing is None else timing
     if shots is not None and (type(shots) is bool or not hasattr(shots, "__index__") or shots < 1):
         raise ArgumentError(f"shots={shots!r}: give a whole number of at least 1")
@@ -231,6 +232,17 @@ def analyse(
     )
     work.assumed = tuple(dict.fromkeys((*timing.assumed, *reader.assumed, *lengths)))
     return work
+
+
+def _check_backend(backend: Any) -> None:
+    if isinstance(backend, list | tuple):
+        raise ArgumentError(
+            f"backend is a {type(backend).__name__} of {len(backend)}: a plan is for one backend; "
+            "qmode.compare_backends(pubs, backends) plans for several"
+        )
+    if backend is None or isinstance(backend, str):
+        name = "" if backend is None else repr(backend)
+        raise ArgumentError(f"backend={backend!r}: pass the backend object, such as service.backend({name})")
 
 
 def listed(pubs: Any) -> list[Any]:
@@ -339,7 +351,7 @@ class _Reader:
         key = _bare(pub)
         if key is not None and (known := self.bare.get(key)) is not None:
             return known[0], known[1].at(index)
-        if isinstance(pub, tuple) and len(pub) > 1 and _observable(pub[1]):
+        if isinstance(pub, tuple) and len(pub) > 1 and is_observable(pub[1]):
             raise PubError(
                 index,
                 f"a {type(pub[1]).__name__} stands where a Sampler takes parameter values: this looks like an "
@@ -444,7 +456,7 @@ class _Reader:
 
         if hasattr(pub, "count_ops") or (isinstance(pub, tuple) and (len(pub) < 2 or pub[1] is None)):
             raise PubError(index, "no observables: an Estimator's PUB is (circuit, observables, values)")
-        if isinstance(pub, tuple) and isinstance(pub[1], int | float | np.ndarray) and not _observable(pub[1]):
+        if isinstance(pub, tuple) and isinstance(pub[1], int | float | np.ndarray) and not is_observable(pub[1]):
             raise PubError(
                 index,
                 f"{_short(pub[1])} stands where an Estimator takes observables: this looks like a Sampler's PUB; pass "
@@ -537,7 +549,7 @@ def _finite(index: int, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     return values
 
 
-def _observable(value: Any) -> bool:
+def is_observable(value: Any) -> bool:
     """Whether this is an observable, or an array or list of them."""
     if isinstance(value, str):
         return True
@@ -546,8 +558,8 @@ def _observable(value: Any) -> bool:
     if isinstance(value, Mapping):  # {"ZZ": 1.0} is an observable, {parameter: values} is not
         return all(isinstance(key, str) and set(key) <= set("IXYZ01+-rl") for key in value) and bool(value)
     if isinstance(value, np.ndarray):
-        return value.dtype == object and value.size > 0 and _observable(value.flat[0])
-    return isinstance(value, list | tuple) and bool(value) and _observable(value[0])
+        return value.dtype == object and value.size > 0 and is_observable(value.flat[0])
+    return isinstance(value, list | tuple) and bool(value) and is_observable(value[0])
 
 
 def _short(value: Any) -> str:

@@ -30,7 +30,7 @@ def test_mitigation_is_named_with_its_seconds(backend, ansatz, observable):
     found = plan(pubs, backend, "estimator", {"resilience_level": 2}, **AROUND)
     plain = plan(pubs, backend, "estimator", {"resilience_level": 0}, **AROUND)
     readout, factors = saving(found, "measurement mitigation"), saving(found, "zero-noise")
-    assert readout.seconds == pytest.approx(found.usage.breakdown.readout)
+    assert readout.seconds == pytest.approx(found.usage.breakdown.readout, abs=1)  # bills are whole seconds
     assert found.bill.expected - readout.seconds - factors.seconds == pytest.approx(plain.bill.expected, abs=1.5)
     assert "readout errors" in readout.price
 
@@ -42,7 +42,7 @@ def test_shots_that_fit_what_is_left(backend, bell):
     share = float(fits.what.split("%")[0]) / 100
     smaller = plan([(bell, None, int(share * 1_000_000))], backend, **(AROUND | {"usage_left": 100}))
     assert smaller.bill.expected <= 100
-    assert "1.7 times" in fits.price
+    assert "1.6 times" in fits.price
 
 
 def test_a_mode_that_costs_less_is_named_with_the_time_it_takes(backend, ansatz, observable):
@@ -65,4 +65,4 @@ def test_the_default_of_four_milliseconds_is_said_loudly(bell):
     warning = next(f for f in found.findings if f.rule == "rep_delay")
     assert "4 ms after every shot" in warning.message
     assert "16 times" in warning.message
-    assert "1,000 µs instead of 4,000 µs" in saving(found, "rep_delay").what
+    assert "execution.rep_delay=0.001000 (1,000 µs instead of 4,000 µs)" in saving(found, "rep_delay").what

@@ -286,7 +286,7 @@ def test_a_backend_without_durations_is_refused(bell):
 
     with pytest.raises(ValueError, match="no instruction durations"):
         estimate_usage([bell], AerSimulator())
-    with pytest.raises(ValueError, match="no target"):
+    with pytest.raises(ValueError, match="pass the backend object"):
         estimate_usage([bell], "ibm_fez")
 
 
