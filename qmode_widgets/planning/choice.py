@@ -124,7 +124,9 @@ def choose(
     wish = wish or Wish()
     left = _kept(candidates, wish)
     cheapest = min(left, key=lambda c: (c.bill, c.end, c.count))
-    if wish.prefer == "soonest":
+    if cheapest.refused:  # all are: the one that is nearest to what would fit
+        best = cheapest
+    elif wish.prefer == "soonest":
         near = min(c.end for c in left) * (1 + SAME)
         best = min((c for c in left if c.end <= near or c.end == math.inf), key=lambda c: (c.bill, c.end, c.count))
     else:

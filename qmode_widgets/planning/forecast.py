@@ -74,7 +74,7 @@ class Conditions:
                 raise ArgumentError(f"{name}={value!r}: give finite seconds, 0 or more")
         for name in ("lanes", "burst", "per_minute"):
             value = getattr(self, name)
-            whole = name == "per_minute" or (_number(value) and value == int(value))
+            whole = name == "per_minute" or (_number(value) and float(value).is_integer())
             if not _number(value) or not 0 < value < math.inf or not whole or (name != "per_minute" and value < 1):
                 kind = "a number above 0" if name == "per_minute" else "a whole number of at least 1"
                 raise ArgumentError(f"{name}={value!r}: give {kind}")
@@ -94,6 +94,11 @@ class Conditions:
             preparation_most=self.preparation_most * factor,
             preparation_estimator=self.preparation_estimator * factor,
         )
+
+
+def _scalar(value: Any) -> Any:
+    """A NumPy scalar as Python's."""
+    return value.item() if hasattr(value, "item") and getattr(value, "ndim", 1) == 0 else value
 
 
 def _number(value: object) -> bool:
@@ -157,6 +162,8 @@ def conditions(
         given.setdefault("preparation_estimator", 0.0)
     if "preparation_circuit" in given:
         given.setdefault("preparation_most", math.ldexp(1.0, 40))  # as given: no figure of ours bounds it
+    given = {name: _scalar(value) for name, value in given.items()}
+    queue_wait = _scalar(queue_wait)
     told = Wait.of(queue_wait if queue_wait is not None else wait)
     if told is not None:
         return Conditions(

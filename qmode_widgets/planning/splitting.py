@@ -99,8 +99,10 @@ class Rules:
         if len(given) > 1:
             raise ArgumentError(f"{' and '.join(given)} are both given: the size of a job is fixed by one of them")
         for name, value in {**given, "lanes": self.lanes}.items():
-            if not (value > 0 and math.isfinite(value)) or (name in ("jobs", "lanes") and value != int(value)):
-                raise ArgumentError(f"{name}={value!r}: give a positive number")
+            whole = name in ("jobs", "lanes")
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            if not number or not (value > 0 and math.isfinite(value)) or (whole and value != int(value)):
+                raise ArgumentError(f"{name}={value!r}: give a positive {'whole ' * whole}number")
 
 
 def partition(
