@@ -332,6 +332,7 @@ def _planned(
     given_cuts = _given(work, partitions, around.conditions.lanes)
     ways = [outlook(cuts) for cuts in candidate_cuts(work, around.conditions.lanes)]
     taken = chosen_of(ways if given_cuts is None else [outlook(given_cuts)], around)
+    check(taken.submissions[0].jobs.partitions, len(work.items))
     return taken.compared_with(ways, around).plan(around, allocation)
 
 

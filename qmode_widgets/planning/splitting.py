@@ -149,7 +149,9 @@ def partition(
     ways = candidate_cuts(work, lanes, split_pubs=split_pubs)
     found = [Jobs.of(work, cuts) for cuts in ways]
     outcomes = [Candidate.of(j, forecast(j.loads, "batch", given, keep_bars=0)) for j in found]
-    return list(choose(outcomes).jobs.partitions)
+    taken = list(choose(outcomes).jobs.partitions)
+    check(taken, len(work.items))
+    return taken
 
 
 def candidate_cuts(work: Work, lanes: int, *, split_pubs: bool = True) -> list[list[Partition]]:
@@ -158,29 +160,35 @@ def candidate_cuts(work: Work, lanes: int, *, split_pubs: bool = True) -> list[l
     Where the options cap a job's usage (`max_execution_time`), also in as many jobs as keep the cap.
     """
     found: dict[int, list[Partition]] = {}
+    sizes = Sizes.of(work, split_pubs=split_pubs)
     for most in range(1, lanes + 1):
-        cuts = cut_work(work, Rules(lanes=most), split_pubs=split_pubs)
+        cuts = cut_work(work, Rules(lanes=most), sizes=sizes)
         found.setdefault(len(cuts), cuts)
         if len(cuts) < most:  # each would use less than a minute
             break
     cap = work.settings.max_execution_time
     if cap is not None:
         for part in (CAP_PART, CAP_PART / 2):  # cuts between parameter sets are not exact
-            cuts = cut_work(work, Rules(seconds=part * cap, lanes=lanes), split_pubs=split_pubs)
+            cuts = cut_work(work, Rules(seconds=part * cap, lanes=lanes), sizes=sizes)
             found.setdefault(len(cuts), cuts)
     return list(found.values())
 
 
-def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
-    """Divide analysed PUBs into jobs."""
+def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True, sizes: Sizes | None = None) -> list[Partition]:
+    """Divide analysed PUBs into jobs.
+
+    With `sizes` it is one of several ways, of which only the one that is taken need be checked (`partition.check`).
+    """
+    candidate = sizes is not None
     per_job = job_usage(work, [(work.items[0], 0.0)]).expected  # overhead and learning, whatever the PUBs
-    sizes = Sizes.of(work, split_pubs=split_pubs)
+    sizes = Sizes.of(work, split_pubs=split_pubs) if sizes is None else sizes
     rules = replace(rules, per_job=per_job)
     partitions = cut_sizes(sizes, rules)
     if rules.jobs is None and any(too_many_instructions(work, p) for p in partitions):
         loaded = [busiest_qubit(work, [Piece(item.index)])[0] / INSTRUCTIONS for item in work.items]
         partitions = cut_sizes(replace(sizes, loaded=np.array(loaded)), rules)
-    check(partitions, len(work.items))
+    if not candidate:
+        check(partitions, len(work.items))
     return partitions
 
 
