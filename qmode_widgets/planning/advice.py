@@ -137,11 +137,11 @@ RULES: tuple[Rule, ...] = (
          "In job mode every job queues alone, and other users' jobs come in between.", "choose"),
     Rule("interrupted", "against", ("batch",), lambda f: len(f.jobs) > 1,
          "Other jobs and calibrations may run between a batch's jobs, and their order is not guaranteed.", "choose"),
-    Rule("idle is billed", "against", ("session",), lambda f: True,
-         "A session is billed for all the time it is active, idle included; generally more than a batch.", "usage"),
     Rule("long steps", "against", ("session",), lambda f: f.iterative and f.classical > f.interactive_ttl,
          "A step of your own work ({classical}) is longer than the interactive TTL ({interactive_ttl}): the session "
          "goes inactive after it, and queues again.", "choose"),
+    Rule("idle is billed", "against", ("session",), lambda f: True,
+         "A session is billed for all the time it is active, idle included; generally more than a batch.", "usage"),
     Rule("session goes inactive", "warning", ("session",), lambda f: f.iterative and f.classical > f.interactive_ttl,
          "A step of your own work ({classical}) is longer than the interactive TTL ({interactive_ttl}): the session "
          "goes inactive after it, is billed for the TTL, and queues again.", "choose"),

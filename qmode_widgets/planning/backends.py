@@ -20,6 +20,7 @@ from .compare import configured
 from .durations import billed, duration
 from .plan import Plan, plan
 from .request import deadline_seconds
+from .view import STYLE
 from .work import Work, is_observable, listed
 
 PassManager = Callable[
@@ -64,13 +65,24 @@ class BackendPlan:
             "instance": f"{card.account.instance or 'not known'} ({paid})",
             "bill": f"≈ {billed(made.bill.expected)}",
             "mode": made.mode,
-            "queue": made.conditions.why_wait,
+            "queue": _queue(made),
             "last result": "–" if course.last_result is None else duration(course.last_result),
             "error a layer (calibration)": error,
             "allowance lasts": lasts,
             "transpiled": "by the given pass manager" if self.transpiled else "",
             "not planned": errors,
         }
+
+
+def _queue(made: Plan) -> str:
+    """The wait that was assumed, and where it is from."""
+    given, pending = made.conditions, made.preflight.account.pending
+    wait = duration(given.queue_wait)
+    if given.queue_wait_high is not None:
+        return f"{wait} median, {duration(given.queue_wait_high)} p95, as the service tells"
+    if given.why_wait.endswith("as given"):
+        return f"{wait}, as given"
+    return "not told: none assumed" if pending is None else f"{wait}, assumed for {pending:,} pending jobs"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,7 +116,7 @@ class BackendComparison:
 
     def rows(self) -> list[dict[str, str]]:
         """One row a backend, the advised one marked; columns that are empty everywhere are left out."""
-        found = [one.row() | {"": "✓ advised" if one is self.advised else ""} for one in self.backends]
+        found = [{"": "✓ advised" if one is self.advised else ""} | one.row() for one in self.backends]
         columns = [c for c in dict.fromkeys(c for row in found for c in row) if any(row.get(c) for row in found)]
         return [{c: row.get(c, "") for c in columns} for row in found]
 
@@ -139,10 +151,11 @@ class BackendComparison:
         rows = self.rows()
         heads = "".join(f"<th scope='col'>{escape(name)}</th>" for name in rows[0])
         body = "".join(
-            "<tr>" + "".join(f"<td style='text-align:left'>{escape(value)}</td>" for value in row.values()) + "</tr>"
-            for row in rows
+            "<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row.values()) + "</tr>" for row in rows
         )
-        return f"<table><caption>The same workload on each backend</caption><tr>{heads}</tr>{body}</table>"
+        caption = "<caption>The same workload on each backend</caption>"
+        table = f"<table>{caption}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+        return f"<style>{STYLE}</style><div class='qmode-plan' style='overflow-x:auto'>{table}</div>"
 
 
 def compare_backends(

@@ -184,7 +184,7 @@ def _shots(usage: UsageEstimate, now: float, left: float | None) -> list[Saving]
         return []
     saved = now - left
     price = f"statistical errors {1 / math.sqrt(share):.1f} times as large"
-    return [Saving(f"{share:.0%} of the shots (budget={left:g} allocates them)", saved, left, price)]
+    return [Saving(f"{math.floor(100 * share)} % of the shots (budget={left:g} allocates them)", saved, left, price)]
 
 
 def fitting_shots(usage: UsageEstimate, bill: float, limit: float) -> float | None:

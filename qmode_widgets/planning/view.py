@@ -29,7 +29,7 @@ _CLASSES = {  # by kind, and whether the client prepares it: module, class, and 
     ("noise-learner", True): ("qiskit_ibm_runtime", "NoiseLearnerV3", "NoiseLearnerV3"),
 }
 
-_STYLE = """
+STYLE = """
 .qmode-plan{--q-fg:var(--jp-ui-font-color1,CanvasText);--q-dim:var(--jp-ui-font-color2,GrayText);
 --q-line:var(--jp-border-color2,color-mix(in srgb,currentColor 25%,transparent));
 --q-brand:var(--jp-brand-color1,light-dark(#1976d2,#64b5f6));
@@ -56,6 +56,9 @@ gap:8px;margin:10px 0}
 .qmode-plan ul{margin:4px 0;padding-left:1.3em}.qmode-plan .warning{color:var(--q-warn)}
 .qmode-plan .error{color:var(--q-error)}.qmode-plan details{margin-top:6px}
 .qmode-plan summary{cursor:pointer;color:var(--q-dim)}
+.qmode-plan table{border-collapse:collapse;font-size:1em;margin:0}.qmode-plan caption{text-align:left;font-weight:600}
+.qmode-plan td,.qmode-plan th{text-align:left;vertical-align:top;padding:4px 12px 4px 0;font-weight:400;
+border-bottom:1px solid var(--q-line)}.qmode-plan thead th{color:var(--q-dim)}
 """
 
 
@@ -239,7 +242,7 @@ def html(plan: PlanContent) -> str:
     first = _first(plan)
     why = [*(r.text for r in plan.reasons[:2]), *([plan.advice.trade] if plan.advice.trade else [])]
     parts = [
-        f"<style>{_STYLE}</style><div class='qmode-plan'>",
+        f"<style>{STYLE}</style><div class='qmode-plan'>",
         f"<p class='error'>! {e(first)}</p>" if first else "",
         f"<p>Do this: <span class='dim'>{e(comes_to)}</span></p><pre class='do'><code>{e(code)}</code></pre>",
         f"<h3>{e(plan.mode.capitalize())} mode on {e(plan.backend)}</h3>",
@@ -265,7 +268,8 @@ def _card(plan: PlanContent, modes: tuple[Mode, ...]) -> str:
     mark += "<span class='mark dim'>not on this plan</span>" * (mode in _refused(plan))
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in _rows(plan, mode))
     same = " and ".join(f"<b>{m.capitalize()}</b>" for m in others)
-    why = [found[0].text for m in modes if (found := plan.advice.against.get(m))][:1]
+    said = plan.reasons[0].text if plan.reasons else ""
+    why = [r.text for m in modes for r in plan.advice.against.get(m, ()) if r.text != said][:1]
     notes = f"<p class='dim'>{same}: the same</p>" if same else ""
     notes += "".join(f"<p class='dim'>{escape(line)}</p>" for line in why)
     box = "mode advised" if mode == plan.mode else "mode"

@@ -41,7 +41,7 @@ def test_one_plan_a_backend_and_one_advised(backends, logical):
     assert all(b.transpiled and b.plan is not None for b in found.backends)
     assert found.plan is found[found.advised.name]
     for row in found.rows():
-        assert row["queue"] == "a wait of 600 s in the queue, as given"
+        assert row["queue"] == "10 min, as given"
         assert row["transpiled"] == "by the given pass manager"
         assert row["error a layer (calibration)"].endswith("%")
     assert found.advised.layer_error == min(b.layer_error for b in found.backends)  # their bills are equal
@@ -105,6 +105,9 @@ def test_it_shows_itself_and_is_json(backends, logical):
     shown = found._repr_html_()
     assert shown.count("✓ advised") == 1
     assert shown.count("<tr>") == 4
+    told = {"p50": 120, "p95": 1800, "average": 300}
+    queue = compare_backends(logical, backends, "estimator", pass_manager=manager, **AROUND | {"queue_wait": told})
+    assert "2 min median, 30 min p95, as the service tells" in str(queue)
     json.dumps(found.to_dict(), allow_nan=False)
     assert str(found).count("\n* ") + str(found).startswith("* ") == 1
 

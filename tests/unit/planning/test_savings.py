@@ -39,7 +39,7 @@ def test_shots_that_fit_what_is_left(backend, bell):
     found = plan([(bell, None, 1_000_000)], backend, **(AROUND | {"usage_left": 100}))
     fits = saving(found, "of the shots")
     assert 90 < fits.bill <= 100
-    share = float(fits.what.split("%")[0]) / 100
+    share = float(fits.what.split(" %")[0]) / 100
     smaller = plan([(bell, None, int(share * 1_000_000))], backend, **(AROUND | {"usage_left": 100}))
     assert smaller.bill.expected <= 100
     assert "1.6 times" in fits.price
