@@ -150,12 +150,16 @@ class BackendComparison:
     def _repr_html_(self) -> str:
         rows = self.rows()
         heads = "".join(f"<th scope='col'>{escape(name)}</th>" for name in rows[0])
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(value)}</td>" for value in row.values()) + "</tr>" for row in rows
-        )
+        body = "".join("<tr>" + "".join(_cell(*cell) for cell in row.items()) + "</tr>" for row in rows)
         caption = "<caption>The same workload on each backend</caption>"
         table = f"<table>{caption}<thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
         return f"<style>{STYLE}</style><div class='qmode-plan' style='overflow-x:auto'>{table}</div>"
+
+
+def _cell(name: str, value: str) -> str:
+    """One cell; figures and the mark are not broken into lines."""
+    style = " style='white-space:nowrap'" if name in ("", "bill", "last result") else ""
+    return f"<td{style}>{escape(value)}</td>"
 
 
 def compare_backends(
