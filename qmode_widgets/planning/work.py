@@ -368,7 +368,7 @@ class _Reader:
         if not size:
             raise PubError(index, f"no parameter sets (shape {coerced.shape}): give at least one")
         values = coerced.parameter_values
-        array = _finite(index, values.as_array(coerced.circuit.parameters))
+        array = _finite(index, coerced.circuit, values.as_array(coerced.circuit.parameters))
         length = self.length(facts, array)
         item = PubWork(
             index,
@@ -405,7 +405,8 @@ class _Reader:
         configurations = self.bases.configurations(coerced)
         randomizations, per = settings.split(shots)
         factors = settings.noise_factors or (1.0,)
-        own = self.length(facts, _finite(index, coerced.parameter_values.as_array(coerced.circuit.parameters)))
+        values = coerced.parameter_values.as_array(coerced.circuit.parameters)
+        own = self.length(facts, _finite(index, coerced.circuit, values))
         added = 0.0 if own.measure else self.work.timing.measure
         length, varies = own.seconds + added, own.high - own.seconds
         unfolded = length
@@ -541,11 +542,13 @@ class _Reader:
         )
 
 
-def _finite(index: int, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+def _finite(index: int, circuit: Any, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
     """Parameter values, all of which must be finite: the service refuses others after the job has queued."""
     if values.size and not np.isfinite(values).all():
         at = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
-        raise PubError(index, f"parameter values must be finite: values{list(at)} is {values[at]}")
+        name = circuit.parameters[at[-1]].name
+        where = f" in parameter set {list(at[:-1])}" if len(at) > 1 else ""
+        raise PubError(index, f"the parameter {name} has the value {values[at]}{where}: give finite numbers")
     return values
 
 
