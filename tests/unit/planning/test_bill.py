@@ -206,3 +206,37 @@ def test_combine_is_not_said_where_it_cannot_be_done(backend, bell, vqe):
     assert mixed.advice.warnings == ()
     several = plan([(bell, None, 100)] * 4, backend, partitions=4, queue_wait=600)
     assert "combine" in {w.rule for w in several.advice.warnings}
+
+
+# --- the interval of a session's clock ---------------------------------------------------------------------------
+
+
+def test_the_interval_of_a_session_varies_what_is_assumed(backend, vqe):
+    """The user's own steps and the preparation: narrower where they are given."""
+    assumed = plan(vqe, backend, "estimator", iterative=30, **AROUND).bills["session"]
+    steps = plan(vqe, backend, "estimator", iterative=30, classical=10, **AROUND).bills["session"]
+    both = plan(vqe, backend, "estimator", iterative=30, classical=10, preparation=7.5, preparation_circuit=0, **AROUND)
+    known = both.bills["session"]
+    assert assumed.expected == steps.expected
+    width = [b.high - b.low for b in (assumed, steps, known)]
+    assert width[0] > width[1] > width[2]
+    ten_each = 29 * 10  # of the user's own work: from half to twice of it
+    assert assumed.high - steps.high == pytest.approx(ten_each * (2 - 1.25), abs=2)
+    assert steps.low - assumed.low == pytest.approx(ten_each * (0.8 - 0.5), abs=2)
+    for b in (assumed, steps, known):
+        assert b.low <= b.expected <= b.high
+
+
+def test_steps_beyond_the_interactive_ttl_do_not_turn_the_interval_round(backend, vqe):
+    for classical in (25, 35, 59, 61, 90):
+        own = plan(vqe, backend, "estimator", iterative=10, classical=classical, **AROUND).bills["session"]
+        assert own.low <= own.expected <= own.high
+
+
+def test_preparation_follows_what_was_measured():
+    """Medians of published jobs: 1.3 s for 1–2 circuits, 1.9 s for 3–10, 5.7 s for 11–30, 22 s for more."""
+    given = Conditions()
+    for circuits, measured in ((1.5, 1.3), (6, 1.9), (20, 5.7), (150, 22)):
+        assert given.prepares(Load(1, circuits)) == pytest.approx(measured, rel=0.25)
+    assert given.prepares(Load(1, 100_000)) == 22  # nothing tells that it goes on growing
+    assert 3.5 <= given.prepares(Load(1, 3, estimator=True)) <= 20

@@ -84,7 +84,7 @@ def test_plans_by_their_names(backend, bell, name):
 def test_parameter_values_must_be_finite(backend, sampled, ansatz, observable, value):
     with pytest.raises(PubError, match=r"PUB 1: the parameter x has the value -?(nan|inf) in parameter set \[2\]"):
         plan([(sampled, [0.1]), (sampled, [[0.1], [0.2], [value]])], backend)
-    with pytest.raises(PubError, match="the parameter y has the value .*: give finite numbers"):
+    with pytest.raises(PubError, match=r"the parameter y has the value .*: give finite numbers"):
         plan([(ansatz, observable("ZZ"), [0.1, value])], backend, "estimator")
 
 
