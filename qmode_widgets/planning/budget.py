@@ -18,7 +18,8 @@ from .durations import billed
 from .usage import job_usage
 from .work import Work, analyse
 
-ROUNDS = 40  # of making the shots fewer until the bill fits: randomisations are rounded up
+ROUNDS = 40  # of changing the shots until the bill fits: randomisations are rounded up, learning may follow the shots
+CLOSE = 0.97  # of the budget that is spent
 FEW_SHOTS = 100  # fewer are hardly worth sending: an error of more than 0.1
 
 
@@ -53,7 +54,8 @@ def allocate(work: Work, budget: float) -> tuple[list[Any], tuple[Allocation, ..
             "shots; leave one of them out"
         )
     proportions = _proportions(work)
-    scale = _affordable(work, proportions, budget)
+    scale, most = _affordable(work, proportions, budget), math.inf
+    found: tuple[float, list[Any], tuple[Allocation, ...]] | None = None
     for _ in range(ROUNDS):
         shots = [math.floor(scale * part + 1e-9) for part in proportions]
         if min(shots) < 1:
@@ -61,11 +63,18 @@ def allocate(work: Work, budget: float) -> tuple[list[Any], tuple[Allocation, ..
         pubs = _with_shots(work, shots)
         again = analyse(pubs, work.backend, work.settings, timing=work.timing)
         again.factor = work.factor
-        usage = job_usage(again, [(item, 1.0) for item in again.items])
-        if usage.expected <= budget + 1e-9:
-            return pubs, tuple(Allocation(i, n, 1 / math.sqrt(n)) for i, n in enumerate(shots))
-        scale *= min(0.99, budget / usage.expected)
-    raise ArgumentError(_nothing_fits(work, budget))
+        used = job_usage(again, [(item, 1.0) for item in again.items]).expected
+        if used > budget + 1e-9:
+            most = scale
+            scale = scale * min(0.99, budget / used) if found is None else (found[0] + most) / 2
+            continue
+        found = scale, pubs, tuple(Allocation(i, n, 1 / math.sqrt(n)) for i, n in enumerate(shots))
+        if used >= CLOSE * budget - 1 or most / scale < 1 / CLOSE:
+            break
+        scale = min(2 * scale, scale * budget / used) if most == math.inf else (scale + most) / 2
+    if found is None:
+        raise ArgumentError(_nothing_fits(work, budget))
+    return found[1], found[2]
 
 
 def total_error(work: Work, allocations: Sequence[Allocation]) -> float:

@@ -168,7 +168,10 @@ def candidate_cuts(work: Work, lanes: int, *, split_pubs: bool = True) -> list[l
             break
     cap = work.settings.max_execution_time
     if cap is not None:
+        per_job = job_usage(work, [(work.items[0], 0.0)]).expected
         for part in (CAP_PART, CAP_PART / 2):  # cuts between parameter sets are not exact
+            if part * cap < per_job + 1:  # no job keeps this cap: the plan says so
+                break
             cuts = cut_work(work, Rules(seconds=part * cap, lanes=lanes), sizes=sizes)
             found.setdefault(len(cuts), cuts)
     return list(found.values())

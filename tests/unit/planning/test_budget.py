@@ -69,6 +69,18 @@ def test_client_side_primitives_get_one_number_of_shots(backend, bell, sampled):
     assert apart.allocation[0].shots > apart.allocation[1].shots * 0.9
 
 
+@pytest.mark.parametrize("precision", [0.2, 0.002])
+def test_what_the_pubs_name_of_precision_does_not_count(backend, mixed, precision):
+    """The client-side Estimator's measurement learning follows the shots: allocated up and down alike."""
+    pubs = [(*pub, precision) for pub in mixed]
+    for kind in ("estimator", "executor_estimator"):
+        found = plan(pubs, backend, kind, budget=200, **AROUND)
+        bare = plan(mixed, backend, kind, budget=200, **AROUND)
+        assert 0.9 * 200 <= found.bill.expected <= 200
+        for a, b in zip(found.allocation, bare.allocation, strict=True):
+            assert a.shots == pytest.approx(b.shots, rel=0.05)
+
+
 def test_the_budget_is_for_all_steps(backend, ansatz, observable):
     pubs = [(ansatz, observable("ZZ"), [0.1, 0.2])]
     found = plan(pubs, backend, "estimator", iterative=20, budget=400, **AROUND)

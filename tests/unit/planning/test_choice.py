@@ -76,6 +76,14 @@ def test_a_cap_on_the_jobs_makes_more_jobs(backend, sweep):
     assert len(found.partitions) >= 4
 
 
+def test_a_cap_that_no_job_keeps_is_an_error_not_an_exception(backend, bell, vqe):
+    for found in (
+        plan([bell] * 3, backend, "sampler", {"max_execution_time": 1}, **AROUND),
+        plan(vqe * 20, backend, "estimator", {"max_execution_time": 8}, **AROUND),
+    ):
+        assert "max_execution_time" in {f.rule for f in found.errors}
+
+
 def test_what_would_fit_is_said_where_nothing_does(backend, sampled):
     pubs = [(sampled, np.linspace(0, 1, 60)[:, None], 4096)] * 5
     found = plan(pubs, backend, **AROUND | {"usage_left": 140})
