@@ -13,14 +13,15 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import emulator as emulator
+    from .check import check as check
     from .control.account import workloads as workloads
-    from .control.archive import SavedRun as SavedRun
-    from .control.archive import load as load
     from .control.attach import attach as attach
-    from .control.controller import Run as Run
     from .control.job import JobController as JobController
     from .control.modes import BatchController as BatchController
     from .control.modes import SessionController as SessionController
+    from .control.run import Run as Run
+    from .control.runs.archive import SavedRun as SavedRun
+    from .control.runs.archive import load as load
     from .control.watch import unwatch as unwatch
     from .control.watch import watch as watch
     from .errors import ArchiveError as ArchiveError
@@ -57,13 +58,14 @@ _PLACES = {
     "BatchController": "control.modes",
     "SessionController": "control.modes",
     "JobController": "control.job",
-    "Run": "control.controller",
+    "Run": "control.run",
     "attach": "control.attach",
     "watch": "control.watch",
     "unwatch": "control.watch",
     "workloads": "control.account",
-    "load": "control.archive",
-    "SavedRun": "control.archive",
+    "load": "control.runs.archive",
+    "SavedRun": "control.runs.archive",
+    "check": "check",
     "plan": "planning.plan",
     "Plan": "planning.plan",
     "estimate_usage": "planning.usage",

@@ -52,7 +52,8 @@ class ServiceError(QmodeError):
         self.status, self.code, self.retry_after = status, code, retry_after
         self.solution = None if solution is None else printable(solution)
         self.plain = printable(message)
-        text = f"{printable(str(code))} {self.plain}" if code is not None else f"HTTP {status}: {self.plain}"
+        prefix = f"{printable(str(code))} " if code is not None else f"HTTP {status}: " if status else ""
+        text = prefix + self.plain
         super().__init__(f"{text} {self.solution}" if self.solution else text)
 
     @property
@@ -67,10 +68,13 @@ class ServiceError(QmodeError):
 
 
 class UnreachableError(QmodeError):
-    """No answer that can be used. `sent` is False when the request certainly did not reach the service."""
+    """No answer that can be used.
 
-    def __init__(self, message: str, *, sent: bool) -> None:
-        self.sent = sent
+    `sent` is False when the request certainly did not reach the service, `timed_out` is True when its time was over.
+    """
+
+    def __init__(self, message: str, *, sent: bool, timed_out: bool = False) -> None:
+        self.sent, self.timed_out = sent, timed_out
         super().__init__(message)
 
 

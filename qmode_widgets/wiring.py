@@ -8,7 +8,7 @@ from functools import cache
 @cache
 def wire() -> None:
     """Let controllers show themselves, and screens hear of new controllers."""
-    from .control.runtime import registry
+    from .control.registry import registry
     from .frontend.display import display, widget
     from .frontend.hub import hub
 

@@ -11,6 +11,7 @@ and hold new jobs back from listings. A clean request passes as it is.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import random
 import re
@@ -32,7 +33,8 @@ class Fault:
     the `Authorization` header carries).
 
     `when`: "before" the service carries it out, or "after" (its answer is lost or spoiled). `seconds`: between two
-    bytes of a trickle, of a delay, or of a hang (which ends the connection then). `edit` changes the JSON of an answer.
+    bytes of a trickle, of a delay, or of a hang (which ends the connection then); `clear` ends both at once. `edit`
+    changes the JSON of an answer.
     """
 
     kind: Kind
@@ -66,6 +68,7 @@ class Proxy:
         self.faults: Counter[str] = Counter()
         self.met = threading.Condition()
         self._loop = asyncio.new_event_loop()
+        self._cleared = asyncio.Event()
         self._tasks: set[asyncio.Task[None] | None] = set()
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, name="fault-proxy", daemon=True)
@@ -98,6 +101,12 @@ class Proxy:
         with self.met:
             self._faults.clear()
             self._chance = self.lag = 0.0
+        self._loop.call_soon_threadsafe(self._go_on)
+
+    def _go_on(self) -> None:
+        """What is delayed goes on its way, and what hangs ends."""
+        self._cleared.set()
+        self._cleared = asyncio.Event()
 
     def by_chance(self, probability: float, kinds: list[Fault]) -> None:
         """Each request meets one of these faults with this probability."""
@@ -148,7 +157,7 @@ class Proxy:
         token = next((v.removeprefix("Bearer ") for n, v in _headers(lines) if n == "authorization"), "")
         fault = self._next(method, path, token)
         if fault is not None and fault.kind == "delay":
-            await asyncio.sleep(fault.seconds)
+            await self._pause(fault.seconds)
             fault = None
         if fault is not None and fault.when == "before":
             return await self._misbehave(fault, writer, None)
@@ -207,12 +216,16 @@ class Proxy:
         found = _json(answer)
         return answer if found is None or "jobs" not in found else _with_json(answer, hide(found))
 
+    async def _pause(self, seconds: float) -> None:
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._cleared.wait(), seconds)
+
     async def _misbehave(self, fault: Fault, writer: asyncio.StreamWriter, answer: bytes | None) -> bool:
         answer = answer or b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
         if fault.kind == "drop":
             return False
         if fault.kind == "hang":
-            await asyncio.sleep(fault.seconds)
+            await self._pause(fault.seconds)
             return False
         if fault.kind == "truncate":
             writer.write(answer[: -max(1, len(answer) // 3)])

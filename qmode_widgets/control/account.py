@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
 from html import escape
 
@@ -10,14 +10,15 @@ from qiskit_ibm_runtime import QiskitRuntimeService
 
 from ..errors import ServiceError, UnreachableError, printable
 from ..ibm.client import instances_of
-from ..ibm.link import Link, link_of, patiently
+from ..ibm.link import Link, ask, link_of, patiently
 from ..ibm.wire import Workload
 from ..model.snapshot import Mode
 from .attach import attach, find_service
 from .controller import Controller
-from .runtime import registry
+from .registry import registry
 
 PAGE = 50
+OPEN = ["pending", "in_progress"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +49,7 @@ class OpenWorkload:
         """Cancel what is queued and close; in job mode cancel the job."""
         return self._end(self.link.cancel_job if self.mode == "job" else self.link.cancel_workload, "cancelled")
 
-    def _end(self, how: Callable[[str], None], done: str) -> str:
+    def _end(self, how: Callable[[str], Awaitable[None]], done: str) -> str:
         try:
             patiently(how, self.id)
         except ServiceError as error:
@@ -113,7 +114,9 @@ def _pages(link: Link, unseen: list[str]) -> Iterator[Workload]:
     seen: set[str] = set()
     while True:
         # user=me: a member of an instance may see other people's workloads, and could cancel them.
-        page = link.workloads(limit=PAGE, sort="-createdAt", user="me", status=["pending", "in_progress"], **cursor)
+        page = ask(
+            link.workloads, limit=PAGE, sort="-createdAt", user="me", status=["pending", "in_progress"], **cursor
+        )
         unseen += page.problems
         fresh = [w for w in page.workloads if w.id not in seen]
         seen.update(w.id for w in fresh)

@@ -8,63 +8,51 @@ retry or a click runs again is followed by the handle.
 from __future__ import annotations
 
 import logging
-import threading
 import weakref
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from ..errors import QmodeError, WrongAnswerError
+from ..errors import QmodeError, SubmissionError, WrongAnswerError
 from ..ibm.client import Followed, Submission, adoption_test, divert, door, job_handle, refusal, reopen_handle
 from ..ibm.wire import Job, Json
 from ..model import tags
 from ..model.snapshot import JobState
-from .actions import cancel
-from .guards import Guards
-from .interrupts import Uninterrupted
-from .ledger import Ledger
-from .record import Record
-from .sync import merge
+from ..portal import portal
+from .engine import actions
+from .engine.workload import Workload
+from .group import group_of
+from .state.merge import merge
+from .state.record import RAN_TOO_LONG, Record, ran_too_long
 
 log = logging.getLogger(__name__)
 
+CLIENT_WORD = {
+    JobState.DONE: "Completed",
+    JobState.FAILED: "Failed",
+    JobState.CANCELLED: "Cancelled",
+    JobState.REFUSED: "Failed",
+    JobState.DROPPED: "Cancelled",
+}
+CLIENT_WORDS = ("Queued", "Running", "Completed", "Failed", "Cancelled")
+
 
 class Adoption:
-    """The submissions that one controller takes over.
+    """The submissions that one workload takes over."""
 
-    Args:
-        ledger: of its workload.
-        guards: its caps and retries.
-        check: raises where nothing may be submitted any more.
-        new_run: an id for a run.
-        send: queues records that are in the ledger.
-        wake: asks for a look at the workload.
-        submits: held while a run is made.
-    """
-
-    def __init__(
-        self,
-        ledger: Ledger,
-        guards: Guards,
-        *,
-        check: Callable[[], None],
-        new_run: Callable[[], str],
-        send: Callable[[list[Record]], None],
-        wake: Callable[[], None],
-        submits: threading.RLock,
-    ) -> None:
-        self._ledger, self._guards = ledger, guards
-        self._check, self._new_run, self._send, self._wake = check, new_run, send, wake
-        self._submits = submits
+    def __init__(self, workload: Workload) -> None:
+        self._workload, self._ledger, self._portal = workload, workload.ledger, portal()
         self._undo: list[Callable[[], None]] = []
         self._handles: weakref.WeakValueDictionary[str, Any] = weakref.WeakValueDictionary()
         self.label: str | None = None  # of the runs that are made here
+        workload.follows, workload.reopen = self._handles.__contains__, self._reopen
 
     # --- the door ----------------------------------------------------------------------------------------------
 
     def of(self, mode: Any) -> None:
         """Take over what goes through this mode object, where the client's inside is as we know it."""
         if (why := adoption_test()) is not None:
-            self._ledger.event("warning", f"{why}: jobs submitted by your own code are seen, not protected")
+            said = f"{why}: jobs submitted by your own code are seen, not protected"
+            self._portal.send(self._ledger.event, "warning", said)
             return
         self._undo.append(divert(mode, self.take))
 
@@ -89,7 +77,7 @@ class Adoption:
         if self._ledger.read_only:
             return self._plainly(asked, self._ledger.read_only)
         try:
-            self._check()
+            self._portal.call(self._workload.check_open)
         except QmodeError as error:
             raise refusal(error) from error
         asked.check()
@@ -100,10 +88,13 @@ class Adoption:
                 log.exception("a submission could not be taken over")
             return self._plainly(asked, str(error) or repr(error))
         record, run = made
-        with self._submits, Uninterrupted():  # in the ledger and in the queue, or in neither
-            self._ledger.add([record], run, self.label)
-            self._send([record])  # never under the ledger's lock: the submitter takes it while it holds its own
-        self._ledger.changed()
+        try:
+            self._portal.call(self._workload.submit, [record], run, self.label)
+        except SubmissionError as error:
+            raise refusal(error) from error
+        except BaseException:  # it may be in the queue
+            self._portal.send(self._take_back, record)
+            raise
         self._until_posted(record)
         handle = job_handle(asked, str(record.job_id), _Work(self, run))
         self._handles[run] = handle
@@ -116,30 +107,36 @@ class Adoption:
             ValueError: the user's own tags leave no room for ours, or look like ours.
         """
         ledger = self._ledger
-        captured = asked.captured(self._guards.max_execution_time())
-        with self._submits:
-            run = self._new_run()
-        record = Record(JobState.WAITING, key=tags.AttemptKey(run, 0, 1), captured=captured, group=ledger.group)
+        limit, run = self._portal.call(lambda: (self._workload.guards.max_execution_time(), self._workload.new_run()))
+        captured = asked.captured(limit)
+        record = Record(JobState.WAITING, key=tags.AttemptKey(run, 0, 1), captured=captured, group=group_of(ledger.id))
         record.own_tags, record.adopted = captured.tags, True
         record.learns = captured.program_id == "noise-learner"
         if len(record.tags(self.label)) < 2 + len(set(captured.tags)) + bool(record.group) + bool(self.label):
             text = f"{len(captured.tags)} job tags of your own: some of ours were left out"
-            ledger.event("warning", text, record.row)
+            self._portal.send(ledger.event, "warning", text, record.row)
         return record, run
 
     def _plainly(self, asked: Submission, why: str) -> Any:
         """Let the client send it; the row is there at once, and says that we do not protect it."""
-        ledger = self._ledger
-        ledger.event("warning", f"a job is sent by the client itself, seen but not protected: {why}")
-        job = asked.plainly(self._guards.max_execution_time())
-        with ledger.lock:
-            if ledger.find(job.job_id()) is None:  # the watcher may have been faster
-                record = Record(JobState.QUEUED, job_id=job.job_id(), group=ledger.group)
+        ledger, group = self._ledger, group_of(self._ledger.id)
+
+        def begin() -> int | None:
+            ledger.event("warning", f"a job is sent by the client itself, seen but not protected: {why}")
+            return self._workload.guards.max_execution_time()
+
+        job = asked.plainly(self._portal.call(begin))
+
+        def note() -> None:
+            if ledger.find(job.job_id()) is None:  # the watch may have been faster
+                record = Record(JobState.QUEUED, job_id=job.job_id(), group=group)
                 record.own_tags = asked.tags
                 record.workload = asked.session_id
                 ledger.add([record])
-        ledger.changed()
-        self._wake()
+            ledger.changed()
+            self._workload.wake()
+
+        self._portal.call(note)
         return job
 
     def _until_posted(self, record: Record) -> None:
@@ -147,35 +144,34 @@ class Adoption:
 
         An interrupt takes back what was not sent. What is on its way stays, and is shown.
         """
-        ledger = self._ledger
         try:
-            ledger.wait_for(lambda: record.job_id is not None or record.over, None)
+            self._portal.call(self._workload.until_posted, record, waits=True)
         except BaseException:
-            with ledger.lock:
-                unsent = record.state is JobState.WAITING and not record.sending
-            if unsent:
-                cancel(ledger, [record])
-            else:
-                ledger.event("warning", f"{record.name}: interrupted while it was sent; it may run", record.row)
+            self._portal.send(self._take_back, record)
             raise
         if record.job_id is None:
             error = record.error or QmodeError(record.note or f"it is {record.state}")
             raise refusal(error) from error
 
+    def _take_back(self, record: Record) -> None:
+        """Its user does not wait for its id any more. On the loop."""
+        if record.state is JobState.WAITING and not record.sending:
+            actions.take_back(self._ledger, [record])
+            self._workload.outbox.nudge()
+        else:
+            self._ledger.event("warning", f"{record.name}: interrupted while it was sent; it may run", record.row)
+            self._ledger.changed()
+
     def work_of(self, job_id: str) -> Followed | None:
         """What the job with this id stands for: it is the first attempt at what somebody's own code submitted."""
-        record = self._ledger.find(job_id)
+        record = self._portal.call(self._ledger.find, job_id)
         if record is None or record.key is None or record.cut or record.key.attempt:
             return None
         return _Work(self, record.key.run)
 
     # --- handles -----------------------------------------------------------------------------------------------
 
-    def follows(self, run: str) -> bool:
-        """A job handle that the user's code holds stands for this run."""
-        return run in self._handles
-
-    def reopen(self, run: str) -> None:
+    def _reopen(self, run: str) -> None:
         """Its work is done again: the handle asks anew."""
         handle = self._handles.get(run)
         if handle is not None:
@@ -183,36 +179,55 @@ class Adoption:
 
     def latest(self, run: str) -> Record:
         """The run's last attempt."""
-        return self._ledger.latest(run)[0]
+        return self._portal.call(lambda: self._ledger.latest(run)[0])
 
     def heard(self, run: str, answer: Json) -> bool:
         """What a handle was answered is news for the workload too; True where the handle is to wait for more."""
-        ledger = self._ledger
         try:
             job = Job.of(answer)
         except WrongAnswerError:
             return False  # the client makes of it what it can
-        with ledger.lock:
-            known = ledger.find(job.id)
-            before = None if known is None else known.state
-            merge(ledger, [job])
-            news = known is not None and known.state is not before
-            latest = self.latest(run)
-            coming = latest.job_id != job.id and latest.state not in (JobState.REFUSED, JobState.DROPPED)
-            retried = self._guards.will_retry(latest)
-        if news:
+        return self._portal.call(self._heard, run, job)
+
+    def _heard(self, run: str, job: Job) -> bool:
+        ledger, guards = self._ledger, self._workload.guards
+        known = ledger.find(job.id)
+        before = None if known is None else known.state
+        merge(ledger, [job])
+        latest = ledger.latest(run)[0]
+        coming = latest.job_id != job.id and latest.state not in (JobState.REFUSED, JobState.DROPPED)
+        retried = guards.will_retry(latest)
+        if known is not None and known.state is not before:
             ledger.changed()
         if retried:
-            self._wake()
+            self._workload.wake()
         return coming or retried
 
-    def taken_back(self, run: str) -> bool:
+    def told(self, answer: Json) -> Json:
+        """An answer about a job in words that the client knows: its word is replaced by what it means."""
+        try:
+            job = Job.of(answer)
+        except WrongAnswerError:
+            return answer
+        known = self._portal.call(self._ledger.find, job.id)
+        if job.status in CLIENT_WORDS or known is None or not known.state.final:
+            return answer
+        reason: Json = {"reason": job.reason or job.status, "reason_code": job.reason_code}
+        if ran_too_long(job):
+            return answer | {
+                "status": "Cancelled",
+                "state": {"status": "Cancelled", **reason, "reason_code": RAN_TOO_LONG},
+            }
+        word = CLIENT_WORD[known.state]
+        return answer | {"status": word, "state": {"status": word} | reason}
+
+    async def taken_back(self, run: str) -> bool:
         """Its user cancels: it is not run again. True where nothing else is left to cancel."""
-        latest = self.latest(run)
-        self._guards.give_up([latest])
+        latest = self._ledger.latest(run)[0]
+        self._workload.guards.give_up([latest])
         if latest.job_id is not None:
             return False
-        cancel(self._ledger, [latest])
+        await actions.cancel(self._ledger, [latest])
         return True
 
 
@@ -225,22 +240,30 @@ class _Work:
     def job_id(self) -> str:
         """The last attempt's that is on the service."""
         ledger = self._adoption._ledger
-        sent = ledger.where(lambda r: r.key is not None and r.key.run == self._run and r.job_id is not None)
-        return str(max(sent, key=lambda r: r.key.attempt if r.key else 0).job_id)
+
+        def last() -> str:
+            sent = ledger.where(lambda r: r.key is not None and r.key.run == self._run and r.job_id is not None)
+            return str(max(sent, key=lambda r: r.key.attempt if r.key else 0).job_id)
+
+        return self._adoption._portal.call(last)
 
     def goes_on(self, answer: Json) -> bool:
         """It has failed, and another attempt is coming or under way."""
         return self._adoption.heard(self._run, answer)
 
+    def told(self, answer: Json) -> Json:
+        """The answer in words that the client knows."""
+        return self._adoption.told(answer)
+
     def taken_back(self) -> bool:
         """Its user cancels."""
-        return self._adoption.taken_back(self._run)
+        return self._adoption._portal.call(self._adoption.taken_back, self._run)
 
     def tags(self, own: Sequence[str]) -> list[str]:
         """The user's new tags and ours, as far as there is room."""
         record = self._adoption.latest(self._run)
         record.own_tags = tuple(own)
         try:
-            return record.tags(self._adoption._ledger.label(self._run))
+            return record.tags(self._adoption._portal.call(self._adoption._ledger.label, self._run))
         except ValueError:
             return list(own)

@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar, cast
 
 from qiskit_ibm_runtime import QiskitRuntimeService
 
 from ..errors import QmodeError, ServiceError, UnreachableError, WrongAnswerError
 from ..ibm.client import backend_named, instances_of, job_object
-from ..ibm.link import Link, link_of, patiently
+from ..ibm.link import Link, ask, link_of, patiently
 from ..ibm.wire import Job, Session
 from ..model import tags
+from ..portal import portal
 from .controller import Controller
+from .engine.look import pages
 from .job import JobController
 from .modes import BatchController, SessionController
-from .runtime import registry
-from .sync import merge, pages
+from .registry import registry
+from .state.merge import merge
 
 _ID = re.compile(r"[\w.-]{1,100}", re.ASCII)  # it becomes part of a path
 _GONE = (400, 404)  # what the service answers to an id it does not know or that is malformed
@@ -64,7 +66,7 @@ def attach(id_: str, service: QiskitRuntimeService | None = None) -> Controller:
     if (existing := registry.find(id_)) is not None:
         known = cast("Controller", existing)
         if service is not None:
-            known.take_over(service)
+            known._take_over(service)
         return known
     service = find_service(service)
     asked: list[str] = []
@@ -91,7 +93,7 @@ def _attach_in(link: Link, id_: str) -> Controller | None:
         return _attach_mode(link, session)
     job = _ask(link.job, id_)
     if job is None:
-        tagged = link.jobs(tags=[tags.run_tag(id_)], limit=1).jobs if tags.is_run(id_) else ()
+        tagged = _tagged(link, id_) if tags.is_run(id_) else ()
         if not tagged:
             return None
         job = tagged[0]
@@ -105,8 +107,12 @@ def _attach_in(link: Link, id_: str) -> Controller | None:
         controller = registry.find(key.run) or JobController._of_run(backend, key.run, fresh=False)
     else:
         controller = JobController(job_object(link.service, job.id))
-    patiently(controller.refresh)
+    patiently(controller._workload.refresh)
     return controller
+
+
+def _tagged(link: Link, run: str) -> tuple[Job, ...]:
+    return ask(link.jobs, tags=[tags.run_tag(run)], limit=1).jobs
 
 
 def _backend(link: Link, name: str | None, what: str) -> Any:
@@ -124,12 +130,20 @@ def _attach_mode(link: Link, session: Session) -> Controller:
     newest = session if family[-1] == session.id else patiently(link.session, family[-1])
     if (existing := registry.find(family[-1])) is not None:
         return cast("Controller", existing)
-    backend = _backend(link, newest.backend, f"the workload {newest.id}")
+    name = newest.backend or next((job.backend for job in jobs if job.backend), None)  # IBM may leave it out
+    backend = _backend(link, name, f"the workload {newest.id}")
     controller = kind._attach(family[-1], backend, accepting=bool(newest.accepting_jobs))
     ledger = controller._ledger
-    ledger.continues(family[:-1])
-    merge(ledger, jobs)
-    patiently(controller.refresh)
+
+    def take() -> None:
+        ledger.continues(family[:-1])
+        for job in jobs:
+            if (key := tags.read(job.tags).key) is not None:
+                ledger.add_run(key.run)
+        merge(ledger, jobs, scope=ledger.workload_id)
+
+    portal().call(take)
+    patiently(controller._workload.refresh)
     return controller
 
 
@@ -171,7 +185,7 @@ def _unfinished_runs(jobs: list[Job]) -> set[str]:
     return {run for run, n in of.items() if len(done.get(run, ())) < n}
 
 
-def _ask(method: Callable[[str], T], id_: str) -> T | None:
+def _ask(method: Callable[[str], Awaitable[T]], id_: str) -> T | None:
     try:
         return patiently(method, id_)
     except ServiceError as error:
@@ -182,16 +196,20 @@ def _ask(method: Callable[[str], T], id_: str) -> T | None:
 
 def _report_missing(controller: Controller) -> None:
     ledger = controller._ledger
-    for run in ledger.runs:
-        rows = ledger.latest(run)
-        of = max((r.key.of for r in rows.values() if r.key), default=0)
-        missing = [str(i + 1) for i in range(of) if i not in rows]
-        if missing:
-            more = f" and {len(missing) - MISSING_SHOWN} more" if len(missing) > MISSING_SHOWN else ""
-            ledger.event(
-                "warning",
-                f"run {run}: partitions {', '.join(missing[:MISSING_SHOWN])}{more} of {of} were never sent, "
-                "or still wait in the kernel that submitted them",
-            )
-    ledger.event("info", f"attached: {len(ledger.records)} jobs found on the service")
-    ledger.changed()
+
+    def report() -> None:
+        for run in ledger.runs:
+            rows = ledger.latest(run)
+            of = max((r.key.of for r in rows.values() if r.key), default=0)
+            missing = [str(i + 1) for i in range(of) if i not in rows]
+            if missing:
+                more = f" and {len(missing) - MISSING_SHOWN} more" if len(missing) > MISSING_SHOWN else ""
+                ledger.event(
+                    "warning",
+                    f"run {run}: partitions {', '.join(missing[:MISSING_SHOWN])}{more} of {of} were never sent, "
+                    "or still wait in the kernel that submitted them",
+                )
+        ledger.event("info", f"attached: {len(ledger.records)} jobs found on the service")
+        ledger.changed()
+
+    portal().call(report)

@@ -1,20 +1,22 @@
-"""What the three controllers share: submit, watch, cancel, resubmit, close, results, commands of a screen."""
+"""What the three controllers share: submit, watch, cancel, resubmit, close, results. The face of a workload's engine.
+
+A controller holds no state: each method asks the engine, which lives on the portal's loop, and waits for its answer.
+Ctrl-C ends the waiting; what was asked for happens wholly or not at all.
+"""
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
-import logging
-import os
-import threading
-from collections.abc import Callable, Generator, Iterable, Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+import queue
+import time
+from collections.abc import Callable, Iterable, Sequence
+from functools import partial
+from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ..errors import IncompleteResultError, QmodeError, ServiceError, SubmissionError, UnreachableError
+from ..errors import IncompleteResultError, QmodeError, SubmissionError
 from ..ibm.client import Kind, backend_of, self_test, target_of
-from ..ibm.link import patiently
 from ..model import tags
+from ..model.command import Action
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import state_word, table
@@ -22,59 +24,84 @@ from ..planning.content import PlanContent
 from ..planning.plan import before_sending
 from ..planning.preflight import Preflight
 from ..planning.settings import options_set
-from . import actions, prepare, primitives
-from .actions import cancel_duplicates, cancel_found, report_doubles
+from ..portal import ForkedError, get, portal
+from . import prepare, primitives
 from .adoption import Adoption
-from .archive import save
-from .guards import Guards
-from .interrupts import Uninterrupted
-from .ledger import Ledger
-from .provenance import Provenance, provenance, run_usage
-from .record import Record
-from .report import report
-from .results import Results
-from .runtime import registry, runtime_of
-from .submission import PartitionAttempt
-from .sync import merge, pages, refresh
+from .engine import actions
+from .engine.guards import check_cap
+from .engine.observers import Subscription
+from .engine.workload import Workload
+from .group import group_of
+from .key import Key
+from .registry import registry
+from .run import Run
+from .state.ledger import Ledger
+from .state.record import Record
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
-log = logging.getLogger(__name__)
-
 LONGEST_KEY = 200
-SWEPT = 5.0  # seconds after which a partition that is in no queue was forgotten by somebody
 MOST_LISTED = 10  # results that an error names
+T = TypeVar("T")
 
 
-class Controller:
+class OneEach(type):
+    """Controllers are made or found: two threads that wrap one workload get one controller."""
+
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+        """The controller that is there, or the new one."""
+        made = super().__call__(*args, **kwargs)
+        return made._one
+
+
+class Controller(metaclass=OneEach):
     """The base of the controllers. All methods may be called from any thread."""
 
     _mode: ClassVar[Mode]
+    _one: Controller  # the one that is there for this workload; usually this one
+    _workload: Workload
+    _adoption: Adoption
 
     def __init__(self, ledger: Ledger, *, usage_cap: float | None = None, retries: int = 0) -> None:
-        self._ledger = ledger
-        self._runtime = runtime_of(ledger.link.service, ledger.link.instance)
-        self._results = Results(ledger)
-        self._guards = Guards(ledger, self._act, retries=retries)
-        self._submits, self._redoing = threading.RLock(), threading.RLock()
-        self._adoption = Adoption(
-            ledger,
-            self._guards,
-            check=self._check_open,
-            new_run=self._new_run,
-            send=self._send,
-            wake=self._wake,
-            submits=self._submits,
-        )
+        check_cap(usage_cap)
+        self._portal = portal()
+        ledger.read_only = self_test()
         self._options: dict[str, dict[str, Any]] = {}  # of the primitive of each run
         self._plans: dict[str, PlanContent] = {}  # of each run that a plan submitted
-        self._set_limits(usage_cap, 0)
-        ledger.read_only = self_test()
-        self._forgotten, self._process = False, os.getpid()
-        self._closing_again = False
-        registry.add(self)
-        self._wake()
+        self._one = self._portal.call(self._begin, ledger)
+        self._workload = self._one._workload
+        self._adoption = self._one._adoption
+        if self._one is self:
+            registry.tell(self)
+        self._set_limits(usage_cap, retries)
+        self._portal.call(self._workload.wake)
+
+    def _begin(self, ledger: Ledger) -> Controller:
+        """Make or get, in one step of the loop."""
+        there: Controller | None = registry.find(ledger.id)
+        if there is not None:
+            return there
+        kept = registry.keeper(self)
+        self._workload = Workload(ledger, kept=kept)
+        self._adoption = Adoption(self._workload)
+        registry.add(self, ledger.id)
+        return self
+
+    def _ask(self, function: Callable[[], T]) -> T:
+        """What is known, read on the loop; in a forked process as it was when that was forked."""
+        try:
+            return self._portal.call(function)
+        except ForkedError:
+            return function()
+
+    @property
+    def _ledger(self) -> Ledger:
+        return self._workload.ledger
+
+    @property
+    def _closed(self) -> bool:
+        return self._ask(lambda: self._ledger.closed)
 
     # --- what it is --------------------------------------------------------------------------------------------
 
@@ -91,7 +118,7 @@ class Controller:
     @property
     def workload_ids(self) -> tuple[str, ...]:
         """The service's ids of the workloads that this one continues, oldest first, and of the present one."""
-        return (*self._ledger.lineage, self.workload_id)
+        return self._ask(lambda: (*self._ledger.lineage, self._ledger.workload_id))
 
     @property
     def jobs(self) -> tuple[JobSnapshot, ...]:
@@ -101,12 +128,12 @@ class Controller:
     @property
     def usage(self) -> Usage:
         """QPU usage in seconds: reported, expected, and which."""
-        return self.snapshot().usage
+        return self._ask(self._ledger.usage)
 
     @property
     def ttl(self) -> Ttl:
         """Limits and deadlines, on the service's clock."""
-        return self.snapshot().ttl
+        return self._ask(self._ledger.ttl)
 
     @property
     def events(self) -> tuple[Event, ...]:
@@ -116,18 +143,15 @@ class Controller:
     @property
     def runs(self) -> list[Run]:
         """One for each `submit` call, oldest first."""
-        return [Run(self, r) for r in self._ledger.runs]
+        return [Run(self, r) for r in self._ask(lambda: self._ledger.runs)]
 
     @property
     def service(self) -> QiskitRuntimeService:
         """The account's service that it speaks to."""
         return self._ledger.link.service
 
-    def take_over(self, service: Any) -> None:
+    def _take_over(self, service: Any) -> None:
         """Go on through another service object: the one so far has a key that was replaced, or its service has moved.
-
-        What waits to be sent, is watched or capped goes on. `attach(id, service)` and a controller made anew of the
-        workload's new `Batch` or `Session` do this.
 
         Raises:
             QmodeError: the service object has no client for the workload's instance.
@@ -142,60 +166,95 @@ class Controller:
 
     def snapshot(self) -> WorkloadSnapshot:
         """What is known now; makes no request."""
-        return self._ledger.snapshot()
+        return self._ask(self._ledger.snapshot)
 
     def on_change(self, callback: Callable[[WorkloadSnapshot], object]) -> Callable[[], None]:
-        """Call back with each changed snapshot, one after the other, on a thread of its own; returns what ends it.
+        """Call back with each changed snapshot, on a thread of its own; returns what ends it.
 
-        The callback may refresh, cancel or submit; it must not wait for the jobs, which is refused.
+        A callback that is slow misses what came in between and holds nobody up; one that raises says so in the events.
         """
-        return self._ledger.observe(callback)
+        heard = Subscription(callback, self._callback_failed)
+        return self._listen(heard, heard.tell, now=False)
+
+    def listen(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
+        """For screens: call back with each changed snapshot, on the loop, so it must return at once."""
+        news = self._workload.news
+        self._portal.call(news.listen, callback)
+        return partial(self._portal.send, news.unlisten, callback)
+
+    async def perform(self, action: Action, target: str | None) -> str:
+        """For screens: carry out a command, on the loop; says what came of it."""
+        return await self._workload.perform(action, target)
 
     def on_done(self, callback: Callable[[JobSnapshot], object], *, run: str | None = None) -> Callable[[], None]:
         """Call back once for each job that has ended and is not run again, those that have ended already included.
 
         Args:
-            callback: gets the job. Runs on a thread of its own, one call after the other; it must not wait for jobs.
+            callback: gets the job. Runs on a thread of its own, one call after the other.
             run: only the jobs of this run.
 
         Returns:
             What ends it.
         """
-        told: set[str] = set()
-
-        def tell(_: WorkloadSnapshot) -> None:
-            for r in self._ledger.current():
-                mine = run is None or (r.key is not None and r.key.run == run)
-                if mine and r.state.final and r.row not in told and not self._guards.will_retry(r):
-                    told.add(r.row)
-                    try:
-                        callback(r.snapshot())
-                    except Exception:
-                        log.exception("a callback of workload %s failed", self.id)
-
-        stop = self._ledger.observe(tell, now=True)
+        heard = Subscription(callback, self._callback_failed, every=True)
+        stop = self._listen(heard, self._workload.on_done(heard.tell, run), now=True)
         self._wake()
         return stop
+
+    def _listen(
+        self, heard: Subscription, listener: Callable[[WorkloadSnapshot], object], *, now: bool
+    ) -> Callable[[], None]:
+        news = self._workload.news
+        self._portal.call(lambda: news.listen(listener, now=now))
+
+        def stop() -> None:
+            heard.end()
+            if not self._portal.forked:
+                self._portal.send(news.unlisten, listener)
+
+        return stop
+
+    def _callback_failed(self, error: BaseException) -> None:
+        def say() -> None:
+            self._ledger.event("error", f"a callback of yours failed: {error!r}")
+            self._ledger.changed()
+
+        self._portal.send(say)
 
     def wait_until(self, predicate: Callable[[WorkloadSnapshot], bool], timeout: float | None = None) -> bool:
         """Until `predicate(snapshot)` is true; False when `timeout` seconds ran out first.
 
         An interrupt ends the waiting and cancels nothing.
         """
-        self._refuse_waiting()
-        self._wake()
-        return self._ledger.wait_for(lambda: bool(predicate(self.snapshot())), timeout)
+        bell: queue.SimpleQueue[None] = queue.SimpleQueue()
+        end = None if timeout is None else time.monotonic() + timeout
+        news = self._workload.news
+        self._portal.call(news.ring, bell)
+        try:
+            self._wake()
+            while not predicate(self.snapshot()):
+                left = None if end is None else end - time.monotonic()
+                if left is not None and left <= 0:
+                    return False
+                try:
+                    get(bell, left)
+                except queue.Empty:
+                    return bool(predicate(self.snapshot()))
+                while not bell.empty():  # one look for all that has changed
+                    bell.get()
+            return True
+        finally:
+            self._portal.send(news.unring, bell)
 
     def forget(self) -> None:
-        """Let go of this workload: no thread looks after it, its caps and retries end, its results are dropped.
+        """Let go of this workload: nothing looks after it, its caps and retries end, its results are dropped.
 
         Nothing changes on the service. Screens show it as gone; `attach` makes a new controller.
         """
         self.release()
-        self._forgotten = True
-        self._runtime.watcher.forget(self._ledger)
+        self._portal.call(self._workload.forget)
         registry.remove(self)
-        self._results.drop()
+        self._workload.results.drop()
 
     def release(self) -> None:
         """Give the mode object back to the client: what is submitted through it from now on is seen, not protected.
@@ -215,24 +274,19 @@ class Controller:
         raise NotImplementedError
 
     @property
-    def adopting(self) -> bool:
+    def _adopting(self) -> bool:
         """What is submitted directly is taken over."""
-        return not (self._forgotten or self._ledger.read_only)
+        return not (self._workload.forgotten or self._ledger.read_only)
 
-    @property
-    def forgotten(self) -> bool:
-        """`forget()` was called."""
-        return self._forgotten
-
-    def name_runs(self, label: str | None) -> None:
-        """A name for the jobs that are submitted directly from now on."""
-        self._adoption.label = label
-
-    def note_opener(self, where: str, *, library: str | None) -> None:
+    def _opened_by(self, where: str, *, library: str | None) -> None:
         """Say in the events which line of code opened this, and warn when a library leaves it open and idle."""
-        self._ledger.event("info", f"opened by {where}")
-        self._guards.left_open_by(library, where)
-        self._wake()
+
+        def note() -> None:
+            self._ledger.event("info", f"opened by {where}")
+            self._workload.guards.left_open_by(library, where)
+            self._workload.wake()
+
+        self._portal.call(note)
 
     # --- the client's primitives ---------------------------------------------------------------------------------
 
@@ -261,12 +315,7 @@ class Controller:
         Raises:
             ServiceError, UnreachableError: it did not answer.
         """
-        with self._ledger.looking:
-            refresh(self._ledger)
-            self._after_refresh()
-        self._ledger.changed()
-        self._wake()
-        return self.snapshot()
+        return self._portal.call(self._workload.refresh, waits=True)
 
     # --- submission --------------------------------------------------------------------------------------------
 
@@ -300,81 +349,48 @@ class Controller:
         Raises:
             SubmissionError: before anything is sent, saying what is wrong with which partition.
         """
+        ledger = self._ledger
         if key is None:
-            self._check_open()
+            self._portal.call(self._workload.check_open)
         elif not 0 < len(key) <= LONGEST_KEY:
             raise SubmissionError(f"key={key!r} has {len(key)} characters: use 1 to {LONGEST_KEY}")
         if label is not None and not 0 < len(label) <= tags.LONGEST_LABEL:
             raise SubmissionError(f"label={label!r} has {len(label)} characters: use 1 to {tags.LONGEST_LABEL}")
         kind = prepare.kind_of(primitive)
-        ledger = self._ledger
         prepare.check_primitive(
             primitive, id_=ledger.workload_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
         )
         listed = prepare.listed(pubs)
         target_of(backend_of(primitive))  # fetched now, where it can be said that it cannot
         parts = prepare.divide(kind, primitive, listed, partitions, run_options)
-        options = options_set(primitive) | run_options
-        with self._submits:  # one at a time: the first run of a job controller has its id
-            run = self._new_run() if key is None else tags.run_of(key)
-            there: frozenset[int] = frozenset()
-            if key is not None:
-                if (other := _elsewhere(self, run)) is not None:
-                    ledger.event("info", f"{key!r} is the run {run} of {other.id}: nothing is sent here")
-                    ledger.changed()
-                    return Run(other, run)
-                there = self._already_there(key, run, parts)
-                if len(there) == len(parts):
-                    return Run(self, run)
-                self._check_open()
-            records = prepare.prepare(
+        limit = self._portal.call(self._workload.guards.max_execution_time)
+
+        def prepared(run: str, there: frozenset[int]) -> list[Record]:
+            made = prepare.prepare(
                 kind,
                 primitive,
                 listed,
                 parts,
                 run,
                 run_options,
-                max_execution_time=self._guards.max_execution_time(),
-                group=ledger.group,
+                max_execution_time=limit,
+                group=group_of(ledger.id),
                 label=label,
                 skip=there,
             )
-            for r in records:
+            for r in made:
                 r.resend = resend
-                if there:
-                    r.settle(JobState.UNKNOWN, "an earlier call with its key may have sent it: looking whether it did")
-            self._submitting(kind, primitive, records)
-            with Uninterrupted():  # in the ledger and in the queue, or in neither
-                with ledger.lock:
-                    self._check_open()  # preparing may have taken a while
-                    ledger.add(records, run, label)
-                    self._options[run] = options
-                self._send(records, looked_for_afterwards=key is not None)
-        ledger.changed()
+            self._submitting(kind, primitive, made)
+            return made
+
+        options = options_set(primitive) | run_options
+        if key is not None:
+            return Key(key, self).submit(parts, prepared, label, options)
+        run = self._portal.call(self._workload.new_run)
+        records = prepared(run, frozenset())
+        self._options[run] = options
+        self._portal.call(self._workload.submit, records, run, label)
         return Run(self, run, tuple(r.row for r in records))
-
-    def _already_there(self, key: str, run: str, parts: Sequence[Partition]) -> frozenset[int]:
-        """The partitions of a caller's own run that this kernel or the service knows.
-
-        Raises:
-            SubmissionError: the key was used for other work.
-        """
-        ledger = self._ledger
-        if run not in ledger.runs:
-            jobs = patiently(pages, ledger.link, tags=[tags.run_tag(run)])
-            for home in dict.fromkeys(j.session_id for j in jobs if j.session_id is not None):
-                ledger.include(home)
-            merge(ledger, jobs)
-        rows = ledger.latest(run)
-        for i, record in rows.items():
-            of = record.key.of if record.key else 0
-            pieces = None if record.partition is None else record.partition.pieces
-            if of != len(parts) or pieces not in (None, (), parts[i].pieces):
-                raise SubmissionError(
-                    f"key={key!r} was used for other work, in {of} partitions (partition {i + 1} has the PUBs "
-                    f"{record.partition.label if record.partition else '?'}): use another key for this one"
-                )
-        return frozenset(rows)
 
     def before_sending(
         self,
@@ -399,116 +415,37 @@ class Controller:
     def _submitting(self, kind: Kind, primitive: Any, records: list[Record]) -> None:
         """What a mode remarks on jobs about to be sent."""
 
-    def _new_run(self) -> str:
-        return tags.new_run()
-
-    def _check_open(self) -> None:
-        ledger = self._ledger
-        self._check_process(SubmissionError)
-        if ledger.read_only:
-            raise SubmissionError(ledger.read_only)
-        if self._forgotten:
-            raise SubmissionError(f"this controller was told to forget {self.id}: attach({self.id!r}) makes a new one")
-        if self._guards.stopped:
-            raise SubmissionError(f"no further submissions: {self._guards.stopped}")
-        if ledger.closed:
-            raise SubmissionError(
-                f"the {ledger.mode} {ledger.workload_id} is closed and never reopens: open a new one, "
-                "or resubmit() jobs of this one, which opens a new one by itself"
-            )
-
-    def _send(self, records: Iterable[Record], *, looked_for_afterwards: bool = False) -> None:
-        """Queue attempts that are in the ledger. The caller tells observers, and is not to be interrupted here.
-
-        `looked_for_afterwards`: another kernel may have sent them: should the service show a second job later, it is
-        cancelled and reported.
-        """
-        attempts = [
-            PartitionAttempt(
-                self._ledger,
-                r,
-                stopped=lambda: self._guards.stopped,
-                wake=self._wake,
-                held_back=lambda: self._guards.held,
-            )
-            for r in records
-        ]
-        for attempt in attempts:
-            attempt.sent_again = looked_for_afterwards
-        self._runtime.submitter.add(attempts)
-        self._wake()
-
     # --- ending and redoing ------------------------------------------------------------------------------------
 
     def cancel(self, job: Any) -> str:
         """Cancel one job (its id, its row key, or the job object); says what the service answered."""
-        return next(iter(self._cancel([self._find(job)]).values()))
+        return next(iter(self._portal.call(self._workload.cancel, lambda: [self._workload.find(job)]).values()))
 
     def cancel_remaining(self) -> dict[str, str]:
         """Cancel what has not started, and drop what is not sent; by row, what came of it."""
-        return self._cancel(actions.remaining(self._ledger))
+        return self._portal.call(self._workload.cancel, lambda: actions.remaining(self._ledger))
 
     def cancel_all(self) -> dict[str, str]:
         """Cancel whatever has not ended. Running jobs bill what they used until then."""
-        return self._cancel(actions.unfinished(self._ledger))
-
-    def _cancel(self, records: Iterable[Record]) -> dict[str, str]:
-        self._check_writable()
-        answers = actions.cancel(self._ledger, records)
-        self._runtime.submitter.nudge()
-        self._wake()
-        return answers
-
-    def _check_process(self, kind: type[QmodeError]) -> None:
-        if os.getpid() != self._process:
-            raise kind(
-                f"{self.id} is controlled by the process that this one was forked from: attach({self.id!r}, service) "
-                "with a service of your own"
-            )
-
-    def _check_writable(self) -> None:
-        self._check_process(QmodeError)
-        if self._ledger.read_only:
-            raise QmodeError(self._ledger.read_only)
+        return self._portal.call(self._workload.cancel, lambda: actions.unfinished(self._ledger))
 
     def close(self) -> str:
         """No further jobs; queued ones still run. What still waits to be sent is sent first.
 
-        An interrupt drops what waits to be sent, and the workload is then closed on the watcher's thread: left open, a
-        session would go on billing.
+        An interrupt drops what waits to be sent, and the workload is closed all the same: left open, a session would go
+        on billing.
         """
         try:
-            self._drain()
-            return self._close()
+            return self._portal.call(self._workload.close, waits=True)
         except KeyboardInterrupt:
-            self._guards.close()
-            self._wake()
+            self._portal.send(self._interrupted_close)
             raise
 
-    def _close(self) -> str:
-        return "a run in job mode needs no closing"
-
-    def _drain(self) -> None:
-        """Wait until nothing waits to be sent; an interrupt says what was not."""
-        ledger = self._ledger
-
-        def unsent() -> list[Record]:
-            return actions.unsent(ledger)
-
-        if (self._runtime.here or self._ledger.telling) and unsent():
-            raise QmodeError(
-                f"{len(unsent())} partitions wait to be sent, which a callback cannot wait for: close from another "
-                "thread, or cancel_remaining() first"
-            )
-        try:
-            ledger.wait_for(lambda: not unsent(), None)
-        except KeyboardInterrupt:
-            left = unsent()
-            if left:
-                rows = ", ".join(r.row for r in left)
-                ledger.event("warning", f"interrupted while closing: {len(left)} partitions are not sent: {rows}")
-            actions.take_back(ledger, left)
-            raise
+    def _interrupted_close(self) -> None:
+        self._workload.drop_unsent("interrupted while closing")
+        if self._workload.mode is not None:
+            self._workload.guards.close()
+            self._workload.look_at_guards()
 
     def resubmit(self, job: Any) -> Run:
         """Run one job's work again, from the service's stored raw inputs, with the same options, tags and cost limit.
@@ -518,54 +455,17 @@ class Controller:
         Raises:
             QmodeError: the job has not ended, is private, or its inputs are gone.
         """
-        self._look_around()
-        return self._resubmit(lambda: [self._find(job)])[0]
+        return self._resubmit(lambda: [self._workload.find(job)])[0]
 
     def resubmit_failed(self) -> list[Run]:
         """Resubmit every failed or refused partition; an empty list when there is none."""
-        self._look_around()
         return self._resubmit(lambda: actions.failed(self._ledger))
 
-    def _look_around(self) -> None:
-        """Another kernel, or another user, may have resubmitted it already: see that before it costs anything."""
-        self._check_writable()
-        with contextlib.suppress(ServiceError, UnreachableError):
-            refresh(self._ledger)
+    def _resubmit(self, choose: Callable[[], list[Record]]) -> list[Run]:
+        async def redo() -> dict[str, list[str]]:
+            return await self._workload.resubmit(choose, look=True)
 
-    def _resubmit(self, choose: Callable[[], list[Record]], *, patient: bool = True) -> list[Run]:
-        """One at a time: a click, a cell and the retry policy never run the same work twice, nor open two workloads.
-
-        Not `patient`: an empty list when somebody else is at it (the watcher must not wait for a user's thread).
-        """
-        self._check_writable()
-        if not self._redoing.acquire(blocking=patient):
-            return []
-        try:
-            chosen = choose()
-            if not chosen:
-                return []
-            if self._guards.stopped:
-                raise QmodeError(f"nothing is resubmitted: {self._guards.stopped}")
-            payloads = actions.payloads(self._ledger, chosen, limit=self._guards.max_execution_time())
-            actions.mention_calibration(self._ledger, chosen)
-            if self._ledger.closed:
-                self._continue()
-                self._closing_again = not patient  # nobody asked for a further workload: it is closed once all is sent
-            with Uninterrupted():  # in the ledger and in the queue, or in neither
-                fresh = actions.next_attempts(self._ledger, chosen, payloads, self._adoption.follows)
-                self._send(fresh)
-            for record in fresh:
-                self._adoption.reopen(record.key.run if record.key else "")
-            self._ledger.changed()
-            rows: dict[str, list[str]] = {}
-            for record in fresh:
-                rows.setdefault(record.key.run if record.key else "", []).append(record.row)
-            return [Run(self, run, tuple(sent)) for run, sent in rows.items()]
-        finally:
-            self._redoing.release()
-
-    def _continue(self) -> None:
-        """Open a new workload of the same mode that continues this one; job mode needs none."""
+        return [Run(self, run, tuple(sent)) for run, sent in self._portal.call(redo).items()]
 
     # --- results -----------------------------------------------------------------------------------------------
 
@@ -575,49 +475,37 @@ class Controller:
         Of a batch or session this counts jobs that others submit, so the service is asked at least once.
         An interrupt ends the waiting and cancels nothing.
         """
-        ledger = self._ledger
-        here = self._runtime.here or ledger.telling
-        look = -1 if run is not None or here else ledger.look
-
-        def chosen() -> list[Record]:
-            return [r for r in ledger.current() if run is None or (r.key is not None and r.key.run == run)]
-
-        def ended() -> bool:
-            return self._ended(run) and (look < 0 or ledger.looked_after(look))
-
-        if not ended():
-            self._refuse_waiting()
-        self._wake()
         if not progress:
-            return ledger.wait_for(ended, timeout)
+            return self._wait(timeout, run)
         from tqdm.auto import tqdm
 
-        with tqdm(total=len(chosen()), unit="job", desc=f"{ledger.mode} {ledger.id[:8]}") as bar:
+        ledger, workload = self._ledger, self._workload
+
+        def counts() -> tuple[int, int]:
+            chosen = workload.of_run(run)
+            return sum(r.state.final for r in chosen), len(chosen)
+
+        with tqdm(total=self._ask(counts)[1], unit="job", desc=f"{ledger.mode} {ledger.id[:8]}") as bar:
 
             def show(_: WorkloadSnapshot) -> None:
-                bar.total = len(chosen())
-                bar.n = sum(r.state.final for r in chosen())
+                bar.n, bar.total = self._ask(counts)
                 bar.refresh()
 
-            stop = ledger.observe(show)
+            stop = self.on_change(show)
             try:
-                return ledger.wait_for(ended, timeout)
+                return self._wait(timeout, run)
             finally:
                 stop()
                 show(self.snapshot())
 
-    def _ended(self, run: str | None) -> bool:
-        """Every job known here (of one run, or of all) has ended and is not run again."""
-        records = [r for r in self._ledger.current() if run is None or (r.key is not None and r.key.run == run)]
-        return all(r.over and not self._guards.will_retry(r) for r in records)
-
-    def _refuse_waiting(self) -> None:
-        """A callback that waits for what its own thread brings would wait for ever."""
-        if self._runtime.here or self._ledger.telling:
-            raise QmodeError(
-                "a callback or a stop condition cannot wait for the jobs: it runs on a thread that brings the news of "
-                "them. Use what it is given, or wait in another thread"
-            )
+    def _wait(self, timeout: float | None, run: str | None) -> bool:
+        if timeout is not None and timeout <= 0:
+            return self._ask(lambda: self._workload.ended(run))
+        try:
+            self._portal.call(self._workload.until_ended, run, timeout=timeout, waits=True)
+        except TimeoutError:
+            return False
+        return True
 
     def result(
         self, timeout: float | None = None, *, run: str | None = None, job: Any = None, progress: bool = False
@@ -652,7 +540,7 @@ class Controller:
             raise TimeoutError(f"not all jobs have ended after {timeout} s; nothing was cancelled")
         found: dict[str, Any] = {}
         missing: dict[int, str] = {}
-        for i, (id_, work) in enumerate(self._ledger.works().items()):
+        for i, (id_, work) in enumerate(self._ask(self._ledger.works).items()):
             try:
                 found[id_] = self._result(work, 0)
             except (QmodeError, TimeoutError) as error:
@@ -668,21 +556,23 @@ class Controller:
     def partial_result(self, *, run: str | None = None) -> Any:
         """What there is now of the result of the only run, or the one you name, and what is missing; does not wait."""
         work = self._choose(run, None, 0)
-        return self._results.run(work, partial=True) if isinstance(work, str) else self._results.of(work)
+        return (
+            self._workload.results.run(work, partial=True) if isinstance(work, str) else self._workload.results.of(work)
+        )
 
     def _result(self, work: Record | str, timeout: float | None, *, progress: bool = False) -> Any:
         if isinstance(work, str):
             if not self.wait(timeout, run=work, progress=progress):
-                left = [r for r in self._ledger.latest(work).values() if not r.state.final]
+                left = [r for r in self._ask(lambda: self._ledger.latest(work)).values() if not r.state.final]
                 raise TimeoutError(f"{len(left)} partitions have not ended after {timeout} s; nothing was cancelled")
-            return self._results.run(work)
-        self._wake()
-        if not work.state.final:
-            self._refuse_waiting()
-        if not self._ledger.wait_for(lambda: work.state.final and not self._guards.will_retry(work), timeout):
-            raise TimeoutError(f"{work.name} has not ended after {timeout} s; nothing was cancelled")
-        following = self._follow(work)
-        return self._results.of(work) if following is work else self._result(following, timeout)
+            return self._workload.results.run(work)
+        try:
+            if not self._ask(lambda: self._workload.over(work)):
+                self._portal.call(self._workload.until_over, work, timeout=timeout, waits=True)
+        except TimeoutError:
+            raise TimeoutError(f"{work.name} has not ended after {timeout} s; nothing was cancelled") from None
+        following = self._ask(lambda: self._follow(work))
+        return self._workload.results.of(work) if following is work else self._result(following, timeout)
 
     def _follow(self, record: Record) -> Record | str:
         """What stands for a job now: the run in which it was done again, its own, or the last attempt at its part."""
@@ -697,24 +587,23 @@ class Controller:
         if run is not None and job is not None:
             raise QmodeError("run= and job= are both given: name one")
         if job is not None:
-            return self._follow(self._find(job))
+            return self._ask(lambda: self._follow(self._workload.find(job)))
         if run is not None:
-            if run not in self._ledger.runs:
-                raise QmodeError(f"no run {run!r} here; there are {', '.join(self._ledger.runs) or 'none'}")
+            runs = self._ask(lambda: self._ledger.runs)
+            if run not in runs:
+                raise QmodeError(f"no run {run!r} here; there are {', '.join(runs) or 'none'}")
             return run
-        look = self._ledger.look
-        if not (self._runtime.here or self._ledger.telling or timeout == 0):
-            self._wake()
-            self._ledger.wait_for(lambda: self._ledger.looked_after(look), timeout)
-        works = self._ledger.works()
+        if timeout != 0:
+            with contextlib.suppress(TimeoutError):
+                self._portal.call(self._workload.until_looked, timeout=timeout, waits=True)
+        works = self._ask(self._ledger.works)
+        labels = self._ask(lambda: {id_: self._ledger.label(id_) for id_ in works})
         if len(works) == 1:
             return next(iter(works.values()))
         if not works:
             raise QmodeError(f"nothing was submitted into this {self._ledger.mode} yet: submit(primitive, pubs) first")
         listed = [
-            f"run={id_!r}" + (f" ({label})" if (label := self._ledger.label(id_)) else "")
-            if work == id_
-            else f"job={id_!r}"
+            f"run={id_!r}" + (f" ({label})" if (label := labels.get(id_)) else "") if work == id_ else f"job={id_!r}"
             for id_, work in works.items()
         ]
         more = f", and {len(listed) - MOST_LISTED} more" if len(listed) > MOST_LISTED else ""
@@ -728,15 +617,20 @@ class Controller:
 
         A private job's result can be read once: it is lost with it.
         """
-        self._results.drop()
+        self._workload.results.drop()
 
     # --- conditions and caps -----------------------------------------------------------------------------------
 
     def _set_limits(self, usage_cap: float | None, retries: int) -> None:
-        if usage_cap is not None:
-            self._guards.cap(usage_cap)
-        if retries:
-            self._guards.retry(retries)
+        guards = self._workload.guards
+
+        def set_() -> None:
+            if usage_cap is not None:
+                guards.cap(usage_cap)
+            if retries:
+                guards.retry(retries)
+
+        self._portal.call(set_)
 
     @property
     def usage_cap(self) -> float | None:
@@ -749,49 +643,19 @@ class Controller:
 
     @usage_cap.setter
     def usage_cap(self, seconds: float) -> None:
-        self._guards.cap(seconds)
-        self._ledger.changed()
+        self._set_limits(seconds, 0)
+        self._portal.call(self._ledger.changed)
         self._wake()
 
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool]) -> None:
         """Cancel the remaining jobs once `predicate(result, job)` is true of a finished one; never reads private ones.
 
-        It runs on the watcher's thread, so also while a cell blocks, and dies with the kernel.
+        It runs on a thread of its own, so also while a cell blocks, and dies with the kernel.
         """
-        self._guards.stop_when(predicate, self._results)
+        self._portal.call(self._workload.guards.stop_when, predicate, self._workload.results)
         self._wake()
 
     # --- screens -----------------------------------------------------------------------------------------------
-
-    def _act(self, what: str) -> None:
-        """What a guard does."""
-        if what == "cancel_remaining":
-            self._cancel(actions.remaining(self._ledger))
-        elif what == "cancel_stopped":
-            self._cancel(self._guards.to_cancel())
-        elif what == "close":
-            self._close()
-        elif what == "retry":
-            self._retry()
-
-    def _retry(self) -> None:
-        """Run again what the policy says; what cannot be run again is said once and left to the user."""
-        chosen = self._guards.to_retry()
-        for group in [chosen, *([r] for r in chosen)]:
-            left = [r for r in group if not r.superseded]
-            try:
-                self._resubmit(lambda left=left: left, patient=False)  # type: ignore[misc]
-            except (ServiceError, UnreachableError) as error:
-                if isinstance(error, UnreachableError) or error.passing:
-                    return  # at the next look
-                self._give_up(left, error)
-            except QmodeError as error:
-                self._give_up(left, error)
-
-    def _give_up(self, group: list[Record], error: QmodeError) -> None:
-        if len(group) == 1:  # of several, each is tried by itself
-            self._guards.give_up(group)
-            self._ledger.event("error", f"{group[0].name} is not run again: {error}", group[0].row)
 
     @property
     def widget(self) -> Any:
@@ -805,50 +669,9 @@ class Controller:
             raise QmodeError("a widget needs a notebook: this process is not a kernel with a page")
         return found
 
-    def _after_refresh(self) -> None:
-        """On the watcher's thread, after each look at the service."""
-        cancel_found(self._ledger)
-        cancel_duplicates(self._ledger)
-        report_doubles(self._ledger)
-        self._sweep()
-        self._guards.look()
-        if self._closing_again and not actions.unsent(self._ledger):
-            self._closing_again = False
-            self._guards.close()
-        self._ledger.set_alarm(self._guards.alarm)
-
-    def _sweep(self) -> None:
-        """What is in the ledger and in no queue would wait for ever: whatever lost it, it is queued again."""
-        waiting = self._ledger.where(lambda r: r.state is JobState.WAITING and not r.sending and r.waits > SWEPT)
-        if waiting:
-            queued = self._runtime.submitter.has
-            if lost := [r for r in waiting if r.key is not None and r.captured is not None and not queued(r.key.tag)]:
-                self._ledger.event("warning", f"{len(lost)} partitions had not been queued for sending: they are now")
-                self._send(lost)
-
-    def at_exit(self) -> None:
-        """The process ends: nothing to do in job mode."""
-
     def _wake(self) -> None:
-        """Look at the workload now, and keep this controller until nothing is left to learn."""
-        if self._forgotten or os.getpid() != self._process:
-            return
-        registry.keep(self)
-        self._runtime.watcher.watch(self._ledger, self._after_refresh, self._settled)
-
-    def _settled(self) -> None:
-        registry.release(self)
-
-    def _find(self, job: Any) -> Record:
-        """A record by job id, row key, job object or snapshot."""
-        if hasattr(job, "job_id"):
-            job = job.job_id() if callable(job.job_id) else (job.job_id or job.key)
-        if not isinstance(job, str):
-            raise QmodeError(f"{job!r} is not a job: pass its id, its key, or the job object")
-        found = self._ledger.find(job)
-        if found is not None:
-            return found
-        raise QmodeError(f"no job {job!r} in {self._ledger.mode} {self.id}: see controller.jobs")
+        """Look at the workload now."""
+        self._portal.call(self._workload.wake)
 
     def figure(self, kind: str = "timeline") -> Any:
         """A plotly figure.
@@ -860,7 +683,7 @@ class Controller:
         `figure.write_html("usage.html")` needs no network, nor does the page. `figure.write_image("usage.png")` needs
         the package kaleido (`pip install "qmode-widgets[export]"`) and an installed Chrome or Chromium; no network.
         """
-        from .figures import workload_figure
+        from .runs.figures import workload_figure
 
         return workload_figure(self.snapshot(), kind)
 
@@ -879,113 +702,3 @@ class Controller:
         done = sum(j.state is JobState.DONE for j in shot.jobs if not j.superseded)
         total = sum(not j.superseded for j in shot.jobs)
         return f"<{type(self).__name__} {self.id} on {shot.backend}: {state_word(shot)}, {done} of {total} jobs done>"
-
-
-def _elsewhere(controller: Controller, run: str) -> Controller | None:
-    """Another controller of this kernel that has the run."""
-    others = (c for c in registry.all() if c is not controller and run in c._ledger.runs)
-    return next(others, None)
-
-
-class Run:
-    """The jobs of one `submit` call.
-
-    `sent` holds the keys of the jobs that were sent by the call that returned this handle.
-    """
-
-    def __init__(self, controller: Controller, id_: str, sent: tuple[str, ...] = ()) -> None:
-        self._controller = controller
-        self.id = id_
-        self.sent = sent
-
-    @property
-    def jobs(self) -> tuple[JobSnapshot, ...]:
-        """The last attempt at each partition, in PUB order."""
-        rows = self._controller._ledger.latest(self.id)
-        return tuple(rows[i].snapshot() for i in sorted(rows))
-
-    def wait(self, timeout: float | None = None, *, progress: bool = False) -> bool:
-        """Until every partition has ended; False when the time (seconds) ran out first."""
-        return self._controller.wait(timeout, run=self.id, progress=progress)
-
-    def result(self, timeout: float | None = None) -> Any:
-        """The merged result in PUB order; waits for it."""
-        return self._controller.result(timeout, run=self.id)
-
-    def partial_result(self) -> Any:
-        """What there is of it, and what is missing."""
-        return self._controller.partial_result(run=self.id)
-
-    def on_done(self, callback: Callable[[JobSnapshot], object]) -> Callable[[], None]:
-        """Call back once for each of its jobs that has ended and is not run again; returns what ends it."""
-        return self._controller.on_done(callback, run=self.id)
-
-    def __await__(self) -> Generator[Any, None, Any]:
-        """`await run` is its merged result; cancelling the await cancels no job."""
-        return self._awaited().__await__()
-
-    async def _awaited(self) -> Any:
-        loop, ended = asyncio.get_running_loop(), asyncio.Event()
-
-        def look(_: WorkloadSnapshot) -> None:
-            if self._controller._ended(self.id):
-                loop.call_soon_threadsafe(ended.set)
-
-        ledger = self._controller._ledger
-        with ledger.waiting():
-            stop = ledger.observe(look, now=True)
-            self._controller._wake()
-            try:
-                await ended.wait()
-            finally:
-                stop()
-        return await asyncio.to_thread(self.result)
-
-    @property
-    def label(self) -> str | None:
-        """The name it was given."""
-        return self._controller._ledger.label(self.id)
-
-    @property
-    def plan(self) -> PlanContent | None:
-        """The plan it was submitted by, if `plan.run()` did it or it was set here; reports show it."""
-        return self._controller._plans.get(self.id)
-
-    @plan.setter
-    def plan(self, plan: PlanContent) -> None:
-        self._controller._plans[self.id] = plan
-
-    @property
-    def usage(self) -> Usage:
-        """QPU usage of the run's jobs in seconds: reported, expected, and which."""
-        return run_usage(self._controller._ledger, self.id)
-
-    def provenance(self) -> Provenance:
-        """Where its result comes from: jobs, options, plan, bill, calibration, versions. Asks the service for some."""
-        return provenance(
-            self._controller._ledger, self.id, options=self._controller._options.get(self.id), plan=self.plan
-        )
-
-    def report(self, path: str | Path) -> Path:
-        """Write a report of the run as one HTML file that needs nothing else; it holds no token.
-
-        Raises:
-            OSError: the file cannot be written.
-        """
-        return report(path, self.provenance())
-
-    def save(self, path: str | Path) -> Path:
-        """Write the results there are, and what is known of the run, into one file: `qmode_widgets.load(path)`.
-
-        It needs neither the service nor an account to be read. A file of that name is replaced.
-
-        Raises:
-            QmodeError: a result cannot be fetched; nothing is written.
-            OSError: the file cannot be written.
-        """
-        return save(path, self.provenance(), self._controller._ledger, self._controller._results)
-
-    def __repr__(self) -> str:
-        done = sum(j.state is JobState.DONE for j in self.jobs)
-        named = f" {self.label!r}" if self.label else ""
-        return f"<Run {self.id}{named}: {done} of {len(self.jobs)} partitions done>"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from qiskit_ibm_runtime import RuntimeJobV2
 
@@ -12,10 +12,10 @@ from ..ibm.link import link_of
 from ..model import tags
 from ..model.snapshot import JobState
 from .controller import Controller
-from .ledger import Ledger
 from .modes import refuse_local
-from .record import Record
-from .runtime import registry
+from .registry import registry
+from .state.ledger import Ledger
+from .state.record import Record
 
 
 class JobController(Controller):
@@ -32,17 +32,12 @@ class JobController(Controller):
 
     _mode = "job"
 
-    def __new__(cls, *jobs: RuntimeJobV2, **_: Any) -> Self:
-        """One controller a job: running the cell again gives the one that is there."""
-        existing = _watching({j.job_id() for j in jobs}) if jobs else None
-        if existing is not None and type(existing) is cls:
-            return existing
-        return super().__new__(cls)
-
     def __init__(self, *jobs: RuntimeJobV2, usage_cap: float | None = None, retries: int = 0) -> None:
-        if getattr(self, "_backend", None) is not None:  # the one that was there: what the cell says now counts
-            self._set_limits(usage_cap, retries)
-            self.take_over(jobs[0].backend().service)
+        there = _watching({j.job_id() for j in jobs}) if jobs else None
+        if there is not None:  # what the cell says now counts
+            self._one = there
+            there._set_limits(usage_cap, retries)
+            there._take_over(jobs[0].backend().service)
             return
         if not jobs:
             raise QmodeError("pass at least one job, or use JobController.open(backend) and submit()")
@@ -79,7 +74,7 @@ class JobController(Controller):
         if not fresh:
             ledger.add_run(run)
         Controller.__init__(self, ledger, usage_cap=usage_cap, retries=retries)
-        return self
+        return cast("Self", self._one)
 
     @staticmethod
     def _make_ledger(backend: Any, id_: str) -> Ledger:
@@ -100,20 +95,16 @@ class JobController(Controller):
 
     @property
     def workload_ids(self) -> tuple[str, ...]:
-        """Its own id, and those of its runs."""
-        return tuple(dict.fromkeys((self.id, *self._ledger.runs)))
+        """The controller's own id, and the ids of its runs."""
+        return self._ask(lambda: tuple(dict.fromkeys((self.id, *self._ledger.runs))))
 
     def _rebind(self, service: Any) -> None:
         self._backend = backend_named(service, self._ledger.backend, self._ledger.link.instance)
-
-    def _new_run(self) -> str:
-        """The first run has the controller's id, so that `attach(controller.id)` finds it."""
-        return tags.new_run() if self._ledger.runs else self.id
 
 
 def _watching(job_ids: set[str]) -> Any:
     """The controller in job mode that has all these jobs; None without one."""
     for controller in registry.all():
-        if controller.snapshot().mode == "job" and job_ids <= {j.job_id for j in controller.jobs}:
+        if isinstance(controller, JobController) and job_ids <= {j.job_id for j in controller.jobs}:
             return controller
     return None

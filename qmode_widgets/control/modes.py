@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Literal, Self, cast
+from weakref import ref
 
 from qiskit_ibm_runtime import Batch, Session
 
@@ -24,18 +25,22 @@ from ..ibm.client import (
     is_local,
     max_time_of,
     noise_model_of,
+    not_closed,
     note_closed,
-    open_mode,
 )
-from ..ibm.link import link_of, patiently
+from ..ibm.link import again, link_of, patiently
 from ..model.snapshot import JobState, Limit, Mode
-from . import actions
+from ..portal import clock, portal
 from .controller import Controller
-from .ledger import Ledger
-from .record import Record
-from .runtime import registry
+from .engine.guards import check_cap
+from .group import group_of, in_group
+from .registry import registry
+from .state.ledger import Ledger
+from .state.record import Record
 
 OnExit = Literal["close", "leave"]
+UNCLAIMED = 300.0  # seconds after which a workload that was opened and has no controller is closed again
+WORDS: dict[Mode, str] = {"batch": "batch", "session": "dedicated"}  # the service's
 
 
 _TIME = re.compile(r"(?:(\d+)d)?\s*(?:(\d+)h)?\s*(?:(\d+)m)?\s*(?:(\d+)s)?", re.ASCII)
@@ -84,19 +89,59 @@ def refuse_local(backend: Any) -> None:
         )
 
 
+class _Held:
+    """The user's `Session` or `Batch` object of one workload, as the engine needs it. Its methods make no request."""
+
+    def __init__(self, controller: ModeController, mode: Any, *, adopt: bool) -> None:
+        self._controller = ref(controller)
+        self._kind = controller._kind
+        self.word = WORDS[controller._mode]
+        self.object, self.adopting = mode, adopt
+        self.max_time = max_time_of(mode)
+        self._undo: list[Callable[[], None]] = []
+
+    def hook(self, mode: Any) -> None:
+        """Hear when this object is closed, and take over what is submitted through it."""
+        controller = self._controller()
+        if controller is None:
+            return
+        id_, held = str(mode.session_id), self._controller  # weakly: a mode object keeps no controller alive
+
+        def close(plainly: Callable[[], None], error: type[BaseException] | None) -> None:
+            watching = held()
+            if watching is None:
+                plainly()
+            else:
+                watching._closed_by_user(id_, plainly, error)
+
+        self._undo.append(around_close(mode, close))
+        if self.adopting:
+            controller._adoption.of(mode)
+
+    def release(self) -> None:
+        """Give the objects back to the client."""
+        self.adopting = False
+        for undo in self._undo:
+            undo()
+        self._undo.clear()
+
+    def continue_in(self, id_: str) -> None:
+        """The workload goes on in a new one."""
+        fresh = attach_mode(self._kind, id_, backend_of(self.object), accepting=True, max_time=self.max_time)
+        self.object = fresh
+        self.hook(fresh)
+
+    def note_closed(self) -> None:
+        """It takes no further jobs."""
+        note_closed(self.object)
+
+
 class ModeController(Controller):
     """The base of `BatchController` and `SessionController`."""
 
     _mode: ClassVar[Mode]
     _kind: ClassVar[type[Session]]
-    _on_exit: OnExit
-
-    def __new__(cls, mode: Any = None, *_: Any, **__: Any) -> Self:
-        """One controller a workload: running the cell again gives the one that is there."""
-        existing = registry.find(mode.session_id) if getattr(mode, "session_id", None) else None
-        if existing is not None and type(existing) is cls:
-            return existing
-        return super().__new__(cls)
+    _held: _Held
 
     def __init__(
         self,
@@ -107,10 +152,14 @@ class ModeController(Controller):
         on_exit: OnExit | None = None,
         adopt: bool = True,
     ) -> None:
-        if getattr(self, "_mode_object", None) is not None:  # the one that was there
-            self._given_again(mode, usage_cap, retries, on_exit, adopt=adopt)
-            return
         self._check_kind(mode)
+        there: Any = registry.find(mode.session_id)
+        if there is not None and isinstance(there, ModeController):
+            if type(there) is not type(self):
+                self._check_mode(mode, there._ledger)
+            self._one = there
+            there._given_again(mode, usage_cap, retries, on_exit, adopt=adopt)
+            return
         backend = backend_of(mode)
         link = link_of(mode.service, str(instance_of(backend)))
         ledger = Ledger(link, str(mode.session_id), self._mode, str(backend.name))
@@ -120,42 +169,45 @@ class ModeController(Controller):
             raise QmodeError(f"the service does not know the {self._mode} {ledger.id}: {error}") from error
         self._check_mode(mode, ledger)
         ledger.seen()
-        self._mode_object, self._max_time = mode, max_time_of(mode)
-        self._on_exit = on_exit or self._default_on_exit()
-        self._adopting, self._unhook = adopt, list[Callable[[], None]]()
         if ledger.session is not None and ledger.session.max_ttl is not None:
             ledger.limit(Limit("max TTL", f"{ledger.session.max_ttl:g} s", "service"))
+        self._held = _Held(self, mode, adopt=adopt)
         super().__init__(ledger, usage_cap=usage_cap, retries=retries)
-        self._hook(mode)
+        if self._one is not self:  # another thread was faster
+            cast("ModeController", self._one)._given_again(mode, usage_cap, retries, on_exit, adopt=adopt)
+            return
+        self._workload.on_exit = on_exit or self._default_on_exit()
+        self._held.hook(mode)
+
+    def _begin(self, ledger: Ledger) -> Controller:
+        one = super()._begin(ledger)
+        if one is self:
+            self._workload.mode = self._held
+        return one
 
     def _given_again(
         self, mode: Any, usage_cap: float | None, retries: int, on_exit: OnExit | None, *, adopt: bool
     ) -> None:
         """The cell runs again: what it says now counts."""
-        if adopt != self._adopting:
+        held = self._held
+        if adopt != held.adopting:
             self.release()
-            self._adopting = adopt
-            self._hook(self._mode_object)
-        if mode is not self._mode_object and mode.session_id == self.workload_id:
-            self._hook(mode)  # another object of the same workload: leaving its block drains too
+            held.adopting = adopt
+            held.hook(held.object)
+        if mode is not held.object and mode.session_id == self.workload_id:
+            held.hook(mode)  # another object of the same workload: leaving its block drains too
             if not self._ledger.link.speaks_for(mode.service):
-                self._mode_object = mode
+                held.object = mode
                 self._ledger.link.take_over(mode.service)
-                self._wake()
         self._set_limits(usage_cap, retries)
-        self._on_exit = on_exit or self._on_exit
+        self._workload.on_exit = on_exit or self._workload.on_exit
+        self._wake()
 
     def _rebind(self, service: Any) -> None:
         ledger = self._ledger
         backend = backend_named(service, ledger.backend, ledger.link.instance)
-        self._mode_object = attach_mode(self._kind, ledger.workload_id, backend, accepting=not ledger.closed)
-        self._hook(self._mode_object)
-
-    def _hook(self, mode: Any) -> None:
-        id_ = str(mode.session_id)
-        self._unhook.append(around_close(mode, self._drain, lambda: self._note_closed(id_)))
-        if self._adopting:
-            self._adoption.of(mode)
+        self._held.object = attach_mode(self._kind, ledger.workload_id, backend, accepting=not ledger.closed)
+        self._held.hook(self._held.object)
 
     def release(self) -> None:
         """Give the mode object back to the client: what is submitted through it from now on is seen, not protected.
@@ -163,10 +215,7 @@ class ModeController(Controller):
         What was submitted until now stays under control, and its job handles follow their retries.
         """
         super().release()
-        self._adopting = False
-        for undo in self._unhook:
-            undo()
-        self._unhook.clear()
+        self._held.release()
 
     @classmethod
     def _check_kind(cls, mode: Any) -> None:
@@ -213,19 +262,34 @@ class ModeController(Controller):
             QmodeError: local mode, or the service refuses (a session on the Open Plan, …).
         """
         refuse_local(backend)
+        check_cap(usage_cap)
         most = seconds_of(max_time)
         cls._warn_of_orphans(str(backend.name))
-        try:
-            mode = open_mode(cls._kind, backend, most)
+        link = link_of(backend.service, str(instance_of(backend)))
+        word, name = WORDS[cls._mode], str(backend.name)
+
+        async def open_() -> str:
+            id_ = await again(link.open, word, name, most)
+            portal().loop.call_later(clock.of(UNCLAIMED), unclaimed, id_)
+            return id_
+
+        def unclaimed(id_: str) -> None:
+            """An interrupt came between the service's answer and the controller: nobody has a handle of it."""
+            if not registry.claimed(id_):
+                portal().spawn(again(link.close, id_))
+
+        try:  # interrupted, it is closed again
+            id_ = portal().call(open_, undo=link.close)
         except ServiceError as error:
             raise QmodeError(f"the service refuses a {cls._mode} on {backend.name}: {error}") from error
+        mode = attach_mode(cls._kind, id_, backend, accepting=True, max_time=most)
         return cls(mode, usage_cap=usage_cap, retries=retries, on_exit=on_exit, adopt=adopt)
 
     @classmethod
     def _warn_of_orphans(cls, backend: str) -> None:
         """Running an `.open` cell again leaves the first workload behind: say so (it may be billed)."""
         for other in registry.all():
-            if isinstance(other, cls) and other._ledger.backend == backend and not other._ledger.closed:
+            if isinstance(other, cls) and other._ledger.backend == backend and not other._closed:
                 warnings.warn(
                     f"the {cls._mode} {other.workload_id} on {backend} is still open and is left behind: close it with "
                     f"qmode_widgets.attach({other.workload_id!r}).close()",
@@ -242,89 +306,46 @@ class ModeController(Controller):
         return "leave"
 
     @property
-    def adopting(self) -> bool:
-        """What is submitted through its mode object is taken over."""
-        return self._adopting and super().adopting
+    def _adopting(self) -> bool:
+        return self._held.adopting and super()._adopting
 
     def _door(self) -> Any:
-        return self._mode_object if self.adopting else super()._door()
+        return self._held.object if self._adopting else super()._door()
 
     @property
     def mode(self) -> Any:
         """The `Batch` or `Session` itself: `Sampler(mode=controller.mode)`."""
-        return self._mode_object
-
-    def _close(self) -> str:
-        self._check_writable()
-        ledger = self._ledger
-        if ledger.closed:
-            return "was closed already"
-        try:
-            patiently(ledger.link.close, ledger.workload_id)
-        except ServiceError as error:
-            if error.status != 404 and error.code != 1217:
-                raise
-            self._note_closed()
-            return "was closed already"
-        self._note_closed()
-        ledger.event("info", "closed to further jobs; queued ones still run")
-        ledger.changed()
-        self._wake()
-        return "closed"
+        return self._held.object
 
     def cancel_workload(self) -> str:
         """Cancel the queued jobs and close, in one request; running jobs continue."""
-        self._check_writable()
-        self._cancel(actions.unsent(self._ledger))
+        return self._portal.call(self._workload.cancel_workload)
+
+    def _closed_by_user(self, id_: str, plainly: Callable[[], None], error: type[BaseException] | None) -> None:
+        """The user closes the mode object, or leaves its block: what waits to be sent is sent first.
+
+        A block that is left by an error, or by Ctrl-C, sends nothing more, and says what it did not send.
+        """
+        if self._ledger.read_only or self._workload.forgotten or id_ != self.workload_id:
+            plainly()
+            self._portal.send(self._workload.note_closed, id_)
+            return
+        if error is not None:
+            self._portal.call(self._workload.drop_unsent, f"the block was left by {error.__name__}")
         try:
-            patiently(self._ledger.link.cancel_workload, self._ledger.workload_id)
-        except ServiceError as error:
-            if error.status != 404 and error.code != 1217:
-                raise
-            self._note_closed()
-            return "was closed already"
-        self._note_closed()
-        self._wake()
-        return "cancelled"
-
-    def _note_closed(self, id_: str | None = None) -> None:
-        """The service took it: do not wait for the next look to refuse submissions."""
-        with self._ledger.lock:
-            if id_ not in (None, self._ledger.workload_id):  # the block of a workload that was continued
-                return
-            note_closed(self._mode_object)
-            self._ledger.refuse_jobs()
-
-    def _continue(self) -> None:
-        """The old one is closed for good: go on in a new one of the same mode, on the same backend."""
-        ledger, old = self._ledger, self._mode_object
-        max_ttl = (
-            None if ledger.session is None else ledger.session.max_ttl
-        )  # of an attached one, the service's bound is its own
-        max_time = self._max_time if self._max_time is not None or max_ttl is None else int(max_ttl)
-        fresh = open_mode(self._kind, backend_of(old), max_time)
-        self._hook(fresh)
-        self._mode_object = fresh
-        ledger.continue_in(str(fresh.session_id))
-        ledger.event("info", f"{ledger.lineage[-1]} is closed: continued in the new {self._mode} {ledger.workload_id}")
-
-    def at_exit(self) -> None:
-        """The kernel exits. Time is short, and nothing may be raised: the service closes an idle session by itself."""
-        if self._on_exit == "close" and not self._ledger.closed:
-            try:
-                self._ledger.link.close(self._ledger.workload_id)
-                self._note_closed()  # screens are told of it with the kernel's last word
-            except Exception as error:  # noqa: BLE001 - the interpreter is going down: anything may be gone
-                warnings.warn(f"the {self._mode} {self.workload_id} could not be closed: {error}", stacklevel=1)
+            self.close()
+        except QmodeError as why:
+            if error is None:
+                raise not_closed(why) from why  # else the block's own error is what its user has to read
 
     def __enter__(self) -> Self:
-        self._mode_object.__enter__()
+        self._held.object.__enter__()
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._mode_object.__exit__(kind, error, trace)
+        self._held.object.__exit__(kind, error, trace)
         self._wake()
 
 
@@ -394,12 +415,12 @@ class SessionController(ModeController):
 
     def close_when_idle(self, seconds: float) -> None:
         """Close after `seconds` seconds without a queued or running job; this kernel keeps the limit."""
-        self._guards.close_when_idle(seconds)
+        self._portal.call(self._workload.guards.close_when_idle, seconds)
         self._wake()
 
     @contextmanager
     def iteration(self, label: str) -> Iterator[None]:
-        """Group the jobs that this thread submits inside: one step of a loop that the user runs.
+        """Group the jobs that are submitted inside, by asyncio tasks too: one step of a loop that the user runs.
 
         Raises:
             QmodeError: a label of more than 30 characters (it becomes a job tag), or one iteration inside another.
@@ -407,15 +428,15 @@ class SessionController(ModeController):
         if not label or len(label) > LONGEST_LABEL:
             raise QmodeError(f"the label {label!r} has {len(label)} characters: use 1 to {LONGEST_LABEL}")
         ledger = self._ledger
-        if (inside := ledger.group) is not None:
-            raise QmodeError(f"this thread is still in the iteration {inside!r}: leave it first")
+        if (inside := group_of(ledger.id)) is not None:
+            raise QmodeError(f"this code is still in the iteration {inside!r}: leave it first")
+        self._portal.call(ledger.open_group, label)
         try:
-            with ledger.in_group(label):
-                ledger.changed()
+            with in_group(ledger.id, label):
                 yield
         finally:
+            self._portal.call(ledger.close_group, label)
             self._wake()
-            ledger.changed()
 
     def _submitting(self, kind: Kind, primitive: Any, records: list[Record]) -> None:
         """A noise model learned in this session is worth reusing; how old it is says how far to trust it (guide)."""
@@ -425,33 +446,40 @@ class SessionController(ModeController):
         if noise_model_of(primitive) is None:
             return
         models = self.noise_models
-        if not models:
-            ledger.event("warning", "the jobs use a noise model that was not learned in this session: it may be stale")
-            return
-        ledger.event("info", f"the jobs reuse the noise model of job {models[-1].job_id}, {models[-1].age:.0f} s old")
+        level: Literal["info", "warning"] = "info" if models else "warning"
+        text = (
+            f"the jobs reuse the noise model of job {models[-1].job_id}, {models[-1].age:.0f} s old"
+            if models
+            else "the jobs use a noise model that was not learned in this session: it may be stale"
+        )
+        self._portal.call(ledger.event, level, text)
 
     @property
     def noise_models(self) -> list[NoiseModel]:
         """The noise models learned in this session, oldest first, with their age in seconds now."""
-        now = self._ledger.link.now()
-        with self._ledger.lock:
-            learned = [
+
+        def learned() -> list[tuple[float, str]]:
+            return [
                 (end, str(r.job_id))
                 for r in self._ledger.records.values()
                 if r.state is JobState.DONE
                 and (r.learns or r.program == "noise-learner")
                 and (end := r.ran[1]) is not None
             ]
-        return [NoiseModel(job_id, end, now - end) for end, job_id in sorted(learned)]
+
+        now = self._ledger.link.now()
+        return [NoiseModel(job_id, end, now - end) for end, job_id in sorted(self._ask(learned))]
 
     @property
     def iterations(self) -> list[Iteration]:
         """Each iteration's jobs and times, and the idle time before it, which a session bills."""
+
+        def told() -> list[tuple[str, tuple[float | None, float | None]]]:
+            return [(r.group, r.ran) for r in self._ledger.records.values() if r.group is not None]
+
         groups: dict[str, list[tuple[float | None, float | None]]] = {}
-        with self._ledger.lock:
-            for r in self._ledger.records.values():
-                if r.group is not None:
-                    groups.setdefault(r.group, []).append(r.ran)
+        for label, ran in self._ask(told):
+            groups.setdefault(label, []).append(ran)
         found: list[Iteration] = []
         for label, times in groups.items():
             starts = [a for a, _ in times if a is not None]

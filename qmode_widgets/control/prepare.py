@@ -27,7 +27,7 @@ from ..model.partition import Partition, Piece, check, even
 from ..model.snapshot import JobState
 from ..planning import splitting
 from ..planning.settings import Settings, settings
-from .record import Record
+from .state.record import Record
 
 log = logging.getLogger(__name__)
 

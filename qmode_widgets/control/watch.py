@@ -26,7 +26,7 @@ from .attach import attach
 from .controller import Controller
 from .job import JobController
 from .modes import BatchController, ModeController, OnExit, SessionController, refuse_local
-from .runtime import registry
+from .registry import registry
 
 log = logging.getLogger(__name__)
 
@@ -71,7 +71,7 @@ class Watch:
         self._keep(_wrap(mode, self.limits), where)
 
     def _keep(self, controller: Controller, where: Opener) -> None:
-        controller.note_opener(str(where), library=where.library)
+        controller._opened_by(str(where), library=where.library)
         with self._lock:
             if controller not in self._kept:
                 self._kept.append(controller)
@@ -83,7 +83,7 @@ class Watch:
         except Exception:
             log.exception("a submission is not watched")
             return asked.plainly(None)
-        if controller.adopting:
+        if controller._adopting:
             return controller._adoption.take(asked)
         job = asked.plainly(None)
         controller._wake()
@@ -100,10 +100,10 @@ class Watch:
                 return found
             key = (id(backend.service), str(instance_of(backend)), str(backend.name))
             jobs = self._jobs.get(key)
-            if jobs is None or jobs.forgotten:
+            if jobs is None or jobs._workload.forgotten:
                 limits = self.limits
                 jobs = JobController.open(backend, usage_cap=limits.usage_cap, retries=limits.retries)
-                jobs.name_runs(limits.label)
+                jobs._adoption.label = limits.label
                 self._jobs[key] = jobs
                 self._keep(jobs, opener())
             return jobs
@@ -211,7 +211,7 @@ def _limited(controller: Controller, limits: Limits) -> Controller:
     controller._set_limits(limits.usage_cap, limits.retries)
     if limits.close_when_idle is not None and isinstance(controller, SessionController):
         controller.close_when_idle(limits.close_when_idle)
-    controller.name_runs(limits.label)
+    controller._adoption.label = limits.label
     return controller
 
 

@@ -13,16 +13,16 @@ here: no message carries it, nor an instance's CRN.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import hashlib
 import logging
-import queue
 import sys
-import threading
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..model.command import Controllable
+from ..portal import aside, portal
 from .protocol import Message
 
 if TYPE_CHECKING:
@@ -34,7 +34,6 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ACTS = ("watch", "end", "cancel")
-LINGER = 5.0  # seconds for which an idle thread waits for the next request
 _MAX_ID = 200
 
 _connected: list[QiskitRuntimeService] = []
@@ -66,37 +65,25 @@ def connect(service: QiskitRuntimeService | None = None) -> None:
 
 
 class AccountDesk:
-    """Answers the panel's requests about the account, one after another on a thread of its own."""
+    """Answers the panel's requests about the account, one after another, aside from the loop."""
 
     def __init__(self, send: Callable[[Message], None], register: Callable[[Controllable], None]) -> None:
         """`send` broadcasts a message to every page; `register` shows a controller on every screen."""
         self._send = send
         self._register = register
-        self._lock = threading.Lock()
-        self._queue: queue.SimpleQueue[Mapping[str, Any]] | None = None
+        self._turn: asyncio.Lock | None = None
         self._listed: dict[str, OpenWorkload] = {}
 
     def receive(self, request: object) -> None:
         """Take a request; returns at once."""
-        if not isinstance(request, Mapping) or not _is_id(request.get("id")):
-            return  # nobody could be answered
-        with self._lock:
-            if self._queue is None:
-                self._queue = queue.SimpleQueue()
-                threading.Thread(target=self._run, args=(self._queue,), name="qmode-account", daemon=True).start()
-            self._queue.put(request)
+        if isinstance(request, Mapping) and _is_id(request.get("id")):  # else nobody could be answered
+            portal().send(self._take, request)
 
-    def _run(self, waiting: queue.SimpleQueue[Mapping[str, Any]]) -> None:
-        while True:
-            try:
-                request = waiting.get(timeout=LINGER)
-            except queue.Empty:
-                with self._lock:
-                    if not waiting.empty():
-                        continue
-                    self._queue = None
-                    return
-            self._answer(request)
+    async def _take(self, request: Mapping[str, Any]) -> None:
+        if self._turn is None:
+            self._turn = asyncio.Lock()
+        async with self._turn:
+            await aside(self._answer, request)  # the client's own objects may ask the service on the way
 
     def _answer(self, request: Mapping[str, Any]) -> None:
         from ..errors import QmodeError
@@ -199,7 +186,7 @@ def services() -> list[QiskitRuntimeService]:
         return []
     from qiskit_ibm_runtime import QiskitRuntimeService
 
-    from ..control.runtime import registry
+    from ..control.registry import registry
 
     ipython = sys.modules.get("IPython")
     shell = None if ipython is None else ipython.get_ipython()

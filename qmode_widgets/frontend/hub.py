@@ -1,30 +1,28 @@
 """The kernel's side of every screen: which controllers there are, what was sent of each, and where requests go.
 
-One worker thread sends everything, so the messages of a workload leave in the order of their numbers, and nothing is
-sent from a handler. It works on snapshots only; a controller is asked for its latest, never for a request, and never
-while our lock is held: its own may be held while it calls back.
+All of it lives on the portal's loop: the messages of a workload leave in the order of their numbers, and nothing is
+sent from a handler. It works on snapshots only; a controller is asked for its latest, never for a request.
 """
 
 from __future__ import annotations
 
-import atexit
+import asyncio
 import contextvars
 import logging
 import sys
-import threading
 import time
 import weakref
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from functools import partial
 from typing import Protocol
 
+from ..errors import QmodeError
 from ..model.command import Command, Controllable, Outcome
 from ..model.snapshot import JobState, WorkloadSnapshot, WorkloadState
+from ..portal import clock, last_at_exit, portal
 from . import protocol
 from .account import AccountDesk
-from .commands import commands
 from .kernel import ACCOUNT, KernelLink, running_kernel
 from .protocol import Message
 
@@ -44,7 +42,7 @@ class Outlet(Protocol):
     attached: bool  # the page has asked for the workload: it gets patches from now on
 
     def deliver(self, message: Message) -> None:
-        """Send it; called from the hub's worker thread."""
+        """Send it; called on the loop, so it must not wait."""
         ...
 
 
@@ -54,9 +52,9 @@ class _Feed:
     sent: WorkloadSnapshot  # what screens that followed every message show
     seq: int = 0
     outlets: list[Outlet] = field(default_factory=list)
-    dirty: bool = False
+    flush: asyncio.TimerHandle | None = None  # a change waits to be sent
     silent: bool = False  # the service has stopped to answer, and nobody was told by an error
-    last: float = float("-inf")  # when it last sent, on the monotonic clock
+    last: float = float("-inf")  # when it last sent, on the loop's clock
     end: Callable[[], None] = lambda: None
 
     @property
@@ -72,19 +70,19 @@ class _Feed:
         return protocol.snapshot(self.sent, seq=self.seq, now=_now(self.sent))
 
     def due(self, *, followed: bool) -> float:
-        return self.last + (_PACE if followed or all(o.attached for o in self.outlets) else _SLOW_PACE)
+        return self.last + clock.of(_PACE if followed or all(o.attached for o in self.outlets) else _SLOW_PACE)
 
 
 class Hub:
-    """Registry of controllers and switchboard of messages. All methods can be called from any thread."""
+    """Registry of controllers and switchboard of messages. Its public methods can be called from any thread."""
 
     def __init__(self) -> None:
-        self._wake = threading.Condition()
         self._feeds: dict[str, _Feed] = {}
-        self._inbox: deque[Callable[[], object]] = deque()
+        self._left: dict[str, tuple[int, list[Outlet]]] = {}  # widgets of workloads that were let go
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._link: KernelLink | None = None
-        self._worker: threading.Thread | None = None
+        self._context = contextvars.copy_context()  # ipykernel 7.0 finds the message to answer to only there
+        self._looking: asyncio.Task[None] | None = None
         self.problem: str | None = None  # why the sidebar cannot do all it should
 
     # -- what the package calls
@@ -101,51 +99,67 @@ class Hub:
             return
         self.problem = self._link.problem
         self._link.take(ACCOUNT, AccountDesk(self._tell, self.register).receive)
-        # Registered before the controllers' own: it runs after they have closed what they close.
-        atexit.register(self._farewell)
-        self._post(lambda: self._broadcast(self.greeting()))
+        self._context = contextvars.copy_context()
+        last_at_exit(self._farewell)
+        portal().send(lambda: self._broadcast(self._greeting()))
 
     def register(self, controller: Controllable) -> None:
         """Show a controller on every screen. A controller of the same workload takes the other's place."""
-        state = controller.snapshot()
-        feed = _Feed(weakref.ref(controller, lambda _: self._post(lambda: self._let_go(feed))), state)
-        with self._wake:
-            old = self._feeds.pop(feed.sent.id, None)
-            if old is not None:
-                if old.controller is controller:
-                    self._feeds[feed.sent.id] = old
-                    return
-                feed.seq, feed.outlets = old.seq + 1, old.outlets
-            self._feeds[feed.sent.id] = feed
+        portal().call(self._register, controller)
+
+    def _register(self, controller: Controllable) -> None:
+        id_ = controller.id
+        old = self._feeds.pop(id_, None)
+        if old is not None and old.controller is controller:
+            self._feeds[id_] = old
+            return
+        feed = _Feed(weakref.ref(controller, lambda _: self._collected(id_)), controller.snapshot())
         if old is not None:
+            feed.seq, feed.outlets = old.seq + 1, old.outlets
             old.end()
-        feed.end = controller.on_change(lambda _: self._mark(feed))
+        elif id_ in self._left:  # a workload that was let go and attached to again: its cells are still there
+            feed.seq, feed.outlets = self._left.pop(id_)
+        self._feeds[id_] = feed
+        feed.end = controller.listen(lambda _: self._mark(feed))
         if self._heard(feed):
-            self._post(lambda: self._introduce(feed))
+            self._introduce(feed)
 
     def unregister(self, controller: Controllable) -> None:
         """Take a controller off every screen."""
-        with self._wake:
+
+        def drop() -> None:
             feed = self._feeds.get(controller.id)
-        if feed is not None and feed.controller is controller:
-            feed.end()
-            self._post(lambda: self._let_go(feed))
+            if feed is not None and feed.controller is controller:
+                feed.end()
+                self._let_go(feed)
+
+        portal().call(drop)
+
+    def _collected(self, workload: str) -> None:
+        """The last name of a controller is gone, on whatever thread that happened."""
+
+        def drop() -> None:
+            feed = self._feeds.get(workload)
+            if feed is not None and feed.controller is None:
+                self._let_go(feed)
+
+        if not sys.is_finalizing() and not portal().forked:
+            portal().send(drop)
 
     def _let_go(self, feed: _Feed) -> None:
-        with self._wake:
-            if self._feeds.get(feed.sent.id) is not feed:
-                return
+        if self._feeds.get(feed.sent.id) is feed:
             del self._feeds[feed.sent.id]
-        self._send(feed, protocol.gone(feed.sent.id))
+            if feed.outlets:
+                self._left[feed.sent.id] = (feed.seq + 1, feed.outlets)
+            self._send(feed, protocol.gone(feed.sent.id))
 
     def _tell(self, message: Message) -> None:
-        """Broadcast from the worker thread, whatever thread it comes from."""
-        self._post(lambda: self._broadcast(message))
+        """Broadcast, whatever thread it comes from."""
+        portal().send(self._broadcast, message)
 
     def _farewell(self) -> None:
         """The kernel exits: tell which workloads were closed with it, so that no screen takes them for open."""
-        with self._wake:
-            controllers = [feed.controller for feed in self._feeds.values()]
+        controllers = [feed.controller for feed in self._feeds.values()]
         states = [controller.snapshot() for controller in controllers if controller is not None]
         closed = [s.workload_id or s.id for s in states if s.mode != "job" and s.accepting_jobs is False]
         if self._link is not None and self._link.listening:
@@ -165,23 +179,25 @@ class Hub:
 
     def greeting(self) -> Message:
         """The hello message."""
-        with self._wake:
-            workloads = list(self._feeds)
+        return portal().call(self._greeting)
+
+    def _greeting(self) -> Message:
         busy = self._link.busy if self._link else False
         return protocol.hello(
-            version=_version(), process=self.process, busy=busy, workloads=workloads, problem=self.problem
+            version=_version(), process=self.process, busy=busy, workloads=list(self._feeds), problem=self.problem
         )
 
     def current(self, workload: str) -> Message | None:
         """The snapshot that the next patch builds on."""
-        with self._wake:
+
+        def whole() -> Message | None:
             feed = self._feeds.get(workload)
-        if feed is None:
-            return None
-        latest = feed.sent if self._heard(feed) else self._latest(feed)
-        with self._wake:
-            feed.catch_up(latest)
+            if feed is None:
+                return None
+            feed.catch_up(feed.sent if self._heard(feed) else self._latest(feed))
             return feed.whole()
+
+        return portal().call(whole)
 
     def add_outlet(self, workload: str, outlet: Outlet) -> None:
         """Send the workload's messages to a widget too.
@@ -189,14 +205,18 @@ class Hub:
         Raises:
             KeyError: the workload is not registered.
         """
-        with self._wake:
+
+        def add() -> None:
             self._feeds[workload].outlets.append(outlet)
+            self._keep_looking()
+
+        portal().call(add)
 
     def receive(self, message: object, outlet: Outlet | None = None) -> None:
-        """Take a request of a screen: of a widget, or of a sidebar. Returns at once: other threads do what it asks."""
-        self._post(lambda: self._handle(message, outlet))
+        """Take a request of a screen: of a widget, or of a sidebar. Returns at once."""
+        portal().send(self._handle, message, outlet)
 
-    # -- on the worker thread
+    # -- on the loop
 
     def _handle(self, message: object, outlet: Outlet | None) -> None:
         try:
@@ -209,12 +229,11 @@ class Hub:
         if isinstance(request, Command):
             self._command(request)
             return
-        with self._wake:
-            feeds = [f for key, f in self._feeds.items() if request in ("all", key)]
         if outlet is not None:
             outlet.attached = True
-        for feed in feeds:
+        for feed in [f for key, f in self._feeds.items() if request in ("all", key)]:
             self._send_whole(feed, outlet)
+        self._keep_looking()
 
     def _command(self, command: Command) -> None:
         if command.id in self._seen:  # the same click over two ways
@@ -222,24 +241,35 @@ class Hub:
         self._seen[command.id] = None
         while len(self._seen) > 256:
             self._seen.popitem(last=False)
-        with self._wake:
-            feed = self._feeds.get(command.workload)
+        feed = self._feeds.get(command.workload)
         controller = None if feed is None else feed.controller
         if feed is None or controller is None:
             text = f"workload {command.workload} is not watched in this kernel any more: attach to it again"
             self._send_all(protocol.ack(Outcome(command.id, "failed", text)))
             return
-        answered = feed
+        portal().spawn(self._carry_out(feed, controller, command), name=f"{command.action} {command.workload}")
+
+    async def _carry_out(self, feed: _Feed, controller: Controllable, command: Command) -> None:
+        """Do what was asked, and tell. A screen that is gone keeps nothing from being carried out."""
+
+        def say(status: str, message: str = "") -> None:
+            self._send(feed, protocol.ack(Outcome(command.id, status, message)))
+
+        say("accepted")
         try:
-            commands.enqueue(controller, command, lambda o: self._post(lambda: self._send(answered, protocol.ack(o))))
-        except Exception as error:  # noqa: BLE001 - whatever a controller refuses is the click's answer
-            self._send(feed, protocol.ack(Outcome(command.id, "failed", str(error) or type(error).__name__)))
+            message = await controller.perform(command.action, command.target)
+        except (QmodeError, ValueError) as error:
+            say("failed", str(error))
+        except Exception as error:  # noqa: BLE001 - logged, and told where it was asked for
+            _log.error("command %s failed inside", command.action, exc_info=error)
+            say("failed", f"an error inside qmode_widgets: {error}")
+        else:
+            say("done", message)
 
     def _send_whole(self, feed: _Feed, asker: Outlet | None = None) -> None:
         """The whole state, to the widget that asked or to the sidebars; those that follow hear of changes first."""
         self._flush(feed)
-        with self._wake:
-            message = feed.whole()
+        message = feed.whole()
         if asker is not None:
             self._deliver(feed, asker, message)
         else:
@@ -247,11 +277,8 @@ class Hub:
 
     def _introduce(self, feed: _Feed) -> None:
         """A controller that came, or took another's place: everybody hears its whole state."""
-        latest = self._latest(feed)
-        with self._wake:
-            feed.catch_up(latest)
-            message = feed.whole()
-        self._send(feed, message)
+        feed.catch_up(self._latest(feed))
+        self._send(feed, feed.whole())
 
     def _latest(self, feed: _Feed) -> WorkloadSnapshot:
         """The controller's state; where the service has stopped to answer, with that as the problem.
@@ -264,26 +291,42 @@ class Hub:
         feed.silent = feed.silent and _silent(state)
         return replace(state, problem=SILENT) if feed.silent else state
 
-    def _listen(self) -> None:
-        """Look whether the service still answers. A message goes out only when that has changed."""
-        with self._wake:
-            feeds = [f for f in self._feeds.values() if self._heard(f)]
-        for feed in feeds:
-            controller = feed.controller
-            if controller is not None and _silent(controller.snapshot()) != feed.silent:
-                feed.silent = not feed.silent
-                self._flush(feed)
-
     def _flush(self, feed: _Feed) -> None:
+        if feed.flush is not None:
+            feed.flush.cancel()
+            feed.flush = None
         latest = self._latest(feed)
-        with self._wake:
-            feed.dirty = False
-            feed.last = time.monotonic()
-            message = protocol.patch(feed.sent, latest, seq=feed.seq + 1, now=_now(latest))
-            if message is None:
-                return
-            feed.sent, feed.seq = latest, feed.seq + 1
+        feed.last = clock.monotonic()
+        message = protocol.patch(feed.sent, latest, seq=feed.seq + 1, now=_now(latest))
+        if message is None:
+            return
+        feed.sent, feed.seq = latest, feed.seq + 1
         self._send(feed, message)
+
+    def _mark(self, feed: _Feed) -> None:
+        """It has changed: send that soon, many changes together."""
+        if feed.flush is None and self._heard(feed):
+            loop = portal().loop
+            feed.flush = loop.call_at(max(loop.time(), feed.due(followed=self.followed)), self._flush, feed)
+            self._keep_looking()
+
+    def _keep_looking(self) -> None:
+        """Look whether the services still answer, as long as a screen follows anything that may fall silent."""
+        if self._looking is None or self._looking.done():
+            self._looking = portal().spawn(self._look_for_silence(), name="hub")
+
+    async def _look_for_silence(self) -> None:
+        """A request that hangs is no error until it times out: what is shown then says that it is old."""
+        while any(_patience(f.sent) for f in self._feeds.values() if self._heard(f)):
+            slept = time.monotonic()
+            await asyncio.sleep(clock.of(_LOOK))
+            if time.monotonic() - slept > 2 * _LOOK:
+                continue  # a cell held the interpreter: that was not the service's silence
+            for feed in [f for f in self._feeds.values() if self._heard(f)]:
+                controller = feed.controller
+                if controller is not None and _silent(controller.snapshot()) != feed.silent:
+                    feed.silent = not feed.silent
+                    self._flush(feed)
 
     def _send(self, feed: _Feed, message: Message) -> None:
         self._broadcast(message)
@@ -294,76 +337,24 @@ class Hub:
         if not outlet.attached and message["kind"] != "ack" and self.followed:
             return  # nobody has looked at this widget: the page draws the output from the sidebar's
         try:
-            outlet.deliver(message)
+            self._context.run(outlet.deliver, message)
         except Exception:  # noqa: BLE001 - a widget closed meanwhile must not silence the others
             if outlet in feed.outlets:
                 feed.outlets.remove(outlet)
 
     def _send_all(self, message: Message) -> None:
         self._broadcast(message)
-        with self._wake:
-            outlets = [o for f in self._feeds.values() for o in f.outlets]
-        for outlet in outlets:
-            outlet.deliver(message)
+        for feed in list(self._feeds.values()):
+            for outlet in tuple(feed.outlets):
+                self._deliver(feed, outlet, message)
 
     def _broadcast(self, message: Message) -> None:
         if self._link is not None and (self._link.listening or message["kind"] == "hello"):
-            self._link.broadcast(message)
-
-    # -- the worker thread itself
+            self._context.run(self._link.broadcast, message)
 
     def _heard(self, feed: _Feed) -> bool:
         """Whether anybody follows: in a plain script nobody does, and a change costs nothing."""
         return bool(feed.outlets) or (self._link is not None and self._link.listening)
-
-    def _mark(self, feed: _Feed) -> None:
-        if not self._heard(feed):
-            return
-        with self._wake:
-            feed.dirty = True
-            self._work()
-
-    def _post(self, task: Callable[[], object]) -> None:
-        with self._wake:
-            self._inbox.append(task)
-            self._work()
-
-    def _work(self) -> None:
-        """Wake the worker, or start it; holds the lock."""
-        if sys.is_finalizing():  # the last controller is collected: a thread that is started now never runs
-            return
-        if self._worker is None or not self._worker.is_alive():  # first use, or a forked child
-            # In our context: ipykernel 7.0 finds the message to answer to only there, not in bare threads.
-            run = contextvars.copy_context().run
-            self._worker = threading.Thread(target=run, args=(self._run,), name="qmode-hub", daemon=True)
-            self._worker.start()
-        self._wake.notify_all()
-
-    def _run(self) -> None:
-        looked = time.monotonic()
-        while True:
-            with self._wake:
-                tasks, self._inbox = self._inbox, deque()
-                now = time.monotonic()
-                dirty = [f for f in self._feeds.values() if f.dirty]
-                due: list[tuple[float, _Feed | None]] = [(f.due(followed=self.followed), f) for f in dirty]
-                ready = [f for at, f in due if f is not None and at <= now]
-                if any(_patience(f.sent) for f in self._feeds.values() if self._heard(f)):
-                    due.append((looked + _LOOK, None))
-                if not tasks and not ready and (not due or min(at for at, _ in due) > now):
-                    self._wake.wait(min((at - now for at, _ in due), default=None))
-                    continue
-            if now >= looked + _LOOK:
-                # Where we come too late ourselves, a cell held the interpreter: that was not the service's silence.
-                if now < looked + 2 * _LOOK:
-                    tasks.append(self._listen)
-                looked = now
-            work: list[Callable[[], object]] = [*tasks, *(partial(self._flush, feed) for feed in ready)]
-            for task in work:
-                try:
-                    task()
-                except Exception:  # noqa: BLE001 - the worker outlives any one message; a screen that misses it asks again
-                    _log.debug("a message to the screens failed", exc_info=True)
 
 
 def _now(state: WorkloadSnapshot) -> float:

@@ -15,7 +15,7 @@ from typing import Any
 
 from ..errors import QmodeError
 from .client import instance_of, is_local
-from .link import PAGE, Link, link_of
+from .link import PAGE, Link, ask, link_of
 from .wire import InstanceUsage
 
 WINDOW = timedelta(days=28)  # of the Open Plan's allowance
@@ -52,7 +52,7 @@ def account(backend: Any, *, usage: bool = True) -> Account:
     told = InstanceUsage()
     if usage:
         with suppress(QmodeError):
-            told = link.instance_usage()
+            told = ask(link.instance_usage)
     return Account(link.plan, told.left, link.instance_label, told.consumed, told.allocation, told.period_end, **state)
 
 
@@ -93,7 +93,7 @@ def seconds_return(backend: Any) -> list[tuple[date, float]]:
     days: dict[date, float] = defaultdict(float)
     with suppress(QmodeError):
         for page in range(PAGES):
-            listed = link.jobs(offset=PAGE * page)
+            listed = ask(link.jobs, offset=PAGE * page)
             for job in listed.jobs:
                 if job.created is None or not job.usage.seconds:
                     continue

@@ -8,19 +8,21 @@ Written against qiskit-ibm-runtime 0.51.
 
 from __future__ import annotations
 
+import asyncio
+import base64
 import copy
 import functools
 import inspect
 import json
 import logging
 import os
+import sys
 import threading
 import time
+import urllib.parse
 import warnings
 import weakref
-from abc import abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from functools import cache, reduce
@@ -38,7 +40,6 @@ from qiskit_ibm_runtime import (
 )
 from qiskit_ibm_runtime import __version__ as client_version
 from qiskit_ibm_runtime.api.client import RuntimeClient
-from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.decoders.defaults import DEFAULT_DECODERS
 from qiskit_ibm_runtime.decoders.result_decoder import ResultDecoder
 from qiskit_ibm_runtime.exceptions import IBMError, IBMRuntimeError, RuntimeProgramNotFound
@@ -46,10 +47,11 @@ from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 from qiskit_ibm_runtime.json import RuntimeEncoder
 from qiskit_ibm_runtime.runtime_options import RuntimeOptions
-from requests.auth import AuthBase
 
 from ..errors import QmodeError, ServiceError, UnreachableError
-from .wire import Json, error_of
+from ..portal import clock
+from .transport import AiohttpTransport, Progress, Transport
+from .wire import Json
 
 log = logging.getLogger(__name__)
 
@@ -71,14 +73,6 @@ def self_test() -> str | None:
     )
 
 
-class Token(AuthBase):
-    """Signs a request."""
-
-    @abstractmethod
-    def renew(self, refused: str) -> None:
-        """Forget the token that was refused (its `Authorization` header), so that the next request asks for another."""
-
-
 @dataclass(frozen=True, slots=True)
 class Origin:
     """What a link takes over from the client's own connection."""
@@ -87,99 +81,113 @@ class Origin:
     instance: str  # CRN
     base_url: str
     token: Token
-    proxies: dict[str, str]
-    verify: bool | str
+    transport: AiohttpTransport
     name: str | None  # of the instance, where the account tells it
     plan: str | None
 
 
 IAM_SECONDS = 10.0  # in which IAM must answer
 IAM_PAUSE = 5.0  # seconds for which its last refusal is repeated without asking again
+IAM_MARGIN = 10.0  # seconds before its end at which a token is taken for expired, as the client does
 
 
-class _ClientToken(Token):
-    """The client's own token manager, without its fall-back of sending the raw API key when IAM does not answer.
+class Token:
+    """An access token of IBM Cloud IAM, asked for by the loop itself, once for all who need one.
 
-    The manager lets one thread ask at a time and the others wait; when that one fails, all wait until 60 s have passed.
-    So it is asked on a thread of its own, its pacing is reset, and who waits for it is told within seconds.
+    The client's own manager lets one thread ask while the others sleep up to a minute, and where IAM does not answer
+    the client sends the raw API key instead. Here nothing is sent then. A token that the client has is used.
+
+    Args:
+        auth: the client's `CloudAuth`: its key, its address, and the token that it may have already.
+        transport: how requests are made.
     """
 
-    def __init__(self, auth: Any) -> None:
-        self._auth = auth
-        self._lock = threading.Lock()
-        self._asking: Future[str] | None = None
+    def __init__(self, auth: Any, transport: Transport) -> None:
+        self._auth, self._transport = auth, transport
+        self._text: str | None = None
+        self._renew_at = self._ends_at = 0.0
+        self._refused: str | None = None
+        self._asking: asyncio.Task[None] | None = None
         self._failed: tuple[float, UnreachableError] | None = None
 
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        headers = {"Service-CRN": str(self._auth.crn), "Authorization": f"Bearer {self._token()}"}
-        request.headers.update(headers)
-        return request
+    async def headers(self) -> dict[str, str]:
+        """What signs a request.
 
-    def renew(self, refused: str) -> None:
-        """Forget the refused token, unless another thread has a newer one by now."""
-        manager = self._auth.tm
-        if refused == f"Bearer {manager.access_token}":
-            manager.expire_time = 0
+        Raises:
+            UnreachableError: there is no token.
+        """
+        now, manager = time.time(), self._auth.tm
+        theirs = manager.access_token
+        if now >= self._renew_at and theirs is not None and theirs != self._refused and now < manager.refresh_time:
+            self._text, self._renew_at, self._ends_at = str(theirs), manager.refresh_time, manager.expire_time
+        if now >= self._renew_at:
+            try:
+                await self._renew()
+            except UnreachableError:
+                if self._text is None or now >= self._ends_at - IAM_MARGIN:
+                    raise  # else it was only to be renewed ahead of time
+        return {"Service-CRN": str(self._auth.crn), "Authorization": f"Bearer {self._text}"}
 
-    def _token(self) -> str:
-        manager = self._auth.tm
-        now = time.time()
-        alive = manager.access_token is not None and now < manager.expire_time - 10
-        if alive and now < manager.refresh_time:
-            return str(manager.access_token)
-        with self._lock:
-            if self._failed is not None and time.monotonic() < self._failed[0]:
-                if alive:
-                    return str(manager.access_token)
-                raise UnreachableError(str(self._failed[1]), sent=False) from self._failed[1]
-            if self._asking is None or self._asking.done():
-                self._asking = self._ask()
-            asking = self._asking
+    def refused(self, authorization: str) -> None:
+        """The service refused this header: ask for another token, unless there is a newer one by now."""
+        if authorization == f"Bearer {self._text}":
+            self._refused, self._text = self._text, None
+            self._renew_at = self._ends_at = 0.0
+            if self._auth.tm.access_token == self._refused:
+                self._auth.tm.expire_time = 0  # the client's own requests need another one too
+
+    async def _renew(self) -> None:
+        if self._failed is not None and clock.monotonic() < self._failed[0]:
+            raise UnreachableError(str(self._failed[1]), sent=False)
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.get_running_loop().create_task(self._ask())
+            self._asking.add_done_callback(lambda task: task.cancelled() or task.exception())
+        await asyncio.shield(self._asking)
+
+    async def _ask(self) -> None:
         try:
-            return asking.result(IAM_SECONDS)
+            async with asyncio.timeout(clock.of(IAM_SECONDS)):
+                answer = await self._transport.send(*iam_request(self._auth.tm), Progress())
+            if answer.status_code >= 300:
+                raise UnreachableError(_why_no_token(answer.status_code), sent=False)
+            found = answer.json()
+            text, ends = str(found["access_token"]), float(found["expiration"])
         except TimeoutError:
             why = f"no access token: IBM Cloud IAM did not answer within {IAM_SECONDS:g} s"
-            return self._without(UnreachableError(why, sent=False), alive)
-        except Exception as error:  # noqa: BLE001 - whatever the SDK raises; its text may hold the key
-            return self._without(UnreachableError(_why_no_token(error), sent=False), alive)
+            raise self._fails(UnreachableError(why, sent=False)) from None
+        except UnreachableError as error:
+            text = str(error) if str(error).startswith("no access") else f"no access token from IBM Cloud IAM: {error}"
+            raise self._fails(UnreachableError(text, sent=False)) from None
+        except (KeyError, TypeError, ValueError) as error:  # not its text: the answer may hold the key
+            why = f"no access token from IBM Cloud IAM: its answer cannot be read ({type(error).__name__})"
+            raise self._fails(UnreachableError(why, sent=False)) from None
+        now = time.time()
+        self._text, self._ends_at, self._renew_at = text, ends, ends - 0.2 * max(0.0, ends - now)
+        self._failed = None
 
-    def _without(self, failure: UnreachableError, alive: bool) -> str:
-        with self._lock:
-            self._failed = (time.monotonic() + IAM_PAUSE, failure)
-        if alive:  # it was only to be renewed ahead of time
-            return str(self._auth.tm.access_token)
-        raise failure from None  # the text of what the SDK raises may hold the key
-
-    def _ask(self) -> Future[str]:
-        """Ask on a daemon thread: IAM may hang for a minute, and the interpreter must not wait for it at its end."""
-        found: Future[str] = Future()
-        manager = self._auth.tm
-
-        def ask() -> None:
-            try:
-                token = str(manager.get_token())
-            except Exception as error:  # noqa: BLE001 - handed on
-                manager.request_time = 0  # else the next one to ask sleeps until a minute has passed
-                found.set_exception(error)
-            else:
-                with self._lock:
-                    self._failed = None
-                found.set_result(token)
-
-        threading.Thread(target=ask, name="qmode-iam", daemon=True).start()
-        return found
+    def _fails(self, error: UnreachableError) -> UnreachableError:
+        self._failed = (clock.monotonic() + IAM_PAUSE, error)
+        return error
 
 
-def _why_no_token(error: Exception) -> str:
-    status = getattr(error, "status_code", None)
+def iam_request(manager: Any) -> tuple[str, str, dict[str, str], bytes]:
+    """Method, address, headers and body of the client's own request for a token."""
+    form = dict(manager.request_payload) | ({"scope": manager.scope} if manager.scope else {})
+    headers = {str(k): str(v) for k, v in (manager.headers or {}).items()}
+    headers |= {"Content-Type": "application/x-www-form-urlencoded", "Accept": "application/json"}
+    if manager.client_id and manager.client_secret:
+        pair = f"{manager.client_id}:{manager.client_secret}".encode()
+        headers["Authorization"] = f"Basic {base64.b64encode(pair).decode()}"
+    return "POST", f"{manager.url}{manager.OPERATION_PATH}", headers, urllib.parse.urlencode(form).encode()
+
+
+def _why_no_token(status: int) -> str:
     if status in (400, 401, 403):
         return (
             f"no access token: IBM Cloud IAM refuses the API key (HTTP {status}). If it was replaced, make a new "
             "service with the new key and attach(id, service)"
         )
-    if status is not None:
-        return f"no access token: IBM Cloud IAM answered HTTP {status}"
-    return f"no access token from IBM Cloud IAM: {type(error).__name__}"
+    return f"no access token: IBM Cloud IAM answered HTTP {status}"
 
 
 def origin_of(service: QiskitRuntimeService, instance: str) -> Origin:
@@ -196,13 +204,13 @@ def origin_of(service: QiskitRuntimeService, instance: str) -> Origin:
         )
     client = clients[instance]._session
     about: Json = next((i for i in service._all_instances if i.get("crn") == instance), {})
+    transport = AiohttpTransport(dict(client.proxies), client.verify)
     return Origin(
         service=weakref.ref(service),
         instance=instance,
         base_url=str(client.base_url),
-        token=_ClientToken(client.auth),
-        proxies=dict(client.proxies),
-        verify=client.verify,
+        token=Token(client.auth, transport),
+        transport=transport,
         name=None if about.get("name") is None else str(about["name"]),
         plan=None if about.get("plan") is None else str(about["plan"]),
     )
@@ -409,55 +417,36 @@ def max_time_of(mode: Any) -> int | None:
     return found
 
 
-def around_close(mode: Session, drain: Callable[[], None], closed: Callable[[], None]) -> Callable[[], None]:
-    """Let `drain` run before the user's `with Batch(...)` closes it (partitions may wait to be sent), `closed` after.
+Close = Callable[[Callable[[], None], type[BaseException] | None], None]
 
-    `__exit__` calls `self.close()`, so the wrap sits on this one object, under the name the user knows. Returns what
-    undoes it.
+
+def around_close(mode: Session, close: Close) -> Callable[[], None]:
+    """Let `close` answer when the user, or the end of a `with Batch(...)` block, closes this object.
+
+    `__exit__` calls `self.close()`, so the wrap sits on this one object, under the name the user knows. `close` gets
+    the client's own way, and the type of the error by which a block is left. Returns what undoes it.
     """
     original, owner = mode.close, os.getpid()
 
-    def close() -> None:
+    def closed() -> None:
         if os.getpid() != owner:  # a forked child has no controller: its parent's is not asked
             original()
             return
-        try:
-            drain()
-        finally:
-            original()
-            closed()
+        leaving = sys._getframe(1).f_code is Session.__exit__.__code__
+        close(original, sys.exc_info()[0] if leaving else None)
 
-    mode.close = close
+    mode.close = closed
 
     def undo() -> None:
-        if mode.__dict__.get("close") is close:
+        if mode.__dict__.get("close") is closed:
             del mode.close
 
     return undo
 
 
-def open_mode(kind: type[Session], backend: Any, max_time: int | str | None) -> Any:
-    """A new batch or session, by the client's own request, which is posted again on 5xx.
-
-    Harmless here: an empty workload costs nothing, and an unused session closes by itself.
-
-    Raises:
-        ServiceError: the service refuses; with its code and solution, which the client's error hides.
-    """
-    try:
-        with _plainly():
-            return kind(backend=backend, max_time=max_time)
-    except RequestsApiError as error:
-        cause = error.__cause__
-        answer = getattr(cause, "response", None)
-        if answer is not None:
-            raise error_of(answer) from error
-        raise ServiceError(str(error.message), status=error.status_code) from error
-
-
-def attach_mode(kind: type[Session], id_: str, backend: Any, *, accepting: bool) -> Any:
+def attach_mode(kind: type[Session], id_: str, backend: Any, *, accepting: bool, max_time: int | None = None) -> Any:
     """A `Session` or `Batch` object for an existing id, without `from_id`, which switches the active instance."""
-    mode = kind(backend, create_new=False)
+    mode = kind(backend, max_time, create_new=False)
     mode._session_id = id_
     mode._active = accepting
     return mode
@@ -792,6 +781,10 @@ class Followed(Protocol):
         """Of the service's answer about that attempt: it has failed, and another one is coming or under way."""
         ...
 
+    def told(self, answer: Json) -> Json:
+        """The answer in words that the client knows: with one that it does not, its `result()` would never end."""
+        ...
+
     def taken_back(self) -> bool:
         """The user cancels: no further attempt; True where the one that was waiting to be sent is all there is."""
         ...
@@ -823,7 +816,7 @@ class _FollowingClient:
         answer: Json = self._client.job_get(job_id=self._work.job_id(), exclude_params=exclude_params)
         if self._work.goes_on(answer):
             return answer | {"status": "Queued", "state": {"status": "Queued"}}
-        return answer
+        return self._work.told(answer)
 
     def job_results(self, job_id: str) -> Any:
         return self._client.job_results(job_id=self._work.job_id())
@@ -868,6 +861,12 @@ def job_handle(asked: Submission, job_id: str, work: Followed) -> Any:
 def reopen_handle(job: Any) -> None:
     """Its work is done again: what the handle had noted as final is asked for anew."""
     job._status, job._reason, job._reason_code, job._error_message = "INITIALIZING", None, None, None
+
+
+def not_closed(error: Exception) -> Exception:
+    """A closing that failed, as the client's own exception."""
+    found: Exception = IBMRuntimeError(f"Failed to close the session: {error}")
+    return found
 
 
 def refusal(error: Exception) -> Exception:

@@ -10,7 +10,7 @@ from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM
 
 from ..errors import QmodeError
 from .client import instance_of, is_local
-from .link import Link, link_of
+from .link import Link, ask, link_of
 from .wire import Job
 
 log = logging.getLogger(__name__)
@@ -39,7 +39,7 @@ def finished_jobs(backend: Any, most: int) -> list[FinishedJob]:
         return []
     try:
         link = link_of(backend.service, str(instance))
-        jobs = [job for job in link.jobs().jobs if _counts(job, str(backend.name))]
+        jobs = [job for job in ask(link.jobs).jobs if _counts(job, str(backend.name))]
     except QmodeError as error:
         log.info("the jobs of %s cannot be listed: %s", backend.name, error)
         return []
@@ -59,7 +59,7 @@ def _counts(job: Job, backend: str) -> bool:
 
 def _read(link: Link, job: Job) -> FinishedJob | None:
     try:
-        params = link.stored(job.id)["params"]
+        params = ask(link.stored, job.id)["params"]
         converter = QUANTUM_PROGRAM_PARAMS_CONVERTERS[params["schema_version"]]
         program, options = converter.decoder(converter.model.model_validate(params))
     except Exception as error:  # noqa: BLE001 - another version's inputs, or none: this job teaches nothing

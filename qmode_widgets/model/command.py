@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
@@ -43,15 +43,6 @@ class Outcome:
     message: str = ""
 
 
-class Resubmitted(Protocol):
-    """What a resubmission returns; `sent` are the keys of the jobs that it sent."""
-
-    @property
-    def sent(self) -> tuple[str, ...]:
-        """The keys of the jobs that the call sent."""
-        ...
-
-
 class Controllable(Protocol):
     """What a screen needs of a controller; nothing more crosses from control to frontend."""
 
@@ -61,37 +52,13 @@ class Controllable(Protocol):
         ...
 
     def snapshot(self) -> WorkloadSnapshot:
-        """The latest state; no request, never blocks."""
+        """The latest state; no request."""
         ...
 
-    def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
-        """Call back with each changed snapshot, on a thread of its own; returns what ends it."""
+    def listen(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
+        """Call back with each changed snapshot, on the loop: it must return at once. Returns what ends it."""
         ...
 
-    def cancel(self, job: str) -> str:
-        """Cancel one job, or drop a partition that is not sent yet; says what came of it."""
-        ...
-
-    def cancel_remaining(self) -> dict[str, str]:
-        """Cancel what has not started; by job, what came of it."""
-        ...
-
-    def cancel_all(self) -> dict[str, str]:
-        """Cancel whatever has not ended; by job, what came of it."""
-        ...
-
-    def close(self) -> str:
-        """No further jobs; queued ones still run."""
-        ...
-
-    def resubmit(self, job: str) -> Resubmitted:
-        """Run one job's work again."""
-        ...
-
-    def resubmit_failed(self) -> Sequence[Resubmitted]:
-        """Run all failed work again."""
-        ...
-
-    def refresh(self) -> WorkloadSnapshot:
-        """Ask the service now."""
+    async def perform(self, action: Action, target: str | None) -> str:
+        """Carry out a command, on the loop; says what came of it."""
         ...

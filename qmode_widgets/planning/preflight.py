@@ -15,7 +15,7 @@ from typing import Any
 from ..errors import QmodeError
 from ..ibm.account import Account, mock_of
 from ..ibm.client import backend_of, capture, instance_of
-from ..ibm.link import link_of
+from ..ibm.link import ask, link_of
 from ..model.merge import cut
 from ..model.snapshot import Mode
 from .durations import DAY, billed
@@ -149,13 +149,13 @@ def _on_mock(primitive: Any, pubs: Sequence[Any], run_options: dict[str, Any], t
     link = link_of(backend.service, str(instance_of(backend)))
     captured = capture(primitive, list(pubs), run_options)
     captured.payload["backend"] = mock_of(captured.backend)
-    id_ = link.post_job(captured.body(captured.tags, None))
+    id_ = ask(link.post_job, captured.body(captured.tags, None))
     end = time.monotonic() + timeout
     pause = 0.1
     while True:
-        status = link.job(id_).status
+        status = ask(link.job, id_).status
         if status in FINAL:
-            usage = link.metrics(id_).usage.seconds
+            usage = ask(link.metrics, id_).usage.seconds
             return None if status != "Completed" or usage is None else usage
         if time.monotonic() > end:
             return None

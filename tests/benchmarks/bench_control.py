@@ -16,6 +16,7 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 import qmode_widgets as qmode
 from qmode_widgets.ibm.client import decode
 from qmode_widgets.model.merge import merge
+from tests.peek import peek, requests_of, unwatch
 
 Row = tuple[str, str, str]
 
@@ -46,19 +47,15 @@ def refreshing(emulator: Any, jobs: int = 200) -> list[Row]:
     emulator.faults.pause(queue=True)
     batch = qmode.BatchController.open(backend)
     batch.submit(Sampler(mode=batch.mode), [prepared(backend)] * jobs, partitions=jobs)
-    batch._ledger.wait_for(lambda: all(j.job_id for j in batch.jobs), 300)
-    batch._runtime.watcher.forget(batch._ledger)
-    batch.refresh()
-    batch._runtime.watcher.forget(batch._ledger)
-    asked = batch._ledger.link.asked
-    batch.refresh()
-    batch._runtime.watcher.forget(batch._ledger)
-    requests = batch._ledger.link.asked - asked
+    batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 300)
+    unwatch(batch)
 
     def refresh() -> None:
         batch.refresh()
-        batch._runtime.watcher.forget(batch._ledger)
+        unwatch(batch)
 
+    refresh()
+    requests = requests_of(batch, refresh)
     ours = median(refresh)
     listed = emulator.service.jobs(session_id=batch.workload_id, limit=None)
     theirs = timed(lambda: [job.status() for job in listed])
@@ -117,9 +114,9 @@ def merging(emulator: Any, pubs: int = 1000, partitions: int = 10) -> list[Row]:
     sampler.options.default_shots = 100
     run = jobs.submit(sampler, [prepared(backend)] * pubs, partitions=partitions)
     run.wait(900)
-    link = jobs._ledger.link
-    texts = {j.partition: (str(j.program), link.results(str(j.job_id))) for j in run.jobs if j.partition is not None}
-    parts = [jobs._ledger.records[j.key].partition for j in run.jobs]
+    client = emulator.service._get_api_client()
+    texts = {j.partition: (j.program, client.job_results(j.job_id)) for j in run.jobs if j.partition is not None}
+    parts = peek(jobs, lambda ledger: [ledger.records[j.key].partition for j in run.jobs])
     decoded: dict[int, Any] = {}
 
     def decode_all() -> None:

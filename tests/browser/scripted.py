@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import time
 from collections.abc import Callable
@@ -20,6 +21,7 @@ from qmode_widgets.model.snapshot import (
     WorkloadSnapshot,
     WorkloadState,
 )
+from qmode_widgets.portal import portal
 
 RUN = "a1b2c3d4"
 FORMULA = "for each job 2 s + 0.00025 s × 24,000 executions"
@@ -82,7 +84,7 @@ class Scripted:
                 self._state = replace(self._state, seen_at=time.time())
             return self._state
 
-    def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
+    def listen(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
         self._callbacks.append(callback)
         return lambda: self._callbacks.remove(callback)
 
@@ -90,7 +92,7 @@ class Scripted:
         with self._lock:
             self._state = replace(self._state, **fields)  # type: ignore[arg-type]
         for callback in list(self._callbacks):
-            callback(self._state)
+            portal().send(callback, self._state)
 
     def set(self, n: int, state: JobState, **more: object) -> None:
         """Partition `n` is in another state."""
@@ -111,36 +113,18 @@ class Scripted:
         self.clicked.clear()
         return came
 
-    def cancel(self, job: str) -> str:
-        waits = any(j.key == job and j.state is JobState.WAITING for j in self._state.jobs)
-        return self._obey(Action.DROP if waits else Action.CANCEL, job)
+    async def perform(self, action: Action, target: str | None) -> str:
+        if action in (Action.CANCEL, Action.DROP):
+            waits = any(j.key == target and j.state is JobState.WAITING for j in self._state.jobs)
+            action = Action.DROP if waits else Action.CANCEL
+        steps = [Action.CANCEL_ALL, Action.CLOSE] if action is Action.END else [action]
+        answers = [await self._obey(step, target) for step in steps]
+        return answers[-1]
 
-    def cancel_remaining(self) -> dict[str, str]:
-        return {"all": self._obey(Action.CANCEL_REMAINING)}
-
-    def cancel_all(self) -> dict[str, str]:
-        return {"all": self._obey(Action.CANCEL_ALL)}
-
-    def close(self) -> str:
-        return self._obey(Action.CLOSE)
-
-    def resubmit(self, job: str) -> Sent:
-        self._obey(Action.RESUBMIT, job)
-        return Sent((job,))
-
-    def resubmit_failed(self) -> list[Sent]:
-        failed = tuple(j.key for j in self._state.jobs if j.state is JobState.FAILED and not j.superseded)
-        self._obey(Action.RESUBMIT_FAILED)
-        return [Sent(failed)]
-
-    def refresh(self) -> WorkloadSnapshot:
-        self._obey(Action.REFRESH)
-        return self._state
-
-    def _obey(self, action: Action, target: str | None = None) -> str:
+    async def _obey(self, action: Action, target: str | None = None) -> str:
         try:
-            while not self.answers:
-                time.sleep(0.05)  # as a request that hangs
+            while not self.answers:  # noqa: ASYNC110 - a notebook's cell sets it, on another thread
+                await asyncio.sleep(0.05)  # as a request that hangs
             if self.refuse is not None:
                 message, self.refuse = self.refuse, None
                 raise QmodeError(message)

@@ -10,8 +10,8 @@ from qiskit import QuantumCircuit
 from qiskit.transpiler import generate_preset_pass_manager
 
 from qmode_widgets import emulator as package
-from qmode_widgets.control import runtime
-from qmode_widgets.ibm import budget
+from qmode_widgets.control.registry import registry
+from qmode_widgets.portal import clock
 
 
 def legacy(primitive, *args, **kwargs):
@@ -24,16 +24,16 @@ def legacy(primitive, *args, **kwargs):
 @pytest.fixture(scope="session", autouse=True)
 def watch_often():
     """The embedded service runs as fast as it can: looking at it once a second would be what tests wait for."""
-    before, runtime.PACE, budget.RATE = (runtime.PACE, budget.RATE), 0.05, 1000.0
+    clock.run(20.0)
     yield
-    runtime.PACE, budget.RATE = before
+    clock.run(1.0)
 
 
 @pytest.fixture(scope="module", autouse=True)
 def nothing_left_behind():
     """What a module leaves open is no other's concern: opening a workload would warn of it."""
     yield
-    for controller in runtime.registry.all():
+    for controller in registry.all():
         controller.forget()
 
 

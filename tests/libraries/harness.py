@@ -96,6 +96,6 @@ def is_capped(work: Work, backend: Any, emulator: Any) -> None:
         for controller in found.controllers:
             shot = controller.snapshot()
             sent = [job for job in shot.jobs if job.job_id]
-            costs = [controller._ledger.link.stored(job.job_id)["cost"] for job in sent]
+            costs = [controller.service._get_api_client().job_get(job.job_id)["cost"] for job in sent]
             assert costs
             assert max(costs) <= 3

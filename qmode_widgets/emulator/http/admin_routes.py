@@ -15,7 +15,7 @@ from ..service.errors import ApiError, bad_request
 from .app import App
 from .messages import NOTHING, Request, Response
 
-_SETTINGS = {"listing_lag": (0.0, 1e6), "soak": (0.0, 1.0), "skew": (-1e6, 1e6)}
+_SETTINGS = {"listing_lag": (0.0, 1e6), "soak": (0.0, 1.0), "skew": (-1e6, 1e6), "advance": (0.0, 1e6)}
 
 
 def proof(app: App, instance: Instance, request: Request, _: str) -> Response:
@@ -53,7 +53,7 @@ def faults(app: App, instance: Instance, request: Request, _: str) -> Response:
     return Response(app.service.faults.to_dict())
 
 
-def change_faults(app: App, instance: Instance, request: Request, _: str) -> Response:
+async def change_faults(app: App, instance: Instance, request: Request, _: str) -> Response:
     """Add a fault (`{"kind": "job" or "request", …}`), or change settings; see `client.faults.Faults`.
 
     Everything is checked before anything is changed.
@@ -64,6 +64,8 @@ def change_faults(app: App, instance: Instance, request: Request, _: str) -> Res
             service.faults.add(str(kind), asked)
         else:
             _check(asked)
+            if "advance" in asked:
+                await service.simulated()
             _change(app, asked)
     except (TypeError, ValueError) as error:
         raise bad_request(str(error)) from None
@@ -108,6 +110,7 @@ def _change(app: App, asked: dict[str, Any]) -> None:
     service.faults.listing_lag = asked.get("listing_lag", service.faults.listing_lag)
     service.faults.soak = asked.get("soak", service.faults.soak)
     service.clock.skew = asked.get("skew", service.clock.skew)
+    service.clock.advance(asked.get("advance", 0.0))
     if "used" in asked:
         service.used_elsewhere[_crn(asked["instance"])] = asked["used"]
     if asked.get("pause"):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections import deque
 
 from ..service.account import BASE, Keys
@@ -19,7 +18,7 @@ class App:
         self.stop = stop
         self.address = ""
         self.hosts: frozenset[str] = frozenset()
-        self.seen = time.monotonic()  # when the last request arrived
+        self.seen = service.clock.now()  # when the last request arrived
         self.requests: deque[tuple[str, str, int]] = deque(maxlen=100_000)  # method, path, status
 
     @property

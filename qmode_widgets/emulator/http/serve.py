@@ -9,7 +9,6 @@ import os
 import signal
 import socket
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -84,7 +83,7 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
             service.tick()  # if the machine slept, timers are late but the clock is not
             if starter is not None and not alive(starter):
                 break
-            idle = time.monotonic() - app.seen
+            idle = service.clock.now() - app.seen
             if options.idle_exit and idle > options.idle_exit and not service.busy:
                 break
     finally:

@@ -8,6 +8,8 @@ from qiskit.circuit import Parameter
 from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
+from tests.proxy import Proxy
+
 
 @pytest.fixture(scope="session")
 def isa(backend):
@@ -35,6 +37,25 @@ def rotations(isa):
         return [(turned, [2 * np.arcsin(np.sqrt(i / max(1, n - 1)))]) for i in range(n)]
 
     return make
+
+
+@pytest.fixture(scope="module")
+def proxy(shared_emulator):
+    """A proxy between the client and the embedded service, which misbehaves when it is told to."""
+    with Proxy(shared_emulator.url) as running:
+        yield running
+
+
+@pytest.fixture
+def far(proxy, emulator):
+    """A backend all of whose requests pass the proxy; its threads and caches are this test's alone."""
+    proxy.clear()
+    service = proxy.connect(emulator)
+    found = service.backend("emu_fez")
+    found.target  # the client fetches it here  # noqa: B018
+    yield found
+    proxy.clear()
+    emulator.faults.clear()
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ from qiskit_ibm_runtime import Batch, EstimatorV2, RuntimeJobV2, SamplerV2, Sess
 from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMRuntimeError, RuntimeJobFailureError
 
 import qmode_widgets as qmode
-from qmode_widgets.control.submission import Pacer
 from qmode_widgets.model.snapshot import JobState
+from tests.peek import at_pace, end_waits_of_the_pacer
 
 from ..conftest import legacy
 
@@ -26,9 +26,9 @@ def mode(backend, emulator):
 @pytest.fixture
 def batch(mode):
     controller = qmode.BatchController(mode)
-    controller._runtime.submitter.pace = 0.05
+    at_pace(controller)
     yield controller
-    controller._runtime.submitter.pacer = Pacer()
+    end_waits_of_the_pacer(controller)
     controller.forget()
 
 
@@ -71,7 +71,7 @@ def test_a_lost_answer_makes_one_job(batch, mode, sampler, rotations, emulator, 
 
 
 def test_a_cap_reaches_the_service_and_ends_what_goes_over_it(batch, mode, sampler, rotations, service):
-    batch._guards.cap(7)
+    batch.usage_cap = 7
     job = sampler(mode).run(rotations(1))
     assert service._get_api_client().job_get(job.job_id())["cost"] == 7
     job.result()
@@ -82,7 +82,7 @@ def test_a_cap_reaches_the_service_and_ends_what_goes_over_it(batch, mode, sampl
 
     with pytest.raises(IBMRuntimeError, match=r"usage cap of 7 s is reached|maximum execution time"):
         submit()
-    assert batch.wait_until(lambda shot: shot.accepting_jobs is False, 30)
+    assert batch.wait_until(lambda shot: shot.accepting_jobs is False, 60)
     with pytest.raises(IBMRuntimeError, match=r"closed|usage cap"):
         submit()
     assert len(on_service(service, batch)) < 8
@@ -133,7 +133,7 @@ def test_cancelling_a_handle_ends_its_work(mode, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     job = sampler(mode).run(rotations(1))
     job.cancel()
-    assert batch.wait(30)
+    assert batch.wait(60)
     assert [j.state for j in batch.jobs] == [JobState.CANCELLED]
     batch.forget()
 
@@ -174,7 +174,7 @@ def test_many_tags_of_ones_own_leave_less_room_for_ours(batch, mode, sampler, ro
     assert row.job_id == job.job_id()
     assert (row.note == "seen, not protected") is (ours == 0)
     assert any("tags of your own" in e.text for e in batch.events) is (own > 6)
-    assert batch.wait(30)
+    assert batch.wait(60)
 
 
 def test_tags_that_look_like_ours_are_sent_by_the_client(batch, mode, sampler, rotations, service):
@@ -191,7 +191,7 @@ def test_released_it_is_the_clients_again(batch, mode, sampler, rotations, servi
     assert "close" not in vars(mode)
     job = sampler(mode).run(rotations(1))
     assert service.job(job.job_id()).tags == []
-    assert batch.wait(30)
+    assert batch.wait(60)
     assert [(j.job_id, j.note) for j in batch.jobs] == [(job.job_id(), "seen, not protected")]
 
 
@@ -199,7 +199,7 @@ def test_only_watched_it_is_the_clients_from_the_start(mode, sampler, rotations,
     batch = qmode.BatchController(mode, adopt=False)
     job = sampler(mode).run(rotations(1))
     assert service.job(job.job_id()).tags == []
-    assert batch.wait(30)
+    assert batch.wait(60)
     assert [j.job_id for j in batch.jobs] == [job.job_id()]
     batch.forget()
 
@@ -228,7 +228,7 @@ def test_a_new_workload_that_continues_the_closed_one_is_adopted_too(batch, mode
     emulator.faults.fail_jobs(1, code=9707)
     job = sampler(mode).run(rotations(1))
     batch.close()
-    assert batch.wait(30)
+    assert batch.wait(60)
     batch.resubmit_failed()
     assert batch.mode is not mode
     again = sampler(batch.mode).run(rotations(1))

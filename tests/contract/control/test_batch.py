@@ -67,7 +67,7 @@ def test_a_failed_job_is_resubmitted_and_only_that_one(batch, sampler, rotations
 def test_cancel_one_and_cancel_the_rest(batch, sampler, rotations, emulator, service):
     emulator.faults.pause(queue=True)
     batch.submit(sampler(batch.mode), rotations(6), partitions=6)
-    assert batch._ledger.wait_for(lambda: all(j.job_id for j in batch.jobs), 30)
+    assert batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 60)
     first = batch.jobs[0]
     assert batch.cancel(first.job_id) == "cancelled"
     assert batch.cancel(first) in ("already asked for", "already cancelled")
@@ -75,14 +75,14 @@ def test_cancel_one_and_cancel_the_rest(batch, sampler, rotations, emulator, ser
     assert list(answers.values()) == ["cancelled"] * 5
     assert batch.cancel_remaining() == {}
     emulator.faults.resume()
-    assert batch.wait(30)
+    assert batch.wait(60)
     assert {j.status() for j in service.jobs(session_id=batch.workload_id, limit=10)} == {"CANCELLED"}
 
 
 def test_usage_of_a_batch_is_the_sum_of_its_jobs(batch, sampler, rotations, service):
     batch.submit(sampler(batch.mode), rotations(3), partitions=3)
     assert batch.wait(60)
-    assert batch._ledger.wait_for(lambda: batch.usage.status == "final", 30)
+    assert batch.wait_until(lambda shot: shot.usage.status == "final", 60)
     billed = sum(j.usage() for j in service.jobs(session_id=batch.workload_id, limit=10))
     assert batch.usage.reported == pytest.approx(billed)
 

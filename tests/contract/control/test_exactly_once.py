@@ -11,12 +11,13 @@ from hypothesis import strategies as st
 
 import qmode_widgets as qmode
 from qmode_widgets.model.snapshot import JobState
+from tests.peek import at_pace
 
 
 @pytest.fixture
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
-    controller._runtime.submitter.pace = 0.05  # the test's listings lag less than real ones may
+    at_pace(controller)  # the test's listings lag less than real ones may
     yield controller
     controller.cancel_workload()
 
@@ -59,7 +60,7 @@ def test_each_partition_runs_once(batch, sampler, rotations, in_pub_order, emula
 @given(st.lists(st.sampled_from(sorted(FAULTS)), min_size=2, max_size=5))
 def test_each_partition_runs_once_under_any_mix(backend, sampler, rotations, in_pub_order, emulator, service, faults):
     batch = qmode.BatchController.open(backend)
-    batch._runtime.submitter.pace = 0.05
+    at_pace(batch)
     for fault in faults:
         FAULTS[fault](emulator.faults)
     try:
@@ -88,17 +89,18 @@ def test_a_double_that_turns_up_late_is_reported_and_cancelled_if_it_has_not_run
     """
     service = emulator.connect("emulator-payg")
     batch = qmode.BatchController.open(service.backend("emu_fez"))
-    batch._runtime.submitter.pace = 0.05
+    at_pace(batch)
     if not ran:
         emulator.faults.pause(queue=True)
-    emulator.faults.lag_listings(8.0)
+    emulator.faults.lag_listings(3600)
     emulator.faults.drop(method="POST", path="/jobs", when="after")
     batch.submit(sampler(batch.mode), rotations(1), partitions=1)
-    assert batch.wait_until(lambda shot: any("duplicate" in e.text for e in shot.events), 40)
+    assert batch.wait_until(lambda shot: shot.jobs[0].job_id is not None, 60)  # posted again
+    emulator.faults.lag_listings(0)
+    assert batch.wait_until(lambda shot: any("duplicate" in e.text for e in shot.events), 60)
     emulator.faults.clear()
-    emulator.faults.resume()
     assert batch.wait(60)
-    assert batch.wait_until(lambda shot: any("the second job" in e.text for e in shot.events), 40)
+    assert batch.wait_until(lambda shot: any("the second job" in e.text for e in shot.events), 60)
     assert [len(v) for v in live(service, batch).values()] == [2 if ran else 1]
     told = next(e.text for e in batch.events if "the second job" in e.text)
     assert ("which is billed" in told) == ran
@@ -107,23 +109,24 @@ def test_a_double_that_turns_up_late_is_reported_and_cancelled_if_it_has_not_run
 
 def test_a_cancel_while_in_doubt_is_carried_out_when_the_job_is_found(batch, sampler, rotations, emulator, service):
     emulator.faults.pause(queue=True)
-    emulator.faults.lag_listings(0.8)
+    emulator.faults.lag_listings(3600)
     emulator.faults.drop(method="POST", path="/jobs", when="after")
     batch.submit(sampler(batch.mode), rotations(1), partitions=1)
-    assert batch._ledger.wait_for(lambda: batch.jobs[0].state is JobState.UNKNOWN, 20)
+    assert batch.wait_until(lambda shot: shot.jobs[0].state is JobState.UNKNOWN, 60)
     assert "as soon as it is found" in batch.cancel(batch.jobs[0])
     emulator.faults.lag_listings(0)
-    assert batch.wait(30)
+    assert batch.wait(60)
     emulator.faults.clear()
     assert live(service, batch) == {}
 
 
 def test_refused_partitions_say_why_and_cost_nothing(batch, sampler, rotations, emulator, service):
     """Closed from elsewhere between submission and sending."""
-    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=1)
+    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=0.2, count=1000)
     run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
-    service._get_api_client(batch._ledger.link.instance).close_session(batch.workload_id)
-    assert run.wait(30)
+    service._get_api_client().close_session(batch.workload_id)
+    emulator.faults.clear()
+    assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.REFUSED] * 2
     assert all("1217" in (j.note or "") for j in run.jobs)
     assert batch.usage.reported is None
@@ -160,7 +163,7 @@ circuit.measure_all()
 isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
 batch = qmode.BatchController.open(backend)
 run = batch.submit(Sampler(mode=batch.mode), [isa] * 4, partitions=4)
-batch._ledger.wait_for(lambda: batch.jobs[0].job_id is not None, 60)
+batch.wait_until(lambda shot: shot.jobs[0].job_id is not None, 60)
 print(batch.id, run.id, flush=True)
 threading.Event().wait()
 """
@@ -168,7 +171,7 @@ threading.Event().wait()
 
 def test_a_kernel_killed_midway_leaves_a_workload_that_can_be_attached(emulator):
     """What was sent is found in its place; what was not is named."""
-    emulator.faults.delay(1.5, method="POST", path="/jobs", count=4)
+    emulator.faults.hang(60, method="POST", path="/jobs", when="after", skip=1, count=3)
     command = [sys.executable, "-c", CHILD, emulator.url, emulator.token]
     child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None

@@ -29,8 +29,8 @@ def limits(controller):
 def test_a_usage_cap_cancels_the_queue_closes_and_refuses_more(opened, sampler, rotations, emulator, service):
     batch = opened(usage_cap=4)
     batch.submit(sampler(batch.mode), rotations(2), partitions=2)
-    assert batch._ledger.wait_for(lambda: any("is reached" in e.text for e in batch.events), 60)
-    assert batch._ledger.wait_for(lambda: batch.snapshot().accepting_jobs is False, 30)
+    assert batch.wait_until(lambda shot: any("is reached" in e.text for e in shot.events), 60)
+    assert batch.wait_until(lambda shot: shot.accepting_jobs is False, 60)
     assert limits(batch)["usage cap"].where == "kernel"
     assert limits(batch)["usage cap"].acted is not None
     assert limits(batch)["usage cap of each job"].where == "service"
@@ -54,14 +54,14 @@ def test_each_job_carries_the_cap_for_the_service_to_keep(opened, sampler, rotat
     emulator.faults.pause(queue=True)
     batch = opened(usage_cap=42.5)
     run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
-    assert batch._ledger.wait_for(lambda: run.jobs[0].job_id is not None, 30)
-    assert batch._ledger.link.stored(run.jobs[0].job_id)["cost"] == 43
+    assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 60)
+    assert batch.service._get_api_client().job_get(run.jobs[0].job_id)["cost"] == 43
 
 
 def test_eighty_percent_warns(opened, sampler, rotations):
     batch = opened(usage_cap=2.4)
     batch.submit(sampler(batch.mode), rotations(1), partitions=1)
-    assert batch._ledger.wait_for(lambda: any("of the usage cap" in e.text for e in batch.events), 60)
+    assert batch.wait_until(lambda shot: any("of the usage cap" in e.text for e in shot.events), 60)
 
 
 def test_a_stop_condition_cancels_what_remains(opened, sampler, rotations, emulator, service):
@@ -75,7 +75,7 @@ def test_a_stop_condition_cancels_what_remains(opened, sampler, rotations, emula
 
     batch.stop_when(disappointing)
     run = batch.submit(sampler(batch.mode), rotations(8), partitions=8)
-    assert batch._ledger.wait_for(lambda: all(j.job_id for j in run.jobs), 30)
+    assert batch.wait_until(lambda _: all(j.job_id for j in run.jobs), 60)
     emulator.faults.resume()
     assert batch.wait(60)
     assert len(seen) == 1
@@ -91,7 +91,7 @@ def test_a_stop_condition_that_fails_says_so_and_is_off(opened, sampler, rotatio
     batch.stop_when(broken)
     run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
     assert run.wait(60)
-    assert batch._ledger.wait_for(lambda: any("no such register" in e.text for e in batch.events), 30)
+    assert batch.wait_until(lambda shot: any("no such register" in e.text for e in shot.events), 60)
     assert [j.state for j in run.jobs] == [JobState.DONE] * 2
 
 
@@ -99,8 +99,8 @@ def test_a_transient_failure_is_run_again_by_itself(opened, sampler, rotations, 
     batch = opened(retries=2)
     emulator.faults.fail_jobs(2, code=9707)
     run = batch.submit(sampler(batch.mode), rotations(2), partitions=1)
-    assert batch._ledger.wait_for(lambda: any(j.state is JobState.DONE for j in batch.jobs), 60)
-    in_pub_order(run.result(timeout=30), 2)
+    assert batch.wait_until(lambda shot: any(j.state is JobState.DONE for j in shot.jobs), 60)
+    in_pub_order(run.result(timeout=60), 2)
     assert [j.attempt for j in batch.jobs] == [0, 1, 2]
 
 

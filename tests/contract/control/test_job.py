@@ -25,7 +25,7 @@ def test_one_job_of_the_users_own(backend, sampler, rotations):
     controller = qmode.JobController(job)
     assert controller.wait(60)
     assert [j.job_id for j in controller.jobs] == [job.job_id()]
-    assert controller._ledger.wait_for(lambda: controller.usage.status == "final", 20)
+    assert controller.wait_until(lambda shot: shot.usage.status == "final", 60)
     assert controller.usage.reported == pytest.approx(job.usage())
 
 
@@ -72,7 +72,7 @@ def test_resubmitting_what_still_runs_is_refused(backend, sampler, rotations, em
     emulator.faults.pause(queue=True)
     jobs = qmode.JobController.open(backend)
     jobs.submit(sampler(backend), rotations(1), partitions=1)
-    assert jobs._ledger.wait_for(lambda: jobs.jobs[0].state is JobState.QUEUED, 30)
+    assert jobs.wait_until(lambda shot: shot.jobs[0].state is JobState.QUEUED, 60)
     with pytest.raises(qmode.QmodeError, match="cancel it before"):
         jobs.resubmit(jobs.jobs[0])
     jobs.cancel_all()

@@ -103,7 +103,7 @@ def test_a_loaded_run_merges_parameter_sets_that_were_split_over_jobs(batch, isa
 def test_jobs_usage_and_provenance_come_back_as_they_were(batch, sampler, rotations, tmp_path):
     run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
     run.result(timeout=60)
-    assert batch.wait_until(lambda _: run.usage.status == "final" and all(j.finished for j in run.jobs), 30)
+    assert batch.wait_until(lambda _: run.usage.status == "final" and all(j.finished for j in run.jobs), 60)
     saved = qmode.load(run.save(tmp_path / "run.qmode"))
     assert saved.jobs == run.jobs
     assert saved.usage == run.usage
@@ -244,7 +244,7 @@ def test_a_report_tells_plan_bill_attempts_options_and_versions(batch, sampler, 
     assert batch.wait(60)
     batch.resubmit_failed()
     run.result(timeout=60)
-    assert batch._ledger.wait_for(lambda: run.usage.status == "final", 30)
+    assert batch.wait_until(lambda _: run.usage.status == "final", 60)
     run.plan = qmode.plan(pubs, backend, sampler(backend))
     page = Page(run.report(tmp_path / "report.html").read_text())
     said = page.sections

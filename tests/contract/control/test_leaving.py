@@ -2,18 +2,18 @@
 
 from __future__ import annotations
 
-import _thread
 import queue
 import threading
 
 import pytest
-from requests.auth import AuthBase
 
 import qmode_widgets as qmode
-from qmode_widgets.control.submission import Pacer
-from qmode_widgets.frontend.commands import commands
-from qmode_widgets.model.command import Action, Command
+from qmode_widgets.frontend.hub import Hub
+from qmode_widgets.model.command import Action
 from qmode_widgets.model.snapshot import JobState
+from qmode_widgets.portal import portal
+from tests.peek import end_waits_of_the_pacer, interrupted_while_waiting, token_manager
+from tests.proxy import Fault
 
 
 @pytest.fixture
@@ -21,7 +21,7 @@ def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
     controller.cancel_workload()
-    controller._runtime.submitter.pacer = Pacer()  # shared by all workloads: its long waits end with the test
+    end_waits_of_the_pacer(controller)
 
 
 def test_an_error_inside_the_block_passes_through_and_the_batch_is_closed(backend, sampler, rotations):
@@ -34,52 +34,69 @@ def test_an_error_inside_the_block_passes_through_and_the_batch_is_closed(backen
 
     with pytest.raises(ZeroDivisionError):
         block()
-    assert all(j.job_id for j in batch.jobs)
+    assert batch.refresh().accepting_jobs is False
+    sent = [j for j in batch.jobs if j.job_id]
+    dropped = [j for j in batch.jobs if j.state is JobState.DROPPED]
+    assert len(sent) + len(dropped) == 3
+    assert not dropped or any("left by ZeroDivisionError" in e.text for e in batch.events)
+    batch.cancel_all()
+
+
+def test_ctrl_c_inside_the_block_sends_nothing_more(batch, sampler, rotations, emulator):
+    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=600, count=1)
+
+    def block():
+        with batch.mode:
+            batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        block()
+    assert [j.state for j in batch.jobs] == [JobState.DROPPED] * 3
+    assert any("left by KeyboardInterrupt: 3 partitions are not sent" in e.text for e in batch.events)
     assert batch.refresh().accepting_jobs is False
 
 
 def test_interrupting_the_wait_for_unsent_partitions_drops_them_and_says_so(batch, sampler, rotations, emulator):
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=60, count=5)
     run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
-    assert batch._ledger.wait_for(lambda: any(j.note for j in run.jobs), 30)
-    threading.Timer(0.3, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
+    assert batch.wait_until(lambda _: any(j.note for j in run.jobs), 60)
+    with pytest.raises(KeyboardInterrupt), interrupted_while_waiting(batch):
         batch.close()
     assert {j.state for j in run.jobs} == {JobState.DROPPED}
     assert any("3 partitions are not sent" in e.text for e in batch.events)
 
 
-def test_taking_back_a_partition_whose_post_is_under_way(batch, sampler, rotations, emulator, service):
-    emulator.faults.delay(2.5, method="POST", path="/jobs")
+def test_taking_back_a_partition_whose_post_is_under_way(far, proxy, sampler, rotations, emulator, service):
+    batch = qmode.BatchController.open(far)
+    proxy.add(Fault("delay", method="POST", path="/jobs", seconds=600))
     emulator.faults.pause(queue=True)
     run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
-    record = next(iter(batch._ledger.records.values()))
-    assert batch._ledger.wait_for(lambda: record.sending, 30)
+    assert proxy.wait_until(lambda: proxy.faults["delay"] > 0)
     assert "as soon as it is answered" in batch.cancel(run.jobs[0])
-    assert run.wait(30)
+    proxy.clear()  # the post goes on its way
+    assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.CANCELLED]
     assert [j.status() for j in service.jobs(session_id=batch.workload_id, limit=5)] == ["CANCELLED"]
+    batch.cancel_workload()
 
 
-def test_an_observer_that_closes_while_partitions_wait_is_told_so_and_blocks_nothing(
+def test_an_observer_that_closes_while_partitions_wait_sends_them_first_and_blocks_nothing(
     batch, sampler, rotations, emulator
 ):
     said = queue.SimpleQueue()
 
     def close(shot):
         if any(j.state is JobState.WAITING for j in shot.jobs):
-            try:
-                batch.close()
-            except qmode.QmodeError as error:
-                said.put(str(error))
+            said.put(batch.close())
 
-    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=1)
+    emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=0.5, count=2)
     stop = batch.on_change(close)
     run = batch.submit(sampler(batch.mode), rotations(6), partitions=6)
-    assert "from another thread" in said.get(timeout=30)
-    stop()
-    emulator.faults.clear()
     assert run.wait(60)
+    assert said.get(timeout=60) == "closed"
+    stop()
+    assert {j.state for j in run.jobs} == {JobState.DONE}
 
 
 @pytest.mark.parametrize("target", [None, "", 7])
@@ -87,17 +104,9 @@ def test_a_click_on_nothing_cancels_nothing(batch, sampler, rotations, emulator,
     emulator.faults.pause(queue=True)
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=60)
     run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
-    assert batch._ledger.wait_for(lambda: any(j.note for j in run.jobs), 30)
-    answers, done = [], threading.Event()
-
-    def hear(outcome):
-        answers.append(outcome)
-        if outcome.status != "accepted":
-            done.set()
-
-    commands.enqueue(batch, Command("1", batch.id, Action.CANCEL, target), hear)
-    assert done.wait(20)
-    assert answers[-1].status == "failed"
+    assert batch.wait_until(lambda _: any(j.note for j in run.jobs), 60)
+    with pytest.raises(qmode.QmodeError, match="no"):
+        portal().call(batch.perform, Action.CANCEL, target)
     assert not any(j.state is JobState.DROPPED for j in run.jobs)
     batch.cancel_all()
 
@@ -105,13 +114,19 @@ def test_a_click_on_nothing_cancels_nothing(batch, sampler, rotations, emulator,
 def test_a_screen_that_is_gone_does_not_keep_its_command_from_being_carried_out(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
-    assert batch._ledger.wait_for(lambda: run.jobs[0].job_id is not None, 30)
+    assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 60)
 
-    def gone(_):
-        raise OSError("the comm is closed")
+    class Gone:
+        attached = True
 
-    commands.enqueue(batch, Command("1", batch.id, Action.CANCEL_ALL), gone)
-    assert run.wait(30)
+        def deliver(self, message):
+            raise OSError("the comm is closed")
+
+    hub = Hub()
+    hub.register(batch)
+    hub.add_outlet(batch.id, Gone())
+    hub.receive({"kind": "command", "id": "1", "workload": batch.id, "action": "cancel_all"})
+    assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.CANCELLED]
 
 
@@ -148,43 +163,41 @@ def test_a_second_object_of_the_same_batch_drains_too_when_its_block_ends(batch,
 
 def test_a_name_that_is_not_resolved_means_nothing_was_sent():
     from qmode_widgets.ibm.client import Origin
-    from qmode_widgets.ibm.link import Link
+    from qmode_widgets.ibm.link import Link, ask
+    from qmode_widgets.ibm.transport import AiohttpTransport
 
-    class Token(AuthBase):
-        def __call__(self, request):
-            return request
+    class Token:
+        async def headers(self):
+            return {"Authorization": "Bearer x"}
 
-    origin = Origin(lambda: None, "crn", "http://nowhere.invalid", Token(), {}, True, None, None)
+    origin = Origin(lambda: None, "crn", "http://nowhere.invalid", Token(), AiohttpTransport({}, True), None, None)
     with pytest.raises(qmode.UnreachableError, match="name is not resolved") as caught:
-        Link(origin).post_job("{}")
+        ask(Link(origin).post_job, "{}")
     assert not caught.value.sent
 
 
-def test_a_callback_that_waits_for_its_own_thread_is_told_so(batch, sampler, rotations):
-    said = []
+def test_a_stop_condition_that_waits_keeps_nothing_from_happening(batch, sampler, rotations):
+    waits = threading.Event()
 
-    def impatient(result, job):
-        try:
-            batch.wait_until(lambda _: False)
-        except qmode.QmodeError as error:
-            said.append(str(error))
+    def patient(result, job):
+        waits.wait(60)
         return False
 
-    batch.stop_when(impatient)
+    batch.stop_when(patient)
     run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
     assert run.wait(60)
-    assert batch.wait_until(lambda _: bool(said), 30)
-    assert "another thread" in said[0]
+    assert {j.state for j in run.jobs} == {JobState.DONE}
+    waits.set()
 
 
 def test_the_token_is_in_no_log_and_no_event(batch, sampler, rotations, emulator, caplog):
     caplog.set_level("DEBUG")
-    tokens = {batch._ledger.link._origin.token._auth.tm.get_token(), emulator.token}
+    tokens = {token_manager(batch).get_token(), emulator.token}
     emulator.faults.expire_token()
     emulator.faults.fail_requests(503, method="GET", path="/jobs")
     emulator.faults.fail_requests(400, method="POST", path="/jobs")
     batch.submit(sampler(batch.mode), rotations(2), partitions=2)
     assert batch.wait(60)
-    tokens.add(batch._ledger.link._origin.token._auth.tm.get_token())
+    tokens.add(token_manager(batch).get_token())
     told = caplog.text + repr(batch.snapshot()) + str(batch)
     assert not [t for t in tokens if t in told]

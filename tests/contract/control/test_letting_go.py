@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import gc
+import queue
 import weakref
 
 import pytest
 
 import qmode_widgets as qmode
-from qmode_widgets.control.runtime import registry
+from qmode_widgets.control.registry import registry
+from tests.peek import settled
 
 
 def collected(ref):
@@ -31,9 +33,9 @@ def test_a_finished_controller_that_no_name_refers_to_is_let_go(backend, sampler
     batch = qmode.BatchController.open(backend)
     batch.submit(sampler(batch.mode), rotations(2), partitions=2).result(timeout=60)
     batch.close()
-    assert batch.wait_until(lambda shot: shot.state == "closed" and shot.usage.status == "final", 30)
-    watcher, ledger, ref = batch._runtime.watcher, batch._ledger, weakref.ref(batch)
-    assert ledger.wait_for(lambda: ledger.id not in watcher._ledgers, 30)
+    assert batch.wait_until(lambda shot: shot.state == "closed" and shot.usage.status == "final", 60)
+    ref = weakref.ref(batch)
+    assert settled(batch)
     del batch
     assert collected(ref)
 
@@ -108,23 +110,18 @@ def test_a_label_that_does_not_fit_a_tag_is_refused(batch, sampler, rotations, l
 def test_wait_until_wakes_on_what_it_waits_for_and_times_out(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     batch.submit(sampler(batch.mode), rotations(1))
-    assert batch.wait_until(lambda shot: any(j.job_id for j in shot.jobs), 30)
+    assert batch.wait_until(lambda shot: any(j.job_id for j in shot.jobs), 60)
     assert not batch.wait_until(lambda shot: all(j.state.final for j in shot.jobs), 0.05)
     emulator.faults.resume()
     batch.cancel_workload()
 
 
-def test_a_callback_on_any_thread_of_ours_is_refused_to_wait(batch, sampler, rotations):
-    said = []
-
-    def impatient(_):
-        try:
-            batch.wait()
-        except qmode.QmodeError as error:
-            said.append(str(error))
-
-    batch.on_change(impatient)
+def test_a_callback_may_wait_for_the_jobs_and_holds_up_no_other(batch, sampler, rotations):
+    waited, heard = queue.SimpleQueue(), queue.SimpleQueue()
+    batch.on_change(lambda _: waited.put(batch.wait()))
+    batch.on_change(lambda shot: heard.put([j.state for j in shot.jobs]))
     run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
-    assert run.wait(60)
-    assert said
-    assert "cannot wait" in said[0]
+    assert waited.get(timeout=60) is True
+    while heard.get(timeout=60) != ["done"] * 3:
+        pass
+    assert run.wait(0)

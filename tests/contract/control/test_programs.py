@@ -90,7 +90,7 @@ def test_a_noise_learner_runs_and_its_model_is_recognised(backend):
         run = session.submit(learner, layers, partitions=1)
         results = run.result(timeout=120)
         assert len(results) == 1
-        assert session._ledger.wait_for(lambda: len(session.noise_models) == 1, 30)
+        assert session.wait_until(lambda _: len(session.noise_models) == 1, 60)
     assert session.noise_models[0].job_id == run.jobs[0].job_id
     assert session.noise_models[0].age >= 0
 

@@ -71,7 +71,7 @@ def test_lost_jobs_of_a_parameter_split_are_put_back_in_shape(backend, sampler, 
     jobs.forget()
     again = qmode.attach(jobs.id, emulator.service)
     assert again is not jobs
-    assert again.wait(30)
+    assert again.wait(60)
     assert again.result()[0].data.meas.shape == whole[0].data.meas.shape == (2, 3)
     assert again.result()[0].data.meas.get_counts() == whole[0].data.meas.get_counts()
 
@@ -108,7 +108,7 @@ def test_partitions_that_the_kernel_took_with_it_are_missing_and_half_the_shots_
     emulator.faults.clear()
     assert done.returncode == 0, done.stderr
     batch = qmode.attach(done.stdout.strip(), emulator.service)
-    assert batch.wait(30)
+    assert batch.wait(60)
     partial = batch.partial_result()
     assert not partial.complete
     assert (set(partial.pubs), set(partial.pieces), partial.unknown) == ({1}, {0}, (2,))

@@ -50,7 +50,7 @@ def test_threads_that_resubmit_the_same_work_at_once_run_it_once(batch, sampler,
     start = threading.Barrier(4)
 
     def click(what):
-        start.wait(10)
+        start.wait(60)
         try:
             what()
         except qmode.QmodeError as error:
@@ -88,7 +88,7 @@ def test_another_kernel_sees_that_it_was_resubmitted_and_does_not_again(
     other = another_kernel(batch.id)
     emulator.faults.pause(queue=True)
     batch.resubmit_failed()
-    assert batch._ledger.wait_for(lambda: all(j.job_id for j in batch.jobs), 30)
+    assert batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 60)
     assert other.resubmit_failed() == []
     emulator.faults.resume()
     assert batch.wait(60)
@@ -126,7 +126,7 @@ def test_leaving_the_old_block_does_not_touch_the_workload_it_continued_into(
         assert controller.wait(60)
         controller.resubmit_failed()
         new = controller.workload_id
-    assert not controller._ledger.closed
+    assert controller.snapshot().accepting_jobs is not False
     assert controller.refresh().accepting_jobs is True
     in_pub_order(run.result(timeout=60), 2)
     assert controller.workload_id == new
@@ -158,12 +158,12 @@ def test_tags_that_leave_no_room_for_ours_are_refused_before_anything_changes(ba
 def test_a_resubmission_carries_what_is_left_of_the_cap(backend, sampler, rotations, emulator):
     batch = qmode.BatchController.open(backend, usage_cap=50)
     run = failed_once(batch, sampler, rotations, emulator, n=1)
-    assert batch._ledger.wait_for(lambda: batch.usage.status == "final", 30)
-    batch._guards.cap(20)
+    assert batch.wait_until(lambda shot: shot.usage.status == "final", 60)
+    batch.usage_cap = 20
     emulator.faults.pause(queue=True)
     batch.resubmit_failed()
-    assert batch._ledger.wait_for(lambda: run.jobs[0].job_id is not None, 30)
-    assert batch._ledger.link.stored(run.jobs[0].job_id)["cost"] <= 20
+    assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 60)
+    assert batch.service._get_api_client().job_get(run.jobs[0].job_id)["cost"] <= 20
     emulator.faults.resume()
     batch.cancel_workload()
 
@@ -184,6 +184,6 @@ def test_a_retry_that_is_impossible_is_said_and_does_not_hold_up_the_others(back
     batch.submit(private, rotations(1), partitions=1)
     batch.submit(sampler(batch.mode), rotations(1), partitions=1)
     assert batch.wait(60)
-    assert batch._ledger.wait_for(lambda: any("not run again" in e.text for e in batch.events), 30)
+    assert batch.wait_until(lambda shot: any("not run again" in e.text for e in shot.events), 60)
     assert sorted(str(j.state) for j in batch.jobs if not j.superseded) == ["done", "failed"]
     batch.cancel_workload()

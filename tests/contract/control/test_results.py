@@ -27,21 +27,21 @@ def test_wait_asks_the_service_before_it_says_that_all_is_done(batch, backend, s
     assert batch.wait(60)
     assert [(j.job_id, j.state) for j in batch.jobs] == [(job.job_id(), JobState.DONE)]
     assert batch.jobs[0].note == "seen, not protected"
-    assert batch.result(30)[0].data.meas.num_shots == 400
+    assert batch.result(60)[0].data.meas.num_shots == 400
 
 
 def test_wait_does_not_say_true_while_the_service_does_not_answer(batch, emulator):
     emulator.faults.fail_requests(503, method="GET", count=1000)
     assert not batch.wait(0.5)
     emulator.faults.clear()
-    assert batch.wait(30)
+    assert batch.wait(60)
 
 
 def test_the_only_result_is_meant(batch, sampler, rotations):
     with pytest.raises(qmode.QmodeError, match="nothing was submitted"):
-        batch.result(30)
+        batch.result(60)
     job = sampler(batch.mode).run(rotations(1))
-    assert len(batch.result(30)) == 1
+    assert len(batch.result(60)) == 1
     assert list(batch.results(30)) == [job.job_id()]
 
 
@@ -49,7 +49,7 @@ def test_of_several_the_error_lists_the_choices_and_each_can_be_named(batch, sam
     job = sampler(batch.mode).run(rotations(1))
     run = batch.submit(sampler(batch.mode), rotations(5), partitions=2, label="scan")
     with pytest.raises(qmode.QmodeError, match=rf"2 results here.*job='{job.job_id()}'.*run='{run.id}' \(scan\)"):
-        batch.result(30)
+        batch.result(60)
     in_pub_order(batch.result(30, run=run.id), 5)
     assert len(batch.result(30, job=job)) == 1
     assert len(batch.result(30, job=run.jobs[0])) in (2, 3)
@@ -64,9 +64,9 @@ def test_a_job_that_is_not_ours_gives_its_result_and_is_resubmitted(backend, emu
     emulator.faults.fail_jobs(1, code=9707)
     job = sampler(backend).run(rotations(1))
     controller = qmode.JobController(job)
-    assert controller.wait(30)
+    assert controller.wait(60)
     with pytest.raises(qmode.QmodeError):
-        controller.result(30)
+        controller.result(60)
     assert len(controller.resubmit_failed()) == 1
     assert any("does not follow" in e.text for e in controller.events)
     assert controller.result(60)[0].data.meas.num_shots == 400
@@ -79,7 +79,7 @@ def test_results_leaves_out_what_has_none_only_when_told(batch, sampler, rotatio
     good.result()
     emulator.faults.fail_jobs(1, code=1517)
     bad = sampler(batch.mode).run(rotations(1))
-    assert batch.wait(30)
+    assert batch.wait(60)
     with pytest.raises(qmode.IncompleteResultError, match=bad.job_id()):
         batch.results(30)
     assert list(batch.results(partial=True)) == [good.job_id()]
@@ -124,7 +124,7 @@ def test_on_done_is_called_once_for_each_job_that_ended(batch, sampler, rotation
     assert len({j.key for j in told}) == 4
     late, done = [], threading.Event()
     run.on_done(lambda job: (late.append(job), done.set() if len(late) == 3 else None))
-    assert done.wait(30)
+    assert done.wait(60)
     stop()
     batch.refresh()
     assert len(told) == 4
@@ -145,7 +145,7 @@ def test_a_deleted_result_does_not_take_the_others_with_it(batch, sampler, rotat
     assert "its result is lost" in found.why[1]
     assert "partition 2 is done" in str(found)
     with pytest.raises(qmode.IncompleteResultError, match=r"partition 2 is done.*resubmit\(.* runs a lost one again"):
-        run.result(30)
+        run.result(60)
 
 
 def test_a_result_that_cannot_be_read_is_named(batch, sampler, rotations, emulator):
@@ -160,12 +160,12 @@ def test_a_result_that_cannot_be_read_is_named(batch, sampler, rotations, emulat
 def test_the_advice_is_that_of_the_state(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
-    assert batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 30)
+    assert batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 60)
     batch.cancel(run.jobs[0])
     emulator.faults.resume()
-    assert run.wait(30)
+    assert run.wait(60)
     with pytest.raises(qmode.IncompleteResultError, match=r"resubmit\('.*'\) runs a cancelled one again") as caught:
-        run.result(10)
+        run.result(60)
     assert "resubmit_failed" not in str(caught.value)
     assert batch.resubmit_failed() == []
     batch.resubmit(run.jobs[0])

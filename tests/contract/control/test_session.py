@@ -26,7 +26,7 @@ def test_a_session_runs_iterations_and_counts_the_idle_time_between_them(session
             in_pub_order(session.submit(sampler(session.mode), rotations(2), partitions=1).result(timeout=60), 2)
     assert [i.label for i in session.iterations] == ["step 0", "step 1", "step 2"]
     assert [j.group for j in session.jobs] == ["step 0", "step 1", "step 2"]
-    assert session._ledger.wait_for(lambda: all(i.ended for i in session.iterations), 30)
+    assert session.wait_until(lambda _: all(i.ended for i in session.iterations), 60)
     idle = [i.idle_before for i in session.iterations]
     assert idle[0] is None
     assert all(seconds is not None and seconds >= 0 for seconds in idle[1:])
@@ -40,7 +40,7 @@ def test_the_interactive_ttl_counts_down_only_while_idle(session, sampler, rotat
     assert session.ttl.empty_deadline is not None
     emulator.faults.pause()
     session.submit(sampler(session.mode), rotations(1), partitions=1)
-    assert session._ledger.wait_for(lambda: session.snapshot().state is WorkloadState.ACTIVE, 30)
+    assert session.wait_until(lambda shot: shot.state is WorkloadState.ACTIVE, 60)
     assert session.ttl.interactive_deadline is None
     assert session.ttl.empty_deadline is None
     assert session.usage.estimated is not None
@@ -64,7 +64,7 @@ def test_close_when_idle_closes(session, sampler, rotations):
     def limit(shot):
         return next(x for x in shot.limits if x.name == "idle close")
 
-    assert session.wait_until(lambda shot: shot.accepting_jobs is False and limit(shot).acted is not None, 30)
+    assert session.wait_until(lambda shot: shot.accepting_jobs is False and limit(shot).acted is not None, 60)
     assert limit(session.snapshot()).where == "kernel"
     assert [j.state for j in session.jobs] == [JobState.DONE]
 

@@ -13,8 +13,9 @@ from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 import qmode_widgets as qmode
-from qmode_widgets.control.runtime import registry
+from qmode_widgets.control.registry import registry
 from qmode_widgets.model.snapshot import JobState
+from tests.peek import requests_of, unwatch
 
 from ..conftest import legacy
 
@@ -41,7 +42,7 @@ def test_an_unmodified_batch_is_watched_and_protected(watching, backend, rotatio
     # The retry may be overtaken by the end of the `with` block: refused then, it goes on in a new batch.
     ran = [j for j in batch.jobs if j.state is not JobState.REFUSED]
     assert sorted(bool(j.attempt) for j in ran) == [False, False, False, True]
-    assert batch.wait_until(lambda shot: shot.accepting_jobs is False, 30)  # the retry's new batch as well
+    assert batch.wait_until(lambda shot: shot.accepting_jobs is False, 60)  # the retry's new batch as well
     assert any("test_watch.py, line" in e.text for e in batch.events)
 
 
@@ -52,7 +53,7 @@ def test_job_mode_goes_to_one_controller_a_backend(watching, backend, sampler, r
     assert isinstance(controller, qmode.JobController)
     assert [j.job_id for j in controller.jobs] == [job.job_id() for job in jobs]
     assert all(type(job) is RuntimeJobV2 for job in jobs)
-    assert controller.wait(30)
+    assert controller.wait(60)
     assert sorted(controller.results(30)) == sorted(job.job_id() for job in jobs)
     assert qmode.JobController(jobs[0]) is controller
     written = [j.tags for j in service.jobs(limit=10)]
@@ -79,15 +80,10 @@ def test_many_single_jobs_cost_one_listing_a_look(watching, backend, sampler, ro
     for _ in range(8):
         sampler(backend).run(rotations(1))
     [controller] = watching.controllers
-    controller._runtime.watcher.forget(controller._ledger)
-    before = controller._ledger.link.asked
-    with controller._ledger.looking:
-        from qmode_widgets.control.sync import refresh
-
-        refresh(controller._ledger)
-    assert controller._ledger.link.asked - before == 1
+    unwatch(controller)
+    assert requests_of(controller, controller.refresh) == 1
     emulator.faults.resume()
-    assert controller.wait(30)
+    assert controller.wait(60)
 
 
 def test_unwatch_puts_the_client_back(backend, emulator):
@@ -165,7 +161,7 @@ def test_one_object_is_wrapped_with_its_limits_and_a_name(backend, emulator, sam
     assert session.usage.cap == 50
     assert [j.label for j in session.jobs] == ["calibration"]
     assert "qmode=calibration" in service.job(job.job_id()).tags
-    assert session.wait_until(lambda shot: shot.accepting_jobs is False, 30)
+    assert session.wait_until(lambda shot: shot.accepting_jobs is False, 60)
     lone = sampler(backend).run(rotations(1))
     assert qmode.watch(lone).result(60)[0].data.meas.num_shots == 400
     assert qmode.watch(service.job(job.job_id())) is session
@@ -190,13 +186,13 @@ def test_a_cap_of_the_watch_acts_in_job_mode(backend, emulator, sampler, rotatio
 
 
 def test_a_library_that_leaves_its_session_idle_is_named(backend, emulator, sampler, rotations, monkeypatch):
-    from qmode_widgets.control import guards
+    from qmode_widgets.control.engine import guards
 
     monkeypatch.setattr(guards, "LEFT_OPEN", 0.1)
     session = qmode.SessionController(Session(backend))
-    session.note_opener("pytket (ibm.py, line 412)", library="pytket")
+    session._opened_by("pytket (ibm.py, line 412)", library="pytket")
     sampler(session.mode).run(rotations(1)).result()
-    assert session.wait_until(lambda shot: any("left this session open" in e.text for e in shot.events), 30)
+    assert session.wait_until(lambda shot: any("left this session open" in e.text for e in shot.events), 60)
     assert "pytket (ibm.py, line 412)" in next(e.text for e in session.events if "left" in e.text)
     session.close()
 
@@ -261,7 +257,7 @@ session = Session(service.least_busy())
 [controller] = qmode.watch().controllers
 child = os.fork()
 if child == 0:
-    from qmode_widgets.control.runtime import registry
+    from qmode_widgets.control.registry import registry
     assert registry.all() == []
     try:
         controller.close()
@@ -303,7 +299,7 @@ def test_a_failed_job_of_a_watched_batch_can_be_resubmitted_by_hand(backend, emu
     with Batch(backend) as mode:
         batch = qmode.watch(mode)
         job = sampler(mode).run(rotations(1))
-        assert batch.wait(30)
+        assert batch.wait(60)
         assert [j.state for j in batch.jobs] == [JobState.FAILED]
         assert len(batch.resubmit_failed()) == 1
         assert job.result()

@@ -8,6 +8,7 @@ import pytest
 
 import qmode_widgets as qmode
 from qmode_widgets.model.snapshot import JobState
+from tests.peek import interrupted_while_waiting, requests_of, settled, unwatch
 
 
 @pytest.fixture
@@ -20,54 +21,48 @@ def batch(backend, emulator):
 def test_a_refresh_costs_two_requests_and_a_finished_job_is_not_asked_again(batch, sampler, rotations, emulator):
     batch.submit(sampler(batch.mode), rotations(12), partitions=12)
     assert batch.wait(60)
-    assert batch._ledger.wait_for(lambda: batch.usage.status == "final", 30)
+    assert batch.wait_until(lambda shot: shot.usage.status == "final", 60)
     batch.refresh()  # the last completion may have come after the session's answer
-    batch._runtime.watcher.forget(batch._ledger)
-    before = batch._ledger.link.asked
-    batch.refresh()
-    assert batch._ledger.link.asked - before == 2
+    unwatch(batch)
+    assert requests_of(batch, batch.refresh) == 2
 
 
 def test_pending_jobs_cost_two_requests(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     batch.submit(sampler(batch.mode), rotations(12), partitions=12)
-    assert batch._ledger.wait_for(lambda: all(j.job_id for j in batch.jobs), 30)
+    assert batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 60)
     batch.refresh()
-    batch._runtime.watcher.forget(batch._ledger)
-    before = batch._ledger.link.asked
-    batch.refresh()
-    assert batch._ledger.link.asked - before == 2
+    unwatch(batch)
+    assert requests_of(batch, batch.refresh) == 2
 
 
 def test_when_the_service_does_not_answer_the_view_says_so_and_recovers(batch, sampler, rotations, emulator):
     emulator.faults.pause()
     batch.submit(sampler(batch.mode), rotations(1), partitions=1)
-    assert batch._ledger.wait_for(lambda: batch.jobs[0].state is JobState.RUNNING, 30)
+    assert batch.wait_until(lambda shot: shot.jobs[0].state is JobState.RUNNING, 60)
     emulator.faults.fail_requests(503, method="GET", path=f"/sessions/{batch.workload_id}", count=3)
-    assert batch._ledger.wait_for(lambda: batch.snapshot().problem is not None, 30)
+    assert batch.wait_until(lambda shot: shot.problem is not None, 60)
     assert batch.jobs[0].state is JobState.RUNNING
     emulator.faults.clear()
     assert batch.wait(60)
-    assert batch.wait_until(lambda shot: shot.problem is None, 30)
+    assert batch.wait_until(lambda shot: shot.problem is None, 60)
 
 
 def test_watching_ends_when_everything_is_final(backend, sampler, rotations):
     jobs = qmode.JobController.open(backend)
     jobs.submit(sampler(backend), rotations(1), partitions=1)
     assert jobs.wait(60)
-    from qmode_widgets.control.sync import pace
-
-    assert jobs._ledger.wait_for(lambda: pace(jobs._ledger) is None, 30)
+    assert settled(jobs)
     assert jobs.usage.status == "final"
 
 
 def test_a_skewed_clock_is_measured(backend, emulator):
     emulator.faults.skew_clock(3600)
     batch = qmode.BatchController.open(backend)
-    assert batch._ledger.link.clock_offset == pytest.approx(3600, abs=1.5)
+    assert batch.snapshot().clock_offset == pytest.approx(3600, abs=60)
     emulator.faults.clear()
     batch.refresh()
-    assert batch._ledger.link.clock_offset == pytest.approx(0, abs=1.5)
+    assert batch.snapshot().clock_offset == pytest.approx(0, abs=60)
     batch.cancel_workload()
 
 
@@ -80,7 +75,7 @@ def test_an_observer_hears_each_change_once_and_nothing_when_nothing_changes(bat
     assert heard[-1].jobs[0].state is JobState.DONE
     for a, b in pairwise(heard):
         assert a != b
-    batch._runtime.watcher.forget(batch._ledger)
+    unwatch(batch)
     batch.refresh()
     quiet = len(heard)
     batch.refresh()
@@ -89,14 +84,10 @@ def test_an_observer_hears_each_change_once_and_nothing_when_nothing_changes(bat
 
 
 def test_an_interrupted_result_cancels_nothing(batch, sampler, rotations, emulator):
-    import _thread
-    import threading
-
     emulator.faults.pause(queue=True)
     batch.submit(sampler(batch.mode), rotations(1), partitions=1)
-    assert batch._ledger.wait_for(lambda: batch.jobs[0].job_id is not None, 30)
-    threading.Timer(0.3, _thread.interrupt_main).start()
-    with pytest.raises(KeyboardInterrupt):
+    assert batch.wait_until(lambda shot: shot.jobs[0].job_id is not None, 60)
+    with pytest.raises(KeyboardInterrupt), interrupted_while_waiting(batch):
         batch.result()
     assert batch.jobs[0].state is JobState.QUEUED
     with pytest.raises(TimeoutError, match="nothing was cancelled"):

@@ -166,7 +166,7 @@ def test_the_premium_plan_has_an_allocation_and_no_limit(emulator):
     usage = emulator.connect("emulator-premium").usage()
     assert usage["usage_allocation_seconds"] == 28_800
     assert "usage_limit_seconds" not in usage
-    assert usage["usage_limit_reached"] is False
+    assert "usage_limit_reached" not in usage  # IBM leaves it out where there is no limit
     assert "usage_allocation_seconds" not in emulator.service.usage()
 
 
@@ -448,7 +448,7 @@ def test_two_users_share_an_instance(emulator, service, backend, bell):
 
 
 def test_each_user_may_submit_five_jobs_a_minute(bell):
-    with start(shared=False, speed=2.0, rate_limit=True) as emulator:
+    with start(shared=False, speed=0.1, rate_limit=True) as emulator:
         emulator.faults.pause(queue=True)
         backends = [emulator.connect("emulator-payg", colleague=c).backend("emu_fez") for c in (False, True)]
         for backend in backends:

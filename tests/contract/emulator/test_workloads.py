@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,6 +13,9 @@ from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMRuntimeError, R
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets import emulator as package
+from qmode_widgets.emulator.service.account import INSTANCES
+
+CRN = {instance.name: crn for crn, instance in INSTANCES.items()}
 
 
 def test_a_batch_from_open_to_closed(emulator, service, backend, bell):
@@ -129,23 +133,45 @@ def test_several_instances(emulator, bell):
         other.job(jobs["emulator-open"].job_id())
 
 
+@pytest.mark.parametrize("name", ["emulator-open", CRN["emulator-open"]])
+def test_a_client_of_one_instance_finds_backends_and_jobs_of_another(emulator, bell, name):
+    """As IBM's does, and without asking IBM for a token."""
+    job = Sampler(mode=emulator.connect("emulator-open").backend("emu_fez")).run([bell], shots=10)
+    service = emulator.connect("emulator-payg")
+    backend = service.backend("emu_fez", instance=name)
+    assert backend.properties().backend_name == "emu_fez"
+    with Batch(backend=backend) as batch:
+        assert batch.details()["backend_name"] == "emu_fez"
+    assert ask(emulator, "GET", f"/sessions/{batch.session_id}").status_code == 404  # it is not in the first instance
+    assert emulator.connect("emulator-payg").jobs(instance=CRN["emulator-open"], limit=1)[0].job_id() == job.job_id()
+    assert "IAM_URL" not in os.environ
+
+
 def test_ttls_run_out(bell):
-    with package.start(shared=False, speed=float("inf"), interactive_ttl=0.3, max_ttl=1.5, empty_close=0.4) as emulator:
+    """By the service's clock, which the test drives: 60 s idle, 30 minutes without any job, 8 hours in all."""
+    with package.start(shared=False, speed=float("inf")) as emulator:
         backend = emulator.service.backend("emu_fez")
-        Sampler(mode=backend).run([bell], shots=10).result()  # the workers are up
         empty = Batch(backend=backend)
         batch = Batch(backend=backend)
         Sampler(mode=batch).run([bell], shots=10).result()
-        emulator.faults.wait_for(batch.session_id, "inactive")
+        assert batch.status() == "In progress, accepting new jobs"
+        emulator.faults.advance_clock(60)
+        assert batch.details()["state"] == "inactive"
         assert batch.status() == "Pending"
         assert Sampler(mode=batch).run([bell], shots=10).result()  # through the queue again
+        assert empty.details()["state"] == "open"
+        emulator.faults.advance_clock(1800)
+        assert empty.details()["state"] == "closed"
+        assert batch.details()["state"] == "inactive"
         emulator.faults.pause(queue=True)
         late = Sampler(mode=batch).run([bell], shots=10)
-        emulator.faults.wait_for(batch.session_id, "closed")
+        emulator.faults.advance_clock(28800)
+        assert batch.details()["state"] == "closed"
         with pytest.raises(RuntimeJobFailureError, match="max TTL"):
             late.result()
-        assert "active" in [t["status"] for t in batch.details()["timestamps"]]
-        assert emulator.faults.wait_for(empty.session_id, "closed")
+        assert [t["status"] for t in batch.details()["timestamps"]] == [
+            "open", "active", "inactive", "active", "inactive", "closed",
+        ]  # fmt: skip
 
 
 def test_workloads_are_listed_with_cursors(emulator, service, backend, bell):

@@ -9,7 +9,7 @@ import pytest
 from qiskit_ibm_runtime import Batch, Session
 
 import qmode_widgets as qmode
-from qmode_widgets.control.runtime import registry
+from qmode_widgets.control.registry import registry
 from qmode_widgets.emulator.client.launch import Emulator
 from qmode_widgets.errors import QmodeError
 from qmode_widgets.frontend import account
@@ -27,7 +27,7 @@ class Page:
 
     def ask(self, kind: str, **more: str) -> dict:
         self.desk.receive({"kind": kind, "id": f"{kind} 1", **more})
-        while (message := self.heard.get(timeout=30))["id"] != f"{kind} 1":
+        while (message := self.heard.get(timeout=60))["id"] != f"{kind} 1":
             pass
         return message
 
@@ -145,7 +145,7 @@ def test_a_kernel_without_a_service_says_so(monkeypatch: pytest.MonkeyPatch) -> 
 )
 def test_what_is_not_ours_is_refused(page: Page, request_: dict, said: str) -> None:
     page.desk.receive(request_ | {"id": "x"})
-    answer = page.heard.get(timeout=30)
+    answer = page.heard.get(timeout=60)
     assert answer["status"] == "failed"
     assert said in answer["message"]
 
@@ -154,7 +154,9 @@ def test_what_is_not_ours_is_refused(page: Page, request_: dict, said: str) -> N
 def test_what_cannot_be_answered_is_dropped(request_: object) -> None:
     page = Page()
     page.desk.receive(request_)
-    assert page.desk._queue is None
+    page.desk.receive({"kind": "steal", "id": "after"})
+    assert page.heard.get(timeout=60)["id"] == "after"
+    assert page.heard.empty()
 
 
 def test_without_a_saved_account_connect_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:

@@ -175,7 +175,7 @@ def test_a_submission_runs_and_gives_its_counts(agent):
     counts = found["result"]["pubs"][0]["c"]
     assert sum(counts["counts"].values()) + counts["shots_not_shown"] == counts["shots"] == 200
     assert counts["counts"]["00"] + counts["counts"]["11"] == 200
-    again = agent("watch", id=found["run"], wait_seconds=10)
+    again = agent("watch", id=found["run"], wait_seconds=60)
     assert again["result"] == found["result"]
 
 
@@ -205,7 +205,7 @@ def test_a_workload_is_listed_watched_and_cancelled(agent, emulator, service):
     assert agent("watch", id=found["workload_id"])["counts"] == {"queued": len(found["jobs"])}
     cancelled = agent("cancel", id=found["workload_id"])
     assert "cancelled" in cancelled["answers"].values()
-    state = agent("watch", id=found["workload_id"], wait_seconds=10)
+    state = agent("watch", id=found["workload_id"], wait_seconds=60)
     assert state["counts"] == {"cancelled": len(found["jobs"])}
     assert state["accepting_jobs"] is False
     emulator.faults.resume()

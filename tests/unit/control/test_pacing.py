@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from qmode_widgets.control.submission import DOCUMENTED, Pacer
+from qmode_widgets.control.engine.attempt import DOCUMENTED, Pacer
 
 
 def test_nothing_is_held_back_before_the_service_says_so():

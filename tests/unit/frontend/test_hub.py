@@ -13,7 +13,9 @@ import pytest
 
 from qmode_widgets.frontend.hub import SILENT, Hub
 from qmode_widgets.frontend.protocol import Message
+from qmode_widgets.model.command import Action
 from qmode_widgets.model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
+from qmode_widgets.portal import portal
 
 JOBS = tuple(JobSnapshot(f"r:{n}.0", JobState.QUEUED) for n in range(3))
 STATE = WorkloadSnapshot("w1", "batch", "ibm_fez", jobs=JOBS)
@@ -35,12 +37,12 @@ class Controller:
     def snapshot(self) -> WorkloadSnapshot:
         return self.state
 
-    def on_change(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
+    def listen(self, callback: Callable[[WorkloadSnapshot], None]) -> Callable[[], None]:
         self.callbacks.append(callback)
         return lambda: self.callbacks.remove(callback)
 
-    def cancel(self, job: str) -> str:
-        self.cancelled.append(job)
+    async def perform(self, action: Action, target: str | None) -> str:
+        self.cancelled.append(str(target))
         if self.fails:
             raise self.fails
         return "cancelled"
@@ -48,8 +50,11 @@ class Controller:
     def job(self, n: int, state: JobState) -> None:
         jobs = tuple(replace(job, state=state) if i == n else job for i, job in enumerate(self.state.jobs))
         self.state = replace(self.state, jobs=jobs)
+        self.tell(self.state)
+
+    def tell(self, state: WorkloadSnapshot) -> None:
         for callback in self.callbacks:
-            callback(self.state)
+            portal().send(callback, state)
 
 
 class Screen:
@@ -66,7 +71,7 @@ class Screen:
         self.heard.put(message)
 
     def next(self, kind: str) -> Message:
-        while (message := self.heard.get(timeout=5))["kind"] != kind:
+        while (message := self.heard.get(timeout=30))["kind"] != kind:
             pass
         return message
 
@@ -104,8 +109,7 @@ def test_messages_are_numbered_and_many_changes_become_one(shown: tuple[Hub, Con
 
 def test_nothing_is_sent_while_nothing_changes(shown: tuple[Hub, Controller, Screen]) -> None:
     _, controller, screen = shown
-    for callback in controller.callbacks:
-        callback(replace(controller.state))
+    controller.tell(replace(controller.state))
     controller.job(0, JobState.DONE)
     assert screen.next("patch")["jobs"] == {"r:0.0": {"state": "done"}}
     assert screen.heard.empty()
@@ -200,7 +204,7 @@ def test_who_comes_late_sees_the_latest_though_nobody_followed() -> None:
     current = hub.current("w1")
     assert current is not None
     assert current["jobs"][0]["state"] == "done"
-    assert not [t for t in threading.enumerate() if t.name == "qmode-hub" and t is hub._worker], "work for nobody"
+    assert portal().call(lambda: [f.flush for f in hub._feeds.values()]) == [None], "work for nobody"
     hub.add_outlet("w1", screen)
     controller.job(1, JobState.DONE)
     assert screen.next("patch")["seq"] == current["seq"] + 1
@@ -211,3 +215,18 @@ def test_registering_twice_is_once(shown: tuple[Hub, Controller, Screen]) -> Non
     hub.register(controller)
     assert len(controller.callbacks) == 1
     assert hub.greeting()["workloads"] == ["w1"]
+
+
+def test_a_widget_lives_on_when_its_workload_is_let_go_and_attached_to_again(
+    shown: tuple[Hub, Controller, Screen],
+) -> None:
+    hub, controller, screen = shown
+    hub.unregister(controller)
+    gone = screen.next("gone")
+    again = Controller(replace(STATE, backend="ibm_torino"))
+    hub.register(again)
+    whole = screen.next("snapshot")
+    assert whole["state"]["backend"] == "ibm_torino"
+    again.job(0, JobState.DONE)
+    assert screen.next("patch")["seq"] == whole["seq"] + 1
+    assert gone["workload"] == "w1"

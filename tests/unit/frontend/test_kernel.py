@@ -42,7 +42,7 @@ class Page:
         message = self.client.session.msg("execute_request", {"code": code, "silent": False, "store_history": False})
         message["header"]["msg_id"] = message["msg_id"] = str(uuid.uuid4())
         self.client.shell_channel.send(message)
-        while (reply := self.client.get_shell_msg(timeout=30))["parent_header"]["msg_id"] != message["msg_id"]:
+        while (reply := self.client.get_shell_msg(timeout=60))["parent_header"]["msg_id"] != message["msg_id"]:
             pass
         assert reply["content"]["status"] == "ok", reply["content"]
 
@@ -51,7 +51,7 @@ class Page:
         message = self.client.session.msg(kind, content)
         self.client.control_channel.send(message)
         while True:
-            reply: dict[str, Any] = self.client.get_control_msg(timeout=10)
+            reply: dict[str, Any] = self.client.get_control_msg(timeout=60)
             if reply["parent_header"]["msg_id"] == message["header"]["msg_id"]:
                 assert reply["msg_type"] == (REPLY if kind == REQUEST else kind.replace("request", "reply"))
                 return dict(reply["content"])
@@ -70,7 +70,7 @@ class Page:
             self._next()
 
     def _next(self) -> dict[str, Any]:
-        message: dict[str, Any] = self.client.get_iopub_msg(timeout=10)
+        message: dict[str, Any] = self.client.get_iopub_msg(timeout=60)
         if message["msg_type"] == "stream":
             self.out += message["content"]["text"]
         return message
@@ -90,7 +90,7 @@ def manager() -> Iterator[KernelManager]:
 def page(manager: KernelManager) -> Iterator[Page]:
     client = manager.client()
     client.start_channels()
-    client.wait_for_ready(timeout=30)
+    client.wait_for_ready(timeout=120)
     yield Page(client)
     client.stop_channels()
 
@@ -108,7 +108,7 @@ def test_a_kernel_is_found_followed_and_obeyed_while_a_cell_blocks(page: Page) -
     assert (hello["protocol"], hello["workloads"], hello["problem"]) == (2, ["d2f0b8c4k3a0008v77a1"], None)
     snapshot = page.hear(lambda m: m["kind"] == "snapshot")
     key = snapshot["jobs"][5]["key"]
-    assert abs(snapshot["now"] - time.time()) < 5
+    assert abs(snapshot["now"] - time.time()) < 60
 
     click = {"kind": "command", "id": "c1", "workload": snapshot["workload"], "action": "cancel", "target": key}
     page.request(REQUEST, **click)
@@ -163,7 +163,7 @@ def test_a_notebook_run_by_a_program_keeps_the_table_and_stores_no_widget(tmp_pa
     cells = [BEGIN, "from qmode_widgets.frontend.display import display; import IPython.display as d",
              "d.display(display(batch), raw=True)"]  # fmt: skip
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    client = NotebookClient(notebook, timeout=60)
+    client = NotebookClient(notebook, timeout=240)
     path = os.pathsep.join([str(ROOT), str(ROOT / "tests" / "browser")])
     client.execute(env={**os.environ, "PYTHONPATH": path})
     assert "widgets" not in notebook.metadata

@@ -24,11 +24,12 @@ from typing import Any
 
 from pydantic import TypeAdapter, ValidationError
 
-from ..errors import ArchiveError, QmodeError
-from ..ibm.client import decode
-from ..model.partition import Partition, Piece
-from ..model.snapshot import JobSnapshot, JobState, Usage, WorkloadSnapshot
-from .ledger import Ledger
+from ...errors import ArchiveError, QmodeError
+from ...ibm.client import decode
+from ...model.partition import Partition, Piece
+from ...model.snapshot import JobSnapshot, JobState, Usage, WorkloadSnapshot
+from ...portal import portal
+from ..state.ledger import Ledger
 from .provenance import Provenance
 from .report import report
 from .results import Results, incomplete, put_together, why_missing
@@ -75,7 +76,7 @@ def save(path: str | Path, run: Provenance, ledger: Ledger, results: Results) ->
         QmodeError: a result cannot be fetched; nothing is written.
         OSError: the file cannot be written.
     """
-    rows = ledger.latest(run.run)
+    rows = portal().call(ledger.latest, run.run)
     of = max((r.key.of for r in rows.values() if r.key), default=0)
     target = Path(path).expanduser().resolve()
     fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}")

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
+import asyncio
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from typing import TypeVar
 
-from ..errors import QmodeError, ServiceError, UnreachableError
-from ..ibm.client import Captured, replay
-from ..ibm.link import patiently
-from ..model import tags
-from ..model.snapshot import JobState
-from .ledger import Ledger
-from .record import Record
+from ...errors import QmodeError, ServiceError, UnreachableError
+from ...ibm.client import Captured, replay
+from ...ibm.link import again
+from ...model import tags
+from ...model.snapshot import JobState
+from ..state.ledger import Ledger
+from ..state.record import Record
 
-AT_ONCE = 4  # cancellations under way together: hundreds of them must not take minutes
+AT_ONCE = 8  # cancellations under way together: hundreds of them must not take minutes
 
 # Codes whose remedy, by the service's error registry (quantum.cloud.ibm.com/docs/errors), is to try again.
 TRANSIENT = frozenset({1000, 1006, 1008, 1010, 1011, 9707})
@@ -26,25 +27,37 @@ def retryable(code: int | None, solution: str | None) -> bool:
     return code is not None and code >= 9000 and "retry" in (solution or "").lower()
 
 
-def cancel(ledger: Ledger, records: Iterable[Record]) -> dict[str, str]:
+async def cancel(ledger: Ledger, records: Iterable[Record]) -> dict[str, str]:
     """Cancel these attempts; by row, what came of it."""
     chosen = list(records)
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="qmode-cancel") as pool:
-        answers = dict(zip([r.row for r in chosen], pool.map(lambda r: _cancel_one(ledger, r), chosen), strict=True))
+    said = await _all([lambda r=r: _cancel_one(ledger, r) for r in chosen])  # type: ignore[misc]
     ledger.changed()
-    return answers
+    return dict(zip([r.row for r in chosen], said, strict=True))
+
+
+T = TypeVar("T")
+
+
+async def _all(asked: Sequence[Callable[[], Awaitable[T]]]) -> list[T]:
+    """What each comes to, in order; `AT_ONCE` are under way at a time."""
+    places = asyncio.Semaphore(AT_ONCE)
+
+    async def one(ask: Callable[[], Awaitable[T]]) -> T:
+        async with places:
+            return await ask()
+
+    return await asyncio.gather(*(one(ask) for ask in asked))
 
 
 def take_back(ledger: Ledger, records: Iterable[Record]) -> None:
     """Drop what is not sent; makes no request. What may be on the service by now is cancelled when that is known."""
-    with ledger.lock:
-        for record in records:
-            _take_back(record)
+    for record in records:
+        _take_back(record)
     ledger.changed()
 
 
 def _take_back(record: Record) -> str | None:
-    """What became of one that has no job yet; None where it has. Holds the ledger's lock."""
+    """What became of one that has no job yet; None where it has."""
     if record.state is JobState.WAITING and not record.sending:
         record.settle(JobState.DROPPED, None)
         return "dropped before it was sent"
@@ -60,30 +73,28 @@ def _take_back(record: Record) -> str | None:
     return None
 
 
-def _cancel_one(ledger: Ledger, record: Record) -> str:
-    with ledger.lock:
-        if (said := _take_back(record)) is not None:
-            return said
-        if record.state.final:
-            return f"already {record.state}"
-        if record.cancelling:
-            return "already asked for"
-        job_id = str(record.job_id)
+async def _cancel_one(ledger: Ledger, record: Record) -> str:
+    if (said := _take_back(record)) is not None:
+        return said
+    if record.state.final:
+        return f"already {record.state}"
+    if record.cancelling:
+        return "already asked for"
+    job_id = str(record.job_id)
     try:
-        patiently(ledger.link.cancel_job, job_id)
+        await again(ledger.link.cancel_job, job_id)
     except ServiceError as error:
         if error.status == 409:
             return "had already ended"
         return f"not cancelled: {error}"
     except UnreachableError as error:
         return f"not known whether it was cancelled: {error}"
-    with ledger.lock:
-        record.cancelling, record.note = True, "cancellation accepted by the service"
-        record.touch()
+    record.cancelling, record.note = True, "cancellation accepted by the service"
+    record.touch()
     return "cancelled"
 
 
-def payload_of(ledger: Ledger, record: Record) -> Captured:
+async def payload_of(ledger: Ledger, record: Record) -> Captured:
     """What to post to run this attempt's work again: still in hand, or the service's stored raw inputs.
 
     Raises:
@@ -104,7 +115,7 @@ def payload_of(ledger: Ledger, record: Record) -> Captured:
             f"job {record.job_id} is private: the service never returns its inputs, so it cannot be resubmitted from "
             "here; submit its PUBs again"
         )
-    raw = patiently(ledger.link.stored, record.job_id)
+    raw = await again(ledger.link.stored, record.job_id)
     try:
         return replay(raw)
     except (KeyError, TypeError):
@@ -113,14 +124,13 @@ def payload_of(ledger: Ledger, record: Record) -> Captured:
         ) from None
 
 
-def payloads(ledger: Ledger, records: Sequence[Record], *, limit: int | None) -> list[Captured]:
+async def payloads(ledger: Ledger, records: Sequence[Record], *, limit: int | None) -> list[Captured]:
     """What to post to run these attempts again: all of them, or none is sent. `limit`: what a usage cap leaves, in s.
 
     Raises:
         QmodeError: one of them cannot be run again; it says which and why.
     """
-    with ThreadPoolExecutor(AT_ONCE, thread_name_prefix="qmode-inputs") as pool:
-        found = list(pool.map(lambda r: payload_of(ledger, r), records))
+    found = await _all([lambda r=r: payload_of(ledger, r) for r in records])  # type: ignore[misc]
     for record in records:
         try:
             key = _next_key(record)
@@ -143,25 +153,24 @@ def next_attempts(
         follows: a job handle in the user's code goes on with this run's next attempt.
     """
     made: list[Record] = []
-    with ledger.lock:
-        for record, payload in zip(records, captured, strict=True):
-            key = _next_key(record)
-            fresh = Record(JobState.WAITING, key=key, partition=record.partition, captured=payload, group=record.group)
-            fresh.own_tags, fresh.learns, fresh.resend = record.own_tags, record.learns, record.resend
-            fresh.adopted = not record.cut
-            ledger.add([fresh], key.run)
-            record.superseded, record.captured = True, None
-            record.again = key.run if record.key is None else None
-            record.touch()
-            made.append(fresh)
-            expected = fresh.usage().estimated
-            if expected is None:
-                expected = record.usage().estimated
-            cost = "expected usage unknown" if expected is None else f"expected usage ≈ {expected:.1f} s"
-            if not record.cut:
-                stays = "does not follow: take result(job=…) of the controller"
-                cost += f"; the job handle {'follows' if record.key and follows(key.run) else stays}"
-            ledger.event("info", f"{record.name} is resubmitted (attempt {key.attempt + 1}), {cost}", key.row)
+    for record, payload in zip(records, captured, strict=True):
+        key = _next_key(record)
+        fresh = Record(JobState.WAITING, key=key, partition=record.partition, captured=payload, group=record.group)
+        fresh.own_tags, fresh.learns, fresh.resend = record.own_tags, record.learns, record.resend
+        fresh.adopted = not record.cut
+        ledger.add([fresh], key.run)
+        record.superseded, record.captured = True, None
+        record.again = key.run if record.key is None else None
+        record.touch()
+        made.append(fresh)
+        expected = fresh.usage().estimated
+        if expected is None:
+            expected = record.usage().estimated
+        cost = "expected usage unknown" if expected is None else f"expected usage ≈ {expected:.1f} s"
+        if not record.cut:
+            stays = "does not follow: take result(job=…) of the controller"
+            cost += f"; the job handle {'follows' if record.key and follows(key.run) else stays}"
+        ledger.event("info", f"{record.name} is resubmitted (attempt {key.attempt + 1}), {cost}", key.row)
     return made
 
 
@@ -170,13 +179,13 @@ def _next_key(record: Record) -> tags.AttemptKey:
     return record.key.next() if record.key else tags.AttemptKey(tags.new_run(), 0, 1, 1)
 
 
-def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
+async def mention_calibration(ledger: Ledger, records: Iterable[Record]) -> None:
     """Say so when the backend was calibrated after the first attempt: the results may not compare."""
     before = [r.job.created for r in records if r.job is not None and r.job.created is not None]
     if not before:
         return
     try:
-        last = ledger.link.calibrated_at(ledger.backend)
+        last = await ledger.link.calibrated_at(ledger.backend)
     except (ServiceError, UnreachableError):
         return  # a remark is not worth failing a resubmission
     if last is not None and last > min(before):
@@ -204,17 +213,26 @@ def failed(ledger: Ledger) -> list[Record]:
     return ledger.where(lambda r: r.state in (JobState.FAILED, JobState.REFUSED) and not r.superseded)
 
 
-def cancel_found(ledger: Ledger) -> None:
-    """Cancel jobs that turned up after their user had taken them back, and report the outcome in the events."""
-    found = ledger.where(
+def _found(ledger: Ledger) -> list[Record]:
+    return ledger.where(
         lambda r: r.cancel_when_found and r.job_id is not None and not r.state.final and not r.cancelling
     )
-    _cancel(ledger, found, lambda r: f"{r.name} had reached the service as job {r.job_id}")
 
 
-def cancel_duplicates(ledger: Ledger) -> None:
+def to_tidy(ledger: Ledger) -> bool:
+    """There is a job to cancel that turned up twice, or after it was taken back."""
+    return bool(_found(ledger) or ledger.duplicates())
+
+
+async def cancel_found(ledger: Ledger) -> None:
+    """Cancel jobs that turned up after their user had taken them back, and report the outcome in the events."""
+    found = _found(ledger)
+    await _cancel(ledger, found, lambda r: f"{r.name} had reached the service as job {r.job_id}")
+
+
+async def cancel_duplicates(ledger: Ledger) -> None:
     """Cancel the second job of an attempt; tried again at each look until the service accepts the cancellation."""
-    _cancel(ledger, ledger.duplicates(), lambda r: f"job {r.job_id} is {r.note}")
+    await _cancel(ledger, ledger.duplicates(), lambda r: f"job {r.job_id} is {r.note}")
 
 
 def report_doubles(ledger: Ledger) -> None:
@@ -225,11 +243,11 @@ def report_doubles(ledger: Ledger) -> None:
         ledger.event("warning", text + (", which is billed" if used else ""), record.row)
 
 
-def _cancel(ledger: Ledger, found: list[Record], what: Callable[[Record], str]) -> None:
+async def _cancel(ledger: Ledger, found: list[Record], what: Callable[[Record], str]) -> None:
     if not found:
         return
     texts = [what(r) for r in found]
-    answers = cancel(ledger, found)
+    answers = await cancel(ledger, found)
     for record, text in zip(found, texts, strict=True):
         said = f"{text}: {answers[record.row]}"
         if record.told != said:  # it is tried again at each look while the service does not take it

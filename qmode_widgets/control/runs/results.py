@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 import weakref
 from collections import OrderedDict
@@ -10,20 +11,18 @@ from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
-from ..errors import IncompleteResultError, QmodeError, ServiceError, UnreachableError, WrongAnswerError
-from ..ibm.client import decode
-from ..ibm.link import patiently
-from ..model.merge import Partial, merge, merge_partial
-from ..model.partition import Partition
-from ..model.snapshot import JobState
-from .ledger import Ledger
-from .record import Record
+from ...errors import IncompleteResultError, QmodeError, ServiceError, UnreachableError, WrongAnswerError
+from ...ibm.client import decode
+from ...ibm.link import again
+from ...model.merge import Partial, merge, merge_partial
+from ...model.partition import Partition
+from ...model.snapshot import JobState
+from ...portal import call, portal
+from ..state.ledger import Ledger
+from ..state.record import Record
 
+NOT_NOW = (401, 403)  # a token that was refused, and what may not be read now: the result is there
 KEPT = 32 * 2**20  # bytes of raw results, of all workloads together, whose decoded form is kept
-
-
-class OnItsWayError(QmodeError):
-    """Another thread is fetching the result."""
 
 
 class _Kept:
@@ -31,7 +30,7 @@ class _Kept:
 
     def __init__(self, most: int = KEPT) -> None:
         self._most, self._size = most, 0
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # of user threads, around dictionary operations; a finalizer may come in
         self._held: OrderedDict[tuple[int, str], tuple[Any, int]] = OrderedDict()
 
     def get(self, owner: Results, row: str) -> Any:
@@ -66,33 +65,21 @@ class Results:
 
     def __init__(self, ledger: Ledger) -> None:
         self.ledger = ledger
-        self._private: dict[str, tuple[Any, tuple[str, str]]] = {}  # decoded, and as it was sent
-        self._lock = threading.Lock()
-        self._fetching: dict[str, threading.RLock] = {}
+        self._private: dict[str, Any] = {}  # decoded
+        self._once: dict[str, tuple[str, str]] = {}  # what private jobs sent, which they send once
+        self._fetching: dict[str, asyncio.Task[tuple[str, str]]] = {}
         weakref.finalize(self, _kept.drop, id(self))
 
-    def of(self, record: Record, *, patient: bool = True) -> Any:
-        """One job's result.
-
-        No lock of the workload is held while it is fetched: a cell that reads results keeps no guard from acting.
-
-        Args:
-            record: of the job.
-            patient: wait for another thread that is fetching it; otherwise an error says that it is on its way.
+    def of(self, record: Record) -> Any:
+        """One job's result, decoded on the caller's thread.
 
         Raises:
             QmodeError: it has none: not ended well, or no longer on the service.
         """
-        fetching = self._lock_of(record)
-        if not fetching.acquire(blocking=patient):
-            raise OnItsWayError(f"the result of {record.name} is on its way to another thread")
-        try:
-            if record.row in self._private:
-                return self._private[record.row][0]
-            found = _kept.get(self, record.row)
-            return self._read(record)[0] if found is None else found
-        finally:
-            fetching.release()
+        if record.row in self._private:
+            return self._private[record.row]
+        found = _kept.get(self, record.row)
+        return self.decoded(record, call(self.fetch, record, waits=True)) if found is None else found
 
     def raw(self, record: Record) -> tuple[str, str]:
         """The program of a job, and its result as the service sent it.
@@ -100,31 +87,44 @@ class Results:
         Raises:
             QmodeError: as `of` does.
         """
-        with self._lock_of(record):
-            return self._private[record.row][1] if record.row in self._private else self._read(record)[1]
+        return call(self.fetch, record, waits=True)
 
-    def _lock_of(self, record: Record) -> threading.RLock:
-        with self._lock:
-            return self._fetching.setdefault(record.row, threading.RLock())
+    async def fetch(self, record: Record) -> tuple[str, str]:
+        """The program of a job, and its result as the service sent it; one request, however many ask. On the loop.
 
-    def drop(self, row: str | None = None) -> None:
-        """Let the decoded results go, or that of one row; a private one is lost with it."""
-        _kept.drop(id(self), row)
-        for key in list(self._private) if row is None else [row]:
-            self._private.pop(key, None)
+        Raises:
+            QmodeError: as `of` does.
+        """
+        if record.row in self._once:
+            return self._once[record.row]
+        task = self._fetching.get(record.row)
+        if task is None or task.done():
+            task = self._fetching[record.row] = portal().spawn(self._fetch(record))
+            task.add_done_callback(lambda _: self._fetching.pop(record.row, None))
+        return await asyncio.shield(task)
 
-    def _read(self, record: Record) -> tuple[Any, tuple[str, str]]:
-        """Fetch and decode a result, and keep it."""
+    async def _fetch(self, record: Record) -> tuple[str, str]:
         if record.state is not JobState.DONE or record.job_id is None:
             raise QmodeError(f"row {record.row} is {record.state}: it has no result")
-        text = patiently(self.ledger.link.results, record.job_id)
+        text = await again(self.ledger.link.results, record.job_id)
         if not text:
             raise QmodeError(f"the service has no result for job {record.job_id}: a private one can be read once")
-        program = record.program or patiently(self.ledger.link.job, record.job_id).program
+        program = record.program or (await again(self.ledger.link.job, record.job_id)).program
         if program is None:
             raise WrongAnswerError(
                 f"job {record.job_id} has no program, so nobody can tell how its result is to be read"
             )
+        if record.private:
+            self._once[record.row] = program, text
+        return program, text
+
+    def decoded(self, record: Record, raw: tuple[str, str]) -> Any:
+        """Decode a result, which takes long and so is never done on the loop, and keep it.
+
+        Raises:
+            QmodeError: it cannot be decoded.
+        """
+        program, text = raw
         try:
             found = decode(program, text)
         except Exception as error:
@@ -133,15 +133,24 @@ class Results:
                 "newer qiskit-ibm-runtime may read it"
             ) from error
         if spans := _spans(found):
-            with self.ledger.lock:
-                record.spans = spans
-                record.touch()
-            self.ledger.changed()
+            portal().send(self._took, record, spans)
         if record.private:
-            self._private[record.row] = found, (program, text)
+            self._private[record.row] = found
         else:
             _kept.put(self, record.row, found, len(text))
-        return found, (program, text)
+        return found
+
+    def _took(self, record: Record, spans: tuple[tuple[float, float], ...]) -> None:
+        record.spans = spans
+        record.touch()
+        self.ledger.changed()
+
+    def drop(self, row: str | None = None) -> None:
+        """Let the decoded results go, or that of one row; a private one is lost with it."""
+        _kept.drop(id(self), row)
+        for key in list(self._once) if row is None else [row]:
+            self._private.pop(key, None)
+            self._once.pop(key, None)
 
     def run(self, run: str, *, partial: bool = False) -> Any:
         """The merged result of a run, or what there is of it.
@@ -149,7 +158,7 @@ class Results:
         Raises:
             IncompleteResultError: not all partitions are done; it says why for each.
         """
-        rows = self.ledger.latest(run)
+        rows = portal().call(self.ledger.latest, run)
         of = max((r.key.of for r in rows.values() if r.key), default=0)
         if of == 1 and 0 in rows and not rows[0].cut and rows[0].state is JobState.DONE:
             return self.of(rows[0])  # somebody's own job: what it gives, whatever that is
@@ -163,8 +172,8 @@ class Results:
                 except UnreachableError:
                     raise
                 except QmodeError as error:  # one that is lost does not take the others with it
-                    if isinstance(error, ServiceError) and error.passing:
-                        raise
+                    if isinstance(error, ServiceError) and (error.passing or error.status in NOT_NOW):
+                        raise  # running it again would be paid for nothing
                     missing[i] = f"is done, but its result is lost: {error}"
         if missing and not partial:
             raise incomplete(missing, of, advice([rows.get(i) for i in sorted(missing)]))
@@ -220,7 +229,7 @@ def layout(rows: Mapping[int, Partition | None], of: int, found: dict[int, Any])
 
     One without pieces is not known: it was never sent, or has no tag and comes after one that is not known.
     """
-    from ..model.partition import Piece
+    from ...model.partition import Piece
 
     partitions: list[Partition] = []
     lost = False

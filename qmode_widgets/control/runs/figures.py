@@ -8,8 +8,8 @@ from itertools import accumulate
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
-from ..model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
-from ..planning.figures import COLOURS, HATCH, WIDTH, layout
+from ...model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
+from ...planning.figures import COLOURS, HATCH, WIDTH, layout
 
 
 def workload_figure(state: WorkloadSnapshot, kind: str) -> go.Figure:

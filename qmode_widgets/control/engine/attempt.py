@@ -1,4 +1,4 @@
-"""Post each partition's attempt exactly once, in order, paced, on threads that all workloads of an instance share.
+"""Post each partition's attempt exactly once, in order, paced; one outbox an instance, one task a request.
 
 Every attempt ends as posted, refused, or **unknown**: a 5xx, a time-out or a lost connection does not tell whether a
 paid job was created. An unknown attempt is looked up by its key (a tag only it carries), in its workload's listing and
@@ -13,25 +13,25 @@ up no other workload.
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import heapq
 import itertools
 import logging
-import threading
-import time
+import weakref
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from ..errors import ServiceError, UnreachableError
-from ..ibm.link import PAGE
-from ..ibm.wire import Job, JobPage
-from ..model.snapshot import JobState
-from .actions import cancel_duplicates, cancel_found
-from .ledger import Ledger
-from .record import Record
-from .sync import merge
+from ...errors import ServiceError, UnreachableError
+from ...ibm.link import PAGE, Link
+from ...ibm.wire import Job, JobPage
+from ...model.snapshot import JobState
+from ...portal import aside, clock, portal
+from ..state.ledger import Ledger
+from ..state.merge import merge
+from ..state.record import Record
 
 log = logging.getLogger(__name__)
 
@@ -44,11 +44,13 @@ LOOK_UP = (0.5, 1.0, 2.0, 4.0)  # pauses between look-ups; the last one repeats
 RETRY = (1.0, 2.0, 5.0, 10.0, 30.0)  # pauses while the service cannot be reached at all
 UNAUTHORISED = 600.0  # seconds for which a 401 is taken for a passing one
 HOLD = 2.0  # seconds until a submission that a bound holds back is looked at again
-THREADS = 8  # requests under way at a time
+MOST_POSTS = 3  # of one attempt whose answers are lost
+LONGEST_ATTEMPT = 240.0  # seconds after its first lost answer at which an attempt is not posted again by itself
+SLOW_BODY = 1_000_000  # bytes: a payload of this size that was not taken in time is not uploaded again by itself
 
 
 class Attempt(ABC):
-    """What the submitter needs of one attempt. Its methods run on the submitter's threads, one at a time."""
+    """What the outbox needs of one attempt. Its methods run on the loop and make no request."""
 
     def __init__(self, tag: str, group: str = "", *, resend: bool = True) -> None:
         self.tag = tag  # finds this attempt, and only it
@@ -59,6 +61,9 @@ class Attempt(ABC):
         self.doubt_since: float | None = None
         self.looks = 0
         self.sent_again = False
+        self.posts = 0  # whose answers were lost
+        self.first_lost: float | None = None
+        self.given_up: str | None = None  # why it is not posted again by itself, though no job exists
         self.afterwards: list[float] = []  # when to look for a second job
 
     @property
@@ -71,12 +76,15 @@ class Attempt(ABC):
         return None
 
     @abstractmethod
-    def body(self) -> str | None:
-        """What to post; None when it was taken back meanwhile."""
+    def body(self) -> Callable[[], str] | None:
+        """Makes what to post, on a thread of its own; None when it was taken back meanwhile."""
 
     @abstractmethod
     def wanted(self) -> bool:
         """It is still to be sent."""
+
+    def lives_in(self, home: str | None) -> None:  # noqa: B027 - most attempts need not know
+        """Its job was found in this session or batch: that of another kernel, perhaps."""
 
     @abstractmethod
     def posted(self, job_id: str) -> None:
@@ -104,13 +112,13 @@ class Attempt(ABC):
 
 
 class Poster(Protocol):
-    """What the submitter needs of a link."""
+    """What the outbox needs of a link."""
 
-    def post_job(self, body: str) -> str:
+    async def post_job(self, body: str) -> str:
         """Create a job; its id."""
         ...
 
-    def jobs(
+    async def jobs(
         self,
         *,
         session_id: str | None = None,
@@ -168,12 +176,11 @@ class _Queue:
         return heapq.heappop(self._ready) if self._ready else heapq.heappop(self._later)[1:]
 
 
-class Submitter:
-    """Daemon threads that run while there is something to send or to look up."""
+class Outbox:
+    """Posts and looks up, while there is something to post or to look up. Lives on the loop."""
 
-    def __init__(self, link: Poster, *, pace: float = 1.0, clock: Callable[[], float] = time.monotonic) -> None:
-        self._link, self._clock = link, clock
-        self.pace = pace  # factor on the seconds for which a lost answer is looked up; tests lower it
+    def __init__(self, link: Poster, *, now: Callable[[], float] = clock.monotonic) -> None:
+        self._link, self._clock = link, now
         self.pacer = Pacer()
         self._queues: dict[str, _Queue] = {}  # by workload
         self._keys: set[str] = set()  # of the attempts that are queued, or have a request under way
@@ -184,24 +191,21 @@ class Submitter:
         # When a job's id came, and the id: enough to recognise one of them in a listing that hides the newest hundreds.
         self._accepted: deque[tuple[float, str]] = deque(maxlen=10 * PAGE)
         self._behind = 0.0  # seconds by which a listing was seen to lag
-        self._lock = threading.RLock()
-        # `with` takes the lock itself: an interrupt inside Condition's own `__exit__`, which is Python, would keep it.
-        self._wake = threading.Condition(self._lock)
-        self._threads: set[threading.Thread] = set()
-        self._idle = 0  # threads that wait for something to do
+        self._bell = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
 
     def add(self, attempts: Sequence[Attempt]) -> None:
         """Queue attempts; returns at once."""
-        with self._lock:
-            self.queue(attempts)
-            self._ensure()
+        self.queue(attempts)
+        self.nudge()
+        if self._task is None or self._task.done():
+            self._task = portal().spawn(self._run(), name="outbox")
 
     def queue(self, attempts: Sequence[Attempt]) -> None:
         """Queue attempts for whoever calls `step`."""
-        with self._lock:
-            for a in attempts:
-                self._keys.add(a.tag)
-                self._put(a, 0.0, next(self._order))
+        for a in attempts:
+            self._keys.add(a.tag)
+            self._put(a, 0.0, next(self._order))
 
     def _put(self, attempt: Attempt, due: float, order: int) -> None:
         self._queues.setdefault(attempt.group, _Queue()).put(attempt, due, order)
@@ -210,49 +214,27 @@ class Submitter:
         """The attempt with this key is queued, or its request is under way."""
         return tag in self._keys
 
-    @property
-    def here(self) -> bool:
-        """The caller runs on a thread that sends."""
-        return threading.current_thread() in self._threads
-
     def nudge(self) -> None:
         """Look at the queue again now: something was dropped."""
-        with self._lock:
-            self._wake.notify_all()
+        self._bell.set()
 
-    def _ensure(self) -> None:
-        """There is a thread that waits for something to do. Holds the lock."""
-        self._threads = {t for t in self._threads if t.is_alive()}
-        if self._idle == 0 and len(self._threads) < THREADS:
-            thread = threading.Thread(target=self._run, name="qmode-submit", daemon=True)
-            self._threads.add(thread)
-            thread.start()
-        self._wake.notify_all()
-
-    def _run(self) -> None:
-        """One thread waits; before it goes to work it sees to it that another one does."""
-        me = threading.current_thread()
+    async def _run(self) -> None:
         while True:
-            with self._lock:
-                pause = self._pause()
-                if pause is None or (pause > 0 and self._idle > 0):
-                    self._threads.discard(me)
-                    return
-                if pause > 0:
-                    self._idle += 1
-                    try:
-                        self._wake.wait(min(pause, 1.0))
-                    finally:
-                        self._idle -= 1
-                    continue
-                self._ensure()
-            try:
-                self.step()
-            except Exception:  # a thread that dies here leaves partitions waiting for ever
-                log.exception("submitting failed inside")
+            self._bell.clear()
+            pause = self._pause()
+            if pause is None:
+                return
+            if pause > 0:
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(pause):
+                        await self._bell.wait()
+                continue
+            order, attempt = self._next()
+            self._busy.add(attempt.group)
+            portal().spawn(self._step(order, attempt), name=f"post {attempt.tag}")
 
     def _pause(self) -> float | None:
-        """Seconds until something is due; None when nothing is left. Holds the lock."""
+        """Seconds until something is due; None when nothing is left."""
         now = self._clock()
         pace = self.pacer.due(now)
         for group in list(self._queues):
@@ -263,19 +245,22 @@ class Submitter:
         if not self._queues:
             return None if not self._busy else 1.0
         free = [queue.due(pace) for group, queue in self._queues.items() if group not in self._busy]
-        return max(0.0, min(free) - now) if free else 1.0  # the busy ones wake us when they are free
+        return max(0.0, min(free) - now) if free else 1.0  # the busy ones ring when they are free
 
-    def step(self) -> float | None:
+    async def step(self) -> float | None:
         """Do what is due for one attempt. Returns the pause until something is due again, None when done."""
-        with self._lock:
-            pause = self._pause()
-            if pause is None or pause > 0:
-                return pause
-            order, attempt = self._next()
-            self._busy.add(attempt.group)
+        pause = self._pause()
+        if pause is None or pause > 0:
+            return pause
+        order, attempt = self._next()
+        self._busy.add(attempt.group)
+        await self._step(order, attempt)
+        return self._pause()
+
+    async def _step(self, order: int, attempt: Attempt) -> None:
         again: float | None = None
         try:
-            again = self._act(attempt)
+            again = await self._act(attempt)
         except Exception as error:  # no proof that nothing was created; and an attempt lost here would wait for ever
             log.exception("%s failed inside; it is looked up", attempt.tag)
             again = self._clock() + LOOK_UP[-1]
@@ -283,19 +268,16 @@ class Submitter:
             with contextlib.suppress(Exception):
                 attempt.unknown(f"an error of qmode_widgets itself: {error!r}")
         finally:
-            with self._lock:
-                self._busy.discard(attempt.group)
-                if again is not None:  # keeps its place: PUB order is the order of submission
-                    self._put(attempt, again, order)
-                else:
-                    self._keys.discard(attempt.tag)
-                self._wake.notify_all()
-        with self._lock:
-            return self._pause()
+            self._busy.discard(attempt.group)
+            if again is not None:  # keeps its place: PUB order is the order of submission
+                self._put(attempt, again, order)
+            else:
+                self._keys.discard(attempt.tag)
+            self._bell.set()
 
     def _next(self) -> tuple[int, Attempt]:
         """What is due: in a workload by PUB order, among workloads by turns, since submissions may be minutes apart and
-        an active session must not wait for another workload's hundreds. Holds the lock.
+        an active session must not wait for another workload's hundreds.
         """
         now = self._clock()
         pace = self.pacer.due(now)
@@ -307,34 +289,39 @@ class Submitter:
         self._served[group] = next(self._turns)
         return self._queues[group].pop(pace)
 
-    def _act(self, attempt: Attempt) -> float | None:
+    async def _act(self, attempt: Attempt) -> float | None:
         if attempt.doubt_since is not None:
-            return self._look_up(attempt)
+            return await self._look_up(attempt)
         if attempt.afterwards:
-            return self._look_afterwards(attempt)
-        return self._post(attempt)
+            return await self._look_afterwards(attempt)
+        return await self._post(attempt)
 
     # --- sending -----------------------------------------------------------------------------------------------
 
-    def _post(self, attempt: Attempt) -> float | None:
+    async def _post(self, attempt: Attempt) -> float | None:
         """One POST. Returns when to come back, or None when the attempt is settled."""
         if (why := attempt.hold()) is not None:
             attempt.waiting(why)
             return self._clock() + HOLD
+        make = attempt.body()
+        if make is None:
+            return None
         try:
-            body = attempt.body()
+            body = await aside(make)
+        except OSError as error:
+            return self._later(attempt, str(error))
         except Exception as error:
             log.exception("the body of %s cannot be made", attempt.tag)
             attempt.refused(ServiceError(f"its body cannot be made: {error!r}", status=0))
             return None
-        if body is None:
-            return None
         try:
-            job_id = self._link.post_job(body)
+            job_id = await self._link.post_job(body)
         except ServiceError as error:
             return self._refused(attempt, error)
         except UnreachableError as error:
             if error.sent:
+                if error.timed_out and len(body) >= SLOW_BODY:
+                    attempt.given_up = f"its payload of {len(body) / 1e6:.0f} MB was not taken in time ({error})"
                 return self._doubt(attempt, str(error))
             return self._later(attempt, str(error))
         except Exception as error:  # not foreseen: no proof that nothing was created
@@ -345,8 +332,7 @@ class Submitter:
     def _refused(self, attempt: Attempt, error: ServiceError) -> float | None:
         now = self._clock()
         if error.status == 429:
-            with self._lock:
-                wait = self.pacer.refused(now, error.retry_after)
+            wait = self.pacer.refused(now, error.retry_after)
             attempt.waiting(f"the service asked to wait {wait:.0f} s: too many submissions", wait)
             return now + wait
         if error.outcome_unknown:
@@ -367,91 +353,100 @@ class Submitter:
 
     def _exists(self, attempt: Attempt, job_id: str) -> float | None:
         now = self._clock()
-        with self._lock:
-            self.pacer.accepted(now)
-            self._accepted.append((now, job_id))
+        self.pacer.accepted(now)
+        self._accepted.append((now, job_id))
         attempt.posted(job_id)
         if not attempt.sent_again:
             return None
-        attempt.afterwards = [now + pause * self.pace for pause in AFTERWARDS]
+        attempt.afterwards = [now + pause for pause in AFTERWARDS]
         return attempt.afterwards[0]
 
     # --- looking up --------------------------------------------------------------------------------------------
 
     def _doubt(self, attempt: Attempt, why: str) -> float:
         attempt.doubt_since, attempt.looks = self._clock(), 0
+        attempt.posts += 1
+        attempt.first_lost = attempt.first_lost or attempt.doubt_since
         attempt.unknown(why)
         return attempt.doubt_since + LOOK_UP[0]
 
-    def _look_up(self, attempt: Attempt) -> float | None:
+    async def _look_up(self, attempt: Attempt) -> float | None:
         """Is there a job with this attempt's key? Only listings that answered, and have caught up, count as a no."""
         assert attempt.doubt_since is not None
         asked = self._clock()
         age = asked - attempt.doubt_since
         try:
-            found = self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True).jobs
+            found = (await self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)).jobs
             absent = False
-            if not found and age >= LAG * self.pace:
-                found, absent = self._look_around(attempt, asked)
+            if not found and age >= LAG:
+                found, absent = await self._look_around(attempt, asked)
         except Exception as error:  # whatever it is, it is no proof that the job is not there
             if not isinstance(error, ServiceError | UnreachableError):
                 log.exception("looking up %s failed inside", attempt.tag)
-            wait = getattr(error, "retry_after", None) or LOOK_UP[-1] * self.pace
+            wait = getattr(error, "retry_after", None) or LOOK_UP[-1]
             attempt.unknown(f"its answer was lost and the service cannot be asked now: {error}")
             return self._clock() + float(wait)
         if found:
             attempt.doubt_since = None
-            with self._lock:
-                self.pacer.accepted(self._clock())
+            self.pacer.accepted(self._clock())
+            attempt.lives_in(found[0].session_id)
             attempt.posted(found[0].id)
             return None
+        first = attempt.first_lost or attempt.doubt_since
         if absent and attempt.resend:
-            attempt.doubt_since, attempt.sent_again = None, True
+            attempt.doubt_since = None
+            if attempt.given_up is None and (attempt.posts >= MOST_POSTS or asked - first >= LONGEST_ATTEMPT):
+                attempt.given_up = f"the answers to {attempt.posts} submissions were lost"
+            if attempt.given_up is not None:
+                attempt.refused(
+                    ServiceError(f"{attempt.given_up}; no job was created. resubmit() sends it again", status=0)
+                )
+                return None
+            attempt.sent_again = True
             attempt.waiting("not on the service: sending it again")  # or drops it, if it was taken back
             return asked
-        if absent or age >= LONGEST_DOUBT * self.pace:
+        if absent or age >= LONGEST_DOUBT:
             attempt.doubt_since = None
             attempt.held("no listing shows it" if absent else f"the service's listings lag by more than {age:.0f} s")
             return None
         attempt.looks += 1
-        wait, lag = LOOK_UP[min(attempt.looks, len(LOOK_UP) - 1)], LAG * self.pace
-        if age >= lag:
-            return asked + wait * self.pace
-        return min(asked + wait, max(attempt.doubt_since + lag, asked + 0.05))
+        wait = LOOK_UP[min(attempt.looks, len(LOOK_UP) - 1)]
+        if age >= LAG:
+            return asked + wait
+        return min(asked + wait, max(attempt.doubt_since + LAG, asked + 0.05))
 
-    def _look_around(self, attempt: Attempt, asked: float) -> tuple[tuple[Job, ...], bool]:
+    async def _look_around(self, attempt: Attempt, asked: float) -> tuple[tuple[Job, ...], bool]:
         """The attempt's jobs in the listings of its workload and of the account; and if there is none, whether that
         proves that none exists.
         """
         assert attempt.doubt_since is not None
-        account = self._link.jobs(limit=PAGE)
-        pages = [account] if attempt.home is None else [self._link.jobs(session_id=attempt.home, limit=PAGE), account]
+        account = await self._link.jobs(limit=PAGE)
+        pages = [account]
+        if attempt.home is not None:
+            pages.insert(0, await self._link.jobs(session_id=attempt.home, limit=PAGE))
         for page in pages:
             if found := tuple(job for job in page.jobs if attempt.tag in job.tags):
                 return found, False
         shown = {job.id for page in pages for job in page.jobs}
-        with self._lock:
-            accepted = list(self._accepted)
+        accepted = list(self._accepted)
         newest = max((at for at, id_ in accepted if id_ in shown), default=float("-inf"))
-        if newest >= attempt.doubt_since + ARRIVAL * self.pace:
+        if newest >= attempt.doubt_since + ARRIVAL:
             return (), True  # a job is listed that is younger than this one can be
         if newest == float("-inf") and account.listed >= PAGE:
             accepted = []  # other users' jobs fill the page: it says nothing about ours
         missing = [at for at, id_ in accepted if at > newest and id_ not in shown]
         if missing:
             self._behind = max(self._behind, asked - min(missing))
-        return (), not missing and asked - attempt.doubt_since >= max(
-            SURE * self.pace, 1.25 * self._behind + LOOK_UP[-1] * self.pace
-        )
+        return (), not missing and asked - attempt.doubt_since >= max(SURE, 1.25 * self._behind + LOOK_UP[-1])
 
-    def _look_afterwards(self, attempt: Attempt) -> float | None:
+    async def _look_afterwards(self, attempt: Attempt) -> float | None:
         """It was posted again: has the first job turned up?"""
         due = attempt.afterwards.pop(0)
         try:
-            attempt.found(self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True).jobs)
+            attempt.found((await self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)).jobs)
         except (ServiceError, UnreachableError) as error:
             attempt.afterwards.insert(0, due)
-            return self._clock() + float(getattr(error, "retry_after", None) or LOOK_UP[-1] * self.pace)
+            return self._clock() + float(getattr(error, "retry_after", None) or LOOK_UP[-1])
         return attempt.afterwards[0] if attempt.afterwards else None
 
 
@@ -511,6 +506,7 @@ class PartitionAttempt(Attempt):
         record: with a key and a captured payload.
         stopped: says why nothing may be sent any more, None while it may.
         wake: asks for a look at the workload.
+        tidy: asks to cancel what turned up twice, or after it was taken back.
         held_back: says why nothing may be sent just now, None while it may.
     """
 
@@ -521,14 +517,15 @@ class PartitionAttempt(Attempt):
         *,
         stopped: Callable[[], str | None],
         wake: Callable[[], None],
+        tidy: Callable[[], None],
         held_back: Callable[[], str | None] = lambda: None,
     ) -> None:
         assert record.key is not None
         super().__init__(record.key.tag, group=ledger.id, resend=record.resend)
         if record.state is JobState.UNKNOWN:  # another kernel may have sent it
-            self.doubt_since = time.monotonic()
+            self.doubt_since = clock.monotonic()
         self._ledger, self._record, self._key = ledger, record, record.key
-        self._stopped, self._held_back, self._wake = stopped, held_back, wake
+        self._stopped, self._held_back, self._wake, self._tidy = stopped, held_back, wake, tidy
 
     @property
     def home(self) -> str | None:
@@ -539,103 +536,116 @@ class PartitionAttempt(Attempt):
         """Why it must not be sent now."""
         return self._held_back()
 
-    def body(self) -> str | None:
+    def body(self) -> Callable[[], str] | None:
         """What to post; from here on only the answer tells whether a job exists."""
         ledger, record = self._ledger, self._record
-        with ledger.lock:
-            why = self._stopped()
-            if why is not None and record.state is JobState.WAITING:
-                record.settle(JobState.DROPPED, f"not sent: {why}")
-            if record.state is not JobState.WAITING or record.captured is None or record.sending:
-                return None
-            record.sending = True
-            record.workload = ledger.workload_id if ledger.mode != "job" else None
-            captured, home = record.captured, record.workload
-            written = record.tags(ledger.label(self._key.run))
-        return captured.body(written, home)
+        why = self._stopped()
+        if why is not None and record.state is JobState.WAITING:
+            record.settle(JobState.DROPPED, f"not sent: {why}")
+            ledger.changed()
+        if record.state is not JobState.WAITING or record.captured is None or record.sending:
+            return None
+        record.sending = True
+        record.workload = ledger.workload_id if ledger.mode != "job" else None
+        captured, home = record.captured, record.workload
+        written = record.tags(ledger.label(self._key.run))
+        return lambda: captured.body(written, home)
 
     def wanted(self) -> bool:
-        """It is still to be sent, or to be looked up. Without the ledger's lock: whoever holds that may be queueing."""
+        """It is still to be sent, or to be looked up."""
         return self._record.state in (JobState.WAITING, JobState.UNKNOWN)
+
+    def lives_in(self, home: str | None) -> None:
+        """Its job was found in this session or batch: another kernel that submits the same key has one of its own."""
+        if home is not None and self._ledger.mode != "job" and self._record.job_id is None:
+            self._ledger.include(home)
+            self._record.workload = home
 
     def posted(self, job_id: str) -> None:
         """A job exists for it."""
         ledger, record = self._ledger, self._record
-        with ledger.lock:
-            record.sending = False
-            if record.job_id is None:
-                record.exists(job_id)
-            elif record.job_id != job_id:  # the watcher found the first one while this was on its way
-                extra = Record(JobState.QUEUED, job_id=job_id, workload=record.workload, superseded=True)
-                extra.note = f"a duplicate of {record.job_id}: the answer to its submission was lost"
-                extra.doubled = record.name
-                ledger.duplicate(extra)
-        cancel_found(ledger)
+        record.sending = False
+        if record.job_id is None:
+            record.certain = not self.sent_again and self.posts == 0 and self._key.attempt == 0
+            record.exists(job_id)
+        elif record.job_id != job_id:  # the watcher found the first one while this was on its way
+            extra = Record(JobState.QUEUED, job_id=job_id, workload=record.workload, superseded=True)
+            extra.note = f"a duplicate of {record.job_id}: the answer to its submission was lost"
+            extra.doubled = record.name
+            ledger.duplicate(extra)
+        self._tidy()
         ledger.changed()
         self._wake()
 
     def refused(self, error: ServiceError) -> None:
         """The service took nothing."""
         ledger, record = self._ledger, self._record
-        with ledger.lock:
-            record.sending = False
-            if record.job_id is not None:  # it was found meanwhile: it exists
-                return
-            if record.cancel_when_found:
-                record.settle(JobState.DROPPED, f"taken back; the service had refused it: {error}")
-            else:
-                record.error = error
-                record.settle(JobState.REFUSED, str(error))
-                if record.came_too_late and record.workload == ledger.workload_id:
-                    ledger.refuse_jobs()
-                ledger.event("error", f"{record.name} was refused, nothing is billed: {error}", record.row)
+        record.sending = False
+        if record.job_id is not None:  # it was found meanwhile: it exists
+            return
+        if record.cancel_when_found:
+            record.settle(JobState.DROPPED, f"taken back; the service had refused it: {error}")
+        else:
+            record.error = error
+            record.settle(JobState.REFUSED, str(error))
+            if record.came_too_late and record.workload == ledger.workload_id:
+                ledger.refuse_jobs()
+            ledger.event("error", f"{record.name} was refused, nothing is billed: {error}", record.row)
         ledger.changed()
         self._wake()
 
     def unknown(self, why: str) -> None:
         """Its answer was lost."""
         ledger, record = self._ledger, self._record
-        with ledger.lock:
-            if record.job_id is not None:  # the watcher found it first
-                return
-            first = record.state is not JobState.UNKNOWN
-            record.sending, record.doubted = False, time.monotonic()
-            after = ", to be cancelled" if record.cancel_when_found else ""
-            record.settle(JobState.UNKNOWN, f"{why}; looking whether the job exists{after}")
-            if first:
-                ledger.event("warning", f"{record.name}: the answer was lost ({why})", record.row)
+        if record.job_id is not None:  # the watcher found it first
+            return
+        first = record.state is not JobState.UNKNOWN
+        record.sending, record.doubted = False, clock.monotonic()
+        after = ", to be cancelled" if record.cancel_when_found else ""
+        record.settle(JobState.UNKNOWN, f"{why}; looking whether the job exists{after}")
+        if first:
+            ledger.event("warning", f"{record.name}: the answer was lost ({why})", record.row)
         ledger.changed()
 
     def waiting(self, why: str, pause: float | None = None) -> None:
         """It was not sent; it is tried again unless it was taken back."""
         ledger, record = self._ledger, self._record
-        with ledger.lock:
-            record.sending = False
-            if record.job_id is None and record.cancel_when_found:
-                record.settle(JobState.DROPPED, "taken back: it never reached the service")
-            elif record.job_id is None and not record.state.final:
-                record.settle(JobState.WAITING, why)
-                record.next_try = None if pause is None else ledger.link.now() + pause
+        record.sending = False
+        if record.job_id is None and record.cancel_when_found:
+            record.settle(JobState.DROPPED, "taken back: it never reached the service")
+        elif record.job_id is None and not record.state.final:
+            record.settle(JobState.WAITING, why)
+            record.next_try = None if pause is None else ledger.link.now() + pause
         ledger.changed()
 
     def held(self, why: str) -> None:
         """Nobody can tell whether a job exists."""
         ledger, record = self._ledger, self._record
-        with ledger.lock:
-            if record.job_id is not None:
-                return
-            if record.cancel_when_found:
-                record.settle(JobState.DROPPED, "taken back; should it turn up on the service it is cancelled")
-            else:
-                record.held = True
-                text = f"its answer was lost and {why}: it is not sent again by itself. resubmit() sends it"
-                record.settle(JobState.UNKNOWN, text)
-                ledger.event("error", f"{record.name}: {text}", record.row)
+        if record.job_id is not None:
+            return
+        if record.cancel_when_found:
+            record.settle(JobState.DROPPED, "taken back; should it turn up on the service it is cancelled")
+        else:
+            record.held = True
+            text = f"its answer was lost and {why}: it is not sent again by itself. resubmit() sends it"
+            record.settle(JobState.UNKNOWN, text)
+            ledger.event("error", f"{record.name}: {text}", record.row)
         ledger.changed()
 
     def found(self, jobs: Sequence[Job]) -> None:
         """All jobs with its key, after it was posted again."""
         merge(self._ledger, jobs)
-        cancel_duplicates(self._ledger)
+        self._tidy()
         self._ledger.changed()
         self._wake()
+
+
+_outboxes: weakref.WeakKeyDictionary[Link, Outbox] = weakref.WeakKeyDictionary()
+
+
+def outbox_of(link: Link) -> Outbox:
+    """The one outbox of an instance of a service object; to be called on the loop."""
+    found = _outboxes.get(link)
+    if found is None:
+        found = _outboxes[link] = Outbox(weakref.proxy(link))  # the ledgers that it serves keep the link
+    return found

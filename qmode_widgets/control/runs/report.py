@@ -13,10 +13,10 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-from ..errors import printable
-from ..model.snapshot import JobSnapshot, JobState, Usage
-from ..model.text import SIGNS, why
-from ..planning.durations import billed, duration
+from ...errors import printable
+from ...model.snapshot import JobSnapshot, JobState, Usage
+from ...model.text import SIGNS, why
+from ...planning.durations import billed, duration
 from .provenance import Planned, Provenance
 
 TALLEST = 900.0  # of the time line, in pixels: of 1,000 attempts each has a thin row

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from ..ibm.wire import Session
-from ..model.snapshot import JobState, Mode, Usage, WorkloadState
+from ...ibm.wire import Session
+from ...model.snapshot import JobState, Mode, Usage, WorkloadState
 
 Interval = tuple[float, float]
 NOTHING_MORE = (JobState.REFUSED, JobState.DROPPED, JobState.FAILED, JobState.CANCELLED)

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, field
 from typing import Literal
 
-from ..errors import ServiceError
-from ..ibm.client import Captured
-from ..ibm.wire import Job, Metrics
-from ..model import tags
-from ..model.partition import Partition
-from ..model.snapshot import JobSnapshot, JobState, Usage
-from ..model.tags import AttemptKey
+from ...errors import ServiceError
+from ...ibm.client import Captured
+from ...ibm.wire import Job, Metrics
+from ...model import tags
+from ...model.partition import Partition
+from ...model.snapshot import JobSnapshot, JobState, Usage
+from ...model.tags import AttemptKey
+from ...portal import clock
 from .accounting import JobAccount
 
 _STATES = {
@@ -22,15 +22,48 @@ _STATES = {
     "FAILED": JobState.FAILED,
     "CANCELLED": JobState.CANCELLED,
 }
+_WORDS = {"ERROR": JobState.FAILED, "EXPIRED": JobState.FAILED, "CANCELED": JobState.CANCELLED, "DONE": JobState.DONE}
 RAN_TOO_LONG, CLOSED = 1305, 1217
+RAN_TOO_LONG_WORDS = "ran too long"
 METRICS_TRIES = 40  # after half an hour a usage that is not complete is left at its last figure
 DOUBT = 300.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
+def _known(word: str) -> bool:
+    return word.partition(" ")[0].upper() in _STATES
+
+
+def ran_too_long(job: Job) -> bool:
+    """The service ended it over its limit on the execution time, in whichever of its ways it says so."""
+    return job.reason_code == RAN_TOO_LONG or RAN_TOO_LONG_WORDS in f"{job.status} {job.reason or ''}".lower()
+
+
+def state_of(job: Job, *, ended: bool = False) -> JobState | None:
+    """What the service's word means; None where only time can tell.
+
+    A word that we do not know is no end by itself, however final it sounds: whether the job ended is told by what else
+    is known, that it is listed among the ended ones, or when it ended. What it means is then read from the word as far
+    as possible; without a result that we can be sure of it counts as failed, and its own word is shown.
+
+    Args:
+        job: as the service told it.
+        ended: it is told among the ended ones.
+    """
+    word = job.status.partition(" ")[0].upper().rstrip(":")
+    state = _STATES.get(word)
+    if state in (None, JobState.QUEUED, JobState.RUNNING) and RAN_TOO_LONG_WORDS in job.status.lower():
+        state = JobState.CANCELLED
+    if state is JobState.CANCELLED and ran_too_long(job):
+        return JobState.FAILED  # the client reads it so too: it ran over its cost limit
+    if state is None and (ended or job.ended is not None):
+        return _WORDS.get(word, JobState.FAILED)
+    return state
+
+
 @dataclass(eq=False)
 class Record:
-    """Mutable, guarded by its ledger's lock. `snapshot()` is what leaves."""
+    """Mutable, changed on the portal's loop alone. `snapshot()` is what leaves."""
 
     state: JobState
     key: AttemptKey | None = None
@@ -48,6 +81,7 @@ class Record:
     sending: bool = False  # its POST is under way
     resend: bool = True  # False: once its answer is lost it is held, never posted again by itself
     held: bool = False  # its answer was lost and nobody could tell whether it exists: it waits for its user
+    certain: bool = False  # we posted it once, and its answer came: a second job with its key is a copy of its tags
     doubled: str | None = None  # the job that stays, where this one is the second of one attempt
     doubted: float | None = None  # when (monotonic) the answer to its submission was last lost
     cancel_when_found: bool = False  # taken back while nobody knew whether it exists
@@ -65,7 +99,7 @@ class Record:
     metrics_due: float = 0.0  # when (monotonic) to ask next
     number: int = 0  # of its row in the workload
     label: str | None = None  # of its run
-    since: float = field(default_factory=time.monotonic)  # when it was made
+    since: float = field(default_factory=clock.monotonic)  # when it was made
     _snapshot: JobSnapshot | None = None
     _usage: Usage | None = None
 
@@ -123,20 +157,25 @@ class Record:
         self.state, self.note, self.next_try = state, note, None
         self.touch()
 
-    def read(self, job: Job) -> bool:
-        """Take over a listing of the job; True where something a user sees changed."""
-        if job == self.job:
+    def read(self, job: Job, *, ended: bool = False) -> bool:
+        """Take over a listing of the job; True where something a user sees changed.
+
+        Args:
+            job: as the service told it.
+            ended: it is told among the ended ones, whatever its status says.
+        """
+        if job == self.job and not (ended and not self.state.final):
             return False
         old = self.snapshot()
         self.job, self.program = job, job.program or self.program
         before = self.state
-        state = _STATES.get(job.status.partition(" ")[0].upper(), before)
-        if state is JobState.CANCELLED and job.reason_code == RAN_TOO_LONG:
-            state = JobState.FAILED  # the client reads it so too: it ran over its cost limit
+        state = state_of(job, ended=ended) or before
         if not (self.state.final and not state.final):  # a lagging listing does not bring a job back to life
             self.state = state
         if self.state is not before and not self.superseded:
             self.note = None
+        if self.state is JobState.FAILED and before is not JobState.FAILED and not _known(job.status):
+            self.note = f"the service's last word is {job.status!r}, which this version does not know"
         self.next_try = None  # there is a job: nothing is sent again
         self.touch()
         return old != self.snapshot()
@@ -144,13 +183,13 @@ class Record:
     @property
     def in_doubt(self) -> bool:
         """A job of this attempt may exist whose id is not known."""
-        recent = self.doubted is not None and time.monotonic() - self.doubted < DOUBT
+        recent = self.doubted is not None and clock.monotonic() - self.doubted < DOUBT
         return recent or (self.state is JobState.UNKNOWN and not self.held)
 
     @property
-    def waits(self) -> float:
+    def age(self) -> float:
         """Seconds since it was made."""
-        return time.monotonic() - self.since
+        return clock.monotonic() - self.since
 
     @property
     def over(self) -> bool:
@@ -187,7 +226,7 @@ class Record:
     def read_metrics(self, found: Metrics | None) -> bool:
         """Take over the metrics, and ask again ever later while the usage is not complete; True where they are new."""
         pause = min(LONGEST_PAUSE, FIRST_PAUSE * 1.4**self.asked_metrics)
-        self.asked_metrics, self.metrics_due = self.asked_metrics + 1, time.monotonic() + pause
+        self.asked_metrics, self.metrics_due = self.asked_metrics + 1, clock.monotonic() + pause
         new = found not in (None, Metrics(), self.metrics)
         if new:
             self.metrics = found

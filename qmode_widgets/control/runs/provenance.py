@@ -13,12 +13,13 @@ from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
-from ..errors import QmodeError
-from ..model.snapshot import Mode, Usage, WorkloadSnapshot, WorkloadState
-from ..planning.content import PlanContent
-from ..planning.forecast import Bill
-from . import accounting
-from .ledger import Ledger
+from ...errors import QmodeError
+from ...model.snapshot import Mode, Usage, WorkloadSnapshot, WorkloadState
+from ...planning.content import PlanContent
+from ...planning.forecast import Bill
+from ...portal import call, portal
+from ..state import accounting
+from ..state.ledger import Ledger
 
 PACKAGES = ("qiskit-ibm-runtime", "qiskit", "qiskit-aer", "numpy")
 LONGEST_OPTION = 2_000  # characters of one option's value; a noise model is megabytes
@@ -88,12 +89,12 @@ class Provenance:
 
 def provenance(ledger: Ledger, run: str, *, options: Mapping[str, Any] | None, plan: PlanContent | None) -> Provenance:
     """What is known now. Asks the service for the calibration, and for the options where they are not given."""
-    whole = ledger.snapshot()
+    whole, label = portal().call(lambda: (ledger.snapshot(), ledger.label(run)))
     jobs = tuple(job for job in whole.jobs if job.run == run)
     began = min((t for j in jobs if (t := j.running or j.created) is not None), default=None)
     return Provenance(
         run=run,
-        label=ledger.label(run),
+        label=label,
         workload=replace(whole, jobs=jobs),
         usage=run_usage(ledger, run),
         at=ledger.link.now(),
@@ -106,8 +107,11 @@ def provenance(ledger: Ledger, run: str, *, options: Mapping[str, Any] | None, p
 
 def run_usage(ledger: Ledger, run: str) -> Usage:
     """The usage of the jobs of one run, every attempt included."""
-    with ledger.lock:
-        jobs = [r.account(None) for r in ledger.records.values() if r.key is not None and r.key.run == run]
+
+    def accounts() -> list[accounting.JobAccount]:
+        return [r.account(None) for r in ledger.records.values() if r.key is not None and r.key.run == run]
+
+    jobs = portal().call(accounts)
     return accounting.workload_usage("job", WorkloadState.ACTIVE, jobs, [], None, cap=None, instance_left=None)
 
 
@@ -138,7 +142,7 @@ def _text(value: object) -> Any:
 
 def _calibrated(ledger: Ledger, before: float | None) -> float | None:
     try:
-        return ledger.link.calibrated_at(ledger.backend, before)
+        return call(ledger.link.calibrated_at, ledger.backend, before, waits=True)
     except QmodeError:
         return None  # the rest is worth having without it
 
@@ -149,7 +153,7 @@ def _stored_options(ledger: Ledger, jobs: tuple[Any, ...]) -> dict[str, Any] | N
     if first is None:
         return None
     try:
-        found = ledger.link.stored(first.job_id).get("params", {}).get("options")
+        found = call(ledger.link.stored, first.job_id, waits=True).get("params", {}).get("options")
     except (QmodeError, AttributeError):
         return None
     return plain(found) if isinstance(found, dict) else None

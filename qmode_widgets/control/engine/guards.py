@@ -1,4 +1,8 @@
-"""Caps and conditions of a workload. They run on the watcher's thread, so also while a cell blocks.
+"""Caps and conditions of a workload. They decide on what is known, and wait for no request and no code of the user's.
+
+What is irreversible (closing, cancelling the queue) needs a figure that the service reported. Where only an estimate
+is at hand, because the laptop slept or the network is away, the answer is *hold*: nothing new is sent until the service
+has been heard.
 
 What lives in this kernel dies with it; so a usage cap is also given to the service as each job's maximum execution
 time, and `limits` of the snapshot says which bound lives where and when it acted.
@@ -11,12 +15,14 @@ import math
 from collections.abc import Callable, Iterable
 from typing import Any
 
-from ..errors import QmodeError, ServiceError, UnreachableError
-from ..model.snapshot import JobSnapshot, JobState, Limit, WorkloadState
+from ...errors import QmodeError, ServiceError, UnreachableError
+from ...model.snapshot import JobSnapshot, JobState, Limit, WorkloadState
+from ...portal import portal
+from ..runs.results import Results
+from ..state.ledger import Ledger
+from ..state.record import METRICS_TRIES, Record
 from .actions import remaining, retryable
-from .ledger import Ledger
-from .record import METRICS_TRIES, Record
-from .results import OnItsWayError, Results
+from .observers import Subscription
 
 log = logging.getLogger(__name__)
 
@@ -25,23 +31,37 @@ WARN_AT = 0.8  # of the usage cap
 WARN_BEFORE_MAX, WARN_BEFORE_IDLE = 300.0, 15.0  # seconds before max TTL, interactive TTL run out
 
 
+def check_cap(seconds: float | None) -> None:
+    """Raises ValueError for a usage cap that is no positive number of seconds; None is no cap."""
+    if seconds is not None and (not seconds > 0 or not math.isfinite(seconds)):
+        raise ValueError(f"usage_cap={seconds!r}: pass a positive number of seconds")
+
+
 class Guards:
-    """The bounds of one workload: looks at the ledger after each refresh and acts through `act(what)`."""
+    """The bounds of one workload: looks at the ledger whenever it changed, and acts through `act(what)`.
+
+    `act` begins what it is told to do and returns at once; asked again while that is under way, it does nothing.
+    """
 
     def __init__(self, ledger: Ledger, act: Callable[[str], None], *, retries: int) -> None:
         self._ledger, self._act, self._retries = ledger, act, retries
-        self._predicates: list[_Predicate] = []
+        self._conditions: list[StopCondition] = []
         self._idle_close: float | None = None
         self._opener: str | None = None  # the library that opened it, and where
         self._warned: set[str] = set()
         self._gave_up: set[str] = set()  # rows the retry policy leaves alone
         self._to_cancel: set[str] = set()  # rows a stop condition cancels, until the service took it
-        self._looking = False
         self._closing = False  # its user asked for it, and the service did not take it yet
         self.stopped: str | None = None  # why no further job is sent
-        self.held: str | None = None  # why none is sent just now
+        self._unknown: str | None = None  # the service does not say what a job used
+        self._guess: str | None = None  # a cap is reached by the clock alone
         if retries:
             self.retry(retries)
+
+    @property
+    def held(self) -> str | None:
+        """Why no job is sent just now."""
+        return self._guess or self._unknown
 
     def retry(self, times: int) -> None:
         """Run a partition again up to `times` times."""
@@ -50,8 +70,7 @@ class Guards:
 
     def cap(self, seconds: float) -> None:
         """A cap on the usage in QPU seconds."""
-        if not seconds > 0 or not math.isfinite(seconds):
-            raise ValueError(f"usage_cap={seconds!r}: pass a positive number of seconds")
+        check_cap(seconds)
         self._ledger.set_cap(float(seconds))
         self.stopped = None  # a higher cap: the next look compares anew
         self._warned.discard("cap")
@@ -77,38 +96,36 @@ class Guards:
 
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool], results: Results) -> None:
         """Cancel what remains once `predicate(result, job)` is true."""
-        self._predicates.append(_Predicate(predicate, results))
+        self._conditions.append(StopCondition(predicate, results, self))
         self._ledger.limit(Limit("stop condition", getattr(predicate, "__name__", "given"), "kernel"))
 
     def look(self) -> None:
         """Compare the state with every bound; what acts says so in the events. One that fails keeps none of the others
         from acting, and what the service did not take is asked for again at the next look.
         """
-        if self._looking:  # a predicate that refreshes comes back here
-            return
-        self._looking = True
-        try:
-            checks = {
-                "closing": self._check_closing,
-                "the usage cap": self._check_cap,
-                "the usage of ended jobs": self._check_known,
-                "the stop condition": self._check_predicates,
-                "a TTL": self._check_ttls,
-                "closing when idle": self._check_idle,
-                "an idle session": self._check_left_open,
-                "running again": self._retry,
-            }
-            for what, check in checks.items():
-                try:
-                    check()
-                except Exception as error:
-                    if not isinstance(error, QmodeError):
-                        log.exception("%s of workload %s failed inside", what, self._ledger.id)
-                    text = f"{what}: {str(error) or repr(error)}; it is tried again"
-                    if self._once(text):
-                        self._ledger.event("error", text)
-        finally:
-            self._looking = False
+        checks = {
+            "closing": self._check_closing,
+            "the usage cap": self._check_cap,
+            "the usage of ended jobs": self._check_known,
+            "the stop condition": self._check_conditions,
+            "a TTL": self._check_ttls,
+            "closing when idle": self._check_idle,
+            "an idle session": self._check_left_open,
+            "running again": self._retry,
+        }
+        for what, check in checks.items():
+            try:
+                check()
+            except Exception as error:
+                log.exception("%s of workload %s failed inside", what, self._ledger.id)
+                self.failed(what, error)
+
+    def failed(self, what: str, error: BaseException) -> None:
+        """Something a bound asked for was not done; said once."""
+        text = f"{what}: {str(error) or repr(error)}; it is tried again"
+        if self._once(text):
+            self._ledger.event("error", text)
+            self._ledger.changed()
 
     @property
     def alarm(self) -> float | None:
@@ -118,10 +135,10 @@ class Guards:
             times.append(idle)
         if self._opener is not None and ledger.mode == "session" and (since := ledger.idle_since()) is not None:
             times.append(since + LEFT_OPEN)
-        used = ledger.used()
+        used = ledger.used_by_the_clock()
         by_the_clock = ledger.mode == "session" and ledger.state is WorkloadState.ACTIVE  # billed even while idle
-        if by_the_clock and ledger.cap is not None and used is not None and ledger.seen_at is not None:
-            times.append(ledger.seen_at + max(0.0, ledger.cap - used))
+        if by_the_clock and ledger.cap is not None and used is not None:
+            times.append(ledger.link.now() + max(0.0, ledger.cap - used))
         return None if ledger.closed else min(times, default=None)
 
     def close(self) -> None:
@@ -134,25 +151,28 @@ class Guards:
         self._closing = self._closing and not self._ledger.closed
 
     def _check_known(self) -> None:
-        """A cap that cannot be compared with anything does not hold: nothing is sent until it can be."""
-        ledger, cap, before = self._ledger, self._ledger.cap, self.held
+        """While the service reports no usage of an ended job, nothing is sent: the cap cannot be checked."""
+        ledger, cap, before = self._ledger, self._ledger.cap, self._unknown
         missing = [] if cap is None else ledger.where(lambda r: r.usage_missing)
         if not missing:
-            self.held = None
+            self._unknown = None
             if before is not None:
                 ledger.event("info", "the usage of all jobs is known again: what was held is sent")
             return
         more = f" and {len(missing) - 1} more" if len(missing) > 1 else ""
-        self.held = f"the service does not say what {missing[0].name}{more} used, so the usage cap cannot be kept"
+        self._unknown = f"the service does not say what {missing[0].name}{more} used, so the usage cap cannot be kept"
         if before is None:
-            ledger.event("error", f"{self.held}: nothing more is sent until it does", missing[0].row)
+            ledger.event("error", f"{self._unknown}: nothing more is sent until it does", missing[0].row)
         if self.stopped is None and any(r.asked_metrics >= METRICS_TRIES for r in missing):
-            self.stopped = self.held
+            self.stopped = self._unknown
             ledger.limit_acted("usage cap")
 
     def _check_cap(self) -> None:
         ledger, cap, used = self._ledger, self._ledger.cap, self._ledger.used()
-        if cap is None or used is None:
+        if cap is None:
+            return
+        self._check_clock(cap, used)
+        if used is None:
             return
         if used >= cap and self.stopped is None:
             self.stopped = f"the usage cap of {cap:g} s is reached ({used:.1f} s)"
@@ -166,42 +186,70 @@ class Guards:
             if ledger.mode != "job" and not ledger.closed:
                 self._act("close")
 
-    def _check_predicates(self) -> None:
+    def _check_clock(self, cap: float, used: float | None) -> None:
+        """By the clock alone the cap may be reached: nothing more is sent until the service says what was used."""
+        ledger, before = self._ledger, self._guess
+        guess = ledger.used_by_the_clock() or 0.0
+        reached = guess >= cap and (used is None or used < cap) and not ledger.closed and self.stopped is None
+        self._guess = (
+            f"by the clock the usage cap of {cap:g} s may be reached, and the service has not been heard since"
+            if reached
+            else None
+        )
+        if self._guess is not None:
+            self._act("look")
+            if before is None:
+                ledger.event("warning", f"{self._guess}: nothing more is sent until it is")
+        elif before is not None and self.stopped is None:
+            ledger.event("info", "the service was heard, and the usage cap is not reached: what was held is sent")
+
+    def _check_conditions(self) -> None:
         if self._to_cancel:
             self._cancel_rest()
-        for given in list(self._predicates):
-            for record in given.unseen(self._ledger):
-                try:
-                    met = given.judge(record)
-                except Exception as error:
-                    log.exception("the stop condition failed")
-                    self._ledger.event("error", f"the stop condition failed and is off: {error!r}", record.row)
-                    self._predicates.remove(given)
-                    break
-                if met:
-                    self._ledger.limit_acted("stop condition")
-                    text = f"the stop condition was met by {record.row}: the remaining jobs are cancelled"
-                    self._ledger.event("warning", text, record.row)
-                    self._predicates = []
-                    with self._ledger.lock:
-                        self._to_cancel = {r.row for r in self._ledger.records.values() if not r.state.final}
-                        self._gave_up.update(self._ledger.records)  # nor is what failed run again
-                    self._cancel_rest()
-                    return
+        for condition in self._conditions:
+            condition.look()
+
+    def met(self, condition: StopCondition, record: Record) -> None:
+        """A user's stop condition was met: what remains is cancelled."""
+        if condition not in self._conditions:
+            return
+        self._ledger.limit_acted("stop condition")
+        text = f"the stop condition was met by {record.row}: the remaining jobs are cancelled"
+        self._ledger.event("warning", text, record.row)
+        self._end_conditions()
+        self._to_cancel = {r.row for r in self._ledger.records.values() if not r.state.final}
+        self._gave_up.update(self._ledger.records)  # nor is what failed run again
+        self._cancel_rest()
+        self._ledger.changed()
+
+    def broken(self, condition: StopCondition, error: BaseException, row: str | None) -> None:
+        """A user's stop condition raised: it is off."""
+        if condition in self._conditions:
+            condition.end()
+            self._conditions.remove(condition)
+            self._ledger.event("error", f"the stop condition failed and is off: {error!r}", row)
+            self._ledger.changed()
+
+    def _end_conditions(self) -> None:
+        for condition in self._conditions:
+            condition.end()
+        self._conditions = []
+
+    def end(self) -> None:
+        """No further acts: the workload is let go."""
+        self._end_conditions()
 
     def _cancel_rest(self) -> None:
-        rows = self._to_cancel
-        self._act("cancel_stopped")
-        with self._ledger.lock:
-            left = [self._ledger.records.get(row) for row in rows]
-            self._to_cancel = {
-                r.row for r in left if r is not None and not (r.state.final or r.cancelling or r.cancel_when_found)
-            }
+        left = [self._ledger.records.get(row) for row in self._to_cancel]
+        self._to_cancel = {
+            r.row for r in left if r is not None and not (r.state.final or r.cancelling or r.cancel_when_found)
+        }
+        if self._to_cancel:
+            self._act("cancel_stopped")
 
     def to_cancel(self) -> list[Record]:
         """What a stop condition cancels."""
-        with self._ledger.lock:
-            return [r for row in self._to_cancel if (r := self._ledger.records.get(row)) and not r.state.final]
+        return [r for row in self._to_cancel if (r := self._ledger.records.get(row)) and not r.state.final]
 
     def _check_ttls(self) -> None:
         ledger = self._ledger
@@ -215,12 +263,16 @@ class Guards:
             ledger.event("warning", f"interactive TTL runs out in {left:.0f} s: the session then loses the QPU")
 
     def _check_idle(self) -> None:
-        deadline = self._idle_deadline()
-        if deadline is None or self._ledger.link.now() < deadline or self._ledger.closed:
+        ledger, deadline = self._ledger, self._idle_deadline()
+        if deadline is None or ledger.link.now() < deadline or ledger.closed:
             return
-        self._act("close")  # first: if the service does not take it, the next look tries again
-        self._ledger.limit_acted("idle close")
-        self._ledger.event("info", f"idle for {self._idle_close:g} s: closed")
+        if not ledger.told_since(deadline):  # somebody may have submitted meanwhile: hear the service first
+            self._act("look")
+            return
+        if self._once(f"idle {deadline}"):
+            ledger.limit_acted("idle close")
+            ledger.event("info", f"idle for {self._idle_close:g} s: it is closed")
+        self._act("close")  # until the service took it
 
     def _check_left_open(self) -> None:
         """Libraries open sessions and forget to close them: nobody else will tell the user what that costs."""
@@ -277,27 +329,54 @@ class Guards:
         return True
 
 
-class _Predicate:
-    """A user's stop condition and the jobs it has judged."""
+class StopCondition:
+    """A user's condition: results are fetched by tasks of the loop, and judged on a thread of its own."""
 
-    def __init__(self, predicate: Callable[[Any, JobSnapshot], bool], results: Results) -> None:
-        self._predicate, self._results, self._seen = predicate, results, set[str]()
+    def __init__(self, predicate: Callable[[Any, JobSnapshot], bool], results: Results, guards: Guards) -> None:
+        self._predicate, self._results, self._guards = predicate, results, guards
+        self._asked: set[str] = set()
+        self._row: str | None = None
+        self._heard = Subscription(self._judge, self._failed, every=True)
 
-    def unseen(self, ledger: Ledger) -> list[Record]:
-        """Finished, and not judged yet. Private results can be read once, by their owner: never by us."""
-        return ledger.where(lambda r: r.state is JobState.DONE and r.row not in self._seen and not r.private)
+    def look(self) -> None:
+        """Fetch what has finished and was not judged yet.
 
-    def judge(self, record: Record) -> bool:
-        """Whether the condition is met. A result that cannot be had now is judged at a later look."""
+        Private results can be read once, by their owner: never by us.
+        """
+        for record in self._results.ledger.records.values():
+            if record.state is JobState.DONE and record.row not in self._asked and not record.private:
+                self._asked.add(record.row)
+                portal().spawn(self._fetch(record))
+
+    def end(self) -> None:
+        """It judges no more."""
+        self._heard.end()
+
+    async def _fetch(self, record: Record) -> None:
         try:
-            result = self._results.of(record, patient=False)
-        except (UnreachableError, OnItsWayError):
-            return False
+            raw = await self._results.fetch(record)
+        except UnreachableError:
+            self._asked.discard(record.row)  # judged at a later look
         except QmodeError as error:
-            if not (isinstance(error, ServiceError) and error.passing):
-                self._seen.add(record.row)
-                text = f"the stop condition cannot judge {record.row}: {error}"
-                self._results.ledger.event("warning", text, record.row)
-            return False
-        self._seen.add(record.row)
-        return bool(self._predicate(result, record.snapshot()))
+            if isinstance(error, ServiceError) and error.passing:
+                self._asked.discard(record.row)
+                return
+            self._results.ledger.event("warning", f"the stop condition cannot judge {record.row}: {error}", record.row)
+            self._results.ledger.changed()
+        else:
+            self._heard.tell(record, raw, record.snapshot())
+
+    def _judge(self, record: Record, raw: tuple[str, str], job: JobSnapshot) -> None:
+        self._row = record.row
+        try:
+            result = self._results.decoded(record, raw)
+        except QmodeError as error:
+            said = f"the stop condition cannot judge {record.row}: {error}"
+            portal().send(self._results.ledger.event, "warning", said, record.row)
+            return
+        if bool(self._predicate(result, job)):
+            self._heard.end()  # at once: what is in its queue is judged no more
+            portal().send(self._guards.met, self, record)
+
+    def _failed(self, error: BaseException) -> None:
+        portal().send(self._guards.broken, self, error, self._row)
