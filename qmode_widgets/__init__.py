@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from .control.watch import unwatch as unwatch
     from .control.watch import watch as watch
     from .errors import ArchiveError as ArchiveError
+    from .errors import ArgumentError as ArgumentError
     from .errors import IncompleteResultError as IncompleteResultError
     from .errors import PlanError as PlanError
     from .errors import PubError as PubError
@@ -39,7 +40,14 @@ if TYPE_CHECKING:
     from .model.snapshot import JobState as JobState
     from .model.snapshot import WorkloadSnapshot as WorkloadSnapshot
     from .model.snapshot import WorkloadState as WorkloadState
+    from .planning.backends import BackendComparison as BackendComparison
+    from .planning.backends import compare_backends as compare_backends
+    from .planning.calibration import calibrate as calibrate
     from .planning.compare import compare as compare
+    from .planning.compare import learn_noise as learn_noise
+    from .planning.compare import variational_loop as variational_loop
+    from .planning.grouping import MergedPubs as MergedPubs
+    from .planning.grouping import merge_pubs as merge_pubs
     from .planning.plan import Plan as Plan
     from .planning.plan import plan as plan
     from .planning.splitting import partition as partition
@@ -64,6 +72,13 @@ _PLACES = {
     "UsageEstimate": "planning.usage",
     "partition": "planning.splitting",
     "compare": "planning.compare",
+    "compare_backends": "planning.backends",
+    "BackendComparison": "planning.backends",
+    "variational_loop": "planning.compare",
+    "learn_noise": "planning.compare",
+    "merge_pubs": "planning.grouping",
+    "MergedPubs": "planning.grouping",
+    "calibrate": "planning.calibration",
     "Partition": "model.partition",
     "Piece": "model.partition",
     "JobSnapshot": "model.snapshot",
@@ -78,6 +93,7 @@ _PLACES = {
     "IncompleteResultError": "errors",
     "ArchiveError": "errors",
     "PlanError": "errors",
+    "ArgumentError": "errors",
     "PubError": "errors",
 }
 

@@ -108,7 +108,11 @@ class PlanError(QmodeError, ValueError):
         super().__init__("; ".join(f.message for f in findings) + ". Pass force=True to submit all the same")
 
 
-class PubError(QmodeError, ValueError):
+class ArgumentError(QmodeError, ValueError):
+    """An argument that cannot be used. The message names it, its value, and what to pass instead."""
+
+
+class PubError(ArgumentError):
     """Something is wrong with one PUB; `pub` is its index."""
 
     def __init__(self, pub: int, message: str) -> None:

@@ -15,7 +15,7 @@ from qmode_widgets import emulator as package
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SAYS = {
     "quickstart": ["24 PUBs, 48000 shots", "9707", "of QPU time"],
-    "choose_a_mode": ["rep_delay", "session\n"],
+    "choose_a_mode": ["rep_delay", "session\n", "The price of the session", "PUB 0: "],
     "compare_mitigation_batch": ["s of QPU time expected", "twirled    +", "✓ Done"],
     "vqe_session": ["10 evaluations", "of which idle", "5 points in one job"],
     "noise_learning_session": ["layers learned by job", "point 2:", "s old"],

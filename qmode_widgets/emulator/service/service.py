@@ -18,6 +18,7 @@ from typing import Any
 
 from ...model.scheduling import Happened, Scheduler, Stage, What
 from ...model.snapshot import WorkloadState
+from ...model.timing import OVERHEAD, whole_seconds
 from ..backends import Device
 from ..options import Options
 from ..simulation.pool import Engine, Task
@@ -297,8 +298,8 @@ class Service:
             "estimate": read["estimate"],
             "qpu": qpu,
             "prep": prep,
-            "bill": float(max(1, round(qpu))),
-            "execution": max(0.0, qpu - 2.0),
+            "bill": whole_seconds(qpu),
+            "execution": max(0.0, qpu - OVERHEAD),
         }
         self.store.add("jobs", row)
         failure = (fault.code, fault.reason, fault.solution) if fault else None

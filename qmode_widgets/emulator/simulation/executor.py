@@ -54,7 +54,12 @@ class ExecutorProgram:
     @property
     def loads(self) -> list[Load]:
         """One load for each item; randomizations count as sets."""
-        return [Load(item.circuit, math.prod(_shape(item)), self._shots) for item in self._program.items]
+        loads = []
+        for item in self._program.items:
+            sets = math.prod(_shape(item))
+            randomized = 0 if isinstance(item, CircuitItem) else sets
+            loads.append(Load(item.circuit, sets, self._shots, randomized=randomized))
+        return loads
 
     def run(self, simulator: Simulator) -> str:
         """Return a `QuantumProgramResultModel` as JSON."""

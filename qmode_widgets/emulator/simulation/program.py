@@ -19,12 +19,16 @@ ASSIGN_IT = "as its duration: assign it before submitting, one circuit for each 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A circuit that is executed `sets × shots` times, and `learning` times on top."""
+    """A circuit that is executed `sets × shots` times, and `learning` times on top.
+
+    `randomized` is how many randomised circuits that makes (twirling, learning); 0 for a circuit as it is.
+    """
 
     circuit: QuantumCircuit
     sets: int
     shots: int
     learning: int = 0
+    randomized: int = 0
 
     @property
     def executions(self) -> int:

@@ -47,7 +47,18 @@ class SamplerProgram(LegacyProgram):
     @property
     def loads(self) -> list[Load]:
         """One load for each PUB."""
-        return [Load(circuit, math.prod(values.shape[:-1]), shots) for circuit, values, shots in self._pubs]
+        loads = []
+        for circuit, values, shots in self._pubs:
+            sets = math.prod(values.shape[:-1])
+            loads.append(Load(circuit, sets, shots, randomized=sets * self._twirled(shots)))
+        return loads
+
+    def _twirled(self, shots: int) -> int:
+        """Return how many randomizations of a circuit twirling makes; 0 without it."""
+        twirling, (number, each) = self._group("twirling"), self._randomizations()
+        if not (twirling.get("enable_gates") or twirling.get("enable_measure")):
+            return 0
+        return number or math.ceil(shots / (each or max(64, math.ceil(shots / 32))))
 
     def run(self, simulator: Simulator) -> str:
         """Return a `PrimitiveResult` of `SamplerPubResult`s."""

@@ -88,7 +88,7 @@ def test_legacy_sampler(emulator, backend, measured):
     assert datetime.fromisoformat(times["running"]) <= spans.start
     assert spans.stop <= datetime.fromisoformat(times["finished"])
     assert spans[0].stop <= spans[1].start
-    assert job.usage_estimation["quantum_seconds"] == pytest.approx(1.25 * (2 + 600 * 252.3e-6), rel=0.01)
+    assert job.usage_estimation["quantum_seconds"] == pytest.approx(1.6 + 600 * 257e-6, rel=0.01)
 
 
 @pytest.mark.parametrize(("kind", "shape"), [("kerneled", (3, 50, 3)), ("avg_kerneled", (3, 3))])

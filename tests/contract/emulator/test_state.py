@@ -103,14 +103,14 @@ def driven(slow):
 
 def test_durations_follow_the_model_divided_by_the_speed(driven, bell):
     backend = driven.connect("emulator-payg").backend("emu_fez")
-    job = Sampler(mode=backend).run([bell], shots=8000)  # 2 s + 8000 × 252 µs
+    job = Sampler(mode=backend).run([bell], shots=8000)  # 1.6 s + 8000 × 257 µs
     driven.faults.advance_clock(600)
     driven.faults.wait_for(job.job_id(), "Running")
     driven.faults.advance_clock(600)
     driven.faults.wait_for(job.job_id(), "Completed")
     times = {k: datetime.fromisoformat(v) for k, v in job.metrics()["timestamps"].items()}
     assert (times["running"] - times["created"]).total_seconds() == pytest.approx(600, abs=0.01)
-    prep, qpu = 1 + 0.01 + 8000 * 2e-6, 2 + 8000 * 252e-6
+    prep, qpu = 1 + 0.01 + 8000 * 2e-6, 1.6 + 8000 * 256.7e-6
     assert (times["finished"] - times["running"]).total_seconds() == pytest.approx((prep + qpu) / 0.1, abs=0.1)
     (span,) = job.result().metadata["executor"].chunk_timing
     assert (span.stop - span.start).total_seconds() == pytest.approx(qpu / 0.1, abs=0.1)
