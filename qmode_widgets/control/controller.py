@@ -21,6 +21,7 @@ from ..model.command import Action
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import state_word, table
+from ..planning.allowance import cut_off
 from ..planning.content import PlanContent
 from ..planning.plan import before_sending
 from ..planning.preflight import Preflight
@@ -43,6 +44,7 @@ if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
 LONGEST_KEY = 200
+LOW_END = 0.8  # of an estimate
 MOST_LISTED = 10  # results that an error names
 T = TypeVar("T")
 
@@ -370,6 +372,7 @@ class Controller(metaclass=OneEach):
         target_of(backend_of(primitive))  # fetched now, where it can be said that it cannot
         parts = prepare.divide(kind, primitive, listed, partitions, run_options)
         limit = self._portal.call(self._workload.guards.max_execution_time)
+        self._refuse_cut_off(parts)
 
         def prepared(run: str, there: frozenset[int]) -> list[Record]:
             made = prepare.prepare(
@@ -397,6 +400,22 @@ class Controller(metaclass=OneEach):
         self._options[run] = options
         self._portal.call(self._workload.submit, records, run, label)
         return Run(self, run, tuple(r.row for r in records))
+
+    def _refuse_cut_off(self, parts: Sequence[Partition]) -> None:
+        """A partition that the usage cap must cut off would be billed the cap and give nothing: it is not sent.
+
+        Nine of ten estimates are within 0.8 to 1.25 of the bill, so only what its low end exceeds is refused.
+
+        Raises:
+            SubmissionError: naming the first one, with its expected usage and what the cap leaves.
+        """
+        cap, used = self._ask(lambda: (self._ledger.cap, self._ledger.used() or 0.0))
+        if cap is None:
+            return
+        lost = [c for c in cut_off(parts, cap, used) if LOW_END * c.expected > c.left]
+        if lost:
+            more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+            raise SubmissionError(f"usage_cap={cap:g}: {lost[0]}{more}")
 
     def before_sending(
         self,
