@@ -26,6 +26,7 @@ from ..planning.content import PlanContent
 from ..planning.plan import before_sending
 from ..planning.preflight import Preflight
 from ..planning.settings import options_set
+from ..planning.splitting import price
 from ..portal import ForkedError, get, portal
 from . import prepare, primitives
 from .adoption import Adoption
@@ -372,7 +373,7 @@ class Controller(metaclass=OneEach):
         target_of(backend_of(primitive))  # fetched now, where it can be said that it cannot
         parts = prepare.divide(kind, primitive, listed, partitions, run_options)
         limit = self._portal.call(self._workload.guards.max_execution_time)
-        self._refuse_cut_off(parts)
+        parts = self._within_cap(kind, primitive, listed, parts, run_options)
 
         def prepared(run: str, there: frozenset[int]) -> list[Record]:
             made = prepare.prepare(
@@ -401,21 +402,28 @@ class Controller(metaclass=OneEach):
         self._portal.call(self._workload.submit, records, run, label)
         return Run(self, run, tuple(r.row for r in records))
 
-    def _refuse_cut_off(self, parts: Sequence[Partition]) -> None:
-        """A partition that the usage cap must cut off would be billed the cap and give nothing: it is not sent.
+    def _within_cap(
+        self, kind: Kind, primitive: Any, pubs: list[Any], parts: list[Partition], run_options: dict[str, Any]
+    ) -> list[Partition]:
+        """The partitions, with their expected usage where there is a usage cap to compare it with.
 
-        Nine of ten estimates are within 0.8 to 1.25 of the bill, so only what its low end exceeds is refused.
+        A partition that the cap must cut off would be billed the cap and give nothing: it is not sent. Nine of ten
+        estimates are within 0.8 to 1.25 of the bill, so only what exceeds the cap at its low end is refused.
 
         Raises:
             SubmissionError: naming the first one, with its expected usage and what the cap leaves.
         """
         cap, used = self._ask(lambda: (self._ledger.cap, self._ledger.used() or 0.0))
         if cap is None:
-            return
+            return parts
+        if kind in ("sampler", "estimator") and any(p.expected is None for p in parts):
+            with contextlib.suppress(ValueError):  # what cannot be estimated is left to the service's own limit
+                parts = price(pubs, backend_of(primitive), primitive, parts, **run_options)
         lost = [c for c in cut_off(parts, cap, used) if LOW_END * c.expected > c.left]
         if lost:
             more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
             raise SubmissionError(f"usage_cap={cap:g}: {lost[0]}{more}")
+        return parts
 
     def before_sending(
         self,

@@ -135,13 +135,13 @@ def failures(submissions: Sequence[Jobs], steps: int = 1) -> Failures:
 class CutOff:
     """A partition whose expected usage is more than its cap leaves: it would be billed the cap and give nothing."""
 
-    partition: int
+    partition: int  # from 0
     expected: float
     left: float  # of the cap
 
     def __str__(self) -> str:
         return (
-            f"partition {self.partition} is expected to use ≈ {billed(self.expected)}; the cap leaves "
+            f"partition {self.partition + 1} is expected to use ≈ {billed(self.expected)}; the cap leaves "
             f"{billed(self.left)}: it would be cut off, billed {self.left:,.0f} s and give nothing. Raise the cap, or "
             "cut the partition smaller"
         )
