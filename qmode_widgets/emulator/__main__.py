@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from .options import Options
+from qmode_widgets.emulator.options import Options
 
 
 def main() -> int:
@@ -23,7 +23,7 @@ def main() -> int:
     args = parser.parse_args()
     try:
         options = Options.parsed(args)
-        from .http.serve import Announcement, serve
+        from qmode_widgets.emulator.http.serve import Announcement, serve
 
         announcement = Announcement(args.env_file, args.runtime_file, options)
         try:

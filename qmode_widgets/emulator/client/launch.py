@@ -106,6 +106,14 @@ class Emulator:
         with _variables({**variables, "QISKIT_IBM_INSTANCE": crn, "QISKIT_FUNCTIONS_EXPERIMENTAL": None}):
             return QiskitRuntimeService()
 
+    def wait_until_ready(self, until: float) -> None:
+        """Wait until the first worker can take a job, at most until this time of `time.monotonic()`."""
+        while time.monotonic() < until and processes.find(self.pid, self.started) is not None:
+            with contextlib.suppress(requests.RequestException):
+                if self.admin.prove()["ready"]:
+                    return
+            time.sleep(0.02)
+
     @property
     def log(self) -> str:
         """What a private service has written to its error stream; "" for a shared one."""
@@ -216,7 +224,10 @@ def _remove(runtime: Path, pid: int) -> None:
 
 
 def _launch(options: Options, shared: Path | None) -> Emulator:
-    """Start a service and wait until it answers."""
+    """Start a service and wait until it could run a job at once.
+
+    It answers much earlier: its workers import their libraries for some seconds.
+    """
     with tempfile.TemporaryDirectory(prefix="qmode-") as folder:
         runtime = shared or Path(folder) / "runtime.json"
         command = processes.command("qmode_widgets.emulator", *options.to_args(), f"--runtime-file={runtime}")
@@ -241,9 +252,11 @@ def _launch(options: Options, shared: Path | None) -> Emulator:
                         errors.close()
                         process.returncode = 0  # it outlives us: no warning that it still runs
                     own = None if shared else (process, errors)
-                    return Emulator(
+                    found = Emulator(
                         known["url"], known["token"], process.pid, options, known["started"], own, _runtime_file=shared
                     )
+                    found.wait_until_ready(until)
+                    return found
             time.sleep(0.02)
         process.kill()
         process.wait()

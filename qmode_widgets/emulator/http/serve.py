@@ -25,7 +25,8 @@ from ..service.clock import Clock
 from ..service.faults import FaultPlan
 from ..service.service import Service
 from ..service.store import Store
-from ..simulation.pool import Engine
+from ..simulation.engine import Engine
+from ..twin import Twin
 from .app import App
 from .server import MAX_BODY, application
 
@@ -64,10 +65,11 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
             loop.add_signal_handler(signum, stop.set)
     starter = None if parent is None else psutil.Process(parent)
-    known = devices(options.backend_names)
+    twin = Twin.load(options.twin) if options.twin else None
+    known = devices(options.backend_names, twin)
     sockets = listen(options.port)
     store = Store(options.state)
-    engine = Engine(options.backend_names, options.workers, noise=options.noise, max_qubits=options.max_qubits)
+    engine = Engine(options)
     service = Service(options, known, engine, store, Clock(), FaultPlan(options.seed))
     keys = kept_keys(store)
     app = App(service, keys, stop)
@@ -75,7 +77,7 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
     http = tornado.httpserver.HTTPServer(application(app), max_body_size=MAX_BODY, body_timeout=options.upload_timeout)
     http.add_sockets(sockets)
     try:
-        await engine.start()
+        engine.start()
         service.start()
         announce(app.address, keys.key)
         while not stop.is_set():

@@ -13,7 +13,7 @@ from qiskit.primitives.containers import BitArray, DataBin, SamplerPubResult
 from ..backends import Device
 from .errors import InvalidInputError
 from .legacy import LegacyProgram, encode, parameter_values, span
-from .program import Load
+from .program import Load, simulation
 from .simulator import Simulator, iq_points
 
 
@@ -59,11 +59,12 @@ class SamplerProgram(LegacyProgram):
             shape = values.shape[:-1]
             bits = simulator.sample(circuit, values, shots, self._seed)
             data = DataBin(**{name: self._data(b, rng) for name, b in bits.items()}, shape=shape)
-            results.append(SamplerPubResult(data, metadata={"circuit_metadata": circuit.metadata or {}}))
+            metadata = {"circuit_metadata": circuit.metadata or {}} | simulation(simulator.used())
+            results.append(SamplerPubResult(data, metadata=metadata))
             spans.append(span(i, (*shape, shots), done / total, (done + sizes[i]) / total))
             done += sizes[i]
-        metadata = {"execution": {"execution_spans": {"__type__": "ExecutionSpans", "__value__": {"spans": spans}}}}
-        return encode(PrimitiveResult(results, metadata=metadata | {"version": 2}))
+        spanned = {"execution": {"execution_spans": {"__type__": "ExecutionSpans", "__value__": {"spans": spans}}}}
+        return encode(PrimitiveResult(results, metadata=spanned | {"version": 2}))
 
     def _data(self, bits: NDArray[np.bool_], rng: np.random.Generator) -> Any:
         if self._meas == "classified":
