@@ -92,7 +92,7 @@ def _run(program: Program, simulator: Simulator) -> tuple[dict[str, Any], bytes]
     simulator.hold([load.sets * load.shots * load.circuit.num_clbits for load in program.loads])
     result = program.run(simulator).encode()
     said = simulation(simulator.used_by_job())
-    notes = [said["simulation"]["description"].capitalize() + "."] if said else []
+    notes = [f"simulation: {said['simulation']['description']}."] if said else []
     return said | {"notes": [*program.notes, *notes]}, result
 
 

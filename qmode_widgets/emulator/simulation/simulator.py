@@ -188,7 +188,7 @@ class Simulator:
                 f"{NO_MEMORY} A matrix product state of bond dimension {self._settings.bond_dimension} does not fit.",
                 "Start the emulator with a smaller bond_dimension.",
             )
-        ordered = run.of(*_along_line(run.circuit, run.physical))
+        ordered = run.of(*along_line(run.circuit, run.physical))
         began = time.monotonic()
         for done in range(len(run.values)):
             now = time.monotonic()
@@ -570,7 +570,7 @@ def _has_expressions(circuit: QuantumCircuit) -> bool:
     return False
 
 
-def _along_line(circuit: QuantumCircuit, physical: tuple[int, ...]) -> tuple[QuantumCircuit, tuple[int, ...]]:
+def along_line(circuit: QuantumCircuit, physical: tuple[int, ...]) -> tuple[QuantumCircuit, tuple[int, ...]]:
     """Order the qubits so that entangled ones are neighbours, as a matrix product state needs them.
 
     Reverse Cuthill–McKee keeps a line as it is, and gives other graphs a small bandwidth.
