@@ -208,7 +208,11 @@ def _folder() -> Path:
 
 def available() -> list[str]:
     """Return the names of the fake backends whose data can be served."""
-    return sorted(p.name for p in _folder().iterdir() if list(p.glob("conf_*.json")) and list(p.glob("props_*.json")))
+    return sorted(
+        path.name
+        for path in _folder().iterdir()
+        if all((path / f"{kind}_{path.name}.json").exists() for kind in ("conf", "props"))
+    )
 
 
 @cache
@@ -216,8 +220,7 @@ def fake(source: str) -> Recorded:
     """Return what a fake backend would answer, with what its data files leave out."""
 
     def data(kind: str) -> dict[str, Any]:
-        (path,) = _folder().joinpath(source).glob(f"{kind}_*.json")
-        found: dict[str, Any] = json.loads(path.read_text())
+        found: dict[str, Any] = json.loads((_folder() / source / f"{kind}_{source}.json").read_text())
         return found
 
     conf, props = data("conf"), data("props")

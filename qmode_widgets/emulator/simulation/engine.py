@@ -83,7 +83,7 @@ class Engine:
         """Run a task in a process. Cancelling it ends the process."""
         try:
             answer = await to_process.run_sync(work, header, body, cancellable=True, limiter=self._processes)
-        except BrokenWorkerProcess:
+        except (BrokenWorkerProcess, OSError):  # OSError: it died while it was being started
             log.warning("a worker ended; it is replaced")
             return DIED, b""
         if said := answer[0].pop("traceback", None):
