@@ -22,8 +22,10 @@ from jupyter_core.paths import jupyter_runtime_dir
 
 from .. import processes
 from ..options import VERSION, Options
-from ..service.account import INSTANCES, colleague_key, environment
+from ..service.account import INSTANCES, PAY_AS_YOU_GO, Instance, colleague_key, environment, twin_instance
+from ..twin import Twin
 from .faults import AdminClient, Faults
+from .recorder import twin_options
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
@@ -66,9 +68,34 @@ class Emulator:
         return Faults(self.admin)
 
     @cached_property
+    def twin(self) -> Twin | None:
+        """What it is the twin of, or None."""
+        return Twin.load(self.options.twin) if self.options.twin else None
+
+    @cached_property
+    def home(self) -> Instance:
+        """The instance that `service` is connected to: the twin's or, without a twin, the pay-as-you-go one."""
+        return PAY_AS_YOU_GO if self.twin is None else twin_instance(self.twin.instance)
+
+    @cached_property
     def service(self) -> QiskitRuntimeService:
-        """The client, connected to the pay-as-you-go instance."""
-        return self.connect("emulator-payg")
+        """The client, connected to the twin's instance or, without a twin, to the pay-as-you-go instance."""
+        return self.connect(self.home.name)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the twin into one file, with which `start(like=path)` needs no account.
+
+        The file holds no key, no CRN and no name of a person.
+
+        Returns:
+            Where it was written.
+
+        Raises:
+            ValueError: this service is no twin.
+        """
+        if self.twin is None:
+            raise ValueError("this embedded service is no twin: start one with start(like=service)")
+        return self.twin.save(path)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -76,13 +103,14 @@ class Emulator:
 
         Do not export them in your own kernel: a client of your real account would then send its key to the emulator.
         """
-        return environment(self.url, self.token)
+        return environment(self.url, self.token, self.home)
 
     def connect(self, instance: str | None = None, *, colleague: bool = False) -> QiskitRuntimeService:
         """Return a new client.
 
         Args:
-            instance: a name ("emulator-open", "emulator-payg", "emulator-premium") or CRN; None for all of them. A
+            instance: a name ("emulator-open", "emulator-payg", "emulator-premium", and "emulator-twin" where there is
+                one) or CRN; None for all of them. A
                 client of one instance stays with it: for another one it would ask IBM's real IAM for a token.
             colleague: connect as the second user of the account.
 
@@ -93,9 +121,10 @@ class Emulator:
         """
         from qiskit_ibm_runtime import QiskitRuntimeService
 
-        by_name = {i.name: crn for crn, i in INSTANCES.items()}
+        known = {**INSTANCES, self.home.crn: self.home}
+        by_name = {i.name: crn for crn, i in known.items()}
         crn = by_name.get(instance, instance) if instance is not None else None
-        if crn is not None and crn not in INSTANCES:
+        if crn is not None and crn not in known:
             raise ValueError(f"no instance {instance!r}: there are {', '.join(by_name)}")
         if requests.utils.get_environ_proxies(self.url):
             raise RuntimeError(
@@ -171,8 +200,10 @@ def _set(values: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def start(*, shared: bool = True, **given: Any) -> Emulator:
+def start(*, shared: bool = True, like: QiskitRuntimeService | str | Path | None = None, **given: Any) -> Emulator:
     """See `qmode_widgets.emulator.start`."""
+    if like is not None:
+        given = twin_options(like, given)
     if not shared:
         return _launch(Options.of(DEFAULTS | given), shared=None)
     wanted = Options.of(DEFAULTS | {"idle_exit": IDLE_EXIT} | given)

@@ -20,7 +20,7 @@ from jupyter_core.paths import secure_write
 from ..backends import devices
 from ..options import VERSION, Options
 from ..processes import alive
-from ..service.account import Keys, environment
+from ..service.account import INSTANCES, PAY_AS_YOU_GO, Instance, Keys, environment, twin_instance
 from ..service.clock import Clock
 from ..service.faults import FaultPlan
 from ..service.service import Service
@@ -51,12 +51,12 @@ def listen(port: int) -> list[socket.socket]:
     return [sock]
 
 
-async def serve(options: Options, announce: Callable[[str, str], None], *, parent: int | None = None) -> None:
+async def serve(options: Options, announce: Callable[[str, str, Instance], None], *, parent: int | None = None) -> None:
     """Serve until SIGINT, SIGTERM, the admin endpoint or the idle time ends it.
 
     Args:
         options: how it behaves.
-        announce: called with the address and the key, once the service can answer.
+        announce: called with the address, the key and the instance to connect to, once the service can answer.
         parent: a process id; a private service ends when this process does.
     """
     stop = asyncio.Event()
@@ -67,10 +67,16 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
     starter = None if parent is None else psutil.Process(parent)
     twin = Twin.load(options.twin) if options.twin else None
     known = devices(options.backend_names, twin)
+    home = PAY_AS_YOU_GO
+    if twin is not None:
+        home = twin_instance(twin.instance)
+        INSTANCES[home.crn] = home
     sockets = listen(options.port)
     store = Store(options.state)
     engine = Engine(options)
     service = Service(options, known, engine, store, Clock(), FaultPlan(options.seed))
+    if twin is not None:
+        service.used_elsewhere[home.crn] = twin.instance.consumed_seconds
     keys = kept_keys(store)
     app = App(service, keys, stop)
     app.listens_on(HOST, sockets[0].getsockname()[1])
@@ -79,7 +85,7 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
     try:
         engine.start()
         service.start()
-        announce(app.address, keys.key)
+        announce(app.address, keys.key, home)
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 1.0)
@@ -112,9 +118,9 @@ class Announcement:
         self._runtime_file = None if runtime_file is None else Path(runtime_file)
         self._options = options
 
-    def __call__(self, address: str, key: str) -> None:
+    def __call__(self, address: str, key: str, instance: Instance) -> None:
         """Write it."""
-        lines = "".join(f"export {name}='{value}'\n" for name, value in environment(address, key).items())
+        lines = "".join(f"export {name}='{value}'\n" for name, value in environment(address, key, instance).items())
         if self._env_file is not None:
             _write(self._env_file, lines)
         if self._runtime_file is not None:
