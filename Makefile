@@ -94,7 +94,7 @@ soak: build  ## 2,000 submissions (SUBMISSIONS=…) under 20 % faults, listings 
 test-libraries: build  ## libraries that people use with IBM's client, each unmodified: plainly and watched
 	$(PYTHON) -m venv .venv-libraries
 	.venv-libraries/bin/pip install --quiet --upgrade "pip>=25.1"
-	.venv-libraries/bin/pip install --quiet --editable . --group libraries
+	.venv-libraries/bin/pip install --quiet --editable ".[dask]" --group libraries
 	.venv-libraries/bin/pytest tests/libraries
 
 test-client: $(VENV)/.installed  ## the tests that IBM ships with its client, against the embedded service

@@ -48,6 +48,7 @@ class Options:
     backends: str = _option("emu_fez,emu_torino", "comma-separated; any_fez has FakeFez's calibration, and so on")
     twin: str = _option("", "file of a twin: its backends and its instance are served, too")
     workers: int = _option(0, "simulation processes; 0: one per core, at most 4")
+    dask: str = _option("", "scheduler of a Dask cluster that simulates, such as tcp://scheduler:8786; needs the extra")
     simulation: str = _option(
         "auto",
         "how circuits are simulated: auto, statevector, stabilizer, matrix_product_state, nearest_clifford; shapes "

@@ -83,7 +83,7 @@ async def serve(options: Options, announce: Callable[[str, str, Instance], None]
     http = tornado.httpserver.HTTPServer(application(app), max_body_size=MAX_BODY, body_timeout=options.upload_timeout)
     http.add_sockets(sockets)
     try:
-        engine.start()
+        await engine.start()
         service.start()
         announce(app.address, keys.key, home)
         while not stop.is_set():

@@ -20,7 +20,8 @@ from ...model.scheduling import Happened, Scheduler, Stage, What
 from ...model.snapshot import WorkloadState
 from ..backends import Device
 from ..options import Options
-from ..simulation.engine import Answer, Engine
+from ..simulation.answer import Answer
+from ..simulation.engine import Engine
 from . import rules
 from .account import INSTANCES, PERIOD, Instance
 from .clock import Clock

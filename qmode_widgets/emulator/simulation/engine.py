@@ -1,7 +1,8 @@
 """Runs tasks in worker processes: one reads and times submissions, the others simulate.
 
 `anyio.to_process` keeps the processes: each has its own pipe, so one that dies fails only its own task, and a cancelled
-task ends its process. Processes that were idle for five minutes end, except the one that was used last.
+task ends its process. Processes that were idle for five minutes end, except the one that was used last. With the option
+`dask` the simulations run on a cluster instead.
 """
 
 from __future__ import annotations
@@ -11,8 +12,8 @@ import contextlib
 import logging
 import math
 import os
-import traceback
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
 from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
@@ -20,22 +21,14 @@ from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
 from .. import processes
 from ..backends import Device
 from ..options import Options
+from .answer import DIED, Answer, work
+from .cluster import Cluster
 from .methods import CLIFFORD, MPS, Settings
 
 log = logging.getLogger(__name__)
 
-Answer = tuple[dict[str, Any], bytes]
-
 _GRACE = 1.0
 _READING = 120.0
-DIED = {
-    "failed": {
-        "code": 9998,
-        "reason": "The job's process ended unexpectedly: it was killed or ran out of memory.",
-        "solution": "Reduce the circuits or the shots, or submit the job again.",
-        "system": True,
-    }
-}
 
 
 class Engine:
@@ -59,6 +52,8 @@ class Engine:
         )
         self._seconds = options.mps_seconds
         self._common = {"backends": options.backends, "twin": options.twin or None, "memory": memory}
+        text = Path(options.twin).read_text() if options.twin and options.dask else None
+        self._cluster = Cluster(options.dask, text) if options.dask else None
         self._processes = CapacityLimiter(math.inf)  # the semaphores bound them
         self._intake = asyncio.Semaphore(1)
         self._simulation = asyncio.Semaphore(self._count)
@@ -66,8 +61,15 @@ class Engine:
         self._starting: asyncio.Task[None] | None = None
         self.ready = False  # whether a worker can take a job at once
 
-    def start(self) -> None:
-        """Start the processes; they import the libraries while the server already answers."""
+    async def start(self) -> None:
+        """Start the processes; they import the libraries while the server already answers.
+
+        Raises:
+            ValueError: the Dask cluster cannot be used.
+        """
+        if self._cluster is not None:
+            await self._cluster.connect()
+            self._simulation = asyncio.Semaphore(self._cluster.slots)
         os.environ["PYTHONSAFEPATH"] = "1"  # keeps a user's random.py off the workers' path, as -P does for us
         self._starting = asyncio.create_task(self._start())
 
@@ -77,7 +79,8 @@ class Engine:
         if first[0] == DIED:
             log.error("workers cannot start: jobs will fail")
         self.ready = True
-        await asyncio.gather(*(self._call({"task": "warm up"} | self._common, b"") for _ in range(self._count + 1)))
+        if self._cluster is None:
+            await asyncio.gather(*(self._call({"task": "warm up"} | self._common, b"") for _ in range(self._count + 1)))
 
     async def _call(self, header: dict[str, Any], body: bytes) -> Answer:
         """Run a task in a process. Cancelling it ends the process."""
@@ -86,9 +89,7 @@ class Engine:
         except (BrokenWorkerProcess, OSError):  # OSError: it died while it was being started
             log.warning("a worker ended; it is replaced")
             return DIED, b""
-        if said := answer[0].pop("traceback", None):
-            log.error(said)
-        return answer
+        return _logged(answer)
 
     async def read(self, program: str, device: Device, params: bytes) -> dict[str, Any]:
         """Return the durations of a job, or why its params cannot be read (`invalid`, `failed`)."""
@@ -142,7 +143,9 @@ class Engine:
         self, header: dict[str, Any], params: bytes, *, inexact: str | None, seconds: float | None = None
     ) -> Answer:
         settings = asdict(self._settings) | {"inexact": inexact, "seconds": seconds}
-        return await self._call(header | {"settings": settings}, params)
+        if self._cluster is None:
+            return await self._call(header | {"settings": settings}, params)
+        return _logged(await self._cluster.call(header | {"settings": settings}, params))
 
     def cancel(self, task: asyncio.Task[Answer]) -> None:
         """Drop a job's simulation, so that the core is free again."""
@@ -159,24 +162,15 @@ class Engine:
         for task in self._simulating:
             task.cancel()
         await asyncio.gather(*self._simulating, return_exceptions=True)
+        if self._cluster is not None:
+            await self._cluster.close()
+
+
+def _logged(answer: Answer) -> Answer:
+    if said := answer[0].pop("traceback", None):
+        log.error(said)
+    return answer
 
 
 def _named(device: Device) -> dict[str, Any]:
     return {"device": device.name, "calibration": device.calibration}
-
-
-def work(header: dict[str, Any], body: bytes) -> Answer:
-    """Do one task in a worker process."""
-    processes.settle_worker(header["memory"])
-    try:
-        from .programs import perform, warm_up
-
-        if header["task"] == "warm up":
-            warm_up(header["backends"], header["twin"])
-            return {}, b""
-        return perform(header, body)
-    except MemoryError:
-        return {"failed": {"code": 9998, "reason": "The job ran out of memory.", "solution": ""}}, b""
-    except Exception:  # noqa: BLE001 - an error of a library fails its job, not the worker
-        failed = {"code": 9999, "reason": "Internal error.", "solution": "", "system": True}
-        return {"failed": failed, "traceback": traceback.format_exc()}, b""

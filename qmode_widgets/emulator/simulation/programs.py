@@ -12,9 +12,7 @@ import warnings
 from functools import cache
 from typing import Any
 
-from ..backends import Device, devices
-from ..options import names_in
-from ..twin import Twin
+from ..backends import Device
 from .errors import InvalidInputError, JobError
 from .methods import CLIFFORD, MPS, Inexact, Settings
 from .program import ASSIGN_IT, Program, check_delays, simulation
@@ -22,17 +20,11 @@ from .simulator import Simulator
 from .timing import Timing
 
 
-def warm_up(backends: str, twin: str | None) -> None:
-    """Import the libraries and read the data that the first job would wait for."""
+def warm_up() -> None:
+    """Import the libraries that the first job would wait for."""
     from . import calibrator, estimator, executor, noise_learner, sampler  # noqa: F401
 
     logging.getLogger("qiskit_aer").setLevel(logging.CRITICAL)  # a failure is reported by its job
-    _devices(backends, twin)
-
-
-@cache
-def _devices(backends: str, twin: str | None) -> dict[str, Device]:
-    return devices(names_in(backends), None if twin is None else Twin.load(twin))
 
 
 def _program(program_id: str, params: Any, device: Device) -> Program:
@@ -65,12 +57,12 @@ def _program(program_id: str, params: Any, device: Device) -> Program:
     return program
 
 
-def perform(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+def perform(header: dict[str, Any], body: bytes, known: dict[str, Device]) -> tuple[dict[str, Any], bytes]:
     """Do one task: `split` takes a submission apart, `intake` reads and times a job, `run` simulates it."""
     if header["task"] == "split":
         return _split(body)
-    warm_up(header["backends"], header["twin"])
-    device = _devices(header["backends"], header["twin"])[header["device"]].calibrated(header["calibration"])
+    warm_up()
+    device = known[header["device"]].calibrated(header["calibration"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:

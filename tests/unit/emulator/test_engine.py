@@ -15,7 +15,8 @@ from qmode_widgets import emulator
 from qmode_widgets.emulator import processes
 from qmode_widgets.emulator.backends import devices
 from qmode_widgets.emulator.options import Options
-from qmode_widgets.emulator.simulation.engine import DIED, Engine
+from qmode_widgets.emulator.simulation.answer import DIED
+from qmode_widgets.emulator.simulation.engine import Engine
 
 DEVICE = devices(["emu_fez"])["emu_fez"]
 
@@ -53,7 +54,7 @@ def run(monkeypatch):
         async def main():
             engine = Engine(Options(workers=2))
             assert not engine.ready
-            engine.start()
+            await engine.start()
             try:
                 await body(engine)
             finally:
