@@ -41,6 +41,9 @@ def answer(header: dict[str, Any], body: bytes, known: dict[str, Device]) -> Ans
 
 def work(header: dict[str, Any], body: bytes) -> Answer:
     """Do one task in a worker process of our own."""
+    from .programs import warm_up
+
+    warm_up()  # before we settle: somebody waits for the libraries
     processes.settle_worker(header["memory"])
     return answer(header, body, _devices(header["backends"], header["twin"]))
 
