@@ -29,8 +29,8 @@ class InstanceTerms(BaseModel):
 
     plan: str = "Pay-as-you-go"
     pricing: str = "paygo"
-    limit_seconds: int | None = None
-    allocation_seconds: int | None = None
+    limit_seconds: float | None = None
+    allocation_seconds: float | None = None
     consumed_seconds: float = 0.0
     max_ttl: float | None = None
     interactive_ttl: float | None = None

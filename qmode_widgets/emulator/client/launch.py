@@ -25,7 +25,7 @@ from ..options import VERSION, Options
 from ..service.account import INSTANCES, PAY_AS_YOU_GO, Instance, colleague_key, environment, twin_instance
 from ..twin import Twin
 from .faults import AdminClient, Faults
-from .recorder import twin_options
+from .recorder import is_ours, twin_options
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
@@ -167,6 +167,9 @@ class Emulator:
             own.wait()
             _ = self.log
             errors.close()
+        if is_ours(self.options.twin):
+            _ = self.twin  # it can still be saved
+            Path(self.options.twin).unlink(missing_ok=True)
         if self._runtime_file is not None:  # a service that was killed leaves its file
             _remove(self._runtime_file, self.pid)
 
@@ -203,7 +206,7 @@ def _set(values: dict[str, str | None]) -> None:
 def start(*, shared: bool = True, like: QiskitRuntimeService | str | Path | None = None, **given: Any) -> Emulator:
     """See `qmode_widgets.emulator.start`."""
     if like is not None:
-        given = twin_options(like, given)
+        given = twin_options(like, given, shared=shared)
     if not shared:
         return _launch(Options.of(DEFAULTS | given), shared=None)
     wanted = Options.of(DEFAULTS | {"idle_exit": IDLE_EXIT} | given)

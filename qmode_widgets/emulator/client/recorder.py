@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import secrets
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import datetime
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
 _RECENT = 50  # jobs that are looked through for a session and a batch
+_PREFIX = "qmode-emulator-"
 _TTLS = ("max_ttl", "interactive_ttl", "active_ttl")
 
 
@@ -33,18 +35,16 @@ def record(service: QiskitRuntimeService, backends: Iterable[str] | None = None)
         backends: names; None for all that the instance has.
 
     Raises:
-        ValueError: there is no such backend, or the record would hold a key, a CRN or a name.
+        ValueError: a backend has no calibration data, or the record would hold a key or a CRN.
+        QiskitBackendNotFoundError: there is no such backend.
     """
     names = [b.name for b in service.backends()] if backends is None else list(backends)
     found = [_backend(service, name) for name in dict.fromkeys(names)]
     terms, notes = _terms(service)
     twin = Twin(instance=terms, backends=found, notes=notes)
-    account = service.active_account() or {}
-    secret = [account.get("token"), account.get("instance"), *(i["name"] for i in service.instances() if i.get("name"))]
-    text = twin.text
-    for word in ("crn:v1:", *filter(None, secret)):
-        if word in text:
-            raise ValueError("the backends' data hold a key, a CRN or an instance's name: no twin is made of them")
+    account, text = service.active_account() or {}, twin.text
+    if any(secret in text for secret in ("crn:v1:", account.get("token")) if secret):
+        raise ValueError("the backends' data hold a key or a CRN: no twin is made of them")
     return twin
 
 
@@ -111,12 +111,21 @@ def _ttls(service: QiskitRuntimeService) -> dict[str, float]:
     return found
 
 
-def twin_options(like: QiskitRuntimeService | str | Path, given: dict[str, Any]) -> dict[str, Any]:
+def is_ours(path: str) -> bool:
+    """Return whether a twin's file is one that we wrote for a service that runs, not one that a user saved."""
+    file = Path(path)
+    return file.parent == Path(jupyter_runtime_dir()) and file.match(f"{_PREFIX}*.twin")
+
+
+def twin_options(
+    like: QiskitRuntimeService | str | Path, given: dict[str, Any], *, shared: bool = True
+) -> dict[str, Any]:
     """Return the options of a twin: those given, and from the twin its backends and TTLs where they are not given.
 
     Args:
         like: a service, which is read, or the file of a twin.
         given: keyword arguments of `start`; `backends` may be a list or a comma-separated text.
+        shared: whether the service is for all kernels of this user.
     """
     wanted = given.get("backends")
     names = names_in(wanted) if isinstance(wanted, str) else wanted
@@ -126,10 +135,10 @@ def twin_options(like: QiskitRuntimeService | str | Path, given: dict[str, Any])
     else:
         twin = record(like, names)
         # Named by its content: the same calibration and usage give the same shared service again.
-        digest = hashlib.sha256(twin.text.encode()).hexdigest()[:12]
+        name = hashlib.sha256(twin.text.encode()).hexdigest()[:12] if shared else secrets.token_hex(6)
         folder = Path(jupyter_runtime_dir())
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = twin.save(folder / f"qmode-emulator-{digest}.twin")
+        path = twin.save(folder / f"{_PREFIX}{name}.twin")
     served = [backend.name for backend in twin.backends] if names is None else names
     told = {name: seconds for name in _TTLS if (seconds := getattr(twin.instance, name)) is not None}
     return told | given | {"twin": str(path), "backends": ",".join(served)}

@@ -91,8 +91,8 @@ def twin_instance(terms: InstanceTerms) -> Instance:
         4,
         sessions=not is_open,
         dry_runs=terms.plan.lower() in ("flex", "premium", "on-prem"),
-        limit_seconds=terms.limit_seconds,
-        allocation_seconds=terms.allocation_seconds,
+        limit_seconds=None if terms.limit_seconds is None else round(terms.limit_seconds),
+        allocation_seconds=None if terms.allocation_seconds is None else round(terms.allocation_seconds),
         batch_ttl=OPEN.batch_ttl if is_open else None,
         pending_jobs=OPEN.pending_jobs if is_open else None,
     )

@@ -143,6 +143,25 @@ def test_the_file_holds_no_key_and_no_name_and_needs_no_account(original, twin, 
     assert said.stdout.split() == ["ibm_fez", "ibm_torino", "7200.0"]
 
 
+def test_what_was_recorded_goes_with_its_service(original, tmp_path, monkeypatch):
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "runtime"))
+    with package.start(shared=False, like=original.service, backends=["ibm_fez"]) as short:
+        assert [path.suffix for path in (tmp_path / "runtime").iterdir()] == [".twin"]
+    assert list((tmp_path / "runtime").iterdir()) == []
+    saved = short.save(tmp_path / "kept.twin")
+    with package.start(shared=False, like=saved):
+        pass
+    assert Twin.load(saved).backends[0].name == "ibm_fez"
+
+
+def test_a_record_with_a_crn_is_refused(original, monkeypatch):
+    service = original.connect("emulator-payg")
+    original.faults.rewrite({"sample_name": "crn:v1:somebody"}, path="/backends/.*/configuration", count=2)
+    with pytest.raises(ValueError, match="hold a key or a CRN"):
+        record(service, ["ibm_fez"])
+    original.faults.clear()
+
+
 def test_jobs_run_on_it(twin):
     backend = twin.service.backend("ibm_torino")
     circuit = QuantumCircuit(2)
