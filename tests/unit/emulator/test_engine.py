@@ -50,6 +50,8 @@ def run(monkeypatch):
     # anyio's workers run the main module again, as multiprocessing's do: they get the service's, not pytest's.
     monkeypatch.setattr(sys.modules["__main__"], "__file__", emulator.__file__.replace("__init__", "__main__"))
 
+    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # which the engine sets: undone afterwards
+
     def inside(body):
         async def main():
             engine = Engine(Options(workers=2))
@@ -58,6 +60,7 @@ def run(monkeypatch):
             try:
                 await body(engine)
             finally:
+                await started(engine)  # anyio leaves a process that is cancelled while it starts to the collector
                 await engine.stop()
 
         asyncio.run(main())
