@@ -108,7 +108,7 @@ soak: build  ## 2,000 submissions (SUBMISSIONS=…) under 20 % faults, listings 
 test-libraries: build  ## libraries that people use with IBM's client, each unmodified: plainly and watched
 	$(PYTHON) -m venv .venv-libraries
 	.venv-libraries/bin/pip install --quiet --upgrade "pip>=25.1"
-	.venv-libraries/bin/pip install --quiet --editable . --group libraries
+	.venv-libraries/bin/pip install --quiet --editable ".[dask]" --group libraries
 	.venv-libraries/bin/pytest tests/libraries
 
 # QRMI and Schemathesis are in an environment of their own: nothing else needs them.

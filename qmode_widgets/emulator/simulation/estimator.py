@@ -18,7 +18,7 @@ from qiskit_ibm_runtime.results.estimator_pub import EstimatorPubResult
 from ..backends import Device
 from .errors import InvalidInputError
 from .legacy import LegacyProgram, parameter_values
-from .program import Load
+from .program import Load, simulation
 from .simulator import Simulator
 
 DEFAULT_PRECISION = 1 / 64
@@ -165,7 +165,7 @@ class EstimatorProgram(LegacyProgram):
                 "circuit_metadata": pub.circuit.metadata or {},
                 "resilience": {},
                 "num_randomizations": pub.randomizations,
-            }
+            } | simulation(simulator.used())
             results.append(EstimatorPubResult(data, metadata=metadata))
         metadata = {
             "dynamical_decoupling": {"enable": False},

@@ -12,6 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterExpression
 
 from .errors import InvalidInputError
+from .methods import Simulated
 from .simulator import Simulator
 
 ASSIGN_IT = "as its duration: assign it before submitting, one circuit for each duration"
@@ -62,6 +63,11 @@ class Program(Protocol):
     def run(self, simulator: Simulator) -> str:
         """Return the result's JSON. Times on the QPU are written as `at(fraction)` of the job's time there."""
         ...
+
+
+def simulation(used: Simulated | None) -> dict[str, Any]:
+    """Return what a PUB's metadata says of its simulation: nothing where it was exact, as a QPU's says nothing."""
+    return {} if used is None or used.exact else {"simulation": used.to_dict()}
 
 
 def at(fraction: float) -> str:

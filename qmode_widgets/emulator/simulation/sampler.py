@@ -13,7 +13,7 @@ from qiskit.primitives.containers import BitArray, DataBin, SamplerPubResult
 from ..backends import Device
 from .errors import InvalidInputError
 from .legacy import LegacyProgram, encode, parameter_values, spans
-from .program import Load
+from .program import Load, simulation
 from .simulator import Simulator, iq_points
 
 
@@ -70,11 +70,12 @@ class SamplerProgram(LegacyProgram):
             shape = values.shape[:-1]
             bits = simulator.sample(circuit, values, shots, self._seed)
             data = DataBin(**{name: self._data(b, rng) for name, b in bits.items()}, shape=shape)
-            results.append(SamplerPubResult(data, metadata={"circuit_metadata": circuit.metadata or {}}))
+            metadata = {"circuit_metadata": circuit.metadata or {}} | simulation(simulator.used())
+            results.append(SamplerPubResult(data, metadata=metadata))
             ran.append((i, (*shape, shots), done / total, (done + sizes[i]) / total))
             done += sizes[i]
-        metadata = {"execution": {"execution_spans": spans(ran, qiskit=self._encode is encode)}, "version": 2}
-        return self._encode(PrimitiveResult(results, metadata=metadata))
+        spanned = {"execution": {"execution_spans": spans(ran, qiskit=self._encode is encode)}, "version": 2}
+        return self._encode(PrimitiveResult(results, metadata=spanned))
 
     def _data(self, bits: NDArray[np.bool_], rng: np.random.Generator) -> Any:
         if self._meas == "classified":

@@ -12,6 +12,7 @@ from qiskit.quantum_info import Statevector
 
 from qmode_widgets.emulator.backends import available, devices
 from qmode_widgets.emulator.simulation.errors import InvalidInputError, JobError
+from qmode_widgets.emulator.simulation.methods import Settings
 from qmode_widgets.emulator.simulation.payload import inflate, read
 from qmode_widgets.emulator.simulation.program import Load, check_delays, check_values
 from qmode_widgets.emulator.simulation.simulator import Simulator, parts
@@ -26,7 +27,7 @@ def device():
 
 @pytest.fixture(scope="module")
 def simulator(device):
-    return Simulator(device, noise=False, max_qubits=10, threads=1)
+    return Simulator(device, Settings(max_qubits=10))
 
 
 def edge(device):
@@ -136,7 +137,7 @@ def test_backends_carry_their_own_name_over_the_fake_ones_data():
     assert found["ibm_fez"].configuration["backend_name"] == "ibm_fez"
     assert found["ibm_fez"].configuration["simulator"] is False
     assert found["mock_fez"].mock
-    assert devices(["ibm_lab_2_fez"])["ibm_lab_2_fez"].source == "fez"
+    assert devices(["ibm_lab_2_fez"])["ibm_lab_2_fez"].recorded.name == "fez"
     for name in ("fez", "_fez", "emu_nowhere", "mock_fez", "EMU_fez", "emu_../secret", "emu__fez"):
         with pytest.raises(ValueError, match="no backend"):
             devices([name])
