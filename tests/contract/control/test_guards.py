@@ -121,9 +121,7 @@ def test_a_cap_that_makes_no_sense_is_refused(backend, cap):
 
 def test_what_the_cap_must_cut_off_is_not_sent(opened, sampler, rotations, emulator):
     batch = opened(usage_cap=10)
-    with pytest.raises(
-        qmode.SubmissionError, match="usage_cap=10: .*would be cut off, billed 10 s and give nothing"
-    ):
+    with pytest.raises(qmode.SubmissionError, match=r"usage_cap=10: .*would be cut off, billed 10 s and give nothing"):
         batch.submit(sampler(batch.mode, shots=200_000), rotations(1), partitions=1)
     assert batch.jobs == ()
     assert not [path for method, path, _ in emulator.faults.requests() if method == "POST" and path.endswith("/jobs")]
