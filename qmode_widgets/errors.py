@@ -34,7 +34,10 @@ class Finding(Protocol):
 
 
 class QmodeError(Exception):
-    """The base of this package's errors."""
+    """The base of this package's errors. Its text can be printed: what came from the service in it is escaped."""
+
+    def __init__(self, message: str = "", *args: object) -> None:
+        super().__init__(printable(message), *args)
 
 
 class ServiceError(QmodeError):
@@ -86,6 +89,14 @@ class WrongAnswerError(UnreachableError):
 
     def __init__(self, message: str) -> None:
         super().__init__(f"the service's answer is wrong: {message}", sent=True)
+
+
+class RefusedError(QmodeError):
+    """What was asked for was refused, so nothing has changed. `code` is the service's own, `status` HTTP's."""
+
+    def __init__(self, message: str, *, reason: str, code: int | str | None, status: int | None) -> None:
+        self.reason, self.code, self.status = reason, code, status
+        super().__init__(message)
 
 
 class SubmissionError(QmodeError):

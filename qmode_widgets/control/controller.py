@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
 
-from ..errors import IncompleteResultError, QmodeError, SubmissionError
+from ..errors import IncompleteResultError, QmodeError, RefusedError, SubmissionError, UnreachableError
 from ..ibm.client import Kind, backend_of, self_test, target_of
 from ..model import tags
 from ..model.command import Action
+from ..model.outcome import Cancelled, CancelOutcome, CancelOutcomes, CloseOutcome, EndOutcome, Outcome
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import state_word, table
@@ -182,8 +183,8 @@ class Controller(metaclass=OneEach):
         self._portal.call(news.listen, callback)
         return partial(self._portal.send, news.unlisten, callback)
 
-    async def perform(self, action: Action, target: str | None) -> str:
-        """For screens: carry out a command, on the loop; says what came of it."""
+    async def perform(self, action: Action, target: str | None) -> Outcome:
+        """For screens: carry out a command, on the loop."""
         return await self._workload.perform(action, target)
 
     def on_done(self, callback: Callable[[JobSnapshot], object], *, run: str | None = None) -> Callable[[], None]:
@@ -417,23 +418,51 @@ class Controller(metaclass=OneEach):
 
     # --- ending and redoing ------------------------------------------------------------------------------------
 
-    def cancel(self, job: Any) -> str:
-        """Cancel one job (its id, its row key, or the job object); says what the service answered."""
-        return next(iter(self._portal.call(self._workload.cancel, lambda: [self._workload.find(job)]).values()))
+    def cancel(self, job: Any) -> CancelOutcome:
+        """Cancel one job: its id, its row key, or the job object. A running job bills what it used until then.
 
-    def cancel_remaining(self) -> dict[str, str]:
-        """Cancel what has not started, and drop what is not sent; by row, what came of it."""
+        Raises:
+            RefusedError: the service does not cancel it; it goes on.
+            UnreachableError: it is not known whether it was cancelled.
+        """
+
+        async def cancel() -> tuple[str, CancelOutcome]:
+            record = self._workload.find(job)
+            return record.name, (await self._workload.cancel(lambda: [record]))[record.row]
+
+        name, outcome = self._portal.call(cancel)
+        if outcome.refusal is not None:
+            said, why = f"{name} was not cancelled", outcome.refusal
+            if outcome.result is Cancelled.UNKNOWN:
+                raise UnreachableError(f"{name}: {outcome}", sent=True)
+            raise RefusedError(f"{said}: {why}", reason=why.reason, code=why.code, status=why.status)
+        return outcome
+
+    def cancel_remaining(self) -> CancelOutcomes:
+        """Cancel what has not started, and drop what is not sent. By row; `.failed` where the service refused one."""
         return self._portal.call(self._workload.cancel, lambda: actions.remaining(self._ledger))
 
-    def cancel_all(self) -> dict[str, str]:
-        """Cancel whatever has not ended. Running jobs bill what they used until then."""
+    def cancel_all(self) -> CancelOutcomes:
+        """Cancel whatever has not ended. Running jobs bill what they used until then. By row, as `cancel_remaining`."""
         return self._portal.call(self._workload.cancel, lambda: actions.unfinished(self._ledger))
 
-    def close(self) -> str:
-        """No further jobs; queued ones still run. What still waits to be sent is sent first.
+    def end(self, *, running: bool = True) -> EndOutcome:
+        """Cancel whatever has not ended, and close. What can be done is done, also where a cancellation is refused.
+
+        Args:
+            running: False: jobs that run go on to their end.
+        """
+        return self._portal.call(lambda: self._workload.end(running=running))
+
+    def close(self) -> CloseOutcome:
+        """No further jobs; queued ones still run. What still waits to be sent is sent first. A job needs no closing.
 
         An interrupt drops what waits to be sent, and the workload is closed all the same: left open, a session would go
         on billing.
+
+        Raises:
+            ServiceError: the service refuses.
+            UnreachableError: it has not answered for minutes; this kernel goes on asking.
         """
         try:
             return self._portal.call(self._workload.close, waits=True)

@@ -313,10 +313,6 @@ class ModeController(Controller):
         """The `Batch` or `Session` itself: `Sampler(mode=controller.mode)`."""
         return self._held.object
 
-    def cancel_workload(self) -> str:
-        """Cancel the queued jobs and close, in one request; running jobs continue."""
-        return self._portal.call(self._workload.cancel_workload)
-
     def _closed_by_user(self, id_: str, plainly: Callable[[], None], error: type[BaseException] | None) -> None:
         """The user closes the mode object, or leaves its block: what waits to be sent is sent first.
 

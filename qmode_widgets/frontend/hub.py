@@ -18,7 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ..errors import QmodeError
-from ..model.command import Command, Controllable, Outcome
+from ..model.command import Ack, Command, Controllable
 from ..model.snapshot import JobState, WorkloadSnapshot, WorkloadState
 from ..portal import clock, last_at_exit, portal
 from . import protocol
@@ -219,7 +219,7 @@ class Hub:
         except ValueError as error:
             ident = message.get("id") if isinstance(message, dict) else None
             if isinstance(ident, str):
-                self._send_all(protocol.ack(Outcome(ident, "failed", str(error))))
+                self._send_all(protocol.ack(Ack(ident, "failed", str(error))))
             return
         if isinstance(request, Command):
             self._command(request)
@@ -240,7 +240,7 @@ class Hub:
         controller = None if feed is None else feed.controller
         if feed is None or controller is None:
             text = f"workload {command.workload} is not watched in this kernel any more: attach to it again"
-            self._send_all(protocol.ack(Outcome(command.id, "failed", text)))
+            self._send_all(protocol.ack(Ack(command.id, "failed", text)))
             return
         portal().spawn(self._carry_out(feed, controller, command), name=f"{command.action} {command.workload}")
 
@@ -248,18 +248,18 @@ class Hub:
         """Do what was asked, and tell. A screen that is gone keeps nothing from being carried out."""
 
         def say(status: str, message: str = "") -> None:
-            self._send(feed, protocol.ack(Outcome(command.id, status, message)))
+            self._send(feed, protocol.ack(Ack(command.id, status, message)))
 
         say("accepted")
         try:
-            message = await controller.perform(command.action, command.target)
+            outcome = await controller.perform(command.action, command.target)
         except (QmodeError, ValueError) as error:
             say("failed", str(error))
         except Exception as error:  # noqa: BLE001 - logged, and told where it was asked for
             _log.error("command %s failed inside", command.action, exc_info=error)
             say("failed", f"an error inside qmode_widgets: {error}")
         else:
-            say("done", message)
+            say("failed" if outcome.failed else "done", str(outcome))
 
     def _send_whole(self, feed: _Feed, asker: Outlet | None = None) -> None:
         """The whole state, to the widget that asked or to the sidebars; those that follow hear of changes first."""

@@ -6,7 +6,7 @@ Kernel to screen (`Message`, JSON objects with a `kind`):
     snapshot  workload, seq, now, state, common, jobs                    the whole WorkloadSnapshot
     patch     workload, seq, now, set, jobs, after?, gone?, order?, events?    what changed since message seq - 1
     gone      workload                                                   no longer watched in this kernel
-    ack       id, status, message                                        an Outcome
+    ack       id, status, message                                        an Ack: `accepted`, `done` or `failed`
 
 Screen to kernel (`Request`):
 
@@ -32,7 +32,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
-from ..model.command import Action, Command, Outcome
+from ..model.command import Ack, Action, Command
 from ..model.snapshot import Event, JobSnapshot, Usage, WorkloadSnapshot
 
 PROTOCOL = 2
@@ -179,7 +179,7 @@ def gone(workload: str) -> Message:
     return {"kind": "gone", "workload": workload}
 
 
-def ack(outcome: Outcome) -> Message:
+def ack(outcome: Ack) -> Message:
     """The answer to a command, by the command's id."""
     return {"kind": "ack", "id": outcome.id, "status": outcome.status, "message": outcome.message}
 

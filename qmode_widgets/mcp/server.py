@@ -28,10 +28,11 @@ from ..control.account import workloads
 from ..control.attach import attach
 from ..control.controller import Controller
 from ..control.job import JobController
-from ..control.modes import BatchController, ModeController, SessionController
+from ..control.modes import BatchController, SessionController
 from ..errors import QmodeError, printable
 from ..ibm.client import instance_of
 from ..ibm.link import link_of
+from ..model.outcome import Outcome
 from ..model.snapshot import JobState
 from ..planning.plan import Plan, plan
 from . import answers
@@ -281,11 +282,15 @@ class Tools:
         """Cancel a workload, or one job of it. Running jobs bill what they used until then."""
         controller = self._find(id)
         controller.refresh()
-        said = {job: controller.cancel(job)} if job is not None else dict(controller.cancel_all())
-        if job is None and isinstance(controller, ModeController):
-            said[controller.workload_id] = controller.cancel_workload()
+        if job is not None:
+            outcomes = {job: controller.cancel(job)}
+            done: Outcome = outcomes[job]
+        else:
+            ended = controller.end()
+            outcomes, done = dict(ended.cancelled), ended
         controller.refresh()
-        return {"answers": said} | answers.workload(controller)
+        jobs = {row: answers.cancelled(outcome) for row, outcome in outcomes.items()}
+        return {"outcome": str(done), "failed": done.failed, "jobs_asked": jobs} | answers.workload(controller)
 
     @_told
     def resubmit(
@@ -329,7 +334,7 @@ class Tools:
                 if isinstance(controller, SessionController) or (
                     isinstance(controller, BatchController) and len(left) > 1
                 ):
-                    controller.cancel_workload()
+                    controller.end(running=False)
                 elif len(left) > 1:
                     controller.cancel_remaining()
 

@@ -59,7 +59,7 @@ def refreshing(emulator: Any, jobs: int = 200) -> list[Row]:
     ours = median(refresh)
     listed = emulator.service.jobs(session_id=batch.workload_id, limit=None)
     theirs = timed(lambda: [job.status() for job in listed])
-    batch.cancel_workload()
+    batch.end(running=False)
     emulator.faults.clear()
     return [
         (f"refresh of a {jobs}-job batch: requests", str(requests), "≤ 2"),
@@ -86,7 +86,7 @@ def idling(emulator: Any, jobs: int = 1000, seconds: float = 20.0) -> list[Row]:
     threading.Event().wait(seconds)
     share = (time.process_time() - begun) / seconds
     messages = len(heard)
-    batch.cancel_workload()
+    batch.end(running=False)
     return [
         (f"idle watching of a {jobs}-job batch: share of a core", f"{share:.2%}", "< 1 %"),
         ("the same: messages", str(messages), "0"),

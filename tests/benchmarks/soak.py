@@ -221,7 +221,7 @@ def main() -> int:
             if worker.said:
                 print(f"  {worker.batch.id}: {worker.said}", file=sys.stderr)
         for batch in batches:
-            insist(batch.cancel_workload)
+            insist(batch.end)
     for what, number in table.items():
         print(f"{what:>25}  {number}")
     print(dict(sorted(proxy.faults.items())))

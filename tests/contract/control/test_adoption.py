@@ -221,7 +221,7 @@ def test_an_iteration_groups_what_its_thread_submits_directly(backend, emulator,
         sampler(session.mode).run(rotations(1))
     thread.join()
     assert sorted(str(j.group) for j in session.jobs) == ["A 0", "None"]
-    session.cancel_workload()
+    session.end(running=False)
 
 
 def test_a_new_workload_that_continues_the_closed_one_is_adopted_too(batch, mode, sampler, rotations, emulator):
@@ -235,4 +235,4 @@ def test_a_new_workload_that_continues_the_closed_one_is_adopted_too(batch, mode
     assert job.result()
     assert again.result()
     assert {j.job_id for j in batch.jobs} >= {job.job_id(), again.job_id()}
-    batch.cancel_workload()
+    batch.end(running=False)

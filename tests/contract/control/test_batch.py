@@ -7,6 +7,7 @@ from qiskit_ibm_runtime import Batch, Session
 
 import qmode_widgets as qmode
 from qmode_widgets.errors import IncompleteResultError, SubmissionError
+from qmode_widgets.model.outcome import Cancelled, Closed
 from qmode_widgets.model.snapshot import JobState, WorkloadState
 
 
@@ -14,7 +15,7 @@ from qmode_widgets.model.snapshot import JobState, WorkloadState
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def states(controller):
@@ -69,11 +70,13 @@ def test_cancel_one_and_cancel_the_rest(batch, sampler, rotations, emulator, ser
     batch.submit(sampler(batch.mode), rotations(6), partitions=6)
     assert batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 60)
     first = batch.jobs[0]
-    assert batch.cancel(first.job_id) == "cancelled"
-    assert batch.cancel(first) in ("already asked for", "already cancelled")
-    answers = batch.cancel_remaining()
-    assert list(answers.values()) == ["cancelled"] * 5
-    assert batch.cancel_remaining() == {}
+    assert batch.cancel(first.job_id).result is Cancelled.CANCELLED
+    assert batch.cancel(first).result in (Cancelled.ASKED, Cancelled.ENDED)
+    outcomes = batch.cancel_remaining()
+    assert [o.result for o in outcomes.values()] == [Cancelled.CANCELLED] * 5
+    assert str(outcomes) == "5 cancelled"
+    assert not outcomes.failed
+    assert not batch.cancel_remaining()
     emulator.faults.resume()
     assert batch.wait(60)
     assert {j.status() for j in service.jobs(session_id=batch.workload_id, limit=10)} == {"CANCELLED"}
@@ -115,8 +118,8 @@ def test_a_closed_batch_refuses_and_resubmission_continues_in_a_new_one(
 ):
     emulator.faults.fail_jobs(1)
     run = batch.submit(sampler(batch.mode), rotations(4), partitions=2)
-    assert batch.close() == "closed"
-    assert batch.close() == "was closed already"
+    assert batch.close().result is Closed.CLOSED
+    assert batch.close().result is Closed.ALREADY
     assert batch.wait(60)
     first = batch.workload_id
     with pytest.raises(SubmissionError, match="never reopens"):

@@ -19,7 +19,7 @@ def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     at_pace(controller)  # the test's listings lag less than real ones may
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def live(service, batch):
@@ -70,7 +70,7 @@ def test_each_partition_runs_once_under_any_mix(backend, sampler, rotations, in_
         assert sorted(map(len, live(service, batch).values())) == [1, 1, 1]
     finally:
         emulator.faults.clear()
-        batch.cancel_workload()
+        batch.end(running=False)
 
 
 def test_a_listing_that_lags_is_waited_for(batch, sampler, rotations, emulator, service):
@@ -104,7 +104,7 @@ def test_a_double_that_turns_up_late_is_reported_and_cancelled_if_it_has_not_run
     assert [len(v) for v in live(service, batch).values()] == [2 if ran else 1]
     told = next(e.text for e in batch.events if "the second job" in e.text)
     assert ("which is billed" in told) == ran
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_cancel_while_in_doubt_is_carried_out_when_the_job_is_found(batch, sampler, rotations, emulator, service):
@@ -144,7 +144,7 @@ def test_another_instance_made_active_mid_submission_changes_nothing(emulator, s
     assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.DONE] * 4
     assert service.jobs(instance=plans["open"], session_id=batch.workload_id, limit=5) == []
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 CHILD = """
@@ -189,4 +189,4 @@ def test_a_kernel_killed_midway_leaves_a_workload_that_can_be_attached(emulator)
     missing = ", ".join(str(i + 1) for i in range(4) if i not in sent)
     assert any(f"partitions {missing} of 4 were never sent" in e.text for e in controller.events)
     assert len(controller.partial_result().pubs) == len(sent)
-    controller.cancel_workload()
+    controller.end(running=False)

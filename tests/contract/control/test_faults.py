@@ -56,7 +56,7 @@ def test_ten_answers_are_lost_and_the_listing_is_late_and_nothing_runs_twice(
     in_pub_order(run.result(timeout=90), 10)
     assert sorted(map(len, live(emulator, batch.workload_id).values())) == [1] * 10
     assert not [e for e in batch.events if "duplicate" in e.text]
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_doubtful_partition_is_held_where_its_user_wants_it_so(far, proxy, emulator, sampler, rotations):
@@ -70,7 +70,7 @@ def test_a_doubtful_partition_is_held_where_its_user_wants_it_so(far, proxy, emu
     assert batch.resubmit(run.jobs[0]).wait(60)
     assert len(run.result()) == 2
     assert sorted(map(len, live(emulator, batch.workload_id).values())) == [1, 1]
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------
@@ -89,7 +89,7 @@ def test_a_partition_that_could_not_be_sent_tells_when_it_is_sent_again(
     assert began < seen[-1].next_try <= time.time() + 3
     assert run.wait(60)
     assert run.jobs[0].next_try is None
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_workload_that_is_told_to_wait_for_a_day_keeps_no_cap_of_another_from_acting(
@@ -103,7 +103,7 @@ def test_a_workload_that_is_told_to_wait_for_a_day_keeps_no_cap_of_another_from_
     emulator.faults.resume()
     assert second.wait_until(lambda shot: shot.accepting_jobs is False, 60)
     assert any("usage cap" in e.text for e in second.events)
-    first.cancel_workload()
+    first.end(running=False)
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/sessions/{}"), ("POST", "/jobs")])
@@ -126,7 +126,7 @@ def test_a_request_that_never_ends_holds_up_its_own_workload_and_only_for_its_de
     assert other.submit(sampler(other.mode), rotations(1), partitions=1).wait(60)
     assert run.wait(60)
     for batch in (stuck, other):
-        batch.cancel_workload()
+        batch.end(running=False)
 
 
 def test_a_dead_key_is_said_within_seconds_by_every_call(far, proxy, sampler, rotations, monkeypatch):
@@ -136,7 +136,7 @@ def test_a_dead_key_is_said_within_seconds_by_every_call(far, proxy, sampler, ro
     assert run.wait(60)
     proxy.add(Fault("status", path="/identity/token", status=400, when="before", count=10_000))
     expire_token(batch)
-    for call in (batch.refresh, batch.cancel_workload, batch.refresh):
+    for call in (batch.refresh, batch.close, batch.refresh):
         began = time.monotonic()
         with pytest.raises(UnreachableError, match="refuses the API key"):
             call()
@@ -145,7 +145,7 @@ def test_a_dead_key_is_said_within_seconds_by_every_call(far, proxy, sampler, ro
     proxy.clear()
     monkeypatch.setattr(client, "IAM_PAUSE", 0.0)
     assert batch.wait_until(lambda shot: shot.problem is None, 60)
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 # --- answers of the wrong shape ---------------------------------------------------------------------------------
@@ -163,7 +163,7 @@ def test_a_list_without_jobs_is_not_shown_as_fresh(far, proxy, sampler, rotation
     proxy.clear()
     batch.refresh()
     assert batch.snapshot().problem is None
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 @pytest.mark.parametrize("used", [-5, None, "six"])
@@ -186,7 +186,7 @@ def test_a_cap_that_cannot_be_computed_stops_sending(far, proxy, emulator, sampl
     proxy.clear()
     assert second.wait(60)
     assert [j.state for j in second.jobs] == [JobState.DONE] * 2
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_listing_without_programs_does_not_change_what_a_result_is(far, proxy, sampler, rotations, in_pub_order):
@@ -202,7 +202,7 @@ def test_a_listing_without_programs_does_not_change_what_a_result_is(far, proxy,
     batch.forget()
     again = settle(qmode.attach(batch.id, far.service))
     in_pub_order(again.result(timeout=60), 2)  # the job itself says what it ran
-    again.cancel_workload()
+    again.end(running=False)
 
 
 # --- closing, services, keys ------------------------------------------------------------------------------------
@@ -236,7 +236,7 @@ def test_a_service_that_was_restarted_is_taken_over_by_a_new_object(tmp_path, sa
         assert run.wait(90)
         assert len(run.result()) == 2
         assert batch.mode.service is service
-        batch.cancel_workload()
+        batch.end(running=False)
 
 
 def test_the_same_key_is_the_same_submission_in_this_kernel(far, emulator, sampler, rotations):
@@ -254,7 +254,7 @@ def test_the_same_key_is_the_same_submission_in_this_kernel(far, emulator, sampl
         batch.submit(sampler(batch.mode), rotations(5), partitions=5, key="figure 3 of the paper")
     assert batch.submit(sampler(batch.mode), pubs, partitions=2, key="another").id != first.id
     for controller in (batch, other):
-        controller.cancel_workload()
+        controller.end(running=False)
 
 
 CELL = """
@@ -309,7 +309,7 @@ def test_an_outage_with_a_cold_backend_is_said_in_our_words(proxy, emulator, sam
     with pytest.raises(UnreachableError, match="properties of emu_fez cannot be read now"):
         batch.submit(primitive, pubs)
     proxy.clear()
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_what_is_in_no_queue_is_found_and_sent(far, sampler, rotations, monkeypatch):
@@ -319,7 +319,7 @@ def test_what_is_in_no_queue_is_found_and_sent(far, sampler, rotations, monkeypa
     monkeypatch.undo()
     assert run.wait(60)
     assert any("had not been queued" in e.text for e in batch.events)
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_services_that_are_let_go_take_their_threads_and_connections_with_them(proxy, emulator, sampler, rotations):
@@ -331,7 +331,7 @@ def test_services_that_are_let_go_take_their_threads_and_connections_with_them(p
         service = proxy.connect(emulator)
         batch = opened(service.backend("emu_fez"))
         assert batch.submit(sampler(batch.mode), rotations(1), partitions=1).wait(60)
-        batch.cancel_workload()
+        batch.end(running=False)
         batch.forget()
 
     me = psutil.Process()

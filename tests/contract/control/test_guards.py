@@ -19,7 +19,7 @@ def opened(backend, emulator):
 
     yield open_
     for controller in made:
-        controller.cancel_workload()
+        controller.end(running=False)
 
 
 def limits(controller):

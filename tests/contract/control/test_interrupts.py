@@ -51,7 +51,7 @@ class Interrupter:
 def batch(backend):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def sound(batch):

@@ -59,7 +59,7 @@ def test_a_batch_primitive_is_refused_in_job_mode(backend, sampler, rotations):
     batch = qmode.BatchController.open(backend)
     with pytest.raises(SubmissionError, match="job mode"):
         qmode.JobController.open(backend).submit(sampler(batch.mode), rotations(1))
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_another_backends_primitive_is_refused(backend, service, sampler, rotations):

@@ -29,7 +29,7 @@ NASTY = "<script>alert(1)</script>"
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 class Page(HTMLParser):

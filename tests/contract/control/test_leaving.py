@@ -20,7 +20,7 @@ from tests.proxy import Fault
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
     end_waits_of_the_pacer(controller)
 
 
@@ -78,7 +78,7 @@ def test_taking_back_a_partition_whose_post_is_under_way(far, proxy, sampler, ro
     assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.CANCELLED]
     assert [j.status() for j in service.jobs(session_id=batch.workload_id, limit=5)] == ["CANCELLED"]
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_an_observer_that_closes_while_partitions_wait_sends_them_first_and_blocks_nothing(

@@ -22,7 +22,7 @@ def collected(ref):
 def batch(backend):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def fetched(emulator):
@@ -113,7 +113,7 @@ def test_wait_until_wakes_on_what_it_waits_for_and_times_out(batch, sampler, rot
     assert batch.wait_until(lambda shot: any(j.job_id for j in shot.jobs), 60)
     assert not batch.wait_until(lambda shot: all(j.state.final for j in shot.jobs), 0.05)
     emulator.faults.resume()
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_callback_may_wait_for_the_jobs_and_holds_up_no_other(batch, sampler, rotations):

@@ -18,7 +18,7 @@ from qmode_widgets.model.snapshot import JobState
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 @pytest.fixture
@@ -165,7 +165,7 @@ def test_a_resubmission_carries_what_is_left_of_the_cap(backend, sampler, rotati
     assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 60)
     assert batch.service._get_api_client().job_get(run.jobs[0].job_id)["cost"] <= 20
     emulator.faults.resume()
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_result_waits_for_the_retries_of_the_policy(backend, sampler, rotations, in_pub_order, emulator):
@@ -173,7 +173,7 @@ def test_result_waits_for_the_retries_of_the_policy(backend, sampler, rotations,
     emulator.faults.fail_jobs(3, code=9707)
     run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
     in_pub_order(run.result(timeout=60), 2)
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_retry_that_is_impossible_is_said_and_does_not_hold_up_the_others(backend, sampler, rotations, emulator):
@@ -186,4 +186,4 @@ def test_a_retry_that_is_impossible_is_said_and_does_not_hold_up_the_others(back
     assert batch.wait(60)
     assert batch.wait_until(lambda shot: any("not run again" in e.text for e in shot.events), 60)
     assert sorted(str(j.state) for j in batch.jobs if not j.superseded) == ["done", "failed"]
-    batch.cancel_workload()
+    batch.end(running=False)

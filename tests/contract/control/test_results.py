@@ -17,7 +17,7 @@ def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
     emulator.faults.clear()
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def test_wait_asks_the_service_before_it_says_that_all_is_done(batch, backend, sampler, rotations, service):

@@ -17,7 +17,7 @@ from qmode_widgets.model.snapshot import JobState, WorkloadState
 def session(backend, emulator):
     controller = qmode.SessionController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def test_a_session_runs_iterations_and_counts_the_idle_time_between_them(session, sampler, rotations, in_pub_order):

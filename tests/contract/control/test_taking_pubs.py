@@ -26,7 +26,7 @@ def jobs(backend, emulator):
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +160,7 @@ def test_a_time_that_cannot_be_read_names_the_forms(given, backend):
 
 def test_the_service_gets_the_time_that_was_meant(backend, emulator):
     batch = qmode.BatchController.open(backend, max_time="1h30m")
-    batch.cancel_workload()
+    batch.end(running=False)
     assert batch.ttl.max_ttl == 5400
 
 

@@ -231,7 +231,7 @@ def test_a_controllers_primitives_are_the_clients_own(kind, backend, emulator, r
     assert [j.job_id for j in controller.jobs] == [job.job_id()]
     assert job.result()[0].data.meas.num_shots == 123
     assert controller.submit(sampler, rotations(1)).result(60)
-    controller.cancel_workload() if kind != "job" else None
+    controller.end(running=False) if kind != "job" else None
 
 
 def test_service_side_options_give_the_service_side_primitive(backend, emulator):

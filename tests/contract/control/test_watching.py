@@ -15,7 +15,7 @@ from tests.peek import interrupted_while_waiting, requests_of, settled, unwatch
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def test_a_refresh_costs_two_requests_and_a_finished_job_is_not_asked_again(batch, sampler, rotations, emulator):
@@ -63,7 +63,7 @@ def test_a_skewed_clock_is_measured(backend, emulator):
     emulator.faults.clear()
     batch.refresh()
     assert batch.snapshot().clock_offset == pytest.approx(0, abs=60)
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_an_observer_hears_each_change_once_and_nothing_when_nothing_changes(batch, sampler, rotations):

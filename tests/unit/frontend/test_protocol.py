@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmode_widgets.frontend import protocol, saved
-from qmode_widgets.model.command import Action, Command, Outcome
+from qmode_widgets.model.command import Ack, Action, Command
 from qmode_widgets.model.snapshot import (
     Event,
     JobSnapshot,
@@ -110,7 +110,7 @@ def messages() -> dict[str, Any]:
         "saved": saved.data(AFTER, "p1") | {"html": saved.as_html(AFTER)},
         "folded": saved.data(MANY, "p1") | {"html": saved.as_html(MANY)},
         "many": protocol.snapshot(MANY, seq=0, now=10.0),
-        "ack": protocol.ack(Outcome("c1", "failed", "409: the job is final")),
+        "ack": protocol.ack(Ack("c1", "failed", "409: the job is final")),
     }
 
 

@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import dataclass, field
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from qmode_widgets.errors import ServiceError, WrongAnswerError
-from qmode_widgets.ibm.wire import InstanceUsage, Job, JobPage, JobUsage, Metrics, Session, Workload, WorkloadPage
+from qmode_widgets.ibm.wire import (
+    InstanceUsage,
+    Job,
+    JobPage,
+    JobUsage,
+    Metrics,
+    Session,
+    Workload,
+    WorkloadPage,
+    error_of,
+)
 
 JOB = {"id": "j", "state": {"status": "Running"}, "program": {"id": "sampler"}}
 
@@ -106,3 +119,27 @@ def test_an_errors_text_does_nothing_to_a_terminal():
     )
     assert str(error).isprintable()
     assert "\\x1b]8;;http://evil\\x07click" in str(error)
+
+
+@dataclass
+class Page:
+    text: str
+    status_code: int = 502
+    reason: str | None = "Bad Gateway"
+    headers: dict[str, str] = field(default_factory=dict)
+
+    def json(self):
+        return json.loads(self.text)
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("<!DOCTYPE html><head><title>\n 502 Bad&nbsp;Gateway </title></head><p>cf-ray", "502 Bad Gateway"),
+        ("<html><body>Nothing here</body></html>", "a web page without a title, instead of an answer"),
+        ("upstream is down", "upstream is down"),
+        ("", "Bad Gateway"),
+    ],
+)
+def test_a_page_instead_of_an_answer_gives_its_title_and_status_not_its_markup(page, said):
+    assert str(error_of(Page(page))) == f"HTTP 502: {said}"
