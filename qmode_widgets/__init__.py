@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from .control.run import Run as Run
     from .control.runs.archive import SavedRun as SavedRun
     from .control.runs.archive import load as load
+    from .control.watch import adopt as adopt
     from .control.watch import unwatch as unwatch
     from .control.watch import watch as watch
     from .errors import ArchiveError as ArchiveError
@@ -51,6 +52,7 @@ _PLACES = {
     "JobController": "control.job",
     "Run": "control.run",
     "attach": "control.attach",
+    "adopt": "control.watch",
     "watch": "control.watch",
     "unwatch": "control.watch",
     "workloads": "control.account",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 _JOINERS = "\u200c\u200d"  # of scripts and emoji: they move nothing but their neighbours
@@ -91,6 +91,10 @@ class WrongAnswerError(UnreachableError):
         super().__init__(f"the service's answer is wrong: {message}", sent=True)
 
 
+class ArgumentError(QmodeError, ValueError):
+    """A wrong argument. The message has the value, and what to pass instead."""
+
+
 class RefusedError(QmodeError):
     """What was asked for was refused, so nothing has changed. `code` is the service's own, `status` HTTP's."""
 
@@ -99,14 +103,14 @@ class RefusedError(QmodeError):
         super().__init__(message)
 
 
-class SubmissionError(QmodeError):
-    """A `submit` call that was refused before anything was sent."""
+class SubmissionError(QmodeError, ValueError):
+    """A `submit` call that was refused before anything was sent: for what was passed, or because it is too late."""
 
 
 class IncompleteResultError(QmodeError):
-    """Not all partitions have a result. `partial` holds what there is, by partition."""
+    """Not all has a result. `missing` says why: of a run by partition (from 0), of `results()` by its own keys."""
 
-    def __init__(self, message: str, missing: dict[int, str]) -> None:
+    def __init__(self, message: str, missing: Mapping[int, str] | Mapping[str, str]) -> None:
         self.missing = missing
         super().__init__(message)
 

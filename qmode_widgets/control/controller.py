@@ -11,11 +11,10 @@ import queue
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-from ..errors import IncompleteResultError, QmodeError, RefusedError, SubmissionError, UnreachableError
+from ..errors import ArgumentError, IncompleteResultError, QmodeError, RefusedError, SubmissionError, UnreachableError
 from ..ibm.client import Kind, backend_of, self_test, target_of
-from ..model import tags
 from ..model.command import Action
 from ..model.outcome import Cancelled, CancelOutcome, CancelOutcomes, CloseOutcome, EndOutcome, Outcome
 from ..model.partition import Partition
@@ -29,10 +28,10 @@ from ..portal import ForkedError, get, portal
 from . import prepare, primitives
 from .adoption import Adoption
 from .engine import actions
-from .engine.guards import check_cap
+from .engine.guards import check_cap, check_retries
 from .engine.observers import Subscription
 from .engine.workload import Workload
-from .group import group_of
+from .group import check_label, group_of
 from .key import Key
 from .registry import registry
 from .run import Run
@@ -66,6 +65,7 @@ class Controller(metaclass=OneEach):
 
     def __init__(self, ledger: Ledger, *, usage_cap: float | None = None, retries: int = 0) -> None:
         check_cap(usage_cap)
+        check_retries(retries)
         self._portal = portal()
         ledger.read_only = self_test()
         self._options: dict[str, dict[str, Any]] = {}  # of the primitive of each run
@@ -75,7 +75,7 @@ class Controller(metaclass=OneEach):
         self._adoption = self._one._adoption
         if self._one is self:
             registry.tell(self)
-        self._set_limits(usage_cap, retries)
+        self._set_limits(usage_cap, retries or None)
         self._portal.call(self._workload.wake)
 
     def _begin(self, ledger: Ledger) -> Controller:
@@ -267,11 +267,11 @@ class Controller(metaclass=OneEach):
     @property
     def backend(self) -> Any:
         """The backend object it runs on."""
-        return backend_of(self.mode)
+        return backend_of(self.primitive_mode)
 
     @property
-    def mode(self) -> Any:
-        """What a primitive of this workload takes as `mode`."""
+    def primitive_mode(self) -> Any:
+        """What a primitive of this workload takes as its mode: `Sampler(mode=controller.primitive_mode)`."""
         raise NotImplementedError
 
     @property
@@ -355,8 +355,7 @@ class Controller(metaclass=OneEach):
             self._portal.call(self._workload.check_open)
         elif not 0 < len(key) <= LONGEST_KEY:
             raise SubmissionError(f"key={key!r} has {len(key)} characters: use 1 to {LONGEST_KEY}")
-        if label is not None and not 0 < len(label) <= tags.LONGEST_LABEL:
-            raise SubmissionError(f"label={label!r} has {len(label)} characters: use 1 to {tags.LONGEST_LABEL}")
+        check_label(label)
         kind = prepare.kind_of(primitive)
         prepare.check_primitive(
             primitive, id_=ledger.workload_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
@@ -375,7 +374,7 @@ class Controller(metaclass=OneEach):
                 run,
                 run_options,
                 max_execution_time=limit,
-                group=group_of(ledger.id),
+                group=self._group(),
                 label=label,
                 skip=there,
             )
@@ -412,6 +411,10 @@ class Controller(metaclass=OneEach):
         """
         parts: Any = partitions
         return before_sending(primitive, pubs, parts, mode=self._ledger.mode, dry_run=dry_run, **run_options)
+
+    def _group(self) -> str | None:
+        """The iteration that a submission of the caller's belongs to."""
+        return group_of(self.id, lambda: self._portal.call(self._ledger.open_groups))
 
     def _submitting(self, kind: Kind, primitive: Any, records: list[Record]) -> None:
         """What a mode remarks on jobs about to be sent."""
@@ -568,15 +571,16 @@ class Controller(metaclass=OneEach):
         if not partial and not self.wait(timeout):
             raise TimeoutError(f"not all jobs have ended after {timeout} s; nothing was cancelled")
         found: dict[str, Any] = {}
-        missing: dict[int, str] = {}
-        for i, (id_, work) in enumerate(self._ask(self._ledger.works).items()):
+        missing: dict[str, str] = {}
+        for id_, work in self._ask(self._ledger.works).items():
             try:
                 found[id_] = self._result(work, 0)
             except (QmodeError, TimeoutError) as error:
-                missing[i] = f"{id_}: {error}"
+                missing[id_] = str(error)
         if missing and not partial:
+            said = "; ".join(f"{id_}: {why}" for id_, why in missing.items())
             raise IncompleteResultError(
-                f"{len(missing)} of {len(missing) + len(found)} have no result: {'; '.join(missing.values())}. "
+                f"{len(missing)} of {len(missing) + len(found)} have no result: {said}. "
                 "results(partial=True) gives the others",
                 missing,
             )
@@ -614,13 +618,13 @@ class Controller(metaclass=OneEach):
     def _choose(self, run: str | None, job: Any, timeout: float | None) -> Record | str:
         """A run's id, or a job's record."""
         if run is not None and job is not None:
-            raise QmodeError("run= and job= are both given: name one")
+            raise ArgumentError("run= and job= are both given: name one")
         if job is not None:
             return self._ask(lambda: self._follow(self._workload.find(job)))
         if run is not None:
             runs = self._ask(lambda: self._ledger.runs)
             if run not in runs:
-                raise QmodeError(f"no run {run!r} here; there are {', '.join(runs) or 'none'}")
+                raise ArgumentError(f"no run {run!r} here; there are {', '.join(runs) or 'none'}")
             return run
         if timeout != 0:
             with contextlib.suppress(TimeoutError):
@@ -650,13 +654,13 @@ class Controller(metaclass=OneEach):
 
     # --- conditions and caps -----------------------------------------------------------------------------------
 
-    def _set_limits(self, usage_cap: float | None, retries: int) -> None:
+    def _set_limits(self, usage_cap: float | None, retries: int | None) -> None:
         guards = self._workload.guards
 
         def set_() -> None:
             if usage_cap is not None:
                 guards.cap(usage_cap)
-            if retries:
+            if retries is not None:
                 guards.retry(retries)
 
         self._portal.call(set_)
@@ -672,9 +676,14 @@ class Controller(metaclass=OneEach):
 
     @usage_cap.setter
     def usage_cap(self, seconds: float) -> None:
-        self._set_limits(seconds, 0)
+        self._set_limits(seconds, None)
         self._portal.call(self._ledger.changed)
         self._wake()
+
+    @property
+    def retries(self) -> int:
+        """How often a partition that failed for a transient or system reason is run again by itself."""
+        return self._workload.guards.retries
 
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool]) -> None:
         """Cancel the remaining jobs once `predicate(result, job)` is true of a finished one; never reads private ones.
@@ -722,6 +731,12 @@ class Controller(metaclass=OneEach):
             if shown is not None:
                 return shown
         return {"text/plain": repr(self)}
+
+    def __reduce__(self) -> NoReturn:
+        raise QmodeError(
+            f"a {type(self).__name__} lives in its process and cannot be pickled or copied: pickle its id and make "
+            f"another with attach({self.id!r}, service), or pickle its snapshot() or result()"
+        )
 
     def __str__(self) -> str:
         return table(self.snapshot())

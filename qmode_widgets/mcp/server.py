@@ -256,7 +256,7 @@ class Tools:
         with self._lock:
             self._capped[controller.id] = controller
         try:
-            own = _primitive(primitive, controller.mode, options)
+            own = _primitive(primitive, controller.primitive_mode, options)
             given = {k: v for k, v in (("shots", shots), ("precision", precision)) if v is not None}
             run = controller.submit(own, list(made.pubs), partitions=list(made.partitions), label=label, **given)
         except BaseException:

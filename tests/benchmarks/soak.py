@@ -131,7 +131,7 @@ class Worker(threading.Thread):
         self.said: str | None = None
 
     def run(self) -> None:
-        sampler = Sampler(mode=self.batch.mode)
+        sampler = Sampler(mode=self.batch.primitive_mode)
         sampler.options.default_shots = SHOTS
         pubs = [pub(self.isa, n) for n in self.numbers]
         run = self.batch.submit(sampler, pubs, partitions=len(pubs))

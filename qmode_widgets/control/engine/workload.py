@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ...errors import QmodeError, ServiceError, SubmissionError, UnreachableError
+from ...errors import ArgumentError, QmodeError, ServiceError, SubmissionError, UnreachableError
 from ...ibm.link import again
 from ...model import tags
 from ...model.command import Action
@@ -580,10 +580,10 @@ class Workload:
         if hasattr(job, "job_id"):
             job = job.job_id() if callable(job.job_id) else (job.job_id or job.key)
         if not isinstance(job, str):
-            raise QmodeError(f"{job!r} is not a job: pass its id, its key, or the job object")
+            raise ArgumentError(f"{job!r} is not a job: pass its id, its key, or the job object")
         found = self.ledger.find(job)
         if found is None:
-            raise QmodeError(f"no job {job!r} in {self.ledger.mode} {self.ledger.id}: see controller.jobs")
+            raise ArgumentError(f"no job {job!r} in {self.ledger.mode} {self.ledger.id}: see controller.jobs")
         return found
 
     async def perform(self, action: Action, target: str | None) -> Outcome:

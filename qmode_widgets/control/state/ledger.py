@@ -173,6 +173,10 @@ class Ledger:
         self._groups.append(label)
         self.changed()
 
+    def open_groups(self) -> tuple[str, ...]:
+        """The iterations that are open, oldest first."""
+        return tuple(self._groups)
+
     def close_group(self, label: str) -> None:
         """It ends."""
         if label in self._groups:

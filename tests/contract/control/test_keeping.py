@@ -60,7 +60,7 @@ class Page(HTMLParser):
 
 
 def test_a_saved_run_gives_the_same_result_in_a_process_without_the_service(batch, sampler, rotations, tmp_path):
-    run = batch.submit(sampler(batch.mode), rotations(5), partitions=3, label="sweep")
+    run = batch.submit(sampler(batch.primitive_mode), rotations(5), partitions=3, label="sweep")
     live = run.result(timeout=60)
     path = run.save(tmp_path / "sweep.qmode")
     code = (
@@ -87,7 +87,7 @@ def test_a_loaded_run_merges_parameter_sets_that_were_split_over_jobs(batch, isa
     observable = SparsePauliOp("Z").apply_layout(turned.layout)
     angles = np.linspace(0, np.pi, 6)
     pub = (turned, observable, angles.reshape(6, 1))
-    estimator = Estimator(mode=batch.mode)
+    estimator = Estimator(mode=batch.primitive_mode)
     parts = [
         qmode.Partition((qmode.Piece(0, 0, 4, shape=(6,)),)),
         qmode.Partition((qmode.Piece(0, 4, 6, shape=(6,)),)),
@@ -101,7 +101,7 @@ def test_a_loaded_run_merges_parameter_sets_that_were_split_over_jobs(batch, isa
 
 
 def test_jobs_usage_and_provenance_come_back_as_they_were(batch, sampler, rotations, tmp_path):
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     run.result(timeout=60)
     assert batch.wait_until(lambda _: run.usage.status == "final" and all(j.finished for j in run.jobs), 60)
     saved = qmode.load(run.save(tmp_path / "run.qmode"))
@@ -116,7 +116,7 @@ def test_jobs_usage_and_provenance_come_back_as_they_were(batch, sampler, rotati
 
 def test_an_unfinished_run_keeps_what_there_is_and_says_what_is_missing(batch, sampler, rotations, emulator, tmp_path):
     emulator.faults.fail_jobs(1, code=9707, skip=1)
-    run = batch.submit(sampler(batch.mode), rotations(4), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(4), partitions=2)
     assert batch.wait(60)
     saved = qmode.load(run.save(tmp_path / "run.qmode"))
     with pytest.raises(IncompleteResultError, match=f"1 of 2 partitions.*9707.*attach\\('{run.id}'"):
@@ -126,7 +126,7 @@ def test_an_unfinished_run_keeps_what_there_is_and_says_what_is_missing(batch, s
 
 
 def test_a_private_result_that_was_read_once_is_still_saved(batch, sampler, rotations, in_pub_order, tmp_path):
-    primitive = sampler(batch.mode)
+    primitive = sampler(batch.primitive_mode)
     primitive.options.environment.private = True
     run = batch.submit(primitive, rotations(2), partitions=1)
     in_pub_order(run.result(timeout=60), 2)
@@ -134,7 +134,7 @@ def test_a_private_result_that_was_read_once_is_still_saved(batch, sampler, rota
 
 
 def test_saving_reads_a_private_result_and_keeps_it(batch, sampler, rotations, in_pub_order, tmp_path):
-    primitive = sampler(batch.mode)
+    primitive = sampler(batch.primitive_mode)
     primitive.options.environment.private = True
     run = batch.submit(primitive, rotations(2), partitions=1)
     assert run.wait(60)
@@ -144,7 +144,7 @@ def test_saving_reads_a_private_result_and_keeps_it(batch, sampler, rotations, i
 
 
 def test_a_failed_save_leaves_the_old_file_as_it_was(batch, sampler, rotations, emulator, tmp_path):
-    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert run.wait(60)
     path = run.save(tmp_path / "run.qmode")
     before = path.read_bytes()
@@ -158,7 +158,7 @@ def test_a_failed_save_leaves_the_old_file_as_it_was(batch, sampler, rotations, 
 @pytest.fixture(scope="module")
 def archive(shared_emulator, backend, rotations, tmp_path_factory):
     batch = qmode.BatchController.open(backend)
-    primitive = Sampler(mode=batch.mode)
+    primitive = Sampler(mode=batch.primitive_mode)
     primitive.options.default_shots = 400
     run = batch.submit(primitive, rotations(1), partitions=1)
     assert run.wait(60)
@@ -237,7 +237,7 @@ def test_half_a_file_is_a_clear_error(saved):
 
 def test_a_report_tells_plan_bill_attempts_options_and_versions(batch, sampler, rotations, emulator, backend, tmp_path):
     emulator.faults.fail_jobs(1, code=9707, skip=1)
-    primitive = sampler(batch.mode)
+    primitive = sampler(batch.primitive_mode)
     primitive.options.twirling.enable_measure = True
     pubs = rotations(4)
     run = batch.submit(primitive, pubs, partitions=2, label="twirled")
@@ -264,7 +264,7 @@ def test_a_report_tells_plan_bill_attempts_options_and_versions(batch, sampler, 
 
 
 def test_a_report_needs_nothing_else_runs_nothing_and_holds_no_token(batch, sampler, rotations, emulator, tmp_path):
-    primitive = sampler(batch.mode)
+    primitive = sampler(batch.primitive_mode)
     primitive.options.environment.job_tags = [NASTY[:20]]
     emulator.faults.fail_jobs(1, code=1517, reason=f"{NASTY} \x1b[31m", solution="<img src=x onerror=alert(1)>")
     run = batch.submit(primitive, rotations(1), partitions=1, label='<b onmouseover="x">')
@@ -296,7 +296,7 @@ def test_a_plan_that_ran_is_in_its_runs_report(emulator, backend, sampler, rotat
 
 def test_a_report_before_anything_ran_says_unknown_not_zero(batch, sampler, rotations, emulator, tmp_path):
     emulator.faults.pause(queue=True)
-    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     said = Page(run.report(tmp_path / "report.html").read_text()).sections
     assert "the service has reported nothing yet" in said["Estimate and bill"]
     assert "not known" not in said["Calibration and versions"]

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
+import copy
+import pickle
+
 import pytest
 
 import qmode_widgets as qmode
@@ -16,7 +20,7 @@ def queued(backend, sampler, rotations, emulator):
     """A batch with two queued jobs."""
     emulator.faults.pause(queue=True)
     batch = qmode.BatchController.open(backend)
-    batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     assert batch.wait_until(lambda shot: len(shot.jobs) == 2 and all(j.job_id for j in shot.jobs), 120)
     yield batch
     emulator.faults.clear()
@@ -91,3 +95,28 @@ def test_a_job_controller_ends_its_jobs_and_needs_no_closing(backend, sampler, r
     ended = jobs.end()
     assert [o.result for o in ended.cancelled.values()] == [Cancelled.CANCELLED]
     assert str(ended) == "1 cancelled"
+
+
+def test_a_run_and_a_controller_say_what_to_pickle_instead(queued):
+    run = queued.runs[0]
+    for thing, way in ((run, r"run\.save\(path\)"), (queued, rf"attach\('{queued.id}', service\)")):
+        for copy_of in (pickle.dumps, copy.deepcopy):
+            with pytest.raises(qmode.QmodeError, match=way):
+                copy_of(thing)
+    assert pickle.loads(pickle.dumps(queued.snapshot())) == queued.snapshot()
+
+
+def test_several_tasks_can_be_made_of_one_run(queued, emulator):
+    run = queued.runs[0]
+
+    async def main():
+        early = asyncio.create_task(run)
+        dropped = asyncio.create_task(run)
+        await asyncio.sleep(0)
+        dropped.cancel()
+        emulator.faults.clear()
+        results = await asyncio.gather(early, asyncio.ensure_future(run), asyncio.create_task(run))
+        assert dropped.cancelled()
+        return [len(r) for r in results]
+
+    assert asyncio.run(main()) == [2, 2, 2]

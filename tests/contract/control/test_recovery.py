@@ -42,9 +42,9 @@ def test_partitions_attempts_and_order_are_rebuilt(backend, sampler, rotations, 
     emulator.faults.fail_jobs(1, skip=1)
     if mode == "session":
         with controller.iteration("step 7"):
-            run = controller.submit(sampler(controller.mode), rotations(7), partitions=3)
+            run = controller.submit(sampler(controller.primitive_mode), rotations(7), partitions=3)
     else:
-        run = controller.submit(sampler(controller.mode), rotations(7), partitions=3)
+        run = controller.submit(sampler(controller.primitive_mode), rotations(7), partitions=3)
     assert run.wait(60)
     controller.resubmit_failed()
     assert run.wait(60)
@@ -95,7 +95,7 @@ circuit.measure_all()
 isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
 batch = qmode.BatchController.open(backend)
 parts = [Partition((Piece(0, shots=50),)), Partition((Piece(1),)), Partition((Piece(0, shots=50),))]
-batch.submit(Sampler(mode=batch.mode), [(isa, None, 100)] * 2, partitions=parts)
+batch.submit(Sampler(mode=batch.primitive_mode), [(isa, None, 100)] * 2, partitions=parts)
 done = lambda shot: sum(j.state is JobState.DONE for j in shot.jobs) == 2 and "asked to wait" in str(shot.jobs[2].note)
 assert batch.wait_until(done, 60)
 print(batch.id, flush=True)

@@ -107,7 +107,7 @@ TWIRLING = {
 @pytest.mark.parametrize("service_side", [False, True])
 @pytest.mark.parametrize("given", TWIRLING)
 def test_twirled_shots_split_into_jobs_are_those_of_the_whole(batch, sampler, bell, given, service_side):
-    primitive = legacy(SamplerV2, mode=batch.mode) if service_side else sampler(batch.mode)
+    primitive = legacy(SamplerV2, mode=batch.primitive_mode) if service_side else sampler(batch.primitive_mode)
     pubs = [(bell, None, 1000)]
     twirling = primitive.options.twirling
     twirling.enable_gates = True
