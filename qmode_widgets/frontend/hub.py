@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 import logging
 import sys
 import time
@@ -51,6 +52,7 @@ class _Feed:
     reference: weakref.ref[Controllable]  # the registry keeps a controller as long as it has something to do
     sent: WorkloadSnapshot  # what screens that followed every message show
     seq: int = 0
+    epoch: int = field(default_factory=itertools.count(1).__next__)  # grows: a screen may have missed that one has gone
     outlets: list[Outlet] = field(default_factory=list)
     flush: asyncio.TimerHandle | None = None  # a change waits to be sent
     silent: bool = False  # the service has stopped to answer, and nobody was told by an error
@@ -67,7 +69,7 @@ class _Feed:
             self.sent, self.seq = latest, self.seq + 1
 
     def whole(self) -> Message:
-        return protocol.snapshot(self.sent, seq=self.seq, now=_now(self.sent))
+        return protocol.snapshot(self.sent, epoch=self.epoch, seq=self.seq, now=_now(self.sent))
 
     def due(self, *, followed: bool) -> float:
         return self.last + clock.of(_PACE if followed or all(o.attached for o in self.outlets) else _SLOW_PACE)
@@ -80,6 +82,7 @@ class Hub:
         self._feeds: dict[str, _Feed] = {}
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._link: KernelLink | None = None
+        self._spoken: set[int | None] = set()  # the protocol numbers of the pages that have asked
         self._context = contextvars.copy_context()  # ipykernel 7.0 finds the message to answer to only there
         self._looking: asyncio.Task[None] | None = None
         self.problem: str | None = None  # why the sidebar cannot do all it should
@@ -167,8 +170,11 @@ class Hub:
 
     @property
     def followed(self) -> bool:
-        """A page with our JupyterLab extension has asked for this kernel's workloads: it draws outputs by itself."""
-        return self._link is not None and self._link.listening and self._link.problem is None
+        """A page with our JupyterLab extension has asked for this kernel's workloads: it draws outputs by itself.
+
+        Not where any page speaks another protocol, or says none: it would refuse what we send.
+        """
+        return self._link is not None and self._link.problem is None and self._spoken == {protocol.PROTOCOL}
 
     # -- what screens use
 
@@ -226,6 +232,8 @@ class Hub:
             return
         if outlet is not None:
             outlet.attached = True
+        else:
+            self._spoken.add(protocol.spoken(message))
         for feed in [f for key, f in self._feeds.items() if request in ("all", key)]:
             self._send_whole(feed, outlet)
         self._keep_looking()
@@ -292,7 +300,7 @@ class Hub:
             feed.flush = None
         latest = self._latest(feed)
         feed.last = clock.monotonic()
-        message = protocol.patch(feed.sent, latest, seq=feed.seq + 1, now=_now(latest))
+        message = protocol.patch(feed.sent, latest, epoch=feed.epoch, seq=feed.seq + 1, now=_now(latest))
         if message is None:
             return
         feed.sent, feed.seq = latest, feed.seq + 1

@@ -18,6 +18,7 @@ from .protocol import Message
 
 MIME = "application/vnd.qmode-widgets.workload+json"
 
+VERSION = 1  # of what a document holds; a reader takes its own and earlier ones
 KEPT = 60  # rows a document keeps; beyond, the least urgent become a count and a sum
 _EVENTS = 10
 _LONGEST = 200  # of a reason, in HTML
@@ -50,7 +51,17 @@ def data(state: WorkloadSnapshot, process: str) -> Message:
     """The JSON for our renderer; `process` is the start of the kernel that watches the workload."""
     kept, folded = fold(state)
     now = state.seen_at if state.seen_at is not None else time.time() + state.clock_offset
-    return protocol.snapshot(kept, seq=0, now=now) | {"folded": folded, "process": process}
+    return {
+        "kind": "snapshot",
+        "version": VERSION,
+        "workload": state.id,
+        "epoch": 0,
+        "seq": 0,
+        "now": round(now, 3),
+        **protocol.whole(kept),
+        "folded": folded,
+        "process": process,
+    }
 
 
 def as_text(state: WorkloadSnapshot) -> str:

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
@@ -205,12 +207,89 @@ def test_another_kind_of_file_is_refused(saved, tmp_path):
         lambda head: head["partitions"]["0"].update(result="results/9.json"),
         lambda head: head.update(of=3),
         lambda head: head.update(partitions=[1]),
+        lambda head: head.update(of=30_000_000),
+        lambda head: head.update(of=3e7),
+        lambda head: head.update(of=True),
+        lambda head: head.update(partitions={"1": head["partitions"]["0"]}),
+        lambda head: head.update(version=-1),
+        lambda head: head.update(version=0),
+        lambda head: head.update(version=True),
+        lambda head: head.update(version="1"),
+        lambda head: head.update(version=None),
     ],
 )
 def test_a_damaged_head_is_a_clear_error(saved, spoil):
     rewrite(saved, spoil)
     with pytest.raises(ArchiveError, match="damaged"):
         qmode.load(saved)
+
+
+def replaced(path, name, pieces):
+    """The archive with one member written anew, in pieces."""
+    with zipfile.ZipFile(path) as old:
+        content = {each: old.read(each) for each in old.namelist() if each != name}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for each, data in content.items():
+            new.writestr(each, data)
+        with new.open(name, "w", force_zip64=True) as member:
+            for piece in pieces:
+                member.write(piece)
+
+
+@pytest.mark.parametrize("name", ["run.json", "results/0.json"])
+def test_a_bomb_is_refused_before_it_is_unpacked(saved, name):
+    replaced(saved, name, itertools.repeat(b" " * 2**20, 300))
+    assert saved.stat().st_size < 2**20
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match="unpacks to 314,572,800 bytes"):
+            qmode.load(saved)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("brackets", [b"[", b'{"a":'])
+def test_json_that_is_nested_too_deep_is_a_clear_error(saved, brackets):
+    replaced(saved, "run.json", [brackets * 200_000])
+    with pytest.raises(ArchiveError, match="damaged"):
+        qmode.load(saved)
+
+
+def test_a_number_of_partitions_takes_no_memory(saved):
+    rewrite(saved, lambda head: head.update(of=30_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match="1 of 30000000 partitions"):
+            qmode.load(saved)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_of_the_first_version_is_read(in_pub_order):
+    old = qmode.load(Path(__file__).parents[2] / "data" / "run-1.qmode")
+    assert (old.label, old.usage.status, len(old.jobs)) == ("version 1", "final", 2)
+    in_pub_order(old.result(), 2)
+    assert "version 1" in repr(old)
+
+
+def test_a_report_is_written_whole_or_not_at_all(saved, tmp_path, monkeypatch):
+    page = tmp_path / "page.html"
+    page.write_text("the old page")
+    real = Path.write_text
+
+    def half(self, text, **kwargs):
+        real(self, text[: len(text) // 2], **kwargs)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match="No space left"):
+        qmode.load(saved).report(page)
+    assert page.read_text() == "the old page"
+    assert sorted(os.listdir(tmp_path)) == ["page.html", "run.qmode"]
+    monkeypatch.undo()
+    assert qmode.load(saved).report(page).read_text().startswith("<!DOCTYPE html>")
 
 
 @pytest.mark.parametrize("where", [0.05, 0.3, 0.6, 0.95])

@@ -208,6 +208,18 @@ def test_another_controller_of_the_same_workload_takes_over_its_screens(shown: t
     assert hub.current("w1") is None
 
 
+def test_a_workload_that_comes_anew_has_a_later_epoch(shown: tuple[Hub, Controller, Screen]) -> None:
+    hub, controller, _ = shown
+    before = hub.current("w1")
+    hub.unregister(controller)
+    again = Controller()
+    hub.register(again)
+    after = hub.current("w1")
+    assert before is not None
+    assert after is not None
+    assert after["epoch"] > before["epoch"]
+
+
 def test_who_comes_late_sees_the_latest_though_nobody_followed() -> None:
     hub, controller, screen = Hub(), Controller(), Screen()
     hub.register(controller)

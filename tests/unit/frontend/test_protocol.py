@@ -114,6 +114,17 @@ def messages() -> dict[str, Any]:
     }
 
 
+def test_a_document_holds_every_field_and_its_version() -> None:
+    """What is left out must not depend on the defaults of the version that reads it."""
+    for state in (AFTER, MANY, replace(AFTER, jobs=())):
+        found = saved.data(state, "p1")
+        assert found["version"] == saved.VERSION
+        assert {f.name for f in fields(WorkloadSnapshot)} - {"jobs"} == set(found["state"])
+        for job in found["jobs"]:
+            assert {f.name for f in fields(JobSnapshot)} == set(found["common"]) | set(job)
+        assert {f.name for f in fields(Usage)} == set(found["common"]["usage"])
+
+
 def test_samples_are_the_ones_the_page_is_tested_with() -> None:
     text = json.dumps(messages(), indent=1, ensure_ascii=False) + "\n"
     if os.environ.get("QMODE_WRITE_GOLDEN"):
