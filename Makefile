@@ -65,7 +65,7 @@ lint: $(VENV)/.installed  ## ruff, mypy and the import floors
 	$(BIN)/lint-imports --no-cache
 
 python-tests: build  ## unit and contract tests
-	$(BIN)/pytest -n 3 --dist loadfile tests/unit tests/contract tests/libraries/test_samplomatic.py
+	$(BIN)/pytest -n 3 --dist loadfile tests/unit tests/contract tests/spec tests/libraries/test_samplomatic.py
 
 frontend-tests: js/node_modules/.installed  ## TypeScript's types and the frontend's unit tests
 	cd js && "$(NPM)" run --silent typecheck && "$(NPM)" run --silent test
@@ -97,8 +97,13 @@ test-libraries: build  ## libraries that people use with IBM's client, each unmo
 	.venv-libraries/bin/pip install --quiet --editable . --group libraries
 	.venv-libraries/bin/pytest tests/libraries
 
-test-client: $(VENV)/.installed  ## the tests that IBM ships with its client, against the embedded service
+# QRMI and Schemathesis are in an environment of their own: nothing else needs them.
+test-client: $(VENV)/.installed  ## IBM's own tests of its client, QRMI and Schemathesis, against the embedded service
 	$(BIN)/python tests/client_suite.py
+	$(PYTHON) -m venv .venv-clients
+	.venv-clients/bin/pip install --quiet --upgrade "pip>=25.1"
+	.venv-clients/bin/pip install --quiet --group clients
+	$(BIN)/python tests/spec/other_clients.py .venv-clients/bin
 
 test-lowest: build  ## the Python tests with the lowest versions that pyproject.toml admits
 	$(PYTHON) -m venv .venv-lowest
@@ -112,5 +117,5 @@ wheel: $(VENV)/.installed  ## build the wheel into dist/
 	@ls dist/*.whl
 
 clean:  ## remove what was installed and built
-	rm -rf $(VENV) .venv-libraries .venv-lowest js/node_modules js/lib qmode_widgets/static qmode_widgets/labextension
+	rm -rf $(VENV) .venv-libraries .venv-lowest .venv-clients js/node_modules js/lib qmode_widgets/static qmode_widgets/labextension
 	rm -rf docs/_build dist artifacts

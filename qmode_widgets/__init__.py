@@ -13,6 +13,7 @@ __version__ = "0.1.0"
 
 if TYPE_CHECKING:
     from . import emulator as emulator
+    from .check import check as check
     from .control.account import OpenWorkload as OpenWorkload
     from .control.account import OpenWorkloads as OpenWorkloads
     from .control.account import workloads as workloads
@@ -42,6 +43,8 @@ if TYPE_CHECKING:
     from .errors import SubmissionError as SubmissionError
     from .errors import UnreachableError as UnreachableError
     from .errors import WrongAnswerError as WrongAnswerError
+    from .ibm.check import Report as Report
+    from .ibm.check import Row as Row
     from .model.merge import Partial as Partial
     from .model.outcome import Cancelled as Cancelled
     from .model.outcome import CancelOutcome as CancelOutcome
@@ -105,6 +108,9 @@ _PLACES = {
     "OpenWorkloads": "control.account",
     "load": "control.runs.archive",
     "SavedRun": "control.runs.archive",
+    "check": "check",
+    "Report": "ibm.check",
+    "Row": "ibm.check",
     "Provenance": "control.runs.provenance",
     "Outcome": "model.outcome",
     "CancelOutcome": "model.outcome",

@@ -207,8 +207,9 @@ class Portal:
 
     def _ended(self, task: asyncio.Task[Any]) -> None:
         self._tasks.discard(task)
-        if not task.cancelled():
-            task.exception()  # told where it is asked for
+        error = None if task.cancelled() else task.exception()
+        if error is not None and not isinstance(error, QmodeError):  # those are told where they are asked for
+            log.debug("%s failed", task.get_name(), exc_info=error)
 
     def send(self, function: Callable[..., object], *args: Any) -> None:
         """Call it on the loop's thread; do not wait. A coroutine that it returns becomes a task.
@@ -282,10 +283,10 @@ class Portal:
             self._loop.call_soon_threadsafe(order.begin)
             ok, value = get(box, timeout)
         except queue.Empty:
-            self._loop.call_soon_threadsafe(order.abandon)
+            order.give_up()
             raise TimeoutError from None
         except BaseException:
-            self._loop.call_soon_threadsafe(order.abandon)  # wakes the loop too, had the first wake-up been cut
+            order.give_up()  # wakes the loop too, had the first wake-up been cut
             raise
         if ok:
             return value
@@ -326,12 +327,12 @@ class Portal:
         try:
             return await future
         except asyncio.CancelledError:
-            self._loop.call_soon_threadsafe(order.abandon)
+            order.give_up()
             raise
 
 
 class _Order:
-    """One thing that was asked of the loop. Its methods run on the loop's thread."""
+    """One thing that was asked of the loop. Its methods run on the loop's thread, but for `give_up`."""
 
     def __init__(
         self,
@@ -346,10 +347,11 @@ class _Order:
         self._undo, self._waits = undo, waits
         self._task: asyncio.Task[Any] | None = None
         self._found: tuple[bool, Any] | None = None
+        self._unwanted = False  # set at once, by who asked: `abandon` stands in the loop's queue behind `begin`
         self._abandoned = False
 
     def begin(self) -> None:
-        if self._abandoned:  # interrupted before it began: it never does
+        if self._unwanted:  # interrupted before it began: it never does
             return
         try:
             found = self._function(*self._args)
@@ -372,6 +374,11 @@ class _Order:
             self._take_back()
         else:
             self._tell(ok, value)
+
+    def give_up(self) -> None:
+        """Who asked waits no more."""
+        self._unwanted = True
+        self._portal.loop.call_soon_threadsafe(self.abandon)
 
     def abandon(self) -> None:
         """Nobody waits any more. What has begun goes on to its end, and is then undone where there is a way."""

@@ -10,7 +10,6 @@ import contextlib
 import os
 import signal
 import threading
-import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
 
@@ -58,7 +57,8 @@ def expire_token(controller: Any) -> None:
     token = controller._ledger.link._origin.token
 
     def expire() -> None:
-        token._text, token._renew_at, token._ends_at = "expired", time.time() + 3600, time.time() + 3600
+        token._auth.tm.refresh_time = token._auth.tm.expire_time = 0
+        token._text, token._renew_at, token._ends_at = None, 0.0, 0.0
 
     portal().call(expire)
 

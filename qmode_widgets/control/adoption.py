@@ -22,9 +22,18 @@ from .engine import actions
 from .engine.workload import Workload
 from .group import group_of
 from .state.merge import merge
-from .state.record import Record
+from .state.record import RAN_TOO_LONG, Record, ran_too_long
 
 log = logging.getLogger(__name__)
+
+CLIENT_WORD = {
+    JobState.DONE: "Completed",
+    JobState.FAILED: "Failed",
+    JobState.CANCELLED: "Cancelled",
+    JobState.REFUSED: "Failed",
+    JobState.DROPPED: "Cancelled",
+}
+CLIENT_WORDS = ("Queued", "Running", "Completed", "Failed", "Cancelled")
 
 
 class Adoption:
@@ -198,6 +207,24 @@ class Adoption:
             self._workload.wake()
         return coming or retried
 
+    def told(self, answer: Json) -> Json:
+        """An answer about a job in words that the client knows: its word is replaced by what it means."""
+        try:
+            job = Job.of(answer)
+        except WrongAnswerError:
+            return answer
+        known = self._portal.call(self._ledger.find, job.id)
+        if job.status in CLIENT_WORDS or known is None or not known.state.final:
+            return answer
+        reason: Json = {"reason": job.reason or job.status, "reason_code": job.reason_code}
+        if ran_too_long(job):
+            return answer | {
+                "status": "Cancelled",
+                "state": {"status": "Cancelled", **reason, "reason_code": RAN_TOO_LONG},
+            }
+        word = CLIENT_WORD[known.state]
+        return answer | {"status": word, "state": {"status": word} | reason}
+
     async def taken_back(self, run: str) -> bool:
         """Its user cancels: it is not run again. True where nothing else is left to cancel."""
         latest = self._ledger.latest(run)[0]
@@ -227,6 +254,10 @@ class _Work:
     def goes_on(self, answer: Json) -> bool:
         """It has failed, and another attempt is coming or under way."""
         return self._adoption.heard(self._run, answer)
+
+    def told(self, answer: Json) -> Json:
+        """The answer in words that the client knows."""
+        return self._adoption.told(answer)
 
     def taken_back(self) -> bool:
         """Its user cancels."""

@@ -130,7 +130,8 @@ def _attach_mode(link: Link, session: Session) -> Controller:
     newest = session if family[-1] == session.id else patiently(link.session, family[-1])
     if (existing := registry.find(family[-1])) is not None:
         return cast("Controller", existing)
-    backend = _backend(link, newest.backend, f"the workload {newest.id}")
+    name = newest.backend or next((job.backend for job in jobs if job.backend), None)  # IBM may leave it out
+    backend = _backend(link, name, f"the workload {newest.id}")
     controller = kind._attach(family[-1], backend, accepting=bool(newest.accepting_jobs))
     ledger = controller._ledger
 
@@ -139,7 +140,7 @@ def _attach_mode(link: Link, session: Session) -> Controller:
         for job in jobs:
             if (key := tags.read(job.tags).key) is not None:
                 ledger.add_run(key.run)
-        merge(ledger, jobs)
+        merge(ledger, jobs, scope=ledger.workload_id)
 
     portal().call(take)
     patiently(controller._workload.refresh)

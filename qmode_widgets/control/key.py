@@ -19,7 +19,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from filelock import FileLock, Timeout
 from jupyter_core.paths import jupyter_runtime_dir
@@ -30,11 +30,8 @@ from ..model.partition import Partition
 from ..model.snapshot import JobState
 from ..portal import clock, portal
 from .registry import registry
-from .run import Run
+from .run import Owner, Run
 from .state.record import Record
-
-if TYPE_CHECKING:
-    from .controller import Controller
 
 RECENT = 900.0  # seconds for which a submission may be missing from listings
 TURN = 60.0  # seconds to wait for another kernel that submits the same key now
@@ -48,10 +45,10 @@ class Key:
         controller: into which the work goes.
     """
 
-    def __init__(self, key: str, controller: Controller) -> None:
+    def __init__(self, key: str, controller: Owner) -> None:
         self._key, self._controller = key, controller
         self._run = tags.run_of(key)
-        named = f"{controller._ledger.link.instance} {self._run}"
+        named = f"{controller._workload.ledger.link.instance} {self._run}"
         folder = Path(jupyter_runtime_dir()) / "qmode_widgets_keys"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._mark = folder / hashlib.sha256(named.encode()).hexdigest()[:32]
@@ -76,7 +73,7 @@ class Key:
             SubmissionError: the key was used for other work, or another kernel does not finish submitting it.
         """
         controller, run = self._controller, self._run
-        workload, ledger = controller._workload, controller._ledger
+        workload, ledger = controller._workload, controller._workload.ledger
         if (other := self._elsewhere()) is not None:
 
             def say() -> None:
@@ -108,10 +105,10 @@ class Key:
             ) from None
         return Run(controller, run, tuple(r.row for r in records))
 
-    def _elsewhere(self) -> Controller | None:
+    def _elsewhere(self) -> Owner | None:
         """Another controller of this kernel that has the run."""
 
-        def look() -> Controller | None:
+        def look() -> Owner | None:
             others = (c for c in registry.all() if c is not self._controller and self._run in c._ledger.runs)
             return next(others, None)
 

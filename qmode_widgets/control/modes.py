@@ -30,7 +30,7 @@ from ..ibm.client import (
 )
 from ..ibm.link import again, link_of, patiently
 from ..model.snapshot import JobState, Limit, Mode
-from ..portal import portal
+from ..portal import clock, portal
 from .controller import Controller
 from .engine.guards import check_cap
 from .group import check_label, in_group, own_group
@@ -39,6 +39,7 @@ from .state.ledger import Ledger
 from .state.record import Record
 
 OnExit = Literal["close", "leave"]
+UNCLAIMED = 300.0  # seconds after which a workload that was opened and has no controller is closed again
 WORDS: dict[Mode, str] = {"batch": "batch", "session": "dedicated"}  # the service's
 
 
@@ -270,18 +271,21 @@ class ModeController(Controller):
         word, name = WORDS[cls._mode], str(backend.name)
 
         async def open_() -> str:
-            return await again(link.open, word, name, most)
+            id_ = await again(link.open, word, name, most)
+            portal().loop.call_later(clock.of(UNCLAIMED), unclaimed, id_)
+            return id_
 
-        try:  # interrupted, it is closed again as soon as it is there
+        def unclaimed(id_: str) -> None:
+            """An interrupt came between the service's answer and the controller: nobody has a handle of it."""
+            if not registry.claimed(id_):
+                portal().spawn(again(link.close, id_))
+
+        try:  # interrupted, it is closed again
             id_ = portal().call(open_, undo=link.close)
         except ServiceError as error:
             raise QmodeError(f"the service refuses a {cls._mode} on {backend.name}: {error}") from error
-        try:
-            mode = attach_mode(cls._kind, id_, backend, accepting=True, max_time=most)
-            return cls(mode, usage_cap=usage_cap, retries=retries, on_exit=on_exit, adopt=adopt)
-        except BaseException:
-            portal().send(link.close, id_)  # nobody has a handle of it
-            raise
+        mode = attach_mode(cls._kind, id_, backend, accepting=True, max_time=most)
+        return cls(mode, usage_cap=usage_cap, retries=retries, on_exit=on_exit, adopt=adopt)
 
     @classmethod
     def _warn_of_orphans(cls, backend: str) -> None:

@@ -27,12 +27,18 @@ class Registry:
 
     def _empty(self) -> None:
         self._kept: dict[str, Any] = {}
+        self._claimed: set[str] = set()
         self._known: WeakValueDictionary[str, Any] = WeakValueDictionary()
         self._callbacks: list[Callable[[Any], object]] = []
 
     def add(self, controller: Any, id_: str) -> None:
         """A new controller of this workload. On the loop."""
         self._known[id_] = self._kept[id_] = controller
+        self._claimed.add(id_)
+
+    def claimed(self, id_: str) -> bool:
+        """The workload has, or once had, a controller. On the loop."""
+        return id_ in self._claimed
 
     def tell(self, controller: Any) -> None:
         """Tell whoever wants to hear of new ones; on the thread that made it."""

@@ -5,18 +5,53 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import Any, NoReturn, Protocol, TypeVar
 from weakref import WeakKeyDictionary
 
 from ..errors import QmodeError
 from ..model.snapshot import JobSnapshot, JobState, Usage
 from ..planning.content import PlanContent
+from ..portal import Portal
+from .engine.workload import Workload
 from .runs.archive import save
 from .runs.provenance import Provenance, provenance, run_usage
 from .runs.report import report
 
-if TYPE_CHECKING:
-    from .controller import Controller
+T = TypeVar("T")
+
+
+class Owner(Protocol):
+    """What a run needs of its controller."""
+
+    _workload: Workload
+    _portal: Portal
+    _options: dict[str, dict[str, Any]]
+    _plans: dict[str, PlanContent]
+
+    @property
+    def id(self) -> str:
+        """The workload's."""
+        ...
+
+    def wait(self, timeout: float | None = None, *, run: str | None = None, progress: bool = False) -> bool:
+        """Until its jobs have ended."""
+        ...
+
+    def result(self, timeout: float | None = None, *, run: str | None = None) -> Any:
+        """Its result."""
+        ...
+
+    def partial_result(self, *, run: str | None = None) -> Any:
+        """What there is of it."""
+        ...
+
+    def on_done(self, callback: Callable[[JobSnapshot], object], *, run: str | None = None) -> Callable[[], None]:
+        """Call back for each job that has ended."""
+        ...
+
+    def _ask(self, function: Callable[[], T]) -> T:
+        """Read on the loop."""
+        ...
 
 
 class Run(Coroutine[Any, Any, Any]):
@@ -25,7 +60,7 @@ class Run(Coroutine[Any, Any, Any]):
     `sent` holds the keys of the jobs that were sent by the call that returned this handle.
     """
 
-    def __init__(self, controller: Controller, id_: str, sent: tuple[str, ...] = ()) -> None:
+    def __init__(self, controller: Owner, id_: str, sent: tuple[str, ...] = ()) -> None:
         self._controller = controller
         self.id = id_
         self.sent = sent
@@ -36,7 +71,7 @@ class Run(Coroutine[Any, Any, Any]):
         """The last attempt at each partition, in PUB order."""
 
         def rows() -> tuple[JobSnapshot, ...]:
-            found = self._controller._ledger.latest(self.id)
+            found = self._controller._workload.ledger.latest(self.id)
             return tuple(found[i].snapshot() for i in sorted(found))
 
         return self._controller._ask(rows)
@@ -89,7 +124,7 @@ class Run(Coroutine[Any, Any, Any]):
     @property
     def label(self) -> str | None:
         """The name it was given."""
-        return self._controller._ask(lambda: self._controller._ledger.label(self.id))
+        return self._controller._ask(lambda: self._controller._workload.ledger.label(self.id))
 
     @property
     def plan(self) -> PlanContent | None:
@@ -103,12 +138,12 @@ class Run(Coroutine[Any, Any, Any]):
     @property
     def usage(self) -> Usage:
         """QPU usage of the run's jobs in seconds: reported, expected, and which."""
-        return run_usage(self._controller._ledger, self.id)
+        return run_usage(self._controller._workload.ledger, self.id)
 
     def provenance(self) -> Provenance:
         """Where its result comes from: jobs, options, plan, bill, calibration, versions. Asks the service for some."""
         return provenance(
-            self._controller._ledger, self.id, options=self._controller._options.get(self.id), plan=self.plan
+            self._controller._workload.ledger, self.id, options=self._controller._options.get(self.id), plan=self.plan
         )
 
     def report(self, path: str | Path) -> Path:
@@ -128,7 +163,7 @@ class Run(Coroutine[Any, Any, Any]):
             QmodeError: a result cannot be fetched; nothing is written.
             OSError: the file cannot be written.
         """
-        return save(path, self.provenance(), self._controller._ledger, self._controller._workload.results)
+        return save(path, self.provenance(), self._controller._workload.ledger, self._controller._workload.results)
 
     def __reduce__(self) -> NoReturn:
         raise QmodeError(

@@ -80,6 +80,7 @@ class Hub:
 
     def __init__(self) -> None:
         self._feeds: dict[str, _Feed] = {}
+        self._left: dict[str, tuple[int, list[Outlet]]] = {}  # widgets of workloads that were let go
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._link: KernelLink | None = None
         self._spoken: set[int | None] = set()  # the protocol numbers of the pages that have asked
@@ -119,6 +120,8 @@ class Hub:
         if old is not None:
             feed.seq, feed.outlets = old.seq + 1, old.outlets
             old.end()
+        elif id_ in self._left:  # a workload that was let go and attached to again: its cells are still there
+            feed.seq, feed.outlets = self._left.pop(id_)
         self._feeds[id_] = feed
         feed.end = controller.listen(lambda _: self._mark(feed))
         if self._heard(feed):
@@ -149,6 +152,8 @@ class Hub:
     def _let_go(self, feed: _Feed) -> None:
         if self._feeds.get(feed.sent.id) is feed:
             del self._feeds[feed.sent.id]
+            if feed.outlets:
+                self._left[feed.sent.id] = (feed.seq + 1, feed.outlets)
             self._send(feed, protocol.gone(feed.sent.id))
 
     def _tell(self, message: Message) -> None:

@@ -791,6 +791,10 @@ class Followed(Protocol):
         """Of the service's answer about that attempt: it has failed, and another one is coming or under way."""
         ...
 
+    def told(self, answer: Json) -> Json:
+        """The answer in words that the client knows: with one that it does not, its `result()` would never end."""
+        ...
+
     def taken_back(self) -> bool:
         """The user cancels: no further attempt; True where the one that was waiting to be sent is all there is."""
         ...
@@ -822,7 +826,7 @@ class _FollowingClient:
         answer: Json = self._client.job_get(job_id=self._work.job_id(), exclude_params=exclude_params)
         if self._work.goes_on(answer):
             return answer | {"status": "Queued", "state": {"status": "Queued"}}
-        return answer
+        return self._work.told(answer)
 
     def job_results(self, job_id: str) -> Any:
         return self._client.job_results(job_id=self._work.job_id())

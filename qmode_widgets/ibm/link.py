@@ -148,6 +148,10 @@ class Link:
             raise UnreachableError(f"an answer of the wrong shape to {method} {path}", sent=True)
         return found
 
+    async def read(self, path: str, **params: Any) -> Json:
+        """The answer to a GET as raw JSON, for what is looked at without being parsed."""
+        return await self._json("GET", path, params=params)
+
     def now(self) -> float:
         """The service's time."""
         return time.time() + self.clock_offset

@@ -71,8 +71,8 @@ class Transport(Protocol):
 class AiohttpTransport:
     """Of all connections of one service object. aiohttp: cancelling it takes below 50 ms even beside a busy thread."""
 
-    def __init__(self, proxies: Mapping[str, str], verify: bool | str) -> None:
-        self._proxies, self._verify = proxies, verify
+    def __init__(self, proxies: dict[str, str], verify: bool | str) -> None:
+        self.proxies, self.verify = proxies, verify
         self._session: aiohttp.ClientSession | None = None
 
     def _open(self) -> aiohttp.ClientSession:
@@ -83,7 +83,7 @@ class AiohttpTransport:
             self._session = aiohttp.ClientSession(
                 connector=aiohttp.TCPConnector(
                     limit=0,  # a request that hangs takes no place
-                    ssl=certificates(self._verify),
+                    ssl=certificates(self.verify),
                     use_dns_cache=False,  # the loop remembers
                     resolver=aiohttp.ThreadedResolver(),  # the loop's own; aiodns would be taken where it is installed
                     keepalive_timeout=clock.of(KEEP_ALIVE),
@@ -96,7 +96,7 @@ class AiohttpTransport:
 
     async def send(self, method: str, url: str, headers: Mapping[str, str], body: bytes, progress: Progress) -> Reply:
         """One request."""
-        proxy = self._proxies.get(urllib.parse.urlsplit(url).scheme) or environment_proxy(url)
+        proxy = self.proxies.get(urllib.parse.urlsplit(url).scheme) or environment_proxy(url)
         if proxy is not None and proxy.startswith("socks"):
             raise UnreachableError(
                 f"a SOCKS proxy ({urllib.parse.urlsplit(proxy).hostname}) is not supported: use an HTTP proxy",

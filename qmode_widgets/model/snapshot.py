@@ -83,6 +83,7 @@ class Ttl:
         max_ttl: float | None,
         interactive_ttl: float | None,
         active_ttl: float | None,
+        active_deadline: float | None,
         started_at: float | None,
         activated_at: float | None,
         last_job_completed: float | None,
@@ -93,8 +94,8 @@ class Ttl:
         """Deadlines from the service's fields, by the rules of the execution-modes guide.
 
         Max TTL starts with the first job and never pauses. The interactive TTL starts when a job completes and counts
-        only while the workload is active with no job queued or running (`unfinished`). `active_ttl` counts from the
-        last activation. Without any job a session closes `empty_close` seconds after its creation.
+        only while the workload is active with no job queued or running (`unfinished`). What `active_ttl` means the
+        caller has found out. Without any job a session closes `empty_close` seconds after its creation.
         """
         alive = state is not WorkloadState.CLOSED
         active = state is WorkloadState.ACTIVE
@@ -106,7 +107,7 @@ class Ttl:
             interactive_ttl=interactive_ttl,
             interactive_deadline=_sum(idle_since, interactive_ttl) if active and unfinished == 0 else None,
             active_ttl=active_ttl,
-            active_deadline=_sum(activated_at, active_ttl) if active else None,
+            active_deadline=active_deadline if active else None,
             empty_deadline=_sum(created_at, empty_close) if alive and never_used else None,
         )
 

@@ -5,7 +5,8 @@ JSON of the wrong shape, and that hides new jobs from every listing for 60 s. On
 error and is run again by the retry policy. Then the service itself is asked, without the proxy, what really ran.
 
 All times are scaled by SCALE: with 0.1 a lag of 60 s is 6 s, a look-up of 90 s is 9 s, a deadline of 30 s is 3 s;
-so are pauses and paces. All zeros from "lost" on is the goal; the exit code says whether it was met.
+so are pauses and paces. A submission that was refused because several answers to it were lost is sent again, as its
+user would. All zeros from "lost" on is the goal; the exit code says whether it was met.
 """
 
 from __future__ import annotations
@@ -30,11 +31,11 @@ from qiskit_ibm_runtime import Batch
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 import qmode_widgets as qmode
-from qmode_widgets.control import record, runtime, submission, sync
 from qmode_widgets.errors import UnreachableError
-from qmode_widgets.ibm import budget, client, link, wire
+from qmode_widgets.ibm import client
 from qmode_widgets.model.snapshot import JobState
-from tests.peek import at_pace, deadlines
+from qmode_widgets.portal import clock, portal
+from tests.peek import deadlines
 from tests.proxy import Fault, Proxy
 
 SUBMISSIONS = int(os.environ.get("SUBMISSIONS", 2_000))
@@ -47,18 +48,9 @@ QUBITS = max(4, math.ceil(math.log2(SUBMISSIONS)))  # PUB i prepares the bits of
 
 
 def scale() -> None:
-    """Every second of ours takes SCALE seconds."""
-    runtime.PACE = SCALE
-    budget.RATE, budget.BURST = budget.RATE / SCALE, budget.BURST / SCALE
-    submission.RETRY = tuple(s * SCALE for s in submission.RETRY)
-    submission.DOCUMENTED, submission.FIRST_PAUSE = submission.DOCUMENTED / SCALE, submission.FIRST_PAUSE * SCALE
-    submission.LONGEST_PAUSE *= SCALE
-    submission.HOLD *= SCALE
-    sync.BACK_OFF = tuple(s * SCALE for s in sync.BACK_OFF)
-    link.PAUSES, link.LONGEST, link.PATIENCE = tuple(s * SCALE for s in link.PAUSES), link.LONGEST * SCALE, 20.0
-    client.IAM_SECONDS, client.IAM_PAUSE = client.IAM_SECONDS * SCALE, client.IAM_PAUSE * SCALE
-    wire.LONGEST_WAIT *= SCALE
-    record.FIRST_PAUSE, record.LONGEST_PAUSE = record.FIRST_PAUSE * SCALE, record.LONGEST_PAUSE * SCALE
+    """Every second of ours takes SCALE seconds: pauses and paces by the clock, deadlines of requests by themselves."""
+    portal().call(clock.run, 1 / SCALE)
+    client.IAM_SECONDS *= SCALE
 
 
 def no_jobs(page: Any) -> Any:
@@ -110,6 +102,12 @@ def pub(isa: QuantumCircuit, number: int) -> tuple[QuantumCircuit, Any]:
     return isa, [order[p.name] for p in isa.parameters]
 
 
+def warm(emulator: Any) -> None:
+    """One plain job: a service that only starts, and imports, answers a first submission after half a minute."""
+    plain = emulator.service.backend("emu_fez")
+    Sampler(mode=plain).run([pub(circuit(plain), 0)], shots=SHOTS).result()
+
+
 def insist(work: Any) -> Any:
     """A user who tries again when the service did not answer."""
     until = time.monotonic() + PATIENCE
@@ -127,7 +125,7 @@ class Worker(threading.Thread):
     def __init__(self, batch: Any, isa: QuantumCircuit, numbers: range) -> None:
         super().__init__(daemon=True)
         self.batch, self.isa, self.numbers = batch, isa, numbers
-        self.endless = self.wrong = self.lost = 0
+        self.endless = self.wrong = self.lost = self.refused = 0
         self.said: str | None = None
 
     def run(self) -> None:
@@ -135,8 +133,13 @@ class Worker(threading.Thread):
         sampler.options.default_shots = SHOTS
         pubs = [pub(self.isa, n) for n in self.numbers]
         run = self.batch.submit(sampler, pubs, partitions=len(pubs))
-        if not run.wait(PATIENCE):
-            self.endless = sum(not j.state.final for j in run.jobs)
+        while run.wait(PATIENCE):
+            refused = [j for j in run.jobs if "resubmit() sends it again" in (j.note or "")]
+            if not refused:
+                break
+            self.refused += len(refused)
+            insist(self.batch.resubmit_failed)  # as its user would
+        self.endless = sum(not j.state.final for j in run.jobs)
         states = Counter(j.state for j in run.jobs)
         if set(states) != {JobState.DONE}:
             self.said = (
@@ -146,6 +149,8 @@ class Worker(threading.Thread):
             )
         partial = insist(run.partial_result)
         self.lost = len(pubs) - len(partial.pubs)
+        if self.lost:
+            self.said = f"{self.said or ''} {dict(partial.why)}"
         for i, number in enumerate(self.numbers):
             if i in partial.pubs and partial.pubs[i].data.meas.get_int_counts() != {number: SHOTS}:
                 self.wrong += 1
@@ -164,7 +169,6 @@ def truth(emulator: Any, workload: str) -> Counter[str]:
 def main() -> int:
     """Run it and print the table."""
     began = time.monotonic()
-    scale()
     with (
         qmode.emulator.start(shared=False, speed=float("inf"), seed=SEED) as emulator,
         Proxy(emulator.url, seed=SEED) as proxy,
@@ -172,10 +176,11 @@ def main() -> int:
         service = proxy.connect(emulator)
         backend = service.backend("emu_fez")
         isa = circuit(backend)
+        warm(emulator)
+        scale()
         shares = [range(*(round(SUBMISSIONS * k / BATCHES) for k in (i, i + 1))) for i in range(BATCHES)]
         batches = [qmode.BatchController(Batch(backend), retries=5) for _ in shares]
         deadlines(batches[0], small=30.0 * SCALE, large=30.0 * SCALE)  # of all: they share the instance's link
-        at_pace(batches[0], SCALE)
         emulator.faults.fail_jobs(SUBMISSIONS // 10)
         proxy.lag = LATE * SCALE
         proxy.by_chance(PROBABILITY, KINDS)
@@ -210,6 +215,7 @@ def main() -> int:
             "submissions": SUBMISSIONS,
             "faults": f"{met} of {requests} requests",
             "lost answers": sum("the answer was lost" in e.text for b in batches for e in b.events),
+            "refused after several": sum(w.refused for w in workers),
             "lost": sum(w.lost for w in workers),
             "doubled": doubled,
             "doubled and not reported": unsaid,

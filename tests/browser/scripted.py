@@ -124,7 +124,7 @@ class Scripted:
 
     async def _obey(self, action: Action, target: str | None = None) -> str:
         try:
-            while not self.answers:  # noqa: ASYNC110
+            while not self.answers:  # noqa: ASYNC110 - a notebook's cell sets it, on another thread
                 await asyncio.sleep(0.05)  # as a request that hangs
             if self.refuse is not None:
                 message, self.refuse = self.refuse, None

@@ -38,6 +38,7 @@ ABROAD = {
     "IPython",
     "comm",
     "requests",
+    "aiohttp",
     "tornado",
     "plotly",
 }

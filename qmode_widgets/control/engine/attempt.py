@@ -83,6 +83,9 @@ class Attempt(ABC):
     def wanted(self) -> bool:
         """It is still to be sent."""
 
+    def lives_in(self, home: str | None) -> None:  # noqa: B027 - most attempts need not know
+        """Its job was found in this session or batch: that of another kernel, perhaps."""
+
     @abstractmethod
     def posted(self, job_id: str) -> None:
         """A job exists for it."""
@@ -386,6 +389,7 @@ class Outbox:
         if found:
             attempt.doubt_since = None
             self.pacer.accepted(self._clock())
+            attempt.lives_in(found[0].session_id)
             attempt.posted(found[0].id)
             return None
         first = attempt.first_lost or attempt.doubt_since
@@ -551,11 +555,18 @@ class PartitionAttempt(Attempt):
         """It is still to be sent, or to be looked up."""
         return self._record.state in (JobState.WAITING, JobState.UNKNOWN)
 
+    def lives_in(self, home: str | None) -> None:
+        """Its job was found in this session or batch: another kernel that submits the same key has one of its own."""
+        if home is not None and self._ledger.mode != "job" and self._record.job_id is None:
+            self._ledger.include(home)
+            self._record.workload = home
+
     def posted(self, job_id: str) -> None:
         """A job exists for it."""
         ledger, record = self._ledger, self._record
         record.sending = False
         if record.job_id is None:
+            record.certain = not self.sent_again and self.posts == 0 and self._key.attempt == 0
             record.exists(job_id)
         elif record.job_id != job_id:  # the watcher found the first one while this was on its way
             extra = Record(JobState.QUEUED, job_id=job_id, workload=record.workload, superseded=True)

@@ -146,6 +146,10 @@ async def _read_singles(ledger: Ledger, problems: list[str]) -> None:
         pending = [j for j in await pages(link, problems, pending=True, oldest_first=True) if j.id in asked]
         merge(ledger, pending)
         asked -= {j.id for j in pending}
+    if len(asked) > FEW:  # many ended together: one page answers for all
+        ended = await _ended(link, problems, asked, everything=False)
+        merge(ledger, [j for j in ended if j.id in asked], ended=True)
+        asked -= {j.id for j in ended}
     for job_id in sorted(asked):
         try:
             job = await link.job(job_id)

@@ -21,6 +21,7 @@ from ...portal import call, portal
 from ..state.ledger import Ledger
 from ..state.record import Record
 
+NOT_NOW = (401, 403)  # a token that was refused, and what may not be read now: the result is there
 KEPT = 32 * 2**20  # bytes of raw results, of all workloads together, whose decoded form is kept
 
 
@@ -171,8 +172,8 @@ class Results:
                 except UnreachableError:
                     raise
                 except QmodeError as error:  # one that is lost does not take the others with it
-                    if isinstance(error, ServiceError) and error.passing:
-                        raise
+                    if isinstance(error, ServiceError) and (error.passing or error.status in NOT_NOW):
+                        raise  # running it again would be paid for nothing
                     missing[i] = f"is done, but its result is lost: {error}"
         if missing and not partial:
             raise incomplete(missing, of, advice([rows.get(i) for i in sorted(missing)]))

@@ -11,7 +11,7 @@ from typing import Literal
 
 from ...errors import printable
 from ...ibm.link import Link
-from ...ibm.wire import Metrics, Session
+from ...ibm.wire import Metrics, Session, active_ttl_falls
 from ...model.snapshot import Event, JobSnapshot, JobState, Limit, Mode, Ttl, Usage, WorkloadSnapshot, WorkloadState
 from ...portal import clock
 from . import accounting
@@ -32,12 +32,16 @@ class Ledger:
         self.link, self.id, self.mode, self.backend = link, id_, mode, backend
         self.changed: Callable[[], None] = lambda: None  # set by the engine
         self.created = link.now()
+        self.user: str | None = None  # the service's id of whose jobs these are, as soon as one that we posted tells it
         self.read_only: str | None = None  # why nothing may be changed from here; set once, by its controller
         self._records: dict[str, Record] = {}
         self._workload_id = id_
         self._lineage: tuple[str, ...] = ()
         self._session: Session | None = None
         self._session_at: float | None = None  # when the service last told the session's state, on its clock
+        # `active_ttl` is a maximum by the client's docs and what remains by IBM's specification: does it fall?
+        self._active_first: tuple[Session, float] | None = None  # the first look at this activation, and when
+        self._active_falls: bool | None = None
         self._refusing = False  # the service took the closing: it never reopens
         self._past: dict[str, Session | None] = {}  # of the workloads that this one continues
         self._runs: dict[str, str | None] = {}  # run id -> label, in order of submission
@@ -246,6 +250,12 @@ class Ledger:
             self._asked_closed[session.id] = self._asked_closed.get(session.id, 0) + 1
 
     def _read_present(self, session: Session) -> None:
+        now = self.link.now()
+        if self._active_first is None or self._active_first[0].activated_at != session.activated_at:
+            self._active_first, self._active_falls = (session, now), None
+        elif self._active_falls is None:
+            earlier, at = self._active_first
+            self._active_falls = active_ttl_falls(earlier, session, now - at)
         before, self._session, self._session_at = self._session, session, self.link.now()
         self._refusing |= session.accepting_jobs is False
         if before is not None and session.state != before.state:
@@ -371,6 +381,8 @@ class Ledger:
                 return WorkloadState.CLOSED
             started = any(r.state is not JobState.WAITING for r in self._records.values())
             return WorkloadState.ACTIVE if started else WorkloadState.OPEN
+        if self._session is not None and self._session.closed:
+            return WorkloadState.CLOSED
         said = "" if self._session is None else str(self._session.state)
         if said in _STATES:
             return _STATES[said]
@@ -393,7 +405,7 @@ class Ledger:
 
     def idle_since(self) -> float | None:
         """Since when no job is there, on the service's clock; None before the first one and while there is one."""
-        if self.state not in (WorkloadState.ACTIVE, WorkloadState.INACTIVE):
+        if self.state in (WorkloadState.OPEN, WorkloadState.CLOSED):  # a state that is not told may be billed
             return None
         if any(not r.state.final for r in self._records.values()):
             return None
@@ -437,6 +449,7 @@ class Ledger:
             max_ttl=s.max_ttl,
             interactive_ttl=s.interactive_ttl,
             active_ttl=s.active_ttl,
+            active_deadline=s.active_deadline(self._session_at or self.link.now(), falls=self._active_falls),
             started_at=s.started_at,
             activated_at=s.activated_at,
             last_job_completed=s.last_job_completed,

@@ -35,6 +35,8 @@ def merge(ledger: Ledger, listed: Iterable[Job], *, scope: str | None = None, en
             if record is None:
                 continue
             by_id[job.id] = record
+        if record.certain and job.user is not None:
+            ledger.user = job.user
         before = record.state
         if record.read(job, ended=ended) and record.state is not before:
             if record.state is JobState.RUNNING:
@@ -50,6 +52,8 @@ def is_ours(ledger: Ledger, job: Job, scope: str | None) -> bool:
     A service that ignores a filter, a colleague's job and a job whose tags were copied into another workload are shown
     by listings too; they are neither billed here, waited for, capped nor cancelled.
     """
+    if job.user is not None and ledger.user not in (None, job.user):
+        return False
     key = tags.read(job.tags).key
     if ledger.mode == "job":
         return job.session_id is None and key is not None and key.run in ledger.runs
@@ -73,6 +77,12 @@ def _new(ledger: Ledger, job: Job, scope: str | None) -> Record | None:
         row.exists(job.id)
         ledger.event("info", f"{row.name}: its submission had arrived, job {job.id}", row.row)
         return row
+    if row is not None and row.certain:  # somebody copied its tags: a job of their own, if it is in this workload
+        if ledger.mode == "job":
+            return None
+        record = Record(JobState.QUEUED, job_id=job.id, own_tags=tuple(job.tags), workload=home)
+        ledger.add([record])
+        return record
     if row is not None and row.job is None:
         return None  # when our own was created is not known yet
     record = Record(JobState.QUEUED, key=key, partition=said.partition, job_id=job.id, group=said.group)

@@ -34,6 +34,11 @@ def _known(word: str) -> bool:
     return word.partition(" ")[0].upper() in _STATES
 
 
+def ran_too_long(job: Job) -> bool:
+    """The service ended it over its limit on the execution time, in whichever of its ways it says so."""
+    return job.reason_code == RAN_TOO_LONG or RAN_TOO_LONG_WORDS in f"{job.status} {job.reason or ''}".lower()
+
+
 def state_of(job: Job, *, ended: bool = False) -> JobState | None:
     """What the service's word means; None where only time can tell.
 
@@ -49,9 +54,7 @@ def state_of(job: Job, *, ended: bool = False) -> JobState | None:
     state = _STATES.get(word)
     if state in (None, JobState.QUEUED, JobState.RUNNING) and RAN_TOO_LONG_WORDS in job.status.lower():
         state = JobState.CANCELLED
-    if state is JobState.CANCELLED and (
-        job.reason_code == RAN_TOO_LONG or RAN_TOO_LONG_WORDS in f"{job.status} {job.reason or ''}".lower()
-    ):
+    if state is JobState.CANCELLED and ran_too_long(job):
         return JobState.FAILED  # the client reads it so too: it ran over its cost limit
     if state is None and (ended or job.ended is not None):
         return _WORDS.get(word, JobState.FAILED)
@@ -78,6 +81,7 @@ class Record:
     sending: bool = False  # its POST is under way
     resend: bool = True  # False: once its answer is lost it is held, never posted again by itself
     held: bool = False  # its answer was lost and nobody could tell whether it exists: it waits for its user
+    certain: bool = False  # we posted it once, and its answer came: a second job with its key is a copy of its tags
     doubled: str | None = None  # the job that stays, where this one is the second of one attempt
     doubted: float | None = None  # when (monotonic) the answer to its submission was last lost
     cancel_when_found: bool = False  # taken back while nobody knew whether it exists

@@ -10,6 +10,9 @@ import requests
 
 from ..service.account import proof
 
+Subject = Literal["jobs", "metrics", "sessions", "workloads", "usage", "backends"]
+_STATUS = {"jobs": ["status", "state.status"], "sessions": ["state"], "metrics": ["usage.status"]}
+
 
 class AdminClient:
     """Speaks to the admin endpoint of one service."""
@@ -212,6 +215,29 @@ class Faults:
         values = {"action": action, "method": method, "path": path, "count": count, "skip": skip, **more}
         self._admin.post("faults", {"kind": "request", **values})
 
+    def say(self, words: dict[str, Any], *, of: Subject, fields: Iterable[str] = ()) -> None:
+        """Let answers use other words, until `clear`: those that a service may send and this one never does.
+
+        Args:
+            words: the new word (or None) for each one that would be said: `{"Completed": "Expired"}`,
+                `{"closed": "canceled"}`, `{"Cancelled": "Cancelled - Ran too long"}`.
+            of: what the answers are about: "jobs", "metrics", "sessions", "workloads", "usage" or "backends".
+            fields: the fields that hold the words; by default those that hold the status or state.
+        """
+        self._alter(of, list(fields) or _STATUS.get(of, ["status"]), words=words)
+
+    def change(self, values: dict[str, Any], *, of: Subject) -> None:
+        """Let fields of answers have another value, until `clear`: `change({"backend_name": None}, of="sessions")`."""
+        for name, value in values.items():
+            self._alter(of, [name], value=value)
+
+    def leave_out(self, *fields: str, of: Subject) -> None:
+        """Leave fields out of answers, until `clear`: `leave_out("state.reason_code", "backend", of="jobs")`."""
+        self._alter(of, list(fields), leave_out=True)
+
+    def _alter(self, of: str, fields: list[str], **more: Any) -> None:
+        self._admin.post("faults", {"kind": "answer", "of": of, "fields": fields, **more})
+
     def lag_listings(self, seconds: float) -> None:
         """Let listings show jobs and workloads only `seconds` after they were created; 0 ends it."""
         self._admin.post("faults", {"listing_lag": seconds})
@@ -248,7 +274,7 @@ class Faults:
         self._admin.post("faults", {"resume": True})
 
     def clear(self) -> None:
-        """End all faults, lag, skew, extra usage and pauses."""
+        """End all faults, other words, lag, skew, extra usage and pauses."""
         self._admin.post("faults", {"clear": True})
 
     def pending(self) -> dict[str, Any]:

@@ -82,8 +82,7 @@ class Emulator:
         """Return a new client.
 
         Args:
-            instance: a name ("emulator-open", "emulator-payg", "emulator-premium") or CRN; None for all of them. A
-                client of one instance stays with it: for another one it would ask IBM's real IAM for a token.
+            instance: a name ("emulator-open", "emulator-payg", "emulator-premium") or CRN; None for all of them.
             colleague: connect as the second user of the account.
 
         Raises:
@@ -91,7 +90,7 @@ class Emulator:
             RuntimeError: requests would go through a proxy.
             PermissionError: another program answers at the service's address.
         """
-        from qiskit_ibm_runtime import QiskitRuntimeService
+        from .runtime import EmulatedRuntimeService
 
         by_name = {i.name: crn for crn, i in INSTANCES.items()}
         crn = by_name.get(instance, instance) if instance is not None else None
@@ -103,8 +102,8 @@ class Emulator:
             )
         self.admin.prove()  # the client is about to send the key
         variables = environment(self.url, colleague_key(self.token) if colleague else self.token)
-        with _variables({**variables, "QISKIT_IBM_INSTANCE": crn, "QISKIT_FUNCTIONS_EXPERIMENTAL": None}):
-            return QiskitRuntimeService()
+        wanted = {**variables, "QISKIT_IBM_INSTANCE": crn, "QISKIT_FUNCTIONS_EXPERIMENTAL": None}
+        return EmulatedRuntimeService(lambda: _variables(wanted))
 
     @property
     def log(self) -> str:

@@ -16,6 +16,7 @@ class Request:
     query: dict[str, list[str]]
     body: bytes
     user: str
+    version: str  # of the API, as asked for
     caller: str | None = None  # the client and its version, from its `x-qx-client-application` header
 
     def text(self, name: str) -> str | None:
@@ -60,8 +61,8 @@ def json_object(body: bytes) -> dict[str, Any]:
     """Return the object that a JSON body holds."""
     try:
         value = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        raise bad_request(f"The body is not JSON: {str(error)[:100]}") from None
+    except (ValueError, RecursionError):
+        raise bad_request("The body is not JSON.") from None
     if not isinstance(value, dict):
         raise bad_request("The body must be an object.")
     return value

@@ -11,7 +11,7 @@ from typing import Any, Literal
 from urllib.parse import urlencode
 
 from ..service import rules, shapes
-from ..service.account import COLLEAGUE_ID, INSTANCES, USER_ID, Instance
+from ..service.account import ACCOUNT_ID, CATALOGUE, COLLEAGUE_ID, INSTANCES, USER_ID, Instance
 from ..service.errors import ApiError, bad_request
 from ..service.service import Submission
 from ..service.store import GroupBy, JobFilter, UsageFilter, WorkloadFilter
@@ -36,14 +36,15 @@ class Route:
         method: of the request.
         pattern: a regular expression for the path, with a group for an id.
         endpoint: carries the request out.
-        needs: "instance" for the API below its base, which needs a token and a `Service-CRN`; "token" for the rest of
-            the account; "nothing" where no token is needed.
+        needs: "instance": a token and a `Service-CRN`; "token": a token; "nothing": neither.
+        api: whether it is below the API's base.
     """
 
     method: str
     pattern: str
     endpoint: Endpoint
     needs: Literal["instance", "token", "nothing"] = "instance"
+    api: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +55,7 @@ class Access:
     name: str
     instance: Instance
     user: str
+    version: str  # of the API
 
 
 def authorize(
@@ -68,23 +70,22 @@ def authorize(
     route, name = None, ""
     for candidate in ROUTES:
         found = re.fullmatch(candidate.pattern, path)
-        if found and candidate.method == method and (candidate.needs == "instance") == api:
+        if found and candidate.method == method and candidate.api == api:
             route, name = candidate, found[1] if found.re.groups else ""
             break
-    some_instance = next(iter(INSTANCES.values()))
+    some_instance, newest = next(iter(INSTANCES.values())), rules.api_version(None)
     if route is not None and route.needs == "nothing":
-        return Access(route, name, some_instance, USER_ID)
+        return Access(route, name, some_instance, USER_ID, newest)
     user = app.keys.user(authorization)
     if user is None:
         raise ApiError(401, 1200, "You are not authorized.", "Use the key that this emulator printed.")
     if route is None:
         raise ApiError(404, 1200, "There is no such endpoint.", "See the table in the emulator's README.")
     if route.needs == "token":
-        return Access(route, name, some_instance, user)
+        return Access(route, name, some_instance, user, newest)
     if crn not in INSTANCES:
         raise ApiError(403, 1201, "The instance is not one of this account.", "Use one that the search finds.")
-    rules.api_version(version)
-    return Access(route, name, INSTANCES[crn], user)
+    return Access(route, name, INSTANCES[crn], user, rules.api_version(version))
 
 
 async def carry_out(app: App, access: Access, request: Request) -> Response:
@@ -136,6 +137,20 @@ def _instance(app: App, instance: Instance, request: Request, _: str) -> Respons
     return Response(shapes.instance_details(instance, app.service.limit(instance), names))
 
 
+def _account(app: App, instance: Instance, request: Request, id_: str) -> Response:
+    if id_ != ACCOUNT_ID:
+        raise ApiError(404, 1200, "Account not found.", "Verify the ID is correct.")
+    options, now = app.service.options, app.service.clock.now()
+    names = [device.name for device in app.service.devices.values() if not device.mock]
+    wanted = request.text("plan_id")
+    plans = [
+        shapes.plan(i, app.service.limit(i), names, options, now, app.service.clock)
+        for i in INSTANCES.values()
+        if wanted in (None, i.plan_id)
+    ]
+    return Response({"plans": plans})
+
+
 def _instance_configuration(app: App, instance: Instance, request: Request, _: str) -> Response:
     limit = app.service.limit(instance)
     return Response({} if limit is None else {"instance_limit": limit})
@@ -151,9 +166,14 @@ def _set_instance_configuration(app: App, instance: Instance, request: Request, 
 
 def _backends(app: App, instance: Instance, request: Request, _: str) -> Response:
     mocks = request.flag("include_mocks")
+    if (fields := request.text("fields")) not in (None, "wait_time_seconds"):
+        raise bad_request(f"fields can only be wait_time_seconds, not {fields[:60]!r}")
     service = app.service
-    shown = [d.list_entry(service.queue_length(d)) for d in service.devices.values() if mocks or not d.mock]
-    return Response({"devices": shown})
+    shown = [(d, d.list_entry(service.queue_length(d))) for d in service.devices.values() if mocks or not d.mock]
+    if fields is not None:
+        for device, entry in shown:
+            entry["wait_time_seconds"] = shapes.waits(service.store.waits(device.name))
+    return Response({"devices": [entry for _, entry in shown]})
 
 
 def _configuration(app: App, instance: Instance, request: Request, name: str) -> Response:
@@ -163,6 +183,10 @@ def _configuration(app: App, instance: Instance, request: Request, name: str) ->
 def _properties(app: App, instance: Instance, request: Request, name: str) -> Response:
     _time(app, request, "updated_before")
     return Response(app.service.device(name, request.text("calibration_id")).properties)
+
+
+def _defaults(app: App, instance: Instance, request: Request, name: str) -> Response:
+    return Response(shapes.defaults(app.service.device(name).properties))
 
 
 def _status(app: App, instance: Instance, request: Request, name: str) -> Response:
@@ -183,9 +207,13 @@ def _session(app: App, instance: Instance, request: Request, id_: str) -> Respon
 
 
 def _patch_session(app: App, instance: Instance, request: Request, id_: str) -> Response:
-    if request.json().get("accepting_jobs") is not False:
-        raise bad_request("accepting_jobs can only be set to false")
-    app.service.close_session(instance, id_)
+    accepting = request.json().get("accepting_jobs")
+    if not isinstance(accepting, bool):
+        raise bad_request("accepting_jobs must be true or false")
+    if not accepting:
+        app.service.close_session(instance, id_)
+    elif not app.service.session(instance, id_)["accepting"]:
+        raise bad_request("A session that was closed cannot be opened again.", "Create a new session.", code=1217)
     return NOTHING
 
 
@@ -232,7 +260,7 @@ def _jobs(app: App, instance: Instance, request: Request, _: str) -> Response:
         mocks=bool(request.flag("include_mocks")),
     )
     rows, count = service.jobs(asked, limit=limit, offset=offset, newest_first=order == "DESC")
-    shown = [shapes.job(row, service.clock) for row in rows]
+    shown = [shapes.job(row, service.clock, request.version) for row in rows]
     if request.flag("exclude_params") is False:
         for entry, row in zip(shown, rows, strict=True):
             if not row["private"]:
@@ -261,7 +289,7 @@ def _lagging(app: App, before: float | None) -> float | None:
 
 def _job(app: App, instance: Instance, request: Request, id_: str) -> Response:
     row = app.service.job(instance, id_)
-    shown = json.dumps(shapes.job(row, app.service.clock)).encode()
+    shown = json.dumps(shapes.job(row, app.service.clock, request.version)).encode()
     if not request.flag("exclude_params") and not row["private"]:
         shown = shown[:-1] + b', "params": ' + app.service.store.blob(id_, "params") + b"}"
     return Response(None, raw=shown)
@@ -278,14 +306,12 @@ def _results(app: App, instance: Instance, request: Request, id_: str) -> Respon
 
 
 def _logs(app: App, instance: Instance, request: Request, id_: str) -> Response:
-    row = app.service.job(instance, id_)
-    if row["pending"]:
-        return NOTHING
+    app.service.job(instance, id_)
     return Response(None, raw=str(app.service.store.blob(id_, "logs") or "").encode(), type="text/plain; charset=utf-8")
 
 
 def _metrics(app: App, instance: Instance, request: Request, id_: str) -> Response:
-    return Response(shapes.metrics(app.service.job(instance, id_), app.service.clock))
+    return Response(shapes.metrics(app.service.job(instance, id_), app.service.clock, request.version))
 
 
 def _cancel(app: App, instance: Instance, request: Request, id_: str) -> Response:
@@ -450,11 +476,12 @@ def _analytics_filters(app: App, instance: Instance, request: Request, _: str) -
 _ID = r"([A-Za-z0-9-]{1,64})"
 _NAME = r"([A-Za-z0-9_-]{1,64})"
 ROUTES: list[Route] = [
-    Route("POST", r"/identity/token", _identity, "nothing"),
-    Route("POST", r"/v3/resources/search", _search, "token"),
-    Route("GET", rf"/api/v1/{_ID}", _catalogue, "token"),
-    Route("GET", r"/versions", _versions),
+    Route("POST", r"/identity/token", _identity, "nothing", api=False),
+    Route("POST", r"/v3/resources/search", _search, "token", api=False),
+    Route("GET", rf"{CATALOGUE}/{_ID}", _catalogue, "token", api=False),
+    Route("GET", r"/versions", _versions, "nothing"),
     Route("GET", r"/instance", _instance),
+    Route("GET", rf"/accounts/{_ID}", _account),
     Route("GET", r"/instances/usage", _usage),
     Route("GET", r"/instances/configuration", _instance_configuration),
     Route("PUT", r"/instances/configuration", _set_instance_configuration),
@@ -462,6 +489,7 @@ ROUTES: list[Route] = [
     Route("GET", rf"/backends/{_NAME}/configuration", _configuration),
     Route("GET", rf"/backends/{_NAME}/properties", _properties),
     Route("GET", rf"/backends/{_NAME}/status", _status),
+    Route("GET", rf"/backends/{_NAME}/defaults", _defaults),
     Route("POST", r"/sessions", _open_session),
     Route("GET", rf"/sessions/{_ID}", _session),
     Route("PATCH", rf"/sessions/{_ID}", _patch_session),
@@ -481,13 +509,13 @@ ROUTES: list[Route] = [
     Route("GET", r"/analytics/usage_grouped", _analytics_grouped),
     Route("GET", r"/analytics/usage_grouped_by_date", _analytics_by_date),
     Route("GET", r"/analytics/filters", _analytics_filters),
-    Route("GET", r"/admin/proof", admin.proof, "nothing"),
-    Route("POST", r"/admin/token", admin.token, "nothing"),
-    Route("GET", r"/admin/ping", admin.ping, "token"),
-    Route("GET", r"/admin/faults", admin.faults, "token"),
-    Route("POST", r"/admin/faults", admin.change_faults, "token"),
-    Route("GET", r"/admin/requests", admin.requests, "token"),
-    Route("DELETE", r"/admin/requests", admin.forget_requests, "token"),
-    Route("GET", rf"/admin/wait/{_ID}", admin.wait, "token"),
-    Route("POST", r"/admin/stop", admin.stop, "token"),
+    Route("GET", r"/admin/proof", admin.proof, "nothing", api=False),
+    Route("POST", r"/admin/token", admin.token, "nothing", api=False),
+    Route("GET", r"/admin/ping", admin.ping, "token", api=False),
+    Route("GET", r"/admin/faults", admin.faults, "token", api=False),
+    Route("POST", r"/admin/faults", admin.change_faults, "token", api=False),
+    Route("GET", r"/admin/requests", admin.requests, "token", api=False),
+    Route("DELETE", r"/admin/requests", admin.forget_requests, "token", api=False),
+    Route("GET", rf"/admin/wait/{_ID}", admin.wait, "token", api=False),
+    Route("POST", r"/admin/stop", admin.stop, "token", api=False),
 ]

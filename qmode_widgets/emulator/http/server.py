@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+from dataclasses import replace
 from email.utils import formatdate
 from http import HTTPStatus
 from typing import Any
@@ -15,7 +16,7 @@ import tornado.web
 from tornado.http1connection import HTTP1Connection
 from tornado.iostream import IOStream, StreamClosedError
 
-from ..service.account import BASE
+from ..service.account import BASES
 from ..service.errors import ApiError, bad_request
 from ..service.faults import RequestFault
 from .app import App
@@ -68,9 +69,12 @@ class Handler(tornado.web.RequestHandler):
         self.finish(json.dumps(refused.body()))
 
     def _below(self) -> tuple[bool, str]:
-        """Return whether the path is below the API's base, and the path there."""
+        """Return whether the path is below one of the API's bases, and the path there."""
         path = self.request.path
-        return (True, path.removeprefix(BASE)) if path.startswith(BASE + "/") else (False, path)
+        for base in BASES:
+            if path.startswith(base + "/"):
+                return True, path.removeprefix(base)
+        return False, path
 
     def prepare(self) -> None:
         """Refuse a request by its headers."""
@@ -117,11 +121,12 @@ class Handler(tornado.web.RequestHandler):
             if fault and fault.when == "before" and fault.action in ("status", "drop", "hang", "html"):
                 response = Response(None)
             else:
-                response = await carry_out(app, access, self._request(access.user))
+                response = await carry_out(app, access, self._request(access))
         except ApiError as error:
             response = Response(error.body(), error.status, headers=error.headers)
         except (RecursionError, UnicodeError) as error:
-            response = Response(bad_request(f"The request cannot be read: {type(error).__name__}.").body(), 400)
+            said = "is nested too deeply" if isinstance(error, RecursionError) else "is not text in UTF-8"
+            response = Response(bad_request(f"The body of the request {said}.").body(), 400)
         except asyncio.CancelledError:
             raise
         except Exception as error:  # an error of ours must not take the server down
@@ -129,19 +134,21 @@ class Handler(tornado.web.RequestHandler):
             response = Response(ApiError(500, 1200, "Internal error.").body(), 500)
         if api:
             app.requests.append((method, path, response.status))
+        if api and response.status == 200 and response.type == "application/json":
+            response = replace(response, raw=app.service.faults.altered(path, response.bytes()))
         if fault is not None:
             response = _changed(response, fault)
         await self._send(response, fault)
 
     get = post = patch = put = delete = _any
 
-    def _request(self, user: str) -> Request:
+    def _request(self, access: Access) -> Request:
         arguments = self.request.query_arguments.items()
         query = {name: [v.decode("utf-8", "replace") for v in values] for name, values in arguments}
         body = b"".join(self._chunks)
         self._chunks.clear()
         caller = self.request.headers.get("X-Qx-Client-Application")
-        return Request(query, body, user, None if caller is None else caller[:500])
+        return Request(query, body, access.user, access.version, None if caller is None else caller[:500])
 
     def _check_origin(self) -> None:
         headers = self.request.headers

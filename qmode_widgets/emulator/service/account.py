@@ -12,10 +12,12 @@ from typing import Any
 import jwt
 
 BASE = "/experimental"  # the client uses an address with this word as its API base
+BASES = (BASE, "/api/v1")  # IBM documents the second one; other clients use it
+CATALOGUE = "/catalogue"
 USER_ID = "IBMid-EMULATOR00"
 COLLEAGUE_ID = "IBMid-EMULATOR01"
 PERIOD = 28 * 24 * 3600.0
-_ACCOUNT = "a/e" + "0" * 31
+ACCOUNT_ID = "e" + "0" * 31
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +39,17 @@ class Instance:
     def crn(self) -> str:
         """Its cloud resource name."""
         service = "crn:v1:bluemix:public:quantum-computing:us-east"
-        return f"{service}:{_ACCOUNT}:00000000-0000-4000-8000-00000000000{self.number}::"
+        return f"{service}:a/{ACCOUNT_ID}:00000000-0000-4000-8000-00000000000{self.number}::"
 
     @property
     def plan_id(self) -> str:
         """The catalogue's id of its plan."""
         return f"00000000-0000-4000-9000-00000000000{self.number}"
+
+    @property
+    def subscription_id(self) -> str:
+        """The id of its subscription."""
+        return f"00000000-0000-4000-a000-00000000000{self.number}"
 
     def search_entry(self) -> dict[str, Any]:
         """Return its entry in the instance search."""
@@ -84,7 +91,7 @@ def environment(address: str, key: str) -> dict[str, str]:
     return {
         "IAM_URL": address,
         "GLOBAL_SEARCH_URL": address,
-        "GLOBAL_CATALOG_URL": f"{address}/api/v1",
+        "GLOBAL_CATALOG_URL": f"{address}{CATALOGUE}",
         "QISKIT_IBM_CHANNEL": "ibm_quantum_platform",
         "QISKIT_IBM_TOKEN": key,
         "QISKIT_IBM_URL": f"{address}{BASE}",

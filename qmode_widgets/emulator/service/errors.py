@@ -30,7 +30,7 @@ class ApiError(Exception):
     def body(self) -> dict[str, Any]:
         """Return the JSON body."""
         error = {"code": self.code, "message": self.message, "solution": self.solution, "more_info": MORE_INFO}
-        return {"errors": [error], "trace": uuid.uuid4().hex}
+        return {"errors": [error], "trace": str(uuid.uuid4())}
 
 
 def not_found(what: str, id: str) -> ApiError:
@@ -39,6 +39,6 @@ def not_found(what: str, id: str) -> ApiError:
     return ApiError(404, code, f"{what} not found. {what} ID: {id}", "Verify the ID is correct.")
 
 
-def bad_request(message: str, solution: str = "Correct the request and try again.", code: int = 1210) -> ApiError:
+def bad_request(message: str, solution: str = "Correct the request and try again.", code: int | str = 1210) -> ApiError:
     """Return the 400 for a request with an invalid value."""
     return ApiError(400, code, message, solution)

@@ -136,6 +136,56 @@ def _places(node: Any, steps: list[str]) -> list[tuple[Any, Any]]:
     return [place for key in keys for place in _places(node[key], rest)]
 
 
+# What an answer is about: the paths of its endpoints, and where its objects are in the JSON.
+SUBJECTS: dict[str, tuple[tuple[str, str], ...]] = {
+    "jobs": (("/jobs", "jobs.*."), (r"/jobs/[^/]+", "")),
+    "metrics": ((r"/jobs/[^/]+/metrics", ""),),
+    "sessions": (("/sessions", ""), (r"/sessions/[^/]+", "")),
+    "workloads": (("/workloads", "workloads.*."),),
+    "usage": (("/instances/usage", ""),),
+    "backends": (("/backends", "devices.*."),),
+}
+
+
+@dataclass(slots=True)
+class AnswerFault:
+    """Answers say something else, until all faults end.
+
+    Args:
+        of: what the answers are about, one of `SUBJECTS`.
+        fields: their fields: steps are separated by dots, `*` stands for every element of a list.
+        words: the new value for each old one; another value stays.
+        value: the new value, where `words` is empty.
+        leave_out: whether the fields are left out instead.
+    """
+
+    of: str
+    fields: list[str]
+    words: dict[str, Any] = field(default_factory=dict)
+    value: Any = None
+    leave_out: bool = False
+
+    def __post_init__(self) -> None:
+        if self.of not in SUBJECTS:
+            raise ValueError(f"of={self.of!r}: use one of {', '.join(SUBJECTS)}")
+
+    def change(self, path: str, body: Any) -> None:
+        """Change an answer's JSON."""
+        for pattern, inside in SUBJECTS[self.of]:
+            if re.fullmatch(pattern, path):
+                for name in self.fields:
+                    for node, key in _places(body, (inside + name).split(".")):
+                        self._change(node, key)
+
+    def _change(self, node: Any, key: Any) -> None:
+        if self.leave_out:
+            node.pop(key, None)
+        elif not self.words:
+            node[key] = self.value
+        elif isinstance(node, dict) and isinstance(old := node.get(key), str) and old in self.words:
+            node[key] = self.words[old]
+
+
 @dataclass(slots=True)
 class FaultPlan:
     """What is to go wrong. There is one for each server, changed through the admin endpoint."""
@@ -143,6 +193,7 @@ class FaultPlan:
     seed: int = 0
     jobs: list[JobFault] = field(default_factory=list)
     requests: list[RequestFault] = field(default_factory=list)
+    answers: list[AnswerFault] = field(default_factory=list)
     listing_lag: float = 0.0  # seconds by which listings lag behind
     soak: float = 0.0  # probability of a fault at every request and every job
     _random: random.Random = field(default_factory=random.Random)
@@ -189,28 +240,39 @@ class FaultPlan:
             return RequestFault(action="delay", delay=self._random.uniform(0, 0.3))
         return RequestFault(status=int(kind), when=when)
 
+    def altered(self, path: str, body: bytes) -> bytes:
+        """Return an answer's JSON as it is to be sent."""
+        if not any(re.fullmatch(pattern, path) for f in self.answers for pattern, _ in SUBJECTS[f.of]):
+            return body
+        value = json.loads(body)
+        for fault in self.answers:
+            fault.change(path, value)
+        return json.dumps(value).encode()
+
     def add(self, kind: str, values: dict[str, Any]) -> None:
         """Add a fault from the admin endpoint's JSON.
 
         Raises:
             ValueError: the kind, a field or a value is unknown or of the wrong type.
         """
-        if kind not in ("job", "request"):
-            raise ValueError(f"kind={kind!r}: use job or request")
-        known = {f.name for f in fields(JobFault if kind == "job" else RequestFault)}
+        kinds: dict[str, Any] = {"job": JobFault, "request": RequestFault, "answer": AnswerFault}
+        if kind not in kinds:
+            raise ValueError(f"kind={kind!r}: use one of {', '.join(kinds)}")
+        known = {f.name for f in fields(kinds[kind])}
         for name, value in values.items():
             if name not in known:
                 raise ValueError(f"a {kind} fault has no {name!r}; it has {', '.join(sorted(known))}")
             _check_type(name, value)
-        if kind == "job":
-            self.jobs.append(JobFault(**values))
-        else:
-            self.requests.append(RequestFault(**values))
+        if kind == "answer" and not {"of", "fields"} <= set(values):
+            raise ValueError("an answer fault needs of and fields")
+        plans: dict[str, list[Any]] = {"job": self.jobs, "request": self.requests, "answer": self.answers}
+        plans[kind].append(kinds[kind](**values))
 
     def clear(self) -> None:
         """End all faults."""
         self.jobs.clear()
         self.requests.clear()
+        self.answers.clear()
         self.listing_lag = self.soak = 0.0
 
     def to_dict(self) -> dict[str, Any]:
@@ -218,6 +280,7 @@ class FaultPlan:
         return {
             "jobs": [asdict(f) for f in self.jobs if f.count > 0],
             "requests": [asdict(f) for f in self.requests if f.count > 0],
+            "answers": [asdict(f) for f in self.answers],
             "listing_lag": self.listing_lag,
             "soak": self.soak,
         }
@@ -228,11 +291,13 @@ def _check_type(name: str, value: Any) -> None:
         good, kind = type(value) is int, "a whole number"
     elif name in ("delay", "seconds", "retry_after"):
         good, kind = type(value) in (int, float) or (name == "retry_after" and value is None), "a number of seconds"
-    elif name == "system":
+    elif name == "value":
+        return
+    elif name in ("system", "leave_out"):
         good, kind = isinstance(value, bool), "true or false"
-    elif name == "replace":
+    elif name in ("replace", "words"):
         good, kind = isinstance(value, dict), "an object"
-    elif name == "remove":
+    elif name in ("remove", "fields"):
         good, kind = isinstance(value, list) and all(isinstance(v, str) for v in value), "a list of strings"
     else:
         good, kind = isinstance(value, str) or (name in ("tag", "method") and value is None), "a string"

@@ -25,9 +25,11 @@ API_VERSIONS = {
     "2025-05-01": "2027-01-01",
     "2026-02-01": "2027-02-01",
     "2026-02-15": "2027-02-15",
-    "2026-03-15": None,
+    "2026-03-15": "2027-03-15",
     "2026-04-15": None,
 }
+USAGE_AT_ROOT = "2026-04-15"  # before: the execution time of the circuits is in the metrics' `usage`
+USAGE_IN_CHARGES = "2026-03-15"  # before: usage is told as `seconds`, in metrics also as `bss` and `quantum_seconds`
 
 # Why a workload is in its state. The first three were seen on the real service, the rest are guesses.
 STATE_REASONS = {
@@ -40,11 +42,12 @@ STATE_REASONS = {
     "empty": "session_closed_by_inactivity",
 }
 
-# Why the scheduler ended a job: code, reason, solution. 1305 and 1217 are the service's, the sentences ours.
+# Why the scheduler ended a job: code, reason, solution. 1305 with its words and 1217 are the service's, the other
+# sentences ours.
 JOB_ENDS = {
     "limit": (
         1305,
-        "Job was terminated because it ran longer than its maximum execution time.",
+        "Ran too long",
         "Raise max_execution_time.",
     ),
     "max_ttl": (
@@ -81,10 +84,13 @@ def scheduling(options: Options, number: int) -> Rules:
     )
 
 
-def api_version(given: str | None) -> None:
-    """Check the `IBM-API-Version` header: a date between the oldest version and today's, or none."""
+def api_version(given: str | None) -> str:
+    """Return the version of the `IBM-API-Version` header, a date not before the oldest version; without it the newest.
+
+    A later version answers as the last one before it.
+    """
     if given is None:
-        return
+        return max(API_VERSIONS)
     try:
         good = date.fromisoformat(given).isoformat() == given >= min(API_VERSIONS)
     except ValueError:
@@ -92,6 +98,7 @@ def api_version(given: str | None) -> None:
     if not good:
         known = ", ".join(API_VERSIONS)
         raise bad_request(f"IBM-API-Version must be one of {known}, not {given[:60]!r}")
+    return given
 
 
 def program(name: Any) -> str:

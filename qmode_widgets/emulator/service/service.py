@@ -170,7 +170,10 @@ class Service:
         backend = asked.get("backend", asked.get("backend_name"))
         if backend is None:
             raise bad_request("backend is missing")
-        device = self.device(backend)
+        try:
+            device = self.device(backend)
+        except ApiError as unknown:  # the specification names no 404 here
+            raise bad_request(unknown.message, unknown.solution, code=unknown.code) from None
         if mode == "dedicated" and not instance.sessions:
             raise ApiError(
                 400, 1352, "You are not authorized to run a session when using the open plan.", "Use job or batch mode."
@@ -191,7 +194,7 @@ class Service:
             "accepting": 1,
             "max_ttl": ttl,
             "interactive_ttl": w.interactive_ttl,
-            "active_ttl": w.active_ttl or ttl,
+            "active_ttl": min(w.active_ttl or ttl, ttl),
             "usage": 0.0,
             "timestamps": [["open", now]],
         }
@@ -377,7 +380,7 @@ class Service:
             self._command(row["backend"], lambda s, at: s.cancel(at, id))
         elif row["pending"]:
             said = f"Job {id} cannot be deleted: it is {row['status'].lower()}."
-            raise ApiError(409, 1281, said, "Cancel it first.")
+            raise bad_request(said, "Cancel it first.", code=1281)
         self.store.delete_job(id)
 
     def set_tags(self, instance: Instance, id: str, tags: Any) -> None:

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from statistics import fmean
 from typing import Any
 
+from ..options import Options
+from . import rules
 from .account import PERIOD, Instance
 from .clock import Clock
 from .store import Row
 
 FINAL = ("Completed", "Cancelled", "Failed")
+RAN_TOO_LONG = "Cancelled - Ran too long"
 
 
-def job(row: Row, clock: Clock) -> dict[str, Any]:
-    """Return a job, without its params."""
+def job(row: Row, clock: Clock, version: str) -> dict[str, Any]:
+    """Return a job, without its params. A job that ran longer than its cost says so in its status, not in its state."""
     state = {"status": row["status"]}
     for name in ("reason", "reason_code", "reason_solution"):
         if row[name] is not None:
@@ -20,14 +24,14 @@ def job(row: Row, clock: Clock) -> dict[str, Any]:
     shown = {
         "id": row["id"],
         "backend": row["backend"],
-        "status": row["status"],
+        "status": RAN_TOO_LONG if row["status"] == "Cancelled" and row["reason_code"] == 1305 else row["status"],
         "state": state,
         "program": {"id": row["program"]},
         "created": clock.shown(row["created"]),
         "cost": row["cost"],
         "tags": row["tags"],
         "estimated_running_time_seconds": round(row["estimate"], 2),
-        "usage": usage(row),
+        "usage": usage(row) if version >= rules.USAGE_IN_CHARGES else {"seconds": round(row["usage"])},
         "user_id": row["user"],
     }
     for name in ("session_id", "calibration_id"):
@@ -55,14 +59,19 @@ def usage(row: Row) -> dict[str, Any]:
     return {"qpu_charge_time_seconds": round(row["usage"]), "status": "complete" if final else "pending"}
 
 
-def metrics(row: Row, clock: Clock) -> dict[str, Any]:
-    """Return a job's metrics."""
-    shown = {
+def metrics(row: Row, clock: Clock, version: str) -> dict[str, Any]:
+    """Return a job's metrics, as a version of the API tells them."""
+    used = round(row["usage"])
+    shown: dict[str, Any] = {
         "timestamps": {name: clock.shown(row[name]) for name in ("created", "running", "finished")},
-        "usage": usage(row),
-        "circuits_execution_time_ns": round(row["execution"] * 1e9) if row["status"] == "Completed" else None,
+        "usage": usage(row) if version >= rules.USAGE_IN_CHARGES else {"quantum_seconds": used, "seconds": used},
         "qiskit_version": "2.3.0",
     }
+    if version < rules.USAGE_IN_CHARGES:
+        shown["bss"] = {"seconds": used}
+    if row["status"] == "Completed":
+        place = shown if version >= rules.USAGE_AT_ROOT else shown["usage"]
+        place["circuits_execution_time_ns"] = round(row["execution"] * 1e9)
     if row["caller"]:
         shown["caller"] = row["caller"]
     return shown
@@ -95,22 +104,26 @@ def workload(row: Row, clock: Clock, instance: Instance) -> dict[str, Any]:
     charged = {"qpu_charge_time_seconds": round(row["usage"]) if is_job else round(row["usage"], 2)}
     if is_job:
         charged["status"] = "complete" if ended else "pending"
-    return {
+    shown = {
         "id": row["id"],
         "created": clock.shown(row["created"]),
-        "ended": clock.shown(row["ended"]),
         "backend": row["backend"],
         "instance": instance.crn,
         "user_id": row["user"],
         "mode": row["mode"],
         "status": row["status"],
-        "status_reason": row["reason"],
         "accepting_jobs": None if is_job else bool(row["accepting"]),
         "tags": row["tags"],
         "usage_seconds": charged["qpu_charge_time_seconds"],
         "usage": charged,
-        "estimated_running_time_seconds": None if row["estimate"] is None else round(row["estimate"], 2),
     }
+    if ended:
+        shown["ended"] = clock.shown(row["ended"])
+    if row["reason"] is not None:
+        shown["status_reason"] = row["reason"]
+    if row["estimate"] is not None:
+        shown["estimated_running_time_seconds"] = round(row["estimate"], 2)
+    return shown
 
 
 def instance_usage(instance: Instance, limit: int | None, used: float, now: float, clock: Clock) -> dict[str, Any]:
@@ -119,11 +132,10 @@ def instance_usage(instance: Instance, limit: int | None, used: float, now: floa
         "instance_id": instance.crn,
         "plan_id": instance.plan_id,
         "usage_consumed_seconds": round(used),
-        "usage_limit_reached": limit is not None and round(used) >= limit,
         "usage_period": {"start_time": clock.shown(now - PERIOD), "end_time": clock.shown(now)},
     }
     if limit is not None:
-        shown["usage_limit_seconds"] = limit
+        shown |= {"usage_limit_seconds": limit, "usage_limit_reached": round(used) >= limit}
     if instance.allocation_seconds is not None:
         shown["usage_allocation_seconds"] = instance.allocation_seconds
     return shown
@@ -137,6 +149,49 @@ def instance_details(instance: Instance, limit: int | None, backends: list[str])
     if instance.allocation_seconds is not None:
         shown["usage_allocation_seconds"] = str(instance.allocation_seconds)
     return shown
+
+
+def plan(
+    instance: Instance, limit: int | None, backends: list[str], options: Options, now: float, clock: Clock
+) -> dict[str, Any]:
+    """Return a plan of `GET /accounts/{id}`: what an instance on it may use and its TTLs, in seconds."""
+    longest = options.max_ttl if instance.batch_ttl is None else min(options.max_ttl, instance.batch_ttl)
+    shown: dict[str, Any] = {
+        "plan_id": instance.plan_id,
+        "subscription_id": instance.subscription_id,
+        "subscription_name": instance.plan,
+        "backends": backends,
+        "max_ttl": round(longest),
+        "active_ttl": round(min(options.active_ttl, longest)),
+        "interactive_ttl": round(options.interactive_ttl),
+        "start_time": clock.shown(now - PERIOD),
+        "end_time": clock.shown(now),
+        "unallocated_usage_seconds": 0,
+        "functions": [],
+    }
+    if limit is not None:
+        shown["usage_limit_seconds"] = limit
+    if instance.allocation_seconds is not None:
+        shown["usage_allocation_seconds"] = instance.allocation_seconds
+    return shown
+
+
+def waits(seconds: list[float]) -> dict[str, int] | None:
+    """Return how long jobs waited before they started, or None if none has."""
+    if not seconds:
+        return None
+    ordered = sorted(seconds)
+    return {
+        "average": round(fmean(ordered)),
+        "p50": round(ordered[len(ordered) // 2]),
+        "p95": round(ordered[min(len(ordered) - 1, len(ordered) * 95 // 100)]),
+    }
+
+
+def defaults(properties: dict[str, Any]) -> dict[str, Any]:
+    """Return the answer to `GET /backends/{name}/defaults`: frequencies in GHz; there are no pulses any more."""
+    found = [p["value"] for qubit in properties["qubits"] for p in qubit if p["name"] == "frequency"]
+    return {"qubit_freq_est": found, "meas_freq_est": [], "buffer": 0, "pulse_library": [], "cmd_def": []}
 
 
 def analytics(row: Row) -> dict[str, Any]:

@@ -322,6 +322,14 @@ class Store:
                 found.setdefault(row["key"], {}).update(dict(row))
         return list(found.values())
 
+    def waits(self, backend: str, most: int = 1000) -> list[float]:
+        """Return how many seconds the newest jobs of a backend waited before they started."""
+        sql = (
+            "SELECT running - created FROM jobs WHERE backend = ? AND running IS NOT NULL AND mock = 0 "
+            "ORDER BY seq DESC LIMIT ?"
+        )
+        return [float(seconds) for (seconds,) in self._db.execute(sql, (backend, most))]
+
     def prune(self, keep: int, most_bytes: int = 2**30) -> None:
         """Delete the oldest ended jobs and workloads beyond `keep`, then jobs until all rows fit `most_bytes`."""
         old = "seq <= (SELECT seq FROM jobs ORDER BY seq DESC LIMIT 1 OFFSET ?)"

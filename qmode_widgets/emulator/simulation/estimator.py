@@ -17,7 +17,7 @@ from qiskit_ibm_runtime.results.estimator_pub import EstimatorPubResult
 
 from ..backends import Device
 from .errors import InvalidInputError
-from .legacy import LegacyProgram, encode, parameter_values
+from .legacy import LegacyProgram, parameter_values
 from .program import Load
 from .simulator import Simulator
 
@@ -85,6 +85,7 @@ class EstimatorProgram(LegacyProgram):
         self._zne = bool(resilience.get("zne_mitigation", zne and not self._pec))
         self._twirl_gates = bool(twirling.get("enable_gates", twirl_gates)) or self._pec
         self._twirl_measure = bool(twirling.get("enable_measure", twirl_measure)) or self._trex or self._pec
+        self._layer_noise = resilience.get("layer_noise_model")  # given back as it came, never built
         factors = (resilience.get("zne") or {}).get("noise_factors")
         self._noise_factors = len(factors) if isinstance(factors, list) and factors else 3
         learning = resilience.get("measure_noise_learning") or {}
@@ -168,10 +169,11 @@ class EstimatorProgram(LegacyProgram):
                 "measure_mitigation": self._trex,
                 "zne_mitigation": self._zne,
                 "pec_mitigation": self._pec,
+                **({} if self._layer_noise is None else {"layer_noise_model": self._layer_noise}),
             },
             "version": 2,
         }
-        return encode(PrimitiveResult(results, metadata=metadata))
+        return self._encode(PrimitiveResult(results, metadata=metadata))
 
     def _estimate(self, pub: EstimatorPub, simulator: Simulator) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
         """Return values and standard errors, both of the shape of the PUB."""

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+from qiskit.primitives.containers import BitArray
 from qiskit_ibm_runtime.json import RuntimeEncoder
 
 from ..backends import Device
 from .errors import InvalidInputError
-from .payload import read
+from .payload import circuit_of, read
 from .program import at, check_values
 
 # Fields of the params and of their options, from the REST reference, which allows no others.
@@ -23,6 +24,28 @@ _OPTIONS = {"default_shots", "dynamical_decoupling", "execution", "twirling", "s
 def encode(result: Any) -> str:
     """Return a result in the client's JSON."""
     return json.dumps(result, cls=RuntimeEncoder)
+
+
+def encode_plain(result: Any) -> str:
+    """Return a `PrimitiveResult` in JSON without types of Qiskit's, as for `support_qiskit: false`.
+
+    Samples are hexadecimal texts, as the guide "Primitives with REST API" shows them. Arrays are lists, spans begin
+    with their two times, and complex numbers are pairs: the last two are guesses.
+    """
+    entries = [
+        {"data": {name: _plain(data) for name, data in pub.data.items()}, "metadata": pub.metadata} for pub in result
+    ]
+    return json.dumps({"results": entries, "metadata": result.metadata}, default=_plain)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, BitArray):
+        packed = value.array.reshape(-1, value.array.shape[-1])
+        samples = np.array([hex(int.from_bytes(shot.tobytes())) for shot in packed])
+        return {"samples": samples.reshape(*value.shape, value.num_shots).tolist(), "num_bits": value.num_bits}
+    if isinstance(value, np.ndarray | np.generic):
+        return value.view(np.float64).reshape(*value.shape, 2).tolist() if np.iscomplexobj(value) else value.tolist()
+    raise InvalidInputError(f"a result with {type(value).__name__} needs support_qiskit: true")
 
 
 def parameter_values(circuit: Any, given: Any) -> NDArray[np.float64]:
@@ -57,14 +80,16 @@ class LegacyProgram:
         self._options = params.get("options") or {}
         if not isinstance(self._options, dict):
             raise InvalidInputError("options must be an object")
-        _refuse_unknown("params have", params, _PARAMS | more_params)
-        _refuse_unknown("options have", self._options, _OPTIONS | more_options)
+        refuse_unknown("params have", params, _PARAMS | more_params)
+        refuse_unknown("options have", self._options, _OPTIONS | more_options)
         pubs = params.get("pubs")
         if not isinstance(pubs, list) or not pubs:
             raise InvalidInputError("pubs must be a list that is not empty")
-        self._raw_pubs = [read(pub) for pub in pubs]
-        if any(not isinstance(pub, list) or not pub for pub in self._raw_pubs):
-            raise InvalidInputError("a PUB must be a list that begins with a circuit")
+        qiskit = params.get("support_qiskit")
+        if not isinstance(qiskit, bool | None):
+            raise InvalidInputError("support_qiskit must be true or false")
+        self._encode = encode if qiskit else encode_plain
+        self._raw_pubs = [self._raw_pub(pub) for pub in pubs]
         execution = self._group("execution")
         self.rep_delay: float | None = execution.get("rep_delay")
         if self.rep_delay is not None and not (
@@ -77,6 +102,15 @@ class LegacyProgram:
             given = self._group(name)
             if given.get("enable") or given.get("enable_gates") or given.get("enable_measure"):
                 self.notes.append(f"{name}: accepted, not simulated by the emulator's legacy programs.")
+
+    def _raw_pub(self, given: Any) -> list[Any]:
+        """Return a PUB as a list that begins with a circuit; a circuit by itself is one."""
+        pub = read(given)
+        if not isinstance(pub, list):
+            pub = [pub]
+        if not pub:
+            raise InvalidInputError("a PUB must begin with a circuit")
+        return [circuit_of(pub[0], self._device.qubits), *pub[1:]]
 
     def _randomizations(self) -> tuple[int | None, int | None]:
         """Return the asked number of twirling randomizations and the shots of each; None: "auto"."""
@@ -95,9 +129,20 @@ class LegacyProgram:
         return given
 
 
-def _refuse_unknown(what: str, given: dict[str, Any], known: set[str]) -> None:
+def refuse_unknown(what: str, given: dict[str, Any], known: set[str]) -> None:
+    """Raise InvalidInputError for a field that the REST reference does not allow."""
     if unknown := sorted(set(given) - known):
         raise InvalidInputError(f"{what} no {unknown[0][:60]!r}; there are {', '.join(sorted(known))}")
+
+
+def spans(found: list[tuple[int, tuple[int, ...], float, float]], *, qiskit: bool) -> Any:
+    """Return the execution spans of a sampler's result: (PUB, shape of its data, start, stop) of each."""
+    if qiskit:
+        return {"__type__": "ExecutionSpans", "__value__": {"spans": [span(*one) for one in found]}}
+    return [
+        [{"date": at(start)}, {"date": at(stop)}, {str(pub): [list(shape), [0, math.prod(shape)]]}]
+        for pub, shape, start, stop in found
+    ]
 
 
 def span(pub: int, shape: tuple[int, ...], start: float, stop: float) -> dict[str, Any]:

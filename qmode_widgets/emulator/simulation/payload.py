@@ -10,12 +10,14 @@ from __future__ import annotations
 import base64
 import binascii
 import io
+import re
 import struct
 import zlib
 from typing import Any
 
 import numpy as np
-from qiskit import qpy
+import qiskit_qasm3_import
+from qiskit import QuantumCircuit, qasm2, qpy
 from qiskit.quantum_info import PauliLindbladMap
 
 from .errors import InvalidInputError
@@ -60,10 +62,55 @@ def _check_header(raw: bytes) -> None:
         raise InvalidInputError(f"a circuit is QPY version {version}: versions below {OLDEST_QPY} are not accepted")
 
 
+def circuit_of(value: Any, device_qubits: int) -> QuantumCircuit:
+    """Return the circuit of a PUB: one that `read` made, OpenQASM 2 or 3 as text, or QPY as base64 text.
+
+    A circuit on hardware qubits (`$0`) gets the width of the backend, as observables for it have.
+
+    Raises:
+        InvalidInputError: it is none of these.
+    """
+    if isinstance(value, QuantumCircuit):
+        return value
+    if not isinstance(value, str):
+        raise InvalidInputError("a PUB must begin with a circuit")
+    if "OPENQASM" not in value[:1000]:
+        return _loaded(_inflated(value))
+    return _qasm(value, device_qubits)
+
+
+def _inflated(text: str) -> bytes:
+    """Return QPY data from base64 text; it may be compressed, as the client sends it."""
+    raw = inflate(text, compressed=False)
+    return raw if raw.startswith(b"QISKIT") else inflate(text)
+
+
+def _qasm(text: str, device_qubits: int) -> QuantumCircuit:
+    try:
+        if re.search(r"OPENQASM\s+2", text):
+            return qasm2.loads(
+                text, include_path=(), custom_instructions=qasm2.LEGACY_CUSTOM_INSTRUCTIONS, strict=False
+            )
+        circuit = qiskit_qasm3_import.parse(text)
+    except (qasm2.QASM2ParseError, qiskit_qasm3_import.ConversionError) as error:
+        raise InvalidInputError(f"OpenQASM: {str(error.message)[:300]}") from None
+    except Exception as error:  # its parser raises many types of errors
+        raise InvalidInputError("a circuit's OpenQASM text cannot be read") from error
+    if circuit.layout is None or circuit.num_qubits >= device_qubits:
+        return circuit
+    wide = QuantumCircuit(device_qubits)
+    for register in circuit.cregs:
+        wide.add_register(register)
+    return wide.compose(circuit, range(circuit.num_qubits), circuit.clbits)
+
+
 def _circuit(data: Any) -> Any:
-    raw = inflate(data)
+    return _loaded(inflate(data))
+
+
+def _loaded(raw: bytes) -> QuantumCircuit:
     _check_header(raw)
-    circuits = qpy.load(io.BytesIO(raw))
+    circuits: list[QuantumCircuit] = qpy.load(io.BytesIO(raw))
     if len(circuits) != 1:
         raise InvalidInputError("a PUB needs exactly one circuit")
     return circuits[0]

@@ -8,12 +8,15 @@ import warnings
 from functools import cache
 from typing import Any
 
+from pydantic import ValidationError
+
 from ..backends import Device, devices
 from .errors import InvalidInputError, JobError
 from .program import ASSIGN_IT, Program, check_delays
 from .simulator import Simulator
 from .timing import Timing
 
+log = logging.getLogger(__name__)
 _DEVICES: dict[str, Device] = {}
 
 
@@ -28,12 +31,12 @@ def warm_up(names: list[str]) -> None:
 def _program(program_id: str, params: Any, device: Device) -> Program:
     from . import calibrator, estimator, executor, noise_learner, sampler
 
-    kinds: dict[str, Any] = {
+    kinds: dict[str, Any] = {  # a program id to what reads its params
         "executor": executor.ExecutorProgram,
         "sampler": sampler.SamplerProgram,
         "estimator": estimator.EstimatorProgram,
         "calibrate": calibrator.CalibratorProgram,
-        "noise-learner": noise_learner.NoiseLearnerProgram,
+        "noise-learner": noise_learner.program,
     }
     if not isinstance(params, dict):
         raise InvalidInputError("params must be an object")
@@ -47,11 +50,15 @@ def _program(program_id: str, params: Any, device: Device) -> Program:
         raise InvalidInputError("params are nested too deeply") from None
     except MemoryError:
         raise InvalidInputError("params do not fit into memory") from None
-    except Exception as error:  # decoders raise many types of errors; the sender is told which
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(str(step) for step in first["loc"] if not str(step).startswith("function-"))
+        raise InvalidInputError(f"The input {place or 'params'} is not valid: {first['msg']}.") from None
+    except Exception as error:  # decoders raise many types of errors, in the words of their libraries
         if "Unknown unit expr" in str(error):  # QPY of Qiskit 2.6 cannot be read with such a delay
             raise InvalidInputError(f"a delay has a parameter {ASSIGN_IT}") from error
-        said = f"params of {program_id!r} cannot be read: {type(error).__name__}: {error}"
-        raise InvalidInputError(said[:500]) from error
+        log.warning("params of %s cannot be read", program_id, exc_info=True)
+        raise InvalidInputError(f"The inputs of the program {program_id} are not valid.") from error
     return program
 
 
@@ -87,8 +94,8 @@ def _split(body: bytes) -> tuple[dict[str, Any], bytes]:
     """Return the fields of a submission, and its params as JSON of their own."""
     try:
         fields = json.loads(body)
-    except (ValueError, RecursionError) as error:
-        return {"invalid": f"The body is not JSON: {str(error)[:100]}"}, b""
+    except (ValueError, RecursionError):
+        return {"invalid": "The body is not JSON."}, b""
     if not isinstance(fields, dict) or not isinstance(fields.get("params"), dict):
         return {"invalid": "params must be an object"}, b""
     params = json.dumps(fields.pop("params")).encode()

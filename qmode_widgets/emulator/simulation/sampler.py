@@ -12,7 +12,7 @@ from qiskit.primitives.containers import BitArray, DataBin, SamplerPubResult
 
 from ..backends import Device
 from .errors import InvalidInputError
-from .legacy import LegacyProgram, encode, parameter_values, span
+from .legacy import LegacyProgram, encode, parameter_values, spans
 from .program import Load
 from .simulator import Simulator, iq_points
 
@@ -52,7 +52,7 @@ class SamplerProgram(LegacyProgram):
     def run(self, simulator: Simulator) -> str:
         """Return a `PrimitiveResult` of `SamplerPubResult`s."""
         rng = np.random.default_rng(self._seed)
-        results, spans, done = [], [], 0
+        results, ran, done = [], [], 0
         sizes = [load.executions for load in self.loads]
         total = sum(sizes) or 1
         for i, (circuit, values, shots) in enumerate(self._pubs):
@@ -60,10 +60,10 @@ class SamplerProgram(LegacyProgram):
             bits = simulator.sample(circuit, values, shots, self._seed)
             data = DataBin(**{name: self._data(b, rng) for name, b in bits.items()}, shape=shape)
             results.append(SamplerPubResult(data, metadata={"circuit_metadata": circuit.metadata or {}}))
-            spans.append(span(i, (*shape, shots), done / total, (done + sizes[i]) / total))
+            ran.append((i, (*shape, shots), done / total, (done + sizes[i]) / total))
             done += sizes[i]
-        metadata = {"execution": {"execution_spans": {"__type__": "ExecutionSpans", "__value__": {"spans": spans}}}}
-        return encode(PrimitiveResult(results, metadata=metadata | {"version": 2}))
+        metadata = {"execution": {"execution_spans": spans(ran, qiskit=self._encode is encode)}, "version": 2}
+        return self._encode(PrimitiveResult(results, metadata=metadata))
 
     def _data(self, bits: NDArray[np.bool_], rng: np.random.Generator) -> Any:
         if self._meas == "classified":

@@ -7,6 +7,7 @@ from email.utils import parsedate_to_datetime
 
 import pytest
 import requests
+from qiskit_ibm_runtime import Batch
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
 from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError, IBMRuntimeError
 from qiskit_ibm_runtime.executor_sampler import Sampler
@@ -150,6 +151,43 @@ def test_answers_with_wrong_types(emulator, backend, bell):
     assert ask(emulator, "GET", "/jobs?limit=1").json()["jobs"][0]["program"] == {"id": "executor"}
 
 
+def test_answers_in_words_that_this_service_never_uses(emulator, service, backend, bell):
+    """They last until they are cleared, beside faults that are counted."""
+    emulator.faults.say({"Completed": "Expired", "Queued": "Validating"}, of="jobs")
+    emulator.faults.say({"open": None, "closed": "canceled"}, of="sessions")
+    emulator.faults.change({"backend_name": None}, of="sessions")
+    emulator.faults.leave_out("backend", "state.reason_code", of="jobs")
+    batch = Batch(backend=backend)
+    job = Sampler(mode=batch).run([bell], shots=10)
+    emulator.faults.wait_for(job.job_id(), "Completed")  # what the service knows is what it was
+    emulator.faults.fail_requests(500, path="/jobs")
+    assert ask(emulator, "GET", "/jobs").status_code == 500
+    for told in (ask(emulator, "GET", f"/jobs/{job.job_id()}").json(), ask(emulator, "GET", "/jobs").json()["jobs"][0]):
+        assert (told["status"], told["state"]["status"]) == ("Expired", "Expired")
+        assert "backend" not in told
+    batch.close()
+    emulator.faults.wait_for(batch.session_id, "closed")
+    told = ask(emulator, "GET", f"/sessions/{batch.session_id}").json()
+    assert (told["state"], told["backend_name"]) == ("canceled", None)
+    assert [fault["of"] for fault in emulator.faults.pending()["answers"]] == ["jobs", "sessions", "sessions", "jobs"]
+    emulator.faults.clear()
+    assert ask(emulator, "GET", f"/sessions/{batch.session_id}").json()["state"] == "closed"
+
+
+def test_a_job_ran_too_long_in_the_words_of_2026(emulator, backend, bell):
+    """The words in `state.status` too, and no code: issue 2673 of qiskit-ibm-runtime."""
+    emulator.faults.say({"Cancelled": "Cancelled - Ran too long"}, of="jobs", fields=["state.status"])
+    emulator.faults.leave_out("state.reason_code", of="jobs")
+    sampler = Sampler(mode=backend)
+    sampler.options.max_execution_time = 1
+    job = sampler.run([bell], shots=20_000)
+    emulator.faults.wait_for(job.job_id(), "Cancelled")
+    told = ask(emulator, "GET", f"/jobs/{job.job_id()}").json()
+    assert told["status"] == told["state"]["status"] == "Cancelled - Ran too long"
+    assert told["state"]["reason"] == "Ran too long"
+    assert "reason_code" not in told["state"]
+
+
 def test_faults_can_skip(emulator):
     emulator.faults.fail_requests(500, path="/backends", skip=1)
     assert [ask(emulator, "GET", "/backends").status_code for _ in range(3)] == [200, 500, 200]
@@ -239,6 +277,8 @@ def test_faults_are_counted_listed_and_cleared(emulator):
         lambda f: f.rewrite(),
         lambda f: f.rewrite({"jobs": 1}, remove=[7]),
         lambda f: f.fail_requests(skip="some"),
+        lambda f: f.say({"a": "b"}, of="weather"),
+        lambda f: f.leave_out(7, of="jobs"),
     ],
 )
 def test_faults_that_make_no_sense_are_refused(emulator, wrong):

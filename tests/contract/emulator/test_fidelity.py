@@ -166,7 +166,7 @@ def test_the_premium_plan_has_an_allocation_and_no_limit(emulator):
     usage = emulator.connect("emulator-premium").usage()
     assert usage["usage_allocation_seconds"] == 28_800
     assert "usage_limit_seconds" not in usage
-    assert usage["usage_limit_reached"] is False
+    assert "usage_limit_reached" not in usage  # IBM leaves it out where there is no limit
     assert "usage_allocation_seconds" not in emulator.service.usage()
 
 

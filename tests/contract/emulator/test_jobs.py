@@ -13,6 +13,8 @@ from qiskit_ibm_runtime.exceptions import (
 )
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
+from .test_workloads import ask
+
 
 def submit(mode, bell, n=1, shots=100, **environment):
     sampler = Sampler(mode=mode)
@@ -111,10 +113,13 @@ def test_the_cost_limit_ends_a_job(emulator, backend, bell):
     sampler = Sampler(mode=backend)
     sampler.options.max_execution_time = 3
     job = sampler.run([bell], shots=20_000)  # 2 s + 20,000 × 252 µs = 7 s
-    with pytest.raises(RuntimeJobMaxTimeoutError, match="maximum execution time"):
+    with pytest.raises(RuntimeJobMaxTimeoutError, match="1305; Ran too long"):
         job.result()
     assert job.usage() == 3
     assert job.status() == "ERROR"
+    told = ask(emulator, "GET", f"/jobs/{job.job_id()}").json()
+    assert told["status"] == "Cancelled - Ran too long"
+    assert told["state"]["status"] == "Cancelled"
 
 
 def test_lists_filter_and_page(emulator, service, backend, bell):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
@@ -12,6 +13,9 @@ from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMRuntimeError, R
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets import emulator as package
+from qmode_widgets.emulator.service.account import INSTANCES
+
+CRN = {instance.name: crn for crn, instance in INSTANCES.items()}
 
 
 def test_a_batch_from_open_to_closed(emulator, service, backend, bell):
@@ -127,6 +131,20 @@ def test_several_instances(emulator, bell):
     other = emulator.connect("emulator-payg")
     with pytest.raises(Exception, match="not found"):
         other.job(jobs["emulator-open"].job_id())
+
+
+@pytest.mark.parametrize("name", ["emulator-open", CRN["emulator-open"]])
+def test_a_client_of_one_instance_finds_backends_and_jobs_of_another(emulator, bell, name):
+    """As IBM's does, and without asking IBM for a token."""
+    job = Sampler(mode=emulator.connect("emulator-open").backend("emu_fez")).run([bell], shots=10)
+    service = emulator.connect("emulator-payg")
+    backend = service.backend("emu_fez", instance=name)
+    assert backend.properties().backend_name == "emu_fez"
+    with Batch(backend=backend) as batch:
+        assert batch.details()["backend_name"] == "emu_fez"
+    assert ask(emulator, "GET", f"/sessions/{batch.session_id}").status_code == 404  # it is not in the first instance
+    assert emulator.connect("emulator-payg").jobs(instance=CRN["emulator-open"], limit=1)[0].job_id() == job.job_id()
+    assert "IAM_URL" not in os.environ
 
 
 def test_ttls_run_out(bell):

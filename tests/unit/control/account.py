@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
+
 from qmode_widgets.errors import ServiceError
+from qmode_widgets.ibm.budget import Budget
 from qmode_widgets.ibm.wire import Job, JobPage, Metrics, Session
 
 T0 = "2026-01-01T00:00:00Z"
@@ -14,19 +17,24 @@ def at(seconds):
 
 
 class Account:
-    """Stands where a `Link` stands. `spoil[method]` is called with the method's arguments first, and may raise."""
+    """Stands where a `Link` stands. `spoil[method]` is called with the method's arguments first, and may raise, or
+    return something to wait for.
+    """
 
     instance_label, clock_offset = "an instance", 0.0
 
     def __init__(self):
         self.time = 1767225600.0  # T0
+        self.budget = Budget()
         self.sessions, self.listed, self.told = {}, {}, {}
         self.asked, self.spoil, self.cancelled, self.closed = [], {}, [], []
 
-    def _asked(self, method, *args):
+    async def _asked(self, method, *args):
         self.asked.append((method, *args))
         if method in self.spoil:
-            self.spoil[method](*args)
+            found = self.spoil[method](*args)
+            if inspect.isawaitable(found):
+                await found
 
     def now(self):
         return self.time
@@ -43,12 +51,16 @@ class Account:
         } | more
         return self.listed[id_]
 
-    def session(self, id_):
-        self._asked("session", id_)
+    def told_session(self, id_):
+        """What the service tells of a session now."""
         return Session.of({"id": id_} | self.sessions.get(id_, {"state": "active", "accepting_jobs": True}))
 
-    def jobs(self, *, session_id=None, tags=(), pending=None, limit=200, offset=0, oldest_first=False):
-        self._asked("jobs", session_id or tuple(tags), pending, offset)
+    async def session(self, id_):
+        await self._asked("session", id_)
+        return self.told_session(id_)
+
+    async def jobs(self, *, session_id=None, tags=(), pending=None, limit=200, offset=0, oldest_first=False):
+        await self._asked("jobs", session_id or tuple(tags), pending, offset)
         found = [
             j
             for j in self.listed.values()
@@ -59,29 +71,29 @@ class Account:
         found.sort(key=lambda j: j["created"], reverse=not oldest_first)
         return JobPage.of({"jobs": found[offset : offset + limit], "count": len(found)})
 
-    def job(self, id_):
-        self._asked("job", id_)
+    async def job(self, id_):
+        await self._asked("job", id_)
         return Job.of(self.listed[id_])
 
-    def stored(self, id_):
-        self._asked("stored", id_)
+    async def stored(self, id_):
+        await self._asked("stored", id_)
         return dict(self.listed[id_])
 
-    def metrics(self, id_):
-        self._asked("metrics", id_)
+    async def metrics(self, id_):
+        await self._asked("metrics", id_)
         usual = {"usage": {"status": "complete", "qpu_charge_time_seconds": 1}, "timestamps": {}}
         return Metrics.of(self.told.get(id_, usual), id_)
 
-    def usage_left(self):
-        self._asked("usage_left")
+    async def usage_left(self):
+        await self._asked("usage_left")
 
-    def cancel_job(self, id_):
-        self._asked("cancel_job", id_)
+    async def cancel_job(self, id_):
+        await self._asked("cancel_job", id_)
         self.cancelled.append(id_)
         self.listed[id_]["state"] = {"status": "Cancelled"}
 
-    def close(self, id_):
-        self._asked("close", id_)
+    async def close(self, id_):
+        await self._asked("close", id_)
         self.closed.append(id_)
 
 

@@ -1,18 +1,19 @@
-"""Observers hear what is newest last; a session's figures are right whatever the service leaves out."""
+"""A session's figures are right whatever the service leaves out."""
 
 from __future__ import annotations
 
-import queue
-import threading
+import asyncio
 
 import pytest
 
-from qmode_widgets.control.engine.look import refresh
+from qmode_widgets.control.engine import look
 from qmode_widgets.control.state.ledger import Ledger
-from qmode_widgets.control.state.record import Record
+from qmode_widgets.control.state.merge import merge
+from qmode_widgets.control.state.record import Record, state_of
 from qmode_widgets.ibm.wire import Job, JobUsage, Metrics, seconds
 from qmode_widgets.model.partition import Partition, Piece
 from qmode_widgets.model.snapshot import JobState
+from qmode_widgets.model.tags import AttemptKey
 from tests.unit.control.account import Account, at
 
 
@@ -42,86 +43,8 @@ def ran(account, id_, start, end):
     }
 
 
-def say(ledger, text):
-    ledger.event("info", text)
-    ledger.changed()
-
-
-class Heard:
-    """An observer that keeps the newest event of each snapshot it hears."""
-
-    def __init__(self, ledger):
-        self._queue = queue.SimpleQueue()
-        ledger.observe(lambda shot: self._queue.put(shot.events[-1].text if shot.events else None))
-
-    def until(self, text):
-        found = []
-        while text not in found:
-            found.append(self._queue.get(timeout=60))
-        return found
-
-
-def test_an_observer_that_changes_the_workload_lets_the_others_hear_the_newest_last(ledger):
-    def meddle(shot):
-        if shot.events[-1].text == "first":
-            say(ledger, "second")
-
-    ledger.observe(meddle)
-    heard = Heard(ledger)
-    say(ledger, "first")
-    assert heard.until("second") == ["first", "second"]
-
-
-def test_a_slow_observer_holds_up_nobody_and_misses_nothing_that_stays(ledger):
-    entered, release = threading.Event(), threading.Event()
-
-    def slow(_):
-        entered.set()
-        release.wait(60)
-
-    ledger.observe(slow)
-    heard = Heard(ledger)
-    say(ledger, "first")
-    assert entered.wait(60)
-    for text in ("a", "b", "c"):
-        say(ledger, text)  # returns at once
-    release.set()
-    assert heard.until("c") == ["first", "c"]
-
-
-def test_an_observer_that_raises_does_not_silence_the_others(ledger):
-    def broken(_):
-        raise RuntimeError("mine")
-
-    ledger.observe(broken)
-    heard = Heard(ledger)
-    say(ledger, "first")
-    say(ledger, "after")
-    assert heard.until("after")[-1] == "after"
-
-
-def test_an_observer_may_refresh_while_another_thread_holds_the_look(account, ledger):
-    """A callback that refreshes, while the watcher looks and waits for it: neither waits for ever."""
-    refreshed, looking = threading.Event(), threading.Event()
-
-    def refreshing(_):
-        looking.wait(60)
-        refresh(ledger)
-        refreshed.set()
-
-    ledger.observe(refreshing)
-    with ledger.looking:
-        say(ledger, "first")  # the watcher's way: it tells while it holds the look
-        looking.set()
-    assert refreshed.wait(60)
-
-
-def test_an_observer_is_known_as_one(ledger):
-    found = queue.SimpleQueue()
-    ledger.observe(lambda _: found.put(ledger.telling))
-    say(ledger, "first")
-    assert found.get(timeout=60)
-    assert not ledger.telling
+def refresh(ledger):
+    asyncio.run(look.refresh(ledger))
 
 
 def test_what_a_job_used_stays_used_when_it_fails(ledger):
@@ -144,7 +67,7 @@ def test_a_batch_is_never_called_a_session(account):
     ledger = Ledger(account, "s", "batch", "b")
     for state in ("open", "active"):
         session(account, state=state, state_reason="session_activated")
-        ledger.read_session(account.session("s"))
+        ledger.read_session(account.told_session("s"))
     assert [event.text for event in ledger.snapshot().events] == ["open → active: batch activated"]
 
 
@@ -229,4 +152,101 @@ def test_a_session_is_billed_on_while_the_service_does_not_answer(account, ledge
     account.time = seconds(at(90))
     refresh(ledger)
     account.time = seconds(at(150))
-    assert ledger.used() == pytest.approx(150)
+    assert ledger.used_by_the_clock() == pytest.approx(150)
+    assert ledger.used() == pytest.approx(90)  # as far as the service has told: only this ends anything
+
+
+@pytest.mark.parametrize(
+    ("word", "reason_code", "ended", "state"),
+    [
+        ("Queued", None, False, JobState.QUEUED),
+        ("Completed", None, False, JobState.DONE),
+        ("Cancelled", None, False, JobState.CANCELLED),
+        ("Cancelled - Ran too long", None, False, JobState.FAILED),
+        ("Cancelled - Ran too long", None, True, JobState.FAILED),
+        ("Cancelled", 1305, False, JobState.FAILED),
+        ("Error: ran too long", None, False, JobState.FAILED),
+        ("Expired", None, False, None),
+        ("Expired", None, True, JobState.FAILED),
+        ("Error: the backend stumbled", None, False, None),
+        ("Error: the backend stumbled", None, True, JobState.FAILED),
+        ("Canceled", None, True, JobState.CANCELLED),
+        ("Done", None, True, JobState.DONE),
+        ("Completing", None, False, None),
+        ("Completing", None, True, JobState.FAILED),
+    ],
+)
+def test_a_word_that_nobody_knows_is_an_end_only_where_the_job_is_known_to_have_ended(word, reason_code, ended, state):
+    assert state_of(Job("j", word, reason_code=reason_code), ended=ended) is state
+    if ended:  # or where it tells when
+        assert state_of(Job("j", word, reason_code=reason_code, ended=1.0)) is state
+
+
+def test_a_job_with_an_unknown_word_stays_as_it_was_until_it_has_ended_and_its_word_is_shown():
+    record = Record(JobState.RUNNING, job_id="j1", job=Job("j1", "Running"))
+    record.read(Job("j1", "Tuning"))
+    assert record.state is JobState.RUNNING
+    record.read(Job("j1", "Expired"), ended=True)
+    assert record.state is JobState.FAILED
+    assert "'Expired'" in record.snapshot().note
+    assert record.snapshot().service_status == "Expired"
+
+
+def listed(id_, *, session="s", run=None, run_tags=True):
+    tags = (f"qmode:{run}", f"qmode:{run}:0.1.0") if run and run_tags else ()
+    return Job(id_, "Queued", session_id=session, tags=tags)
+
+
+@pytest.mark.parametrize("mode", ["batch", "session"])
+def test_what_a_listing_shows_of_other_sessions_is_not_taken_over(account, mode):
+    """A service that ignores the filter, and a job whose tags were copied into another workload."""
+    ledger = Ledger(account, "s", mode, "b")
+    ledger.add([Record(JobState.QUEUED, key=AttemptKey("aaaaaa", 0, 1), job_id="ours")], "aaaaaa")
+    shown = [
+        listed("ours", run="aaaaaa"),
+        listed("users own", run=None),
+        listed("a colleague's", session="theirs"),
+        listed("copied", session="theirs", run="aaaaaa"),
+        listed("no session", session=None),
+        listed("no session, other run", session=None, run="bbbbbb"),
+    ]
+    seen = merge(ledger, shown, scope="s")
+    assert seen == {j.id for j in shown}  # what was listed is known to be there, whosever it is
+    assert {r.job_id for r in ledger.records.values()} == {"ours", "users own"}
+    assert ledger.duplicates() == []
+
+
+def test_a_listing_that_leaves_the_session_out_is_believed_where_our_tags_confirm_it(account):
+    ledger = Ledger(account, "s", "batch", "b")
+    ledger.add([Record(JobState.UNKNOWN, key=AttemptKey("aaaaaa", 0, 1))], "aaaaaa")
+    merge(ledger, [listed("lost", session=None, run="aaaaaa")])
+    assert ledger.find("lost") is None  # nobody asked for this session's jobs
+    merge(ledger, [listed("lost", session=None, run="aaaaaa")], scope="s")
+    assert ledger.find("lost") is not None
+
+
+def test_in_job_mode_only_jobs_of_its_runs_without_a_session_are_taken_over(account):
+    ledger = Ledger(account, "aaaaaa", "job", "b")
+    ledger.add_run("aaaaaa")
+    shown = [
+        listed("ours", session=None, run="aaaaaa"),
+        listed("another run", session=None, run="bbbbbb"),
+        listed("copied", session="theirs", run="aaaaaa"),
+        listed("untagged", session=None),
+    ]
+    merge(ledger, shown)
+    assert {r.job_id for r in ledger.records.values()} == {"ours"}
+
+
+def test_a_colleagues_job_in_a_listing_is_neither_billed_nor_waited_for(account, ledger):
+    session(account, elapsed_time=5)
+    account.add("ours", "Completed")
+    account.add("theirs", "Running", session_id="t")
+    real = account.jobs
+
+    async def without_filter(**query):
+        return await real(**query | {"session_id": None})
+
+    account.jobs = without_filter
+    refresh(ledger)
+    assert [j.job_id for j in ledger.snapshot().jobs] == ["ours"]

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmode_widgets.control import actions
-from qmode_widgets.control.engine.actions import cancel_duplicates, cancel_found
+from qmode_widgets.control.engine import actions, look
 from qmode_widgets.control.engine.attempt import PartitionAttempt
-from qmode_widgets.control.engine.look import refresh
 from qmode_widgets.control.state.ledger import Ledger
 from qmode_widgets.control.state.record import Record
 from qmode_widgets.errors import ServiceError
@@ -17,6 +17,26 @@ from qmode_widgets.ibm.client import Captured
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
 from tests.unit.control.account import Account, refuse
+
+
+def refresh(ledger):
+    asyncio.run(look.refresh(ledger))
+
+
+def cancel_found(ledger):
+    asyncio.run(actions.cancel_found(ledger))
+
+
+def cancel_duplicates(ledger):
+    asyncio.run(actions.cancel_duplicates(ledger))
+
+
+def tidy(ledger):
+    """What a workload begins when it is asked to tidy."""
+    actions.report_doubles(ledger)
+    if actions.to_tidy(ledger):
+        cancel_found(ledger)
+        cancel_duplicates(ledger)
 
 
 class Desk:
@@ -30,13 +50,15 @@ class Desk:
         self.record = Record(JobState.WAITING, key=self.key, captured=payload)
         self.ledger.add([self.record], self.key.run)
         self.stopped = None
-        self.attempt = PartitionAttempt(self.ledger, self.record, stopped=lambda: self.stopped, wake=lambda: None)
+        self.attempt = PartitionAttempt(
+            self.ledger, self.record, stopped=lambda: self.stopped, wake=lambda: None, tidy=lambda: tidy(self.ledger)
+        )
 
     def create(self, id_="j1"):
         return self.account.add(id_, tags=["qmode:abcdef12", self.key.tag])
 
     def cancel(self):
-        return next(iter(actions.cancel(self.ledger, [self.record]).values()))
+        return next(iter(asyncio.run(actions.cancel(self.ledger, [self.record])).values()))
 
 
 @pytest.fixture
@@ -128,6 +150,7 @@ def test_a_duplicate_that_cannot_be_cancelled_now_is_cancelled_later_and_said_on
     monkeypatch.setattr("qmode_widgets.ibm.link.PAUSES", ())
     desk.attempt.body()
     desk.create("j1")
+    desk.attempt.sent_again = True
     desk.attempt.posted("j1")
     refresh(desk.ledger)
     desk.create("j2")
@@ -189,6 +212,7 @@ def test_two_kernels_that_resubmitted_one_job_keep_the_same_one(states, older_fi
         desk.account.listed["j1"]["created"] = "2026-01-01T00:00:00Z" if older_first else "2026-01-01T00:00:09Z"
         desk.account.listed["j2"]["created"] = "2026-01-01T00:00:05Z"
         desk.attempt.body()
+        desk.attempt.sent_again = True
         desk.attempt.posted(own)
         refresh(desk.ledger)
         refresh(desk.ledger)
@@ -202,6 +226,7 @@ def test_two_kernels_that_resubmitted_one_job_keep_the_same_one(states, older_fi
 
 def test_a_double_that_ran_is_reported_with_what_it_cost(desk):
     desk.attempt.body()
+    desk.attempt.sent_again = True
     desk.attempt.posted("j1")
     desk.create("j1")["state"] = {"status": "Completed"}
     desk.create("j2")["state"] = {"status": "Completed"}
@@ -230,7 +255,7 @@ def test_a_held_partition_is_over_for_those_who_wait_and_can_be_resubmitted_by_i
     assert not desk.record.state.final
     assert actions.unsent(desk.ledger) == []
     assert actions.failed(desk.ledger) == []  # never by itself
-    payload = actions.payload_of(desk.ledger, desk.record)
+    payload = asyncio.run(actions.payload_of(desk.ledger, desk.record))
     (fresh,) = actions.next_attempts(desk.ledger, [desk.record], [payload], lambda run: False)
     assert fresh.key.attempt == 1
     desk.create("j1")  # the lost one turns up after all
@@ -239,13 +264,11 @@ def test_a_held_partition_is_over_for_those_who_wait_and_can_be_resubmitted_by_i
     assert desk.account.cancelled == ["j1"]
 
 
-def test_the_submitter_asks_whether_an_attempt_is_wanted_while_another_thread_holds_the_ledger(desk):
-    """It asks while it holds its own lock: with the ledger's besides, whoever adds under that would wait for ever."""
-    import threading
-
-    answers = []
-    with desk.ledger.lock:
-        thread = threading.Thread(target=lambda: answers.append(desk.attempt.wanted()), daemon=True)
-        thread.start()
-        thread.join(60)
-    assert answers == [True]
+def test_what_is_taken_back_without_a_request_is_what_has_no_job_yet(desk):
+    """`take_back` cannot wait: at an interrupt there is nobody to wait for."""
+    sent = Record(JobState.QUEUED, key=AttemptKey("abcdef12", 1, 2), job_id="j9")
+    desk.ledger.add([sent])
+    actions.take_back(desk.ledger, [desk.record, sent])
+    assert desk.record.state is JobState.DROPPED
+    assert sent.state is JobState.QUEUED
+    assert desk.account.asked == []

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmode_widgets.control.engine.look import pace, refresh
+from qmode_widgets.control.engine import look
 from qmode_widgets.control.state.ledger import Ledger
 from qmode_widgets.control.state.record import Record
 from qmode_widgets.ibm.wire import JobPage, Metrics, Session, seconds
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
+from qmode_widgets.portal import clock
 from tests.unit.control.account import Account, at, refuse
 
 
@@ -25,6 +27,22 @@ def account():
 @pytest.fixture
 def ledger(account):
     return Ledger(account, "s", "batch", "b")
+
+
+def refresh(ledger, **how):
+    asyncio.run(look.refresh(ledger, **how))
+
+
+def pace(ledger):
+    """Seconds until the watch looks again; None when nothing is left to learn."""
+    return look.Watch(ledger, awaited=lambda: False, after=lambda: None, settled=lambda: None)._pace()
+
+
+def answering(answer):
+    async def asked(*_, **__):
+        return answer()
+
+    return asked
 
 
 def ids(ledger):
@@ -54,7 +72,11 @@ def test_a_page_without_a_count_is_no_last_page(account, ledger):
     for i in range(250):
         account.add(f"j{i}")
     whole = account.jobs
-    account.jobs = lambda **query: replace(whole(**query), count=None)
+
+    async def without_count(**query):
+        return replace(await whole(**query), count=None)
+
+    account.jobs = without_count
     refresh(ledger)
     assert len(ids(ledger)) == 250
 
@@ -63,7 +85,11 @@ def test_a_service_that_ignores_the_offset_does_not_hold_us_for_ever(account, le
     for i in range(250):
         account.add(f"j{i}")
     whole = account.jobs
-    account.jobs = lambda **query: whole(**query | {"offset": 0})
+
+    async def from_the_start(**query):
+        return await whole(**query | {"offset": 0})
+
+    account.jobs = from_the_start
     refresh(ledger)
     assert len(ids(ledger)) == 200
 
@@ -188,7 +214,7 @@ def test_a_job_of_a_lost_answer_may_turn_up_after_all_others_ended(account):
     ledger.add_run("aaaaaa")
     refresh(ledger)
     assert pace(ledger) is None
-    record.doubted = 1e12
+    record.doubted = clock.monotonic()
     assert pace(ledger) is not None
     account.add("late", tags=["qmode:aaaaaa", record.key.tag], session_id=None)
     refresh(ledger)
@@ -252,9 +278,9 @@ def test_no_answer_stops_the_watching(session, jobs, metrics, mode):
     """Fields may be null, missing, or of a kind nobody foresaw."""
     account = Account()
     ledger = Ledger(account, "s", mode, "b")
-    account.session = lambda _: Session.of(session)
-    account.jobs = lambda **_: JobPage.of({"jobs": jobs, "count": None})
-    account.metrics = lambda _: Metrics.of(metrics)
+    account.session = answering(lambda: Session.of(session))
+    account.jobs = answering(lambda: JobPage.of({"jobs": jobs, "count": None}))
+    account.metrics = answering(lambda: Metrics.of(metrics))
     for _ in range(2):
         refresh(ledger)
         ledger.changed()

@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
-import threading
+import queue
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qmode_widgets.control.engine.attempt import LAG, LONGEST_DOUBT, SURE, Attempt, Submitter
+from qmode_widgets.control.engine.attempt import (
+    LAG,
+    LONGEST_ATTEMPT,
+    LONGEST_DOUBT,
+    MOST_POSTS,
+    SLOW_BODY,
+    SURE,
+    Attempt,
+    Outbox,
+)
 from qmode_widgets.errors import ServiceError, UnreachableError
 from qmode_widgets.ibm.wire import Job, JobPage
+from qmode_widgets.portal import portal
 
 
 class Service:
@@ -25,11 +36,11 @@ class Service:
     def clock(self):
         return self.now
 
-    def post_job(self, body):
+    async def post_job(self, body):
         self.now += 0.05
         self.posts += 1
         answer = self.answers.pop(0) if self.answers else "ok"
-        if answer in ("ok", "504 after", "dropped after", "cut short"):
+        if answer in ("ok", "504 after", "dropped after", "cut short", "too slow after"):
             self.jobs_made.append((self.now, json.loads(body)["tag"]))
         match answer:
             case "ok":
@@ -38,6 +49,8 @@ class Service:
                 raise ServiceError("gateway time-out", status=504)
             case "dropped after" | "dropped before" | "cut short":
                 raise UnreachableError("the connection to the service was lost", sent=True)
+            case "too slow" | "too slow after":
+                raise UnreachableError("no whole answer in time", sent=True, timed_out=True)
             case "no connection":
                 raise UnreachableError("the service cannot be reached", sent=False)
             case "429":
@@ -48,7 +61,7 @@ class Service:
                 raise ServiceError("session has been closed", status=400, code=1217)
         raise AssertionError(answer)
 
-    def jobs(self, *, session_id=None, tags=(), limit=200, oldest_first=False):
+    async def jobs(self, *, session_id=None, tags=(), limit=200, oldest_first=False):
         self.now += 0.05
         answer = self.answers.pop(0) if self.answers and self.answers[0].startswith("listing") else None
         if answer == "listing 500":
@@ -66,13 +79,10 @@ class Outcome(Attempt):
     def __init__(self, tag, group="", **more):
         super().__init__(tag, group, **more)
         self.job, self.error, self.doubts, self.asked = None, None, 0, True
-        self.why_held, self.jobs, self.bound = None, [], None
-
-    def attempt(self):
-        return self
+        self.why_held, self.jobs, self.bound, self.size = None, [], None, 0
 
     def body(self):
-        return json.dumps({"tag": self.tag})
+        return lambda: json.dumps({"tag": self.tag, "rest": "x" * self.size})
 
     def wanted(self):
         return self.asked and self.error is None
@@ -100,15 +110,22 @@ class Outcome(Attempt):
         return self.bound
 
 
-def run(service, outcomes, steps=5000):
-    submitter = Submitter(service, clock=service.clock)
-    submitter.queue(outcomes)
-    for _ in range(steps):
-        pause = submitter.step()
+async def steps(service, attempts, more=lambda: True):
+    """Step while there is something to do and `more()`; the virtual clock goes on by each pause."""
+    outbox = Outbox(service, now=service.clock)
+    outbox.queue(attempts)
+    for _ in range(5000):
+        if not more():
+            return
+        pause = await outbox.step()
         if pause is None:
             return
         service.now += pause
     raise AssertionError("the submission does not come to an end")
+
+
+def run(service, attempts, more=lambda: True):
+    asyncio.run(steps(service, attempts, more))
 
 
 ANSWERS = (
@@ -193,8 +210,8 @@ def test_an_error_nobody_foresaw_while_posting_is_no_proof_that_nothing_was_crea
     service = Service([], lag=0.0)
     post, failed = service.post_job, []
 
-    def odd(body):
-        job = post(body)
+    async def odd(body):
+        job = await post(body)
         if not failed:
             failed.append(job)
             raise RuntimeError("cut in the middle of a header")
@@ -211,16 +228,12 @@ def test_an_error_nobody_foresaw_while_posting_is_no_proof_that_nothing_was_crea
 def test_a_body_that_cannot_be_made_is_refused_and_the_others_go_on():
     service = Service([], lag=0.0)
     outcomes = [Outcome("t0"), Outcome("t1")]
-    attempts = [o.attempt() for o in outcomes]
 
     def broken():
         raise TypeError("not JSON")
 
-    attempts[0].body = broken
-    submitter = Submitter(service, clock=service.clock)
-    submitter.queue(attempts)
-    while submitter.step() is not None:
-        pass
+    outcomes[0].body = lambda: broken
+    run(service, outcomes)
     assert "not JSON" in str(outcomes[0].error)
     assert outcomes[1].job == "j0"
 
@@ -229,13 +242,7 @@ def test_workloads_take_turns():
     """An active session, billed by the clock, does not wait behind a batch's hundreds."""
     service = Service([], lag=0.0)
     names = [f"batch{i}" for i in range(5)] + ["session0", "session1"]
-    submitter = Submitter(service, clock=service.clock)
-    for name in names:
-        attempt = Outcome(name).attempt()
-        attempt.group = name[:-1]
-        submitter.queue([attempt])
-    while submitter.step() is not None:
-        pass
+    run(service, [Outcome(name, group=name[:-1]) for name in names])
     made = [tag for _, tag in service.jobs_made]
     assert made == ["batch0", "session0", "batch1", "session1", "batch2", "batch3", "batch4"]
 
@@ -263,13 +270,8 @@ def test_ten_lost_answers_and_a_listing_28_s_late_make_no_double():
 def reposted_at(answers, outcomes, lag=0.0):
     """When the first attempt, whose answer is lost, is posted again."""
     service = Service(answers, lag)
-    submitter = Submitter(service, clock=service.clock)
-    submitter.queue(outcomes)
-    while "t0" not in [tag for _, tag in service.jobs_made]:
-        before = service.now
-        pause = submitter.step()
-        service.now += pause
-    return before
+    run(service, outcomes, lambda: "t0" not in [tag for _, tag in service.jobs_made])
+    return next(at for at, tag in service.jobs_made if tag == "t0")
 
 
 def test_a_job_that_is_younger_proves_that_the_listing_has_caught_up():
@@ -287,14 +289,7 @@ def test_a_job_of_about_the_same_time_proves_nothing_for_a_request_may_arrive_af
 
 
 def test_without_such_a_proof_it_is_posted_again_after_a_longer_time():
-    service = Service(["504 before"], lag=0.0)
-    outcome = Outcome("t0")
-    submitter = Submitter(service, clock=service.clock)
-    submitter.queue([outcome])
-    while service.posts < 2:
-        before = service.now
-        service.now += submitter.step()
-    assert SURE <= before < SURE + 10
+    assert SURE <= reposted_at(["504 before"], [Outcome("t0")]) < SURE + 10
 
 
 def test_what_must_not_be_posted_again_is_held():
@@ -327,10 +322,10 @@ def test_a_401_that_outlives_a_fresh_token_is_held_and_not_refused_at_once():
     service = Service([], lag=0.0)
     post = service.post_job
 
-    def unauthorised(body):
+    async def unauthorised(body):
         if service.now < 15.0:
             raise ServiceError("You are not authorized", status=401, code=1200)
-        return post(body)
+        return await post(body)
 
     service.post_job = unauthorised
     outcomes = [Outcome(f"t{i}") for i in range(20)]
@@ -342,7 +337,7 @@ def test_a_401_that_outlives_a_fresh_token_is_held_and_not_refused_at_once():
 def test_a_401_that_stays_is_refused_in_the_end():
     service = Service([], lag=0.0)
 
-    def unauthorised(body):
+    async def unauthorised(body):
         raise ServiceError("You are not authorized", status=401, code=1200)
 
     service.post_job = unauthorised
@@ -355,13 +350,17 @@ def test_what_a_bound_holds_back_is_sent_when_it_is_let_go():
     service = Service([], lag=0.0)
     outcome = Outcome("t0")
     outcome.bound = "the usage is not known"
-    submitter = Submitter(service, clock=service.clock)
-    submitter.queue([outcome])
-    for _ in range(5):
-        service.now += submitter.step()
+    outbox = Outbox(service, now=service.clock)
+    outbox.queue([outcome])
+
+    async def five():
+        for _ in range(5):
+            service.now += await outbox.step()
+
+    asyncio.run(five())
     assert service.posts == 0
     outcome.bound = None
-    assert submitter.step() is None
+    assert asyncio.run(outbox.step()) is None
     assert service.posts == 1
 
 
@@ -382,29 +381,91 @@ def test_an_error_inside_loses_no_attempt():
 
 
 def test_a_workload_whose_request_hangs_holds_up_no_other():
-    hanging, free = threading.Event(), threading.Event()
+    made, free = queue.SimpleQueue(), asyncio.Event()
 
     class Hangs:
-        def post_job(self, body):
-            if json.loads(body)["tag"] == "a0":
-                hanging.set()
-                assert free.wait(60)
-            return body
+        async def post_job(self, body):
+            tag = json.loads(body)["tag"]
+            if tag == "a0":
+                await free.wait()
+            made.put(tag)
+            return tag
 
-    made = threading.Semaphore(0)
+    outcomes = [Outcome(name, name[0]) for name in ("a0", "a1", "b0", "b1", "c0")]
+    outbox = portal().call(Outbox, Hangs())
+    portal().call(outbox.add, outcomes)
+    assert {made.get(timeout=60) for _ in range(3)} == {"b0", "b1", "c0"}
+    portal().call(free.set)
+    assert [made.get(timeout=60) for _ in range(2)] == ["a0", "a1"]  # a1 kept its place behind a0
 
-    class Told(Outcome):
-        def posted(self, job_id):
-            super().posted(job_id)
-            made.release()
 
-    outcomes = [Told(name, name[0]) for name in ("a0", "a1", "b0", "b1", "c0")]
-    submitter = Submitter(Hangs())
-    submitter.add(outcomes)
-    assert hanging.wait(60)
-    for _ in range(3):
-        assert made.acquire(timeout=60)
-    assert [o.job is not None for o in outcomes] == [False, False, True, True, True]  # a1 keeps its place behind a0
-    free.set()
-    for _ in range(2):
-        assert made.acquire(timeout=60)
+@pytest.mark.parametrize("answer", ["504 before", "dropped before"])
+def test_after_a_few_lost_answers_it_is_not_posted_again_and_its_user_is_told_what_to_do(answer):
+    service = Service([answer] * 20, lag=0.0)
+    outcome = Outcome("t0")
+    run(service, [outcome])
+    assert 1 < service.posts <= MOST_POSTS
+    assert service.jobs_made == []
+    assert "no job was created" in str(outcome.error)
+    assert "resubmit() sends it again" in str(outcome.error)
+    assert service.now < LONGEST_ATTEMPT + SURE + 30
+
+
+def test_a_listing_that_is_fast_to_catch_up_does_not_make_it_post_for_ever():
+    """Younger jobs prove at once that nothing was created: then the number of posts ends it."""
+
+    class Other(Service):
+        async def post_job(self, body):
+            if json.loads(body)["tag"] == "t0":
+                self.posts += 1
+                self.now += 0.05
+                raise ServiceError("gateway time-out", status=504)
+            return await super().post_job(body)
+
+    service = Other([], lag=0.0)
+    lost = Outcome("t0", "a")
+    others = [Outcome(f"o{i}", f"w{i}") for i in range(10)]
+
+    async def go():
+        outbox = Outbox(service, now=service.clock)
+        outbox.queue([lost])
+        waiting = list(others)
+        while (pause := await outbox.step()) is not None:
+            service.now += pause
+            if waiting and service.now > 17.0 * (len(others) - len(waiting) + 1):
+                outbox.queue([waiting.pop(0)])
+
+    asyncio.run(go())
+    assert service.posts - sum(o.job is not None for o in others) == MOST_POSTS
+    assert f"the answers to {MOST_POSTS} submissions were lost" in str(lost.error)
+    assert service.now < LONGEST_ATTEMPT
+
+
+@pytest.mark.parametrize(("size", "posts"), [(SLOW_BODY, 1), (10, 2)])
+def test_a_large_payload_that_timed_out_is_not_uploaded_again(size, posts):
+    service = Service(["too slow"], lag=0.0)
+    outcome = Outcome("t0")
+    outcome.size = size
+    run(service, [outcome])
+    assert service.posts == posts
+    if posts == 1:
+        assert "1 MB was not taken in time" in str(outcome.error)
+        assert "resubmit() sends it again" in str(outcome.error)
+    else:
+        assert outcome.error is None
+
+
+def test_a_large_payload_whose_connection_was_cut_is_posted_again():
+    service = Service(["dropped before"], lag=0.0)
+    outcome = Outcome("t0")
+    outcome.size = SLOW_BODY
+    run(service, [outcome])
+    assert (service.posts, outcome.job) == (2, "j0")
+
+
+def test_a_large_payload_that_timed_out_and_had_arrived_is_found():
+    service = Service(["too slow after"], lag=5.0)
+    outcome = Outcome("t0")
+    outcome.size = SLOW_BODY
+    run(service, [outcome])
+    assert (service.posts, outcome.job, outcome.error) == (1, "j0", None)

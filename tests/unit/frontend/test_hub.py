@@ -238,3 +238,18 @@ def test_registering_twice_is_once(shown: tuple[Hub, Controller, Screen]) -> Non
     hub.register(controller)
     assert len(controller.callbacks) == 1
     assert hub.greeting()["workloads"] == ["w1"]
+
+
+def test_a_widget_lives_on_when_its_workload_is_let_go_and_attached_to_again(
+    shown: tuple[Hub, Controller, Screen],
+) -> None:
+    hub, controller, screen = shown
+    hub.unregister(controller)
+    gone = screen.next("gone")
+    again = Controller(replace(STATE, backend="ibm_torino"))
+    hub.register(again)
+    whole = screen.next("snapshot")
+    assert whole["state"]["backend"] == "ibm_torino"
+    again.job(0, JobState.DONE)
+    assert screen.next("patch")["seq"] == whole["seq"] + 1
+    assert gone["workload"] == "w1"

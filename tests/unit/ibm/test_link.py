@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import http.server
+import socket
 import threading
+import time
 from types import SimpleNamespace
 
 import pytest
 
 from qmode_widgets.errors import ServiceError, UnreachableError
-from qmode_widgets.ibm.link import link_of
+from qmode_widgets.ibm.link import ask, link_of
 
 
 @pytest.fixture
@@ -37,8 +39,28 @@ def server():
         thread.join()
 
 
-def link(url, get_token):
-    manager = SimpleNamespace(get_token=get_token, access_token=None, expire_time=0, refresh_time=0, request_time=0)
+@pytest.fixture
+def unanswered():
+    """Takes connections, and answers nothing."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+
+
+def link(url, *, token="token", iam="http://127.0.0.1:9"):
+    """Of a service whose client has this access token, and asks there for another one."""
+    later = time.time() + 3600
+    manager = SimpleNamespace(
+        access_token=token,
+        expire_time=later,
+        refresh_time=later,
+        request_payload={"apikey": "s3cret"},
+        scope=None,
+        headers={},
+        client_id=None,
+        client_secret=None,
+        url=iam,
+        OPERATION_PATH="/identity/token",
+    )
     auth = SimpleNamespace(tm=manager, crn="crn")
     client = SimpleNamespace(_session=SimpleNamespace(base_url=url, auth=auth, proxies={}, verify=True))
 
@@ -54,20 +76,29 @@ def link(url, get_token):
 def test_a_submission_is_not_sent_on_to_another_place(server):
     url, asked = server
     with pytest.raises(ServiceError) as caught:
-        link(url, lambda: "token").post_job("{}")
+        ask(link(url).post_job, "{}")
     assert caught.value.status == 307
     assert not caught.value.outcome_unknown
     assert asked == [("POST", "/jobs")]
 
 
-def test_without_an_access_token_nothing_is_sent_and_the_key_is_not_in_the_text(server):
+@pytest.mark.parametrize("answers", [True, False])
+def test_without_an_access_token_nothing_is_sent_and_the_key_is_not_in_the_text(server, answers):
+    """IAM redirects, or nobody answers at its address."""
     url, asked = server
-
-    def refuse():
-        raise ValueError("the key s3cret was refused")
-
+    iam = f"{url}/iam" if answers else "http://127.0.0.1:9"
     with pytest.raises(UnreachableError) as caught:
-        link(url, refuse).post_job("{}")
+        ask(link(url, token=None, iam=iam).post_job, "{}")
     assert not caught.value.sent
     assert "s3cret" not in str(caught.value)
-    assert asked == []
+    assert ("POST", "/jobs") not in asked
+    assert asked == [("POST", "/iam/identity/token")] * answers
+
+
+def test_a_request_that_is_not_answered_in_time_says_so_and_may_have_been_carried_out(unanswered):
+    far = link(unanswered)
+    far.small = 0.2
+    with pytest.raises(UnreachableError) as caught:
+        ask(far.post_job, "{}")
+    assert caught.value.sent
+    assert caught.value.timed_out

@@ -8,6 +8,7 @@ BASE = {
     "max_ttl": 28800,
     "interactive_ttl": 60,
     "active_ttl": 14400,
+    "active_deadline": 15400.0,
     "started_at": 1000.0,
     "activated_at": 1000.0,
     "last_job_completed": None,
@@ -45,5 +46,5 @@ def test_a_session_without_any_job_closes_by_itself():
 
 
 def test_unknown_limits_give_no_deadline():
-    nothing = ttl(max_ttl=None, interactive_ttl=None, active_ttl=None, last_job_completed=1100.0)
+    nothing = ttl(max_ttl=None, interactive_ttl=None, active_ttl=None, active_deadline=None, last_job_completed=1100.0)
     assert (nothing.max_deadline, nothing.interactive_deadline, nothing.active_deadline) == (None, None, None)
