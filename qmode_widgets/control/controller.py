@@ -172,7 +172,7 @@ class Controller(metaclass=OneEach):
     def on_change(self, callback: Callable[[WorkloadSnapshot], object]) -> Callable[[], None]:
         """Call back with each changed snapshot, on a thread of its own; returns what ends it.
 
-        A callback that is slow misses what came in between and holds nobody up; one that raises says so in the events.
+        A slow callback gets the latest snapshot only, and delays no other. One that raises is reported in the events.
         """
         heard = Subscription(callback, self._callback_failed)
         return self._listen(heard, heard.tell, now=False)

@@ -68,7 +68,7 @@ Transpile = Annotated[
 ]
 JobCount = Annotated[int | None, Field(description="Into how many jobs to cut; as planned if left out.", ge=1)]
 WorkloadId = Annotated[str, Field(description="The id of a session, batch, job or run.")]
-Wait = Annotated[float, Field(description="Wait up to so many seconds until all jobs have ended.", ge=0, le=300)]
+Wait = Annotated[float, Field(description="Seconds to wait at most until all jobs have ended.", ge=0, le=300)]
 Cap = Annotated[
     float,
     Field(description="The most QPU seconds the workload may use; at the cap its queue is cancelled.", gt=0),
