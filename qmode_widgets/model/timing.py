@@ -20,6 +20,8 @@ from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
+from ..errors import ArgumentError
+
 OVERHEAD = 1.8  # seconds a sub-job, before the bill is rounded up to whole seconds
 OVERHEAD_HIGH = 2.0  # the guide's figure [guide: estimate job run time]
 REP_DELAY = 250e-6  # seconds; default of most backends [same guide]
@@ -31,7 +33,7 @@ UNBOUND_DELAY = "a delay of unbound or classical length: counted as 0"
 QUICK_OVERHEAD, QUICK_EXECUTION = 2.0, 350e-6  # IBM's quick formula: 2 + 0.00035 × executions
 
 
-class NotIsaError(ValueError):
+class NotIsaError(ArgumentError):
     """A circuit uses an instruction or a pair of qubits that the backend does not have."""
 
 
@@ -81,10 +83,10 @@ class Timing:
         name = str(getattr(backend, "name", backend))
         target = getattr(backend, "target", None)
         if target is None:
-            raise ValueError(f"{name} has no target: pass the backend that the circuits were transpiled for")
+            raise ArgumentError(f"{name} has no target: pass the backend that the circuits were transpiled for")
         known = {op: _median(target, op) for op in target.operation_names}
         if not any(known.values()):
-            raise ValueError(
+            raise ArgumentError(
                 f"{name} has no instruction durations, so nothing can be estimated for it: pass a QPU's backend or one "
                 "of qiskit_ibm_runtime.fake_provider"
             )

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ArgumentError
 from ..ibm.client import backend_of, mode_of
 from ..model.partition import Partition, Piece
 from .advice import Facts
@@ -85,10 +86,12 @@ def learn_noise(
 
     chosen = settings(estimator)
     if not (chosen.client_side and (chosen.pec or chosen.pea)):
-        raise ValueError("the estimator uses no noise model: pass a client-side Estimator with PEC or PEA switched on")
+        raise ArgumentError(
+            "the estimator uses no noise model: pass a client-side Estimator with PEC or PEA switched on"
+        )
     layers = tuple(estimator.find_unique_layers(pubs))
     if not layers:
-        raise ValueError("these PUBs have no layers of two-qubit gates: there is no noise to learn")
+        raise ArgumentError("these PUBs have no layers of two-qubit gates: there is no noise to learn")
     learner = NoiseLearnerV3(mode=session.primitive_mode, options=options)
     run = session.submit(learner, layers, partitions=1)
     parts = run.result(timeout=timeout)  # one result a partition
@@ -128,7 +131,7 @@ def variational_loop(
     """
     values = np.asarray(start, dtype=float)
     if values.shape != (ansatz.num_parameters,):
-        raise ValueError(f"{values.size} start values for {ansatz.num_parameters} parameters of the ansatz")
+        raise ArgumentError(f"{values.size} start values for {ansatz.num_parameters} parameters of the ansatz")
     steps: list[Step] = []
     primitive = estimator if noise is None else noise.on(estimator)
 
@@ -252,12 +255,12 @@ def compare(
 
 def _labelled(grid: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     if not grid:
-        raise ValueError("no settings to compare: pass at least one")
+        raise ArgumentError("no settings to compare: pass at least one")
     if isinstance(grid, Mapping):
         return {str(k): v for k, v in grid.items()}
     labelled = {_label(options): options for options in grid}
     if len(labelled) != len(grid):
-        raise ValueError("two settings are the same: pass a dict of labels to options to tell them apart")
+        raise ArgumentError("two settings are the same: pass a dict of labels to options to tell them apart")
     return labelled
 
 
@@ -284,7 +287,7 @@ def _nested_dict(options: Mapping[str, Any]) -> dict[str, Any]:
 def _apply(target: Any, options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if not hasattr(target, name):
-            raise ValueError(f"unknown option {name!r} of {type(target).__name__}")
+            raise ArgumentError(f"unknown option {name!r} of {type(target).__name__}")
         if isinstance(value, Mapping):
             _apply(getattr(target, name), value)
         else:

@@ -11,6 +11,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
+from ..errors import ArgumentError
 from ..model.scheduling import Happened, Job, Rules, Scheduler, Stage, What
 from ..model.snapshot import Mode
 
@@ -53,9 +54,11 @@ class Conditions:
             "batch_interactive_ttl",
         ):
             if not 0 <= (value := getattr(self, name)) < math.inf:
-                raise ValueError(f"{name}={value!r}: give finite seconds, 0 or more")
+                raise ArgumentError(f"{name}={value!r}: give finite seconds, 0 or more")
         if self.per_minute <= 0 or self.burst < 1 or self.lanes < 1:
-            raise ValueError(f"per_minute={self.per_minute}, burst={self.burst}, lanes={self.lanes}: at least 1 each")
+            raise ArgumentError(
+                f"per_minute={self.per_minute}, burst={self.burst}, lanes={self.lanes}: at least 1 each"
+            )
 
 
 def conditions(pending: int | None = None, queue_wait: float | None = None, **given: Any) -> Conditions:
@@ -173,7 +176,7 @@ def forecast(
     """
     given = given or Conditions()
     if not jobs or iterations < 1 or not 0 <= classical < math.inf:
-        raise ValueError(f"{len(jobs)} jobs, {iterations} iterations, classical={classical}: at least one of each")
+        raise ArgumentError(f"{len(jobs)} jobs, {iterations} iterations, classical={classical}: at least one of each")
     loads, first = _loads(jobs), _loads(before)
     course = _open(mode, given)
     start = 0.0
@@ -187,7 +190,7 @@ def forecast(
 def _loads(jobs: Sequence[float | Load]) -> list[Load]:
     found = [job if isinstance(job, Load) else Load(job) for job in jobs]
     if bad := [job.qpu for job in found if not 0 <= job.qpu < math.inf]:
-        raise ValueError(f"a job of {bad[0]} s: give finite seconds, 0 or more")
+        raise ArgumentError(f"a job of {bad[0]} s: give finite seconds, 0 or more")
     return found
 
 

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal, get_args
 
-from ..errors import PlanError, QmodeError
+from ..errors import ArgumentError, PlanError, QmodeError
 from ..ibm.account import Account, account, seconds_return
 from ..ibm.client import backend_of
 from ..model.partition import Partition, check
@@ -66,12 +66,12 @@ class Plan(PlanContent):
         """
         chosen = self._primitives(primitive)
         if self.iterations > 1:
-            raise ValueError(
+            raise ArgumentError(
                 "the inputs of later iterations are not there yet: open a session and submit each step, as "
                 "qmode_widgets.planning.compare.variational_loop does"
             )
         if self.learning is not None and any(settings(own).needs_noise_model for own in chosen):
-            raise ValueError(
+            raise ArgumentError(
                 "the plan learns the noise once: learn it with qmode_widgets.planning.compare.learn_noise, and pass a "
                 "primitive with its options.resilience.layer_noise_model"
             )
@@ -97,10 +97,10 @@ class Plan(PlanContent):
     def _primitives(self, given: Any) -> list[Any]:
         """The primitive of each submission."""
         if given is not None and len(self.submissions) > 1:
-            raise ValueError("each setting of a comparison brings its own primitive: call run() without one")
+            raise ArgumentError("each setting of a comparison brings its own primitive: call run() without one")
         chosen = [s.primitive if given is None else given for s in self.submissions]
         if any(p is None or isinstance(p, str) for p in chosen):
-            raise ValueError("pass the primitive to run: plan.run(Sampler(mode=backend))")
+            raise ArgumentError("pass the primitive to run: plan.run(Sampler(mode=backend))")
         return chosen
 
     def before_sending(self, primitive: Any = None, *, dry_run: bool = False, timeout: float = 300.0) -> Preflight:
@@ -328,7 +328,7 @@ class Circumstances:
             ValueError: a price or a condition that makes no sense.
         """
         if price_per_minute is not None and not 0 <= price_per_minute < math.inf:
-            raise ValueError(f"price_per_minute={price_per_minute!r}: give a number of at least 0")
+            raise ArgumentError(f"price_per_minute={price_per_minute!r}: give a number of at least 0")
         own = account(backend, usage=instance_plan is None or usage_left is None)
         instance_plan = own.plan if instance_plan is None else instance_plan
         if is_open_plan(instance_plan):
@@ -499,7 +499,7 @@ def _given(work: Work, given: Sequence[Partition] | int | str, lanes: int) -> li
     if isinstance(given, str) and given == "auto":
         return None
     if isinstance(given, str | bool):
-        raise ValueError(f'partitions={given!r}: "auto", a number of jobs, or partitions')
+        raise ArgumentError(f'partitions={given!r}: "auto", a number of jobs, or partitions')
     if isinstance(given, int):
         return cut_work(work, Rules(jobs=given, lanes=lanes))
     own = list(given)
@@ -511,7 +511,7 @@ def _iterations(iterative: bool | int) -> int:
     if isinstance(iterative, bool):
         return EXAMPLE_ITERATIONS if iterative else 1
     if iterative < 1:
-        raise ValueError(f"iterative={iterative}: True, or a number of steps of at least 1")
+        raise ArgumentError(f"iterative={iterative}: True, or a number of steps of at least 1")
     return iterative
 
 
@@ -528,9 +528,9 @@ def _with_noise_model(chosen: Settings, wanted: NoiseModel) -> Settings:
         ValueError: the options do not allow it.
     """
     if wanted not in get_args(NoiseModel):
-        raise ValueError(f"noise_model={wanted!r}: one of {', '.join(map(repr, get_args(NoiseModel)))}")
+        raise ArgumentError(f"noise_model={wanted!r}: one of {', '.join(map(repr, get_args(NoiseModel)))}")
     if wanted == "learned once" and chosen.needs_noise_model:
         return replace(chosen, learn_once=True)
     if wanted != (own := _noise_model(chosen)):
-        raise ValueError(f"noise_model={wanted!r}, but by the options it is {own!r}: leave it out, or change them")
+        raise ArgumentError(f"noise_model={wanted!r}, but by the options it is {own!r}: leave it out, or change them")
     return chosen

@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from ..errors import ArgumentError
+
 Kind = Literal["sampler", "estimator", "executor", "noise-learner"]
 Auto = int | Literal["auto"]
 
@@ -191,7 +193,7 @@ def _refuse_unknown(tree: Mapping[str, Any], known: set[str], within: str = "") 
         if name not in known:
             near = get_close_matches(name, sorted(known), 1)
             hint = f"did you mean {within + near[0]!r}?" if near else f"one of {', '.join(sorted(known))}"
-            raise ValueError(f"unknown option {within + name!r}: {hint}")
+            raise ArgumentError(f"unknown option {within + name!r}: {hint}")
         if name in _GROUPS and isinstance(value, Mapping):
             _refuse_unknown(value, _GROUPS[name], f"{within}{name}.")
 
@@ -200,7 +202,7 @@ def _identify(primitive: Any) -> tuple[Kind, bool]:
     if isinstance(primitive, str):
         if primitive not in _NAMES:
             near = get_close_matches(primitive, _NAMES, 1)
-            raise ValueError(
+            raise ArgumentError(
                 f"unknown primitive {primitive!r}: one of {', '.join(_NAMES)}"
                 + (f"; did you mean {near[0]!r}?" if near else "")
             )
@@ -216,7 +218,7 @@ def _identify(primitive: Any) -> tuple[Kind, bool]:
         ):
             if name.removeprefix("Base").startswith(word):
                 return kind, client_side  # type: ignore[return-value]
-    raise ValueError(
+    raise ArgumentError(
         f"{type(primitive).__name__} is not a primitive: pass a Sampler, an Estimator, an Executor or a name"
     )
 
@@ -240,7 +242,7 @@ def _plain(options: Any) -> dict[str, Any]:
     elif is_dataclass(options) and not isinstance(options, type):
         pairs = ((f.name, getattr(options, f.name, None)) for f in fields(options))
     else:
-        raise ValueError(f"options of type {type(options).__name__}: pass a dict or the primitive's options")
+        raise ArgumentError(f"options of type {type(options).__name__}: pass a dict or the primitive's options")
     return {k: _plain(v) if _nested(v) else v for k, v in pairs if not _unset(v) and not k.startswith("_")}
 
 
@@ -264,7 +266,7 @@ def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> S
         learn, layers = tree, ()
     level = tree.get("resilience_level", 1)
     if kind == "estimator" and level not in _LEVELS:
-        raise ValueError(f"resilience_level={level!r}: 0, 1 or 2")
+        raise ArgumentError(f"resilience_level={level!r}: 0, 1 or 2")
     gates, measure, mitigated, extrapolated = _LEVELS[level] if kind == "estimator" else (False,) * 4
     gates, measure = bool(twirl.get("enable_gates", gates)), bool(twirl.get("enable_measure", measure))
     mitigated = bool(res.get("measure_mitigation", mitigated))
@@ -272,13 +274,13 @@ def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> S
     cancelled = bool(res.get("pec_mitigation", False))
     if cancelled and extrapolated:
         if "zne_mitigation" in res:
-            raise ValueError("pec_mitigation and zne_mitigation are both on: a job can do one of them")
+            raise ArgumentError("pec_mitigation and zne_mitigation are both on: a job can do one of them")
         extrapolated = False  # PEC asked for at resilience level 2 replaces its ZNE
     pea = extrapolated and zne.get("amplifier") == "pea"
     factors = zne.get("noise_factors", NOISE_FACTORS)
     factors = NOISE_FACTORS if isinstance(factors, str) else tuple(float(x) for x in factors)
     if extrapolated and (not factors or min(factors) < 1):
-        raise ValueError(f"resilience.zne.noise_factors={factors}: give one or more, each at least 1")
+        raise ArgumentError(f"resilience.zne.noise_factors={factors}: give one or more, each at least 1")
     told = Settings(
         kind,
         client_side,
@@ -337,7 +339,7 @@ def _count(tree: Mapping[str, Any], name: str, least: int = 1) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
-        raise ValueError(f"{name}={value!r}: give a whole number of at least {least}")
+        raise ArgumentError(f"{name}={value!r}: give a whole number of at least {least}")
     return int(value)
 
 
@@ -351,5 +353,5 @@ def _positive(tree: Mapping[str, Any], name: str, *, zero: bool = False) -> floa
         or not math.isfinite(value)
         or (value < 0 or (value == 0 and not zero))
     ):
-        raise ValueError(f"{name}={value!r}: give a {'non-negative' if zero else 'positive'} number")
+        raise ArgumentError(f"{name}={value!r}: give a {'non-negative' if zero else 'positive'} number")
     return float(value)

@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ArgumentError
 from ..model.partition import Partition, Piece, check
 from ..model.snapshot import Mode
 from .forecast import Conditions, Forecast, forecast
@@ -136,10 +137,10 @@ class Rules:
     def __post_init__(self) -> None:
         given = {n: v for n in ("jobs", "seconds", "executions") if (v := getattr(self, n)) is not None}
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are both given: the size of a job is fixed by one of them")
+            raise ArgumentError(f"{' and '.join(given)} are both given: the size of a job is fixed by one of them")
         for name, value in {**given, "lanes": self.lanes}.items():
             if not (value > 0 and math.isfinite(value)) or (name in ("jobs", "lanes") and value != int(value)):
-                raise ValueError(f"{name}={value!r}: give a positive number")
+                raise ArgumentError(f"{name}={value!r}: give a positive number")
 
 
 def partition(
@@ -244,13 +245,13 @@ def _jobs_per_group(
     if rules.jobs is None:
         return [_wanted(s, float(sizes.executions[m].sum()), rules) for s, m in zip(seconds, members, strict=True)]
     if rules.jobs < len(members):
-        raise ValueError(
+        raise ArgumentError(
             f"{rules.jobs} jobs for PUBs of {len(members)} different shots: the primitive takes one number of shots a "
             f"job, so at least {len(members)} jobs are needed"
         )
     most = [int(sum(sizes.units[m])) if not _only_shots(sizes, m) else 10**9 for m in members]
     if rules.jobs > sum(most):
-        raise ValueError(
+        raise ArgumentError(
             f"{rules.jobs} jobs of {sum(most)} parts (PUBs and parameter sets): ask for at most {sum(most)}"
         )
     out = [1] * len(members)
@@ -281,7 +282,7 @@ def _wanted(seconds: float, executions: float, rules: Rules) -> int:
 
 def _refuse_absurd(jobs: int, what: str) -> None:
     if jobs > MAX_JOBS:
-        raise ValueError(
+        raise ArgumentError(
             f"{what} would take {jobs:,} jobs, {jobs / 300:,.0f} hours to submit at 5 a minute: lower the shots, or "
             "make the jobs larger"
         )
@@ -420,7 +421,7 @@ def _by_shots(pub: int, sizes: Sizes, jobs: int) -> list[Partition]:
     shots = int(sizes.shots[pub])
     _refuse_absurd(jobs, f"PUB {pub} with {shots:,} shots")
     if jobs > shots:
-        raise ValueError(f"PUB {pub}: {jobs} jobs of {shots} shots: ask for at most {shots}")
+        raise ArgumentError(f"PUB {pub}: {jobs} jobs of {shots} shots: ask for at most {shots}")
     edges = [round(k * shots / jobs) for k in range(jobs + 1)]
     return [Partition((Piece(pub, shots=b - a),)) for a, b in pairwise(edges)]
 

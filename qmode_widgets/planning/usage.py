@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
 from typing import Any
 
+from ..errors import ArgumentError
 from ..model.partition import Partition, Piece
 from ..model.timing import OVERHEAD, OVERHEAD_HIGH, TYPICAL_LENGTH, Timing, quick
 from .durations import billed
@@ -329,7 +330,7 @@ def counted_usage(
     """
     if not (math.isfinite(executions) and executions >= 0 and learning_executions >= 0 and jobs >= 1):
         given = f"executions={executions}, learning_executions={learning_executions}, jobs={jobs}"
-        raise ValueError(f"{given}: executions are 0 or more, jobs at least 1")
+        raise ArgumentError(f"{given}: executions are 0 or more, jobs at least 1")
     timing = Timing.of(backend)
     chosen = settings(primitive, {"resilience_level": 0})
     repeat = timing.rep_delay if rep_delay is None else rep_delay

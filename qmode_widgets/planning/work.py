@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import PubError
+from ..errors import ArgumentError, PubError
 from ..model.merge import parameter_shape
 from ..model.timing import UNBOUND_DELAY, Length, NotIsaError, Timing
 from .settings import DEFAULT_PRECISION, DEFAULT_SHOTS, LEARN_BASES, TREX_RANDOMIZATIONS, TREX_SHOTS, Settings
@@ -185,16 +185,16 @@ def analyse(
     """
     timing = Timing.of(backend) if timing is None else timing
     if shots is not None and (type(shots) is bool or not hasattr(shots, "__index__") or shots < 1):
-        raise ValueError(f"shots={shots!r}: give a whole number of at least 1")
+        raise ArgumentError(f"shots={shots!r}: give a whole number of at least 1")
     rep_delay = timing.rep_delay if settings.rep_delay is None else settings.rep_delay
     if (bounds := timing.rep_delay_range) and not bounds[0] <= rep_delay <= bounds[1]:
-        raise ValueError(
+        raise ArgumentError(
             f"rep_delay={rep_delay:g} s: {timing.backend} takes {bounds[0]:g} to {bounds[1]:g} s (it is in seconds)"
         )
     given = listed(pubs)
     work = Work(settings, timing, backend, [], [], rep_delay, ())
     if precision is not None and not (0 < precision < math.inf):
-        raise ValueError(f"precision={precision!r}: give a number above 0")
+        raise ArgumentError(f"precision={precision!r}: give a number above 0")
     reader = _Reader(work, shots, precision)
     for index, pub in enumerate(given):
         try:
@@ -224,10 +224,10 @@ def listed(pubs: Any) -> list[Any]:
     if hasattr(pubs, "items") and hasattr(pubs, "shots"):
         return [pubs]
     if isinstance(pubs, str) or hasattr(pubs, "count_ops") or not isinstance(pubs, Iterable):
-        raise ValueError(f"a {type(pubs).__name__} is not a list of PUBs: pass [(circuit, …), …]")
+        raise ArgumentError(f"a {type(pubs).__name__} is not a list of PUBs: pass [(circuit, …), …]")
     found = list(pubs)
     if not found:
-        raise ValueError("there are no PUBs: pass at least one")
+        raise ArgumentError("there are no PUBs: pass at least one")
     return found
 
 
