@@ -209,7 +209,7 @@ def _batch(service: QiskitRuntimeService) -> Iterator[tuple[str, str]]:
     batch = BatchController.open(backend)
     try:
         yield "open a batch", "opened"
-        run = batch.submit(Sampler(mode=batch.mode), [(isa, None, 100)] * 2, partitions=2)
+        run = batch.submit(Sampler(mode=batch.primitive_mode), [(isa, None, 100)] * 2, partitions=2)
         ended = run.wait(timeout=120)
         yield "submit two jobs", "both ended" if ended else "not ended after 120 s"
         counts = [dict(entry.data.meas.get_counts()) for entry in run.result()]

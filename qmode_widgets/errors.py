@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 _JOINERS = "\u200c\u200d"  # of scripts and emoji: they move nothing but their neighbours
@@ -34,7 +34,10 @@ class Finding(Protocol):
 
 
 class QmodeError(Exception):
-    """The base of this package's errors."""
+    """The base of this package's errors. Its text can be printed: what came from the service in it is escaped."""
+
+    def __init__(self, message: str = "", *args: object) -> None:
+        super().__init__(printable(message), *args)
 
 
 class ServiceError(QmodeError):
@@ -88,14 +91,26 @@ class WrongAnswerError(UnreachableError):
         super().__init__(f"the service's answer is wrong: {message}", sent=True)
 
 
-class SubmissionError(QmodeError):
-    """A `submit` call that was refused before anything was sent."""
+class ArgumentError(QmodeError, ValueError):
+    """A wrong argument. The message has the value, and what to pass instead."""
+
+
+class RefusedError(QmodeError):
+    """What was asked for was refused, so nothing has changed. `code` is the service's own, `status` HTTP's."""
+
+    def __init__(self, message: str, *, reason: str, code: int | str | None, status: int | None) -> None:
+        self.reason, self.code, self.status = reason, code, status
+        super().__init__(message)
+
+
+class SubmissionError(QmodeError, ValueError):
+    """A `submit` call that was refused before anything was sent: for what was passed, or because it is too late."""
 
 
 class IncompleteResultError(QmodeError):
-    """Not all partitions have a result. `partial` holds what there is, by partition."""
+    """Not all has a result. `missing` says why: of a run by partition (from 0), of `results()` by its own keys."""
 
-    def __init__(self, message: str, missing: dict[int, str]) -> None:
+    def __init__(self, message: str, missing: Mapping[int, str] | Mapping[str, str]) -> None:
         self.missing = missing
         super().__init__(message)
 
@@ -106,10 +121,6 @@ class PlanError(QmodeError, ValueError):
     def __init__(self, findings: Sequence[Finding]) -> None:
         self.findings = tuple(findings)
         super().__init__("; ".join(f.message for f in findings) + ". Pass force=True to submit all the same")
-
-
-class ArgumentError(QmodeError, ValueError):
-    """An argument that cannot be used. The message names it, its value, and what to pass instead."""
 
 
 class PubError(ArgumentError):

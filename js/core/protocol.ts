@@ -131,6 +131,8 @@ export type WorkloadChange = Partial<Omit<WorkloadSnapshot, 'jobs' | 'events' | 
 export interface Snapshot {
   kind: 'snapshot';
   workload: string;
+  /** Grows when the workload comes anew in the same kernel. */
+  epoch: number;
   seq: number;
   now: number;
   state: WorkloadChange & { events?: Event[] };
@@ -140,6 +142,7 @@ export interface Snapshot {
 
 /** A snapshot that a document keeps: some jobs are only counted. */
 export interface Saved extends Snapshot {
+  version: number;
   folded: Folded[];
   process: string;
 }
@@ -147,6 +150,7 @@ export interface Saved extends Snapshot {
 export interface Patch {
   kind: 'patch';
   workload: string;
+  epoch: number;
   seq: number;
   now: number;
   set: WorkloadChange;
@@ -174,6 +178,7 @@ export type Message = Hello | Snapshot | Patch | Gone | Ack;
 
 export interface Attach {
   kind: 'attach';
+  protocol: number;
   workload?: string;
 }
 
@@ -329,6 +334,19 @@ export function compact(state: WorkloadSnapshot): Pick<Snapshot, 'state' | 'comm
   };
 }
 
+/** As a document keeps it: with every field, so that nothing depends on the defaults of who reads it. */
+export function whole(state: WorkloadSnapshot): Pick<Snapshot, 'state' | 'common' | 'jobs'> {
+  const { jobs, ...rest } = state;
+  const short = compact(state);
+  const { key, state: word, ...defaults } = JOB;
+  void [key, word]; // each job has its own
+  return {
+    state: rest,
+    common: { ...defaults, ...short.common, usage: { ...USAGE, ...short.common.usage } },
+    jobs: short.jobs,
+  };
+}
+
 /** The value that most rows have in each field, where more than one has it. */
 function frequent<T extends object>(rows: readonly T[], leave?: keyof T): Partial<T> {
   const found: Partial<T> = {};
@@ -372,7 +390,7 @@ function has(raw: Fields, types: Record<string, string>): boolean {
 }
 
 function numbered(raw: Fields): boolean {
-  return has(raw, { workload: 'string', seq: 'number', now: 'number' });
+  return has(raw, { workload: 'string', epoch: 'number', seq: 'number', now: 'number' });
 }
 
 function text(value: unknown): string {

@@ -3,11 +3,12 @@
  * count and a sum.
  */
 import { jobFace, progress, tally, URGENCY } from './facts';
-import { compact, expand, type Folded, type JobSnapshot, type Saved, type WorkloadSnapshot } from './protocol';
+import { expand, type Folded, type JobSnapshot, type Saved, whole, type WorkloadSnapshot } from './protocol';
 import { inEnglish } from './texts';
 
 export const MIME = 'application/vnd.qmode-widgets.workload+json';
 
+const VERSION = 1; // of what a document holds; those without one are older still
 const KEPT = 60;
 const EVENTS = 10;
 const LONGEST = 200; // of a reason, in text and HTML
@@ -37,10 +38,12 @@ export function forms(state: WorkloadSnapshot, process: string, asOf: number): R
   const { kept, folded } = fold(state);
   const saved: Saved = {
     kind: 'snapshot',
+    version: VERSION,
     workload: state.id,
+    epoch: 0,
     seq: 0,
     now: state.seen_at ?? round(asOf),
-    ...compact(kept),
+    ...whole(kept),
     folded,
     process,
   };
@@ -48,7 +51,7 @@ export function forms(state: WorkloadSnapshot, process: string, asOf: number): R
   return inEnglish(() => ({ [MIME]: saved, 'text/html': asHtml(kept, folded), 'text/plain': asText(kept, folded) }));
 }
 
-/** A saved snapshot as it stands in a document; null where that is none of ours. */
+/** A saved snapshot as it stands in a document; null where that is none of ours, or of a later version. */
 export function read(raw: unknown): { saved: Saved; state: WorkloadSnapshot } | null {
   const saved = raw as Partial<Saved> | null;
   if (
@@ -56,12 +59,13 @@ export function read(raw: unknown): { saved: Saved; state: WorkloadSnapshot } | 
     saved === null ||
     typeof saved.workload !== 'string' ||
     typeof saved.state !== 'object' ||
-    !Array.isArray(saved.jobs)
+    !Array.isArray(saved.jobs) ||
+    !((saved.version ?? 0) <= VERSION)
   )
     return null;
   const common = saved.common ?? {};
-  const whole = { ...saved, common, folded: saved.folded ?? [], process: saved.process ?? '' } as Saved;
-  return { saved: whole, state: expand(whole) };
+  const found = { epoch: 0, ...saved, common, folded: saved.folded ?? [], process: saved.process ?? '' } as Saved;
+  return { saved: found, state: expand(found) };
 }
 
 function asHtml(kept: WorkloadSnapshot, folded: readonly Folded[]): string {

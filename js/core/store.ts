@@ -12,6 +12,7 @@ import {
   type Hello,
   newId,
   type Patch,
+  PROTOCOL,
   ProtocolMismatch,
   type Request,
   type Snapshot,
@@ -33,6 +34,8 @@ export interface Click {
 
 export interface Workload {
   state: WorkloadSnapshot;
+  /** Of its feed in the kernel; a later one takes its place. */
+  epoch: number;
   /** Number of the last message that is in `state`. */
   seq: number;
   /** Service clock minus this machine's, in seconds. */
@@ -80,7 +83,8 @@ export class Store {
   /** Ask for the greeting and the snapshots of one workload or of all. */
   attach(workload?: string): void {
     if (workload === undefined) this.attachedAt = this.received;
-    this.send(workload === undefined ? { kind: 'attach' } : { kind: 'attach', workload });
+    const request = { kind: 'attach', protocol: PROTOCOL } as const;
+    this.send(workload === undefined ? request : { ...request, workload });
   }
 
   receive(raw: unknown): void {
@@ -192,12 +196,13 @@ export class Store {
   }
 
   private replace(message: Snapshot): void {
-    const { workload, seq, now } = message;
+    const { workload, epoch, seq, now } = message;
     const old = this.workloads.get(workload);
-    if (old !== undefined && seq < old.seq) return; // a late reply
+    if (old !== undefined && (epoch < old.epoch || (epoch === old.epoch && seq < old.seq))) return; // a late reply
     this.asked.delete(workload);
     this.workloads.set(workload, {
       state: expand(message),
+      epoch,
       seq,
       offset: now - this.now(),
       clicks: old?.clicks ?? [],
@@ -207,8 +212,9 @@ export class Store {
 
   private patch(patch: Patch): void {
     const old = this.workloads.get(patch.workload);
-    if (old !== undefined && patch.seq <= old.seq) return;
-    if (old === undefined || patch.seq !== old.seq + 1) {
+    const { epoch, seq } = patch;
+    if (old !== undefined && (epoch < old.epoch || (epoch === old.epoch && seq <= old.seq))) return;
+    if (old === undefined || epoch !== old.epoch || seq !== old.seq + 1) {
       if (!this.asked.has(patch.workload)) {
         // once per gap
         this.asked.add(patch.workload);

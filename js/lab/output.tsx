@@ -138,7 +138,10 @@ class Output extends Widget implements IRenderMime.IRenderer {
 
   /** Live or saved, as it is now. */
   refresh(changed = false): void {
-    if (this.saved === null) return;
+    if (this.saved === null) {
+      this.node.textContent = trans.__('This output is of a later version of qmode_widgets: update the extension.');
+      return;
+    }
     const { workload } = this.saved.saved;
     const follow = this.follow(workload, this.saved.saved.process);
     const store = follow?.wire.store ?? null;

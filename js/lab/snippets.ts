@@ -12,7 +12,7 @@ bell.h(0), bell.cx(0, 1), bell.measure_all()
 pubs = [transpile(bell, backend)] * 4
 
 batch = qmode.BatchController.open(backend)
-batch.submit(Sampler(mode=batch.mode), pubs, partitions=2)
+batch.submit(Sampler(mode=batch.primitive_mode), pubs, partitions=2)
 batch`;
 
 /** Above a user's own code: its sessions, batches and jobs show in the panel from then on. */

@@ -1,6 +1,7 @@
 import { act } from 'preact/test-utils';
 import { afterEach, expect, it, vi } from 'vitest';
 import widget from '../cell/index';
+import { PROTOCOL } from '../core/protocol';
 import { hello, job, snapshot, workload } from './samples';
 
 /** An anywidget model, as far as the cell's entry uses one. */
@@ -55,11 +56,12 @@ it('shows the state that came with the widget at once, then asks for what follow
   const model = mockModel();
   const { el, close } = await show(model);
   expect(el.textContent).toContain('▶ Running');
-  expect(model.send).toHaveBeenCalledWith({ kind: 'attach', workload: 'w1' });
+  expect(model.send).toHaveBeenCalledWith({ kind: 'attach', protocol: PROTOCOL, workload: 'w1' });
   expect(model.state).toEqual({ _start: { workload: 'w1' } }); // nothing of it would be saved with the notebook
   await model.emit('msg:custom', {
     kind: 'patch',
     workload: 'w1',
+    epoch: 1,
     seq: 2,
     now: 1,
     set: {},
@@ -109,7 +111,7 @@ it("sends clicks over the comm, or over the extension's control channel where th
   await cancel(second.el);
   expect(send).toHaveBeenLastCalledWith('p1', expect.objectContaining({ kind: 'command', action: 'cancel' }));
   // What it shows it asked for on its own comm: that is where the answer goes.
-  expect(other.send.mock.calls).toEqual([[{ kind: 'attach', workload: 'w1' }]]);
+  expect(other.send.mock.calls).toEqual([[{ kind: 'attach', protocol: PROTOCOL, workload: 'w1' }]]);
   expect(send).toHaveBeenCalledOnce();
   second.close();
 });

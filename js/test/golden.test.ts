@@ -3,6 +3,7 @@ import { expect, it } from 'vitest';
 import { decode, expand, type Snapshot } from '../core/protocol';
 import { forms, MIME, read } from '../core/saved';
 import { Store } from '../core/store';
+import version1 from './documents/version-1.json';
 import golden from './golden.json';
 import { job, workload } from './samples';
 
@@ -51,4 +52,12 @@ it('keeps a document small, however many jobs failed and however much is said of
         .join(''),
     ).length,
   ).toBeLessThan(50_000);
+});
+
+it('reads a document of the first version as it was written, and none of a later one', () => {
+  const found = read(version1)!;
+  expect(found.state.jobs).toHaveLength(60);
+  expect(found.saved.folded).toEqual([{ state: 'done', count: 20, usage: expect.any(Number) as number }]);
+  expect(found.state.jobs[0]).toMatchObject({ key: 'r:0.0', state: 'failed', number: 1, of: 80, superseded: false });
+  expect(read({ ...version1, version: 2 })).toBeNull();
 });

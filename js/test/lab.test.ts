@@ -1,5 +1,6 @@
 import type { Kernel, KernelMessage, KernelSpec, Session } from '@jupyterlab/services';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
+import { PROTOCOL } from '../core/protocol';
 import { Kernels } from '../lab/kernels';
 import { hello, job, snapshot, workload } from './samples';
 
@@ -119,7 +120,7 @@ describe('following kernels', () => {
     expect(bare.asked.map(({ type }) => type)).toEqual(['comm_info_request']);
     bare.say(hello([]));
     await settle();
-    expect(bare.asked.at(-1)).toEqual({ type: 'qmode_request', content: { kind: 'attach' } });
+    expect(bare.asked.at(-1)).toEqual({ type: 'qmode_request', content: { kind: 'attach', protocol: PROTOCOL } });
   });
 
   it('shows what the kernel says on the beacon, and nothing of other comms', async () => {
@@ -209,7 +210,7 @@ describe('kernels that go', () => {
     expect(one().wire.store.workloads.get('w1')!.clicks[0]).toMatchObject({ status: 'failed' });
     kernel().connectionStatus = 'connected';
     kernel().connectionStatusChanged.emit(kernel(), 'connected');
-    expect(kernel().asked.at(-1)).toEqual({ type: 'qmode_request', content: { kind: 'attach' } });
+    expect(kernel().asked.at(-1)).toEqual({ type: 'qmode_request', content: { kind: 'attach', protocol: PROTOCOL } });
     expect(one().wire.store.lost).toBe(false);
   });
 });
@@ -219,7 +220,7 @@ it('lends cells the control channel of their kernel only', async () => {
   connections[1]!.kernel.process = 'p2';
   connections[1]!.kernel.say(hello([], 'p2'));
   await settle();
-  const request = { kind: 'attach', workload: 'w1' } as const;
+  const request = { kind: 'attach', protocol: PROTOCOL, workload: 'w1' } as const;
   expect(kernels.send('p2', request)).toBe(true);
   expect(connections[1]!.kernel.asked.at(-1)).toEqual({ type: 'qmode_request', content: request });
   expect(kernels.send('elsewhere', request)).toBe(false);

@@ -102,6 +102,7 @@ export const hello = (workloads: string[], process = 'p1'): Hello => ({
 export const snapshot = (state: WorkloadSnapshot, seq = 1, now = 1000): Snapshot => ({
   kind: 'snapshot',
   workload: state.id,
+  epoch: 1,
   seq,
   now,
   ...compact(state),
@@ -110,6 +111,7 @@ export const snapshot = (state: WorkloadSnapshot, seq = 1, now = 1000): Snapshot
 export const patch = (seq: number, more: Partial<Patch>): Patch => ({
   kind: 'patch',
   workload: 'w1',
+  epoch: 1,
   seq,
   now: 1000,
   set: {},

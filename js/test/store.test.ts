@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
-import type { Request } from '../core/protocol';
+import { PROTOCOL, type Request } from '../core/protocol';
 import { Store } from '../core/store';
 import { hello, job, patch, snapshot, workload } from './samples';
 
@@ -41,7 +41,7 @@ describe('snapshots and patches', () => {
     store.receive(patch(3, { set: { state: 'closed' } }));
     store.receive(patch(4, { set: { backend: 'other' } }));
     expect(state(store).state).toBe('active');
-    expect(sent).toEqual([{ kind: 'attach', workload: 'w1' }]);
+    expect(sent).toEqual([{ kind: 'attach', protocol: PROTOCOL, workload: 'w1' }]);
     store.receive(snapshot(workload({ state: 'closed' }), 4));
     store.receive(patch(5, { set: { accepting_jobs: false } }));
     expect(state(store)).toMatchObject({ state: 'closed', accepting_jobs: false });
@@ -53,6 +53,20 @@ describe('snapshots and patches', () => {
     store.receive(patch(2, { set: { state: 'open' } }));
     store.receive(snapshot(workload({ state: 'open' }), 1));
     expect(state(store).state).toBe('inactive');
+  });
+
+  it('takes the later feed of a workload that came anew, though it missed that the first had gone', () => {
+    const { store, sent } = setup();
+    store.receive(patch(2, { set: { state: 'inactive' } }));
+    store.receive({ ...snapshot(workload({ state: 'open' }), 0), epoch: 2 });
+    expect(state(store).state).toBe('open');
+    store.receive(patch(3, { set: { state: 'closed' } })); // of the first
+    expect(state(store).state).toBe('open');
+    store.receive({ ...patch(1, { set: { state: 'active' } }), epoch: 2 });
+    expect(state(store).state).toBe('active');
+    expect(sent).toEqual([]);
+    store.receive({ ...patch(1, { set: { state: 'closed' } }), epoch: 3 });
+    expect(sent).toEqual([{ kind: 'attach', protocol: PROTOCOL, workload: 'w1' }]);
   });
 
   it('appends events and keeps a bounded number of them', () => {
@@ -172,7 +186,7 @@ describe('a lost way to the kernel', () => {
     store.connected(false);
     expect(store.lost).toBe(true);
     store.connected(true);
-    expect(sent).toEqual([{ kind: 'attach' }]);
+    expect(sent).toEqual([{ kind: 'attach', protocol: PROTOCOL }]);
     store.receive(hello([]));
     expect(store.workloads.size).toBe(0);
   });

@@ -12,9 +12,11 @@ from ..errors import ServiceError, UnreachableError, printable
 from ..ibm.client import instances_of
 from ..ibm.link import Link, ask, link_of, patiently
 from ..ibm.wire import Workload
+from ..model.outcome import Cancelled, CancelOutcome, Closed, CloseOutcome
 from ..model.snapshot import Mode
 from .attach import attach, find_service
 from .controller import Controller
+from .engine.workload import CLOSED
 from .registry import registry
 
 PAGE = 50
@@ -39,24 +41,35 @@ class OpenWorkload:
         """Its controller."""
         return attach(self.id, self.link.service)
 
-    def close(self) -> str:
-        """No further jobs; queued ones still run."""
+    def close(self) -> CloseOutcome:
+        """No further jobs; queued ones still run. A job needs no closing.
+
+        Raises:
+            ServiceError, UnreachableError: the service refuses, or does not answer.
+        """
         if self.mode == "job":
-            return "a job needs no closing; cancel() ends it"
-        return self._end(self.link.close, "closed")
+            return CloseOutcome(Closed.NOT_NEEDED)
+        return CloseOutcome(Closed.CLOSED if self._taken(self.link.close) else Closed.ALREADY)
 
-    def cancel(self) -> str:
-        """Cancel what is queued and close; in job mode cancel the job."""
-        return self._end(self.link.cancel_job if self.mode == "job" else self.link.cancel_workload, "cancelled")
+    def cancel(self) -> CancelOutcome | CloseOutcome:
+        """Cancel what is queued and close; in job mode cancel the job.
 
-    def _end(self, how: Callable[[str], Awaitable[None]], done: str) -> str:
+        Raises:
+            ServiceError, UnreachableError: the service refuses, or does not answer.
+        """
+        if self.mode == "job":
+            return CancelOutcome(Cancelled.CANCELLED if self._taken(self.link.cancel_job) else Cancelled.ENDED)
+        return CloseOutcome(Closed.QUEUE_CANCELLED if self._taken(self.link.cancel_workload) else Closed.ALREADY)
+
+    def _taken(self, how: Callable[[str], Awaitable[None]]) -> bool:
+        """False: it had ended."""
         try:
             patiently(how, self.id)
         except ServiceError as error:
-            if error.status not in (404, 409) and error.code != 1217:
+            if error.status not in (404, 409) and error.code != CLOSED:
                 raise
-            return "had already ended"
-        return done
+            return False
+        return True
 
 
 class OpenWorkloads(list[OpenWorkload]):

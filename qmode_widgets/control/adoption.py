@@ -109,7 +109,7 @@ class Adoption:
         ledger = self._ledger
         limit, run = self._portal.call(lambda: (self._workload.guards.max_execution_time(), self._workload.new_run()))
         captured = asked.captured(limit)
-        record = Record(JobState.WAITING, key=tags.AttemptKey(run, 0, 1), captured=captured, group=group_of(ledger.id))
+        record = Record(JobState.WAITING, key=tags.AttemptKey(run, 0, 1), captured=captured, group=self._group())
         record.own_tags, record.adopted = captured.tags, True
         record.learns = captured.program_id == "noise-learner"
         if len(record.tags(self.label)) < 2 + len(set(captured.tags)) + bool(record.group) + bool(self.label):
@@ -117,9 +117,13 @@ class Adoption:
             self._portal.send(ledger.event, "warning", text, record.row)
         return record, run
 
+    def _group(self) -> str | None:
+        """The iteration that a submission of the caller's belongs to."""
+        return group_of(self._ledger.id, lambda: self._portal.call(self._ledger.open_groups))
+
     def _plainly(self, asked: Submission, why: str) -> Any:
         """Let the client send it; the row is there at once, and says that we do not protect it."""
-        ledger, group = self._ledger, group_of(self._ledger.id)
+        ledger, group = self._ledger, self._group()
 
         def begin() -> int | None:
             ledger.event("warning", f"a job is sent by the client itself, seen but not protected: {why}")

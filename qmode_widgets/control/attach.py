@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from qiskit_ibm_runtime import QiskitRuntimeService
 
-from ..errors import QmodeError, ServiceError, UnreachableError, WrongAnswerError
+from ..errors import ArgumentError, QmodeError, ServiceError, UnreachableError, WrongAnswerError
 from ..ibm.client import backend_named, instances_of, job_object
 from ..ibm.link import Link, ask, link_of, patiently
 from ..ibm.wire import Job, Session
@@ -62,7 +62,7 @@ def attach(id_: str, service: QiskitRuntimeService | None = None) -> Controller:
     """
     id_ = str(id_).strip().removeprefix(tags.PREFIX)
     if not _ID.fullmatch(id_):
-        raise QmodeError(f"{id_!r} is no id: pass the id of a session, batch, job or run as text")
+        raise ArgumentError(f"{id_!r} is no id: pass the id of a session, batch, job or run as text")
     if (existing := registry.find(id_)) is not None:
         known = cast("Controller", existing)
         if service is not None:

@@ -12,12 +12,12 @@ import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn, TypeVar
 
-from ..errors import IncompleteResultError, QmodeError, SubmissionError
+from ..errors import ArgumentError, IncompleteResultError, QmodeError, RefusedError, SubmissionError, UnreachableError
 from ..ibm.client import Kind, backend_of, self_test, target_of
-from ..model import tags
 from ..model.command import Action
+from ..model.outcome import Cancelled, CancelOutcome, CancelOutcomes, CloseOutcome, EndOutcome, Outcome
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import state_word, table
@@ -31,10 +31,10 @@ from ..portal import ForkedError, get, portal
 from . import prepare, primitives
 from .adoption import Adoption
 from .engine import actions
-from .engine.guards import check_cap
+from .engine.guards import check_cap, check_retries
 from .engine.observers import Subscription
 from .engine.workload import Workload
-from .group import group_of
+from .group import check_label, group_of
 from .key import Key
 from .registry import registry
 from .run import Run
@@ -74,6 +74,7 @@ class Controller(metaclass=OneEach):
 
     def __init__(self, ledger: Ledger, *, usage_cap: float | None = None, retries: int = 0) -> None:
         check_cap(usage_cap)
+        check_retries(retries)
         self._portal = portal()
         ledger.read_only = self_test()
         self._options: dict[str, dict[str, Any]] = {}  # of the primitive of each run
@@ -83,7 +84,7 @@ class Controller(metaclass=OneEach):
         self._adoption = self._one._adoption
         if self._one is self:
             registry.tell(self)
-        self._set_limits(usage_cap, retries)
+        self._set_limits(usage_cap, retries or None)
         self._portal.call(self._workload.wake)
 
     def _begin(self, ledger: Ledger) -> Controller:
@@ -180,7 +181,7 @@ class Controller(metaclass=OneEach):
     def on_change(self, callback: Callable[[WorkloadSnapshot], object]) -> Callable[[], None]:
         """Call back with each changed snapshot, on a thread of its own; returns what ends it.
 
-        A callback that is slow misses what came in between and holds nobody up; one that raises says so in the events.
+        A slow callback gets the latest snapshot only, and delays no other. One that raises is reported in the events.
         """
         heard = Subscription(callback, self._callback_failed)
         return self._listen(heard, heard.tell, now=False)
@@ -191,8 +192,8 @@ class Controller(metaclass=OneEach):
         self._portal.call(news.listen, callback)
         return partial(self._portal.send, news.unlisten, callback)
 
-    async def perform(self, action: Action, target: str | None) -> str:
-        """For screens: carry out a command, on the loop; says what came of it."""
+    async def perform(self, action: Action, target: str | None) -> Outcome:
+        """For screens: carry out a command, on the loop."""
         return await self._workload.perform(action, target)
 
     def on_done(self, callback: Callable[[JobSnapshot], object], *, run: str | None = None) -> Callable[[], None]:
@@ -275,11 +276,11 @@ class Controller(metaclass=OneEach):
     @property
     def backend(self) -> Any:
         """The backend object it runs on."""
-        return backend_of(self.mode)
+        return backend_of(self.primitive_mode)
 
     @property
-    def mode(self) -> Any:
-        """What a primitive of this workload takes as `mode`."""
+    def primitive_mode(self) -> Any:
+        """What a primitive of this workload takes as its mode: `Sampler(mode=controller.primitive_mode)`."""
         raise NotImplementedError
 
     @property
@@ -363,8 +364,7 @@ class Controller(metaclass=OneEach):
             self._portal.call(self._workload.check_open)
         elif not 0 < len(key) <= LONGEST_KEY:
             raise SubmissionError(f"key={key!r} has {len(key)} characters: use 1 to {LONGEST_KEY}")
-        if label is not None and not 0 < len(label) <= tags.LONGEST_LABEL:
-            raise SubmissionError(f"label={label!r} has {len(label)} characters: use 1 to {tags.LONGEST_LABEL}")
+        check_label(label)
         kind = prepare.kind_of(primitive)
         prepare.check_primitive(
             primitive, id_=ledger.workload_id, mode=ledger.mode, backend=ledger.backend, instance=ledger.link.instance
@@ -384,7 +384,7 @@ class Controller(metaclass=OneEach):
                 run,
                 run_options,
                 max_execution_time=limit,
-                group=group_of(ledger.id),
+                group=self._group(),
                 label=label,
                 skip=there,
             )
@@ -445,28 +445,60 @@ class Controller(metaclass=OneEach):
         parts: Any = partitions
         return before_sending(primitive, pubs, parts, mode=self._ledger.mode, dry_run=dry_run, **run_options)
 
+    def _group(self) -> str | None:
+        """The iteration that a submission of the caller's belongs to."""
+        return group_of(self.id, lambda: self._portal.call(self._ledger.open_groups))
+
     def _submitting(self, kind: Kind, primitive: Any, records: list[Record]) -> None:
         """What a mode remarks on jobs about to be sent."""
 
     # --- ending and redoing ------------------------------------------------------------------------------------
 
-    def cancel(self, job: Any) -> str:
-        """Cancel one job (its id, its row key, or the job object); says what the service answered."""
-        return next(iter(self._portal.call(self._workload.cancel, lambda: [self._workload.find(job)]).values()))
+    def cancel(self, job: Any) -> CancelOutcome:
+        """Cancel one job: its id, its row key, or the job object. A running job bills what it used until then.
 
-    def cancel_remaining(self) -> dict[str, str]:
-        """Cancel what has not started, and drop what is not sent; by row, what came of it."""
+        Raises:
+            RefusedError: the service does not cancel it; it goes on.
+            UnreachableError: it is not known whether it was cancelled.
+        """
+
+        async def cancel() -> tuple[str, CancelOutcome]:
+            record = self._workload.find(job)
+            return record.name, (await self._workload.cancel(lambda: [record]))[record.row]
+
+        name, outcome = self._portal.call(cancel)
+        if outcome.refusal is not None:
+            said, why = f"{name} was not cancelled", outcome.refusal
+            if outcome.result is Cancelled.UNKNOWN:
+                raise UnreachableError(f"{name}: {outcome}", sent=True)
+            raise RefusedError(f"{said}: {why}", reason=why.reason, code=why.code, status=why.status)
+        return outcome
+
+    def cancel_remaining(self) -> CancelOutcomes:
+        """Cancel what has not started, and drop what is not sent. By row; `.failed` where the service refused one."""
         return self._portal.call(self._workload.cancel, lambda: actions.remaining(self._ledger))
 
-    def cancel_all(self) -> dict[str, str]:
-        """Cancel whatever has not ended. Running jobs bill what they used until then."""
+    def cancel_all(self) -> CancelOutcomes:
+        """Cancel whatever has not ended. Running jobs bill what they used until then. By row, as `cancel_remaining`."""
         return self._portal.call(self._workload.cancel, lambda: actions.unfinished(self._ledger))
 
-    def close(self) -> str:
-        """No further jobs; queued ones still run. What still waits to be sent is sent first.
+    def end(self, *, running: bool = True) -> EndOutcome:
+        """Cancel whatever has not ended, and close. What can be done is done, also where a cancellation is refused.
+
+        Args:
+            running: False: jobs that run go on to their end.
+        """
+        return self._portal.call(lambda: self._workload.end(running=running))
+
+    def close(self) -> CloseOutcome:
+        """No further jobs; queued ones still run. What still waits to be sent is sent first. A job needs no closing.
 
         An interrupt drops what waits to be sent, and the workload is closed all the same: left open, a session would go
         on billing.
+
+        Raises:
+            ServiceError: the service refuses.
+            UnreachableError: it has not answered for minutes; this kernel goes on asking.
         """
         try:
             return self._portal.call(self._workload.close, waits=True)
@@ -577,15 +609,16 @@ class Controller(metaclass=OneEach):
         if not partial and not self.wait(timeout):
             raise TimeoutError(f"not all jobs have ended after {timeout} s; nothing was cancelled")
         found: dict[str, Any] = {}
-        missing: dict[int, str] = {}
-        for i, (id_, work) in enumerate(self._ask(self._ledger.works).items()):
+        missing: dict[str, str] = {}
+        for id_, work in self._ask(self._ledger.works).items():
             try:
                 found[id_] = self._result(work, 0)
             except (QmodeError, TimeoutError) as error:
-                missing[i] = f"{id_}: {error}"
+                missing[id_] = str(error)
         if missing and not partial:
+            said = "; ".join(f"{id_}: {why}" for id_, why in missing.items())
             raise IncompleteResultError(
-                f"{len(missing)} of {len(missing) + len(found)} have no result: {'; '.join(missing.values())}. "
+                f"{len(missing)} of {len(missing) + len(found)} have no result: {said}. "
                 "results(partial=True) gives the others",
                 missing,
             )
@@ -623,13 +656,13 @@ class Controller(metaclass=OneEach):
     def _choose(self, run: str | None, job: Any, timeout: float | None) -> Record | str:
         """A run's id, or a job's record."""
         if run is not None and job is not None:
-            raise QmodeError("run= and job= are both given: name one")
+            raise ArgumentError("run= and job= are both given: name one")
         if job is not None:
             return self._ask(lambda: self._follow(self._workload.find(job)))
         if run is not None:
             runs = self._ask(lambda: self._ledger.runs)
             if run not in runs:
-                raise QmodeError(f"no run {run!r} here; there are {', '.join(runs) or 'none'}")
+                raise ArgumentError(f"no run {run!r} here; there are {', '.join(runs) or 'none'}")
             return run
         if timeout != 0:
             with contextlib.suppress(TimeoutError):
@@ -659,13 +692,13 @@ class Controller(metaclass=OneEach):
 
     # --- conditions and caps -----------------------------------------------------------------------------------
 
-    def _set_limits(self, usage_cap: float | None, retries: int) -> None:
+    def _set_limits(self, usage_cap: float | None, retries: int | None) -> None:
         guards = self._workload.guards
 
         def set_() -> None:
             if usage_cap is not None:
                 guards.cap(usage_cap)
-            if retries:
+            if retries is not None:
                 guards.retry(retries)
 
         self._portal.call(set_)
@@ -681,9 +714,14 @@ class Controller(metaclass=OneEach):
 
     @usage_cap.setter
     def usage_cap(self, seconds: float) -> None:
-        self._set_limits(seconds, 0)
+        self._set_limits(seconds, None)
         self._portal.call(self._ledger.changed)
         self._wake()
+
+    @property
+    def retries(self) -> int:
+        """How often a partition that failed for a transient or system reason is run again by itself."""
+        return self._workload.guards.retries
 
     def stop_when(self, predicate: Callable[[Any, JobSnapshot], bool]) -> None:
         """Cancel the remaining jobs once `predicate(result, job)` is true of a finished one; never reads private ones.
@@ -737,6 +775,12 @@ class Controller(metaclass=OneEach):
             if shown is not None:
                 return shown
         return {"text/plain": repr(self)}
+
+    def __reduce__(self) -> NoReturn:
+        raise QmodeError(
+            f"a {type(self).__name__} lives in its process and cannot be pickled or copied: pickle its id and make "
+            f"another with attach({self.id!r}, service), or pickle its snapshot() or result()"
+        )
 
     def __str__(self) -> str:
         return table(self.snapshot())

@@ -1,23 +1,58 @@
-"""Labels that follow the code: the iteration of a session that the caller is in, also in asyncio tasks."""
+"""Labels that follow the code: the iteration of a session that the caller is in, also in asyncio tasks and pools."""
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from types import MappingProxyType
+
+from ..errors import ArgumentError
+from ..model.tags import LONGEST_LABEL
 
 _groups: ContextVar[Mapping[str, str]] = ContextVar("qmode_groups", default=MappingProxyType({}))  # workload -> label
 
 
-def group_of(workload: str) -> str | None:
-    """The iteration of this workload that the caller is in."""
+class _Thread(threading.local):
+    """What a thread has done: the workloads in which it opened an iteration."""
+
+    def __init__(self) -> None:
+        self.opened: set[str] = set()
+
+
+_here = _Thread()
+
+
+def check_label(label: object) -> None:
+    """Raises ArgumentError for a label that is no text of 1 to 30 characters (it becomes a job tag); None is none."""
+    if label is not None and not (isinstance(label, str) and 0 < len(label) <= LONGEST_LABEL):
+        length = f" has {len(label)} characters" if isinstance(label, str) else ""
+        raise ArgumentError(f"label={label!r}{length}: pass a text of 1 to {LONGEST_LABEL} characters")
+
+
+def own_group(workload: str) -> str | None:
+    """The iteration of this workload whose block the caller is in."""
     return _groups.get().get(workload)
+
+
+def group_of(workload: str, opened: Callable[[], Sequence[str]]) -> str | None:
+    """The iteration that a submission of the caller's belongs to.
+
+    A pool's thread knows nothing of the block that hands it work. Where it is in no iteration, has never opened one of
+    this workload, and `opened()` says that exactly one is open, it works for that one.
+    """
+    own = own_group(workload)
+    if own is not None or workload in _here.opened:
+        return own
+    labels = opened()
+    return labels[0] if len(labels) == 1 else None
 
 
 @contextlib.contextmanager
 def in_group(workload: str, label: str) -> Iterator[None]:
     """What the caller submits inside belongs to this iteration."""
+    _here.opened.add(workload)
     token = _groups.set({**_groups.get(), workload: label})
     try:
         yield

@@ -6,7 +6,7 @@ from typing import Any, Self, cast
 
 from qiskit_ibm_runtime import RuntimeJobV2
 
-from ..errors import QmodeError
+from ..errors import ArgumentError, QmodeError
 from ..ibm.client import backend_named, instance_of
 from ..ibm.link import link_of
 from ..model import tags
@@ -36,18 +36,18 @@ class JobController(Controller):
         there = _watching({j.job_id() for j in jobs}) if jobs else None
         if there is not None:  # what the cell says now counts
             self._one = there
-            there._set_limits(usage_cap, retries)
+            there._set_limits(usage_cap, retries or None)
             there._take_over(jobs[0].backend().service)
             return
         if not jobs:
-            raise QmodeError("pass at least one job, or use JobController.open(backend) and submit()")
+            raise ArgumentError("pass at least one job, or use JobController.open(backend) and submit()")
         backends = [j.backend() for j in jobs]
         refuse_local(backends[0])
         if len({b.name for b in backends}) > 1:
-            raise QmodeError(f"the jobs ran on different backends ({', '.join(sorted({b.name for b in backends}))})")
+            raise ArgumentError(f"the jobs ran on different backends ({', '.join(sorted({b.name for b in backends}))})")
         for job in jobs:
             if getattr(job, "session_id", None):
-                raise QmodeError(
+                raise ArgumentError(
                     f"the job {job.job_id()} belongs to the workload {job.session_id}: control that one with "
                     f"attach({job.session_id!r}, service)"
                 )
@@ -89,8 +89,8 @@ class JobController(Controller):
         return self._backend
 
     @property
-    def mode(self) -> Any:
-        """What a primitive of this run takes as `mode`: the backend."""
+    def primitive_mode(self) -> Any:
+        """What a primitive of this run takes as its mode: the backend."""
         return self._backend
 
     @property

@@ -14,7 +14,7 @@ from weakref import ref
 
 from qiskit_ibm_runtime import Batch, Session
 
-from ..errors import QmodeError, ServiceError
+from ..errors import ArgumentError, QmodeError, ServiceError
 from ..ibm.client import (
     Kind,
     around_close,
@@ -33,7 +33,7 @@ from ..model.snapshot import JobState, Limit, Mode
 from ..portal import clock, portal
 from .controller import Controller
 from .engine.guards import check_cap
-from .group import group_of, in_group
+from .group import check_label, in_group, own_group
 from .registry import registry
 from .state.ledger import Ledger
 from .state.record import Record
@@ -52,7 +52,7 @@ def seconds_of(max_time: float | str | None) -> int | None:
     The client reads `"1.5h"` as 5 hours, `"1h 30"` as one, and 0 as its own maximum; so this is read here.
 
     Raises:
-        QmodeError: anything else, with the forms that are read.
+        ArgumentError: anything else, with the forms that are read.
     """
     if max_time is None:
         return None
@@ -66,7 +66,7 @@ def seconds_of(max_time: float | str | None) -> int | None:
         elif text and (match := _TIME.fullmatch(text)):
             found = sum(int(n or 0) * unit for n, unit in zip(match.groups(), (86400, 3600, 60, 1), strict=True))
     if found is None or not math.isfinite(found) or found <= 0:
-        raise QmodeError(
+        raise ArgumentError(
             f'max_time={max_time!r}: pass seconds (90 or "90"), or days, hours, minutes and seconds like "1h30m", '
             '"2h 30m 40s" or "1d"'
         )
@@ -77,12 +77,12 @@ def refuse_local(backend: Any) -> None:
     """Local testing mode knows no execution modes.
 
     Raises:
-        QmodeError: for a fake or Aer backend, or a backend's name.
+        ArgumentError: for a fake or Aer backend, or a backend's name.
     """
     if isinstance(backend, str):
-        raise QmodeError(f"{backend!r} is a backend's name: pass the backend itself, service.backend({backend!r})")
+        raise ArgumentError(f"{backend!r} is a backend's name: pass the backend itself, service.backend({backend!r})")
     if is_local(backend):
-        raise QmodeError(
+        raise ArgumentError(
             f"{getattr(backend, 'name', backend)} runs in local testing mode, which ignores execution modes: there is "
             "nothing to watch or to bill. For modes without an account use the embedded service: "
             "emulator = qmode_widgets.emulator.start(); backend = emulator.service.backend('ibm_fez')"
@@ -199,7 +199,7 @@ class ModeController(Controller):
             if not self._ledger.link.speaks_for(mode.service):
                 held.object = mode
                 self._ledger.link.take_over(mode.service)
-        self._set_limits(usage_cap, retries)
+        self._set_limits(usage_cap, retries or None)
         self._workload.on_exit = on_exit or self._workload.on_exit
         self._wake()
 
@@ -220,10 +220,12 @@ class ModeController(Controller):
     @classmethod
     def _check_kind(cls, mode: Any) -> None:
         if not isinstance(mode, Session):
-            raise QmodeError(f"pass a {cls._kind.__name__}, not a {type(mode).__name__}: {cls._kind.__name__}(backend)")
+            raise ArgumentError(
+                f"pass a {cls._kind.__name__}, not a {type(mode).__name__}: {cls._kind.__name__}(backend)"
+            )
         refuse_local(backend_of(mode))
         if not mode.session_id:
-            raise QmodeError(f"this {cls._kind.__name__} has no id: was it made with create_new=False?")
+            raise ArgumentError(f"this {cls._kind.__name__} has no id: was it made with create_new=False?")
 
     @classmethod
     def _check_mode(cls, mode: Any, ledger: Ledger) -> None:
@@ -232,7 +234,7 @@ class ModeController(Controller):
         batch = isinstance(mode, Batch) if told is None else told == "batch"
         if batch != (cls._kind is Batch):
             is_, right = ("Batch", "BatchController") if batch else ("Session", "SessionController")
-            raise QmodeError(f"{mode.session_id} is a {is_}: use {right}")
+            raise ArgumentError(f"{mode.session_id} is a {is_}: use {right}")
 
     @classmethod
     def open(
@@ -255,8 +257,8 @@ class ModeController(Controller):
             retries: how often a partition that failed for a transient or system reason is run again by itself.
             on_exit: what happens when the kernel exits while it is open: `"close"` (no further jobs; queued ones still
                 run; a session's default, since idle time is billed) or `"leave"` (a batch's default).
-            adopt: what your own code submits through `controller.mode` is posted exactly once and within the caps, too;
-                False: it is only watched.
+            adopt: what your own code submits through `controller.primitive_mode` is posted exactly once and within the
+                caps, too; False: it is only watched.
 
         Raises:
             QmodeError: local mode, or the service refuses (a session on the Open Plan, …).
@@ -313,13 +315,9 @@ class ModeController(Controller):
         return self._held.object if self._adopting else super()._door()
 
     @property
-    def mode(self) -> Any:
-        """The `Batch` or `Session` itself: `Sampler(mode=controller.mode)`."""
+    def primitive_mode(self) -> Any:
+        """The `Batch` or `Session` itself: `Sampler(mode=controller.primitive_mode)`."""
         return self._held.object
-
-    def cancel_workload(self) -> str:
-        """Cancel the queued jobs and close, in one request; running jobs continue."""
-        return self._portal.call(self._workload.cancel_workload)
 
     def _closed_by_user(self, id_: str, plainly: Callable[[], None], error: type[BaseException] | None) -> None:
         """The user closes the mode object, or leaves its block: what waits to be sent is sent first.
@@ -367,8 +365,10 @@ class BatchController(ModeController):
     _mode = "batch"
     _kind = Batch
 
-
-LONGEST_LABEL = 30
+    @property
+    def batch(self) -> Batch:
+        """The client's `Batch` object; of a workload that was continued, that of the present one."""
+        return cast("Batch", self._held.object)
 
 
 @dataclass(frozen=True, slots=True)
@@ -409,6 +409,11 @@ class SessionController(ModeController):
     _mode = "session"
     _kind = Session
 
+    @property
+    def session(self) -> Session:
+        """The client's `Session` object; of a workload that was continued, that of the present one."""
+        return cast("Session", self._held.object)
+
     @classmethod
     def _default_on_exit(cls) -> OnExit:
         return "close"
@@ -420,15 +425,17 @@ class SessionController(ModeController):
 
     @contextmanager
     def iteration(self, label: str) -> Iterator[None]:
-        """Group the jobs that are submitted inside, by asyncio tasks too: one step of a loop that the user runs.
+        """Group the jobs that are submitted inside: one step of a loop that the user runs.
+
+        Asyncio tasks that are started inside belong to it. So does what another thread submits, as a pool's, while
+        this is the session's only open iteration and that thread has never opened one.
 
         Raises:
-            QmodeError: a label of more than 30 characters (it becomes a job tag), or one iteration inside another.
+            ArgumentError: a label of more than 30 characters (it becomes a job tag), or one iteration inside another.
         """
-        if not label or len(label) > LONGEST_LABEL:
-            raise QmodeError(f"the label {label!r} has {len(label)} characters: use 1 to {LONGEST_LABEL}")
+        check_label(label)
         ledger = self._ledger
-        if (inside := group_of(ledger.id)) is not None:
+        if (inside := own_group(ledger.id)) is not None:
             raise QmodeError(f"this code is still in the iteration {inside!r}: leave it first")
         self._portal.call(ledger.open_group, label)
         try:

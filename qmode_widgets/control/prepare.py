@@ -64,7 +64,8 @@ def check_primitive(primitive: Any, *, id_: str, mode: str, backend: str, instan
             )
         if theirs != id_:
             raise SubmissionError(
-                f"the primitive belongs to the workload {theirs}, not to {id_}: make it with mode=controller.mode"
+                f"the primitive belongs to the workload {theirs}, not to {id_}: make it with "
+                "mode=controller.primitive_mode"
             )
     name = backend_of(primitive).name
     if name != backend:

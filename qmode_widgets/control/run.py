@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Coroutine, Generator
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
+from weakref import WeakKeyDictionary
 
+from ..errors import QmodeError
 from ..model.snapshot import JobSnapshot, JobState, Usage
 from ..planning.content import PlanContent
 from ..portal import Portal
@@ -52,8 +54,8 @@ class Owner(Protocol):
         ...
 
 
-class Run:
-    """The jobs of one `submit` call.
+class Run(Coroutine[Any, Any, Any]):
+    """The jobs of one `submit` call. `await run`, or `asyncio.create_task(run)`, is its merged result.
 
     `sent` holds the keys of the jobs that were sent by the call that returned this handle.
     """
@@ -62,6 +64,7 @@ class Run:
         self._controller = controller
         self.id = id_
         self.sent = sent
+        self._tasks: WeakKeyDictionary[asyncio.Task[Any], Coroutine[Any, Any, Any]] = WeakKeyDictionary()
 
     @property
     def jobs(self) -> tuple[JobSnapshot, ...]:
@@ -92,6 +95,26 @@ class Run:
     def __await__(self) -> Generator[Any, None, Any]:
         """`await run` is its merged result; cancelling the await cancels no job."""
         return self._awaited().__await__()
+
+    def _step(self) -> Coroutine[Any, Any, Any]:
+        """What a task that was made of this run itself waits for: each task of its own, so that several can wait."""
+        task = asyncio.current_task()
+        if task is None:
+            raise QmodeError("a run is awaited in an event loop: `await run`; without one, run.result()")
+        if task not in self._tasks:
+            self._tasks[task] = self._awaited()
+        return self._tasks[task]
+
+    def send(self, value: Any) -> Any:
+        """For event loops: the next step of a task that was made of this run."""
+        return self._step().send(value)
+
+    def throw(self, *error: Any) -> Any:
+        """For event loops: end such a task's waiting."""
+        return self._step().throw(*error)
+
+    def close(self) -> None:
+        """For event loops; cancels no job and closes no workload: the controller does."""
 
     async def _awaited(self) -> Any:
         workload = self._controller._workload
@@ -141,6 +164,12 @@ class Run:
             OSError: the file cannot be written.
         """
         return save(path, self.provenance(), self._controller._workload.ledger, self._controller._workload.results)
+
+    def __reduce__(self) -> NoReturn:
+        raise QmodeError(
+            "a run lives in its process and cannot be pickled or copied: pickle run.result(), or write run.save(path) "
+            f"and read that with load(path), or pickle its id and attach({self.id!r}, service)"
+        )
 
     def __repr__(self) -> str:
         done = sum(j.state is JobState.DONE for j in self.jobs)

@@ -1,4 +1,4 @@
-"""Adopt what exists: a user's own session, batch or job, and with `watch()` whatever is opened and submitted later.
+"""`adopt(…)` takes over a session, batch or job that exists, `watch()` whatever is opened and submitted later.
 
 `watch()` needs no change in the code that opens and submits, be it the user's or a library's: three wraps on the
 client's classes hear of each new mode, take each submission that no mode object hands over, and let a job that is
@@ -12,37 +12,59 @@ import logging
 import sys
 import threading
 from collections import deque
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from types import FrameType
-from typing import Any, cast
+from typing import Any, TypeVar, cast, get_args
 
 from qiskit_ibm_runtime import Batch, RuntimeJobV2, Session
 
-from ..errors import QmodeError
+from ..errors import ArgumentError, QmodeError
 from ..ibm.client import Followed, Submission, adoption_test, attach_mode, backend_of, instance_of, watch_client
 from ..ibm.link import link_of, patiently
-from ..model import tags
 from .attach import attach
 from .controller import Controller
+from .engine.guards import check_cap, check_idle, check_retries
+from .group import check_label
 from .job import JobController
-from .modes import BatchController, ModeController, OnExit, SessionController, refuse_local
+from .modes import BatchController, ModeController, OnExit, SessionController, refuse_local, seconds_of
 from .registry import registry
 
 log = logging.getLogger(__name__)
 
-KEPT = 30  # controllers that stay on the screens after their workload has ended, though no name refers to them
+C = TypeVar("C", bound=Controller)
+
+CONTROLLERS_KEPT = (
+    30  # controllers that stay on the screens after their workload has ended, though no name refers to them
+)
 OURS = ("qmode_widgets", "qiskit_ibm_runtime", "functools", "contextlib", "threading")
 
 
 @dataclass(frozen=True, slots=True)
 class Limits:
-    """What each workload gets that is watched; as `BatchController` and `SessionController` take them."""
+    """What each workload gets that is watched; None: as it is, or as the controllers have it by default.
+
+    Raises:
+        ArgumentError: one of them is out of bounds, whether or not a workload is there to take it.
+    """
 
     usage_cap: float | None = None
-    retries: int = 0
+    retries: int | None = None
     on_exit: OnExit | None = None
     close_when_idle: float | None = None
+    max_time: int | None = None  # seconds
     label: str | None = None
+
+    def __post_init__(self) -> None:
+        check_cap(self.usage_cap)
+        check_retries(self.retries)
+        check_idle(self.close_when_idle)
+        check_label(self.label)
+        if self.on_exit not in (None, *get_args(OnExit)):
+            raise ArgumentError(f"on_exit={self.on_exit!r}: pass one of {', '.join(map(repr, get_args(OnExit)))}")
+
+    def updated(self, given: Limits) -> Limits:
+        """With what is given; the rest stays."""
+        return replace(self, **{f.name: v for f in fields(given) if (v := getattr(given, f.name)) is not None})
 
 
 class Watch:
@@ -51,15 +73,23 @@ class Watch:
     def __init__(self, limits: Limits) -> None:
         self.limits = limits
         self._lock = threading.RLock()
-        self._kept: deque[Controller] = deque(maxlen=KEPT)
+        self._kept: deque[Controller] = deque(maxlen=CONTROLLERS_KEPT)
         self._jobs: dict[tuple[int, str, str], JobController] = {}  # by service object, instance and backend
-        self._undo = watch_client(self._opened, self._take, _work_of)
+        self._undo = watch_client(self._opened, self._take, _work_of, lambda: self.limits.max_time)
 
     @property
     def controllers(self) -> list[Controller]:
         """Of the workloads it found, oldest first; of ended ones the last few."""
         with self._lock:
             return list(self._kept)
+
+    def limit(self, given: Limits) -> None:
+        """Set what is given, for further workloads and for those that it has found."""
+        with self._lock:
+            self.limits = self.limits.updated(given)
+            found: list[Controller] = [*self._kept, *(c for c in self._jobs.values() if c not in self._kept)]
+        for controller in found:
+            _limited(controller, given)
 
     def stop(self) -> None:
         """Put the client back as it was; what was found until now stays under control."""
@@ -99,14 +129,13 @@ class Watch:
                     self._keep(found, opener())
                 return found
             key = (id(backend.service), str(instance_of(backend)), str(backend.name))
-            jobs = self._jobs.get(key)
+            jobs: Any = self._jobs.get(key)
             if jobs is None or jobs._workload.forgotten:
                 limits = self.limits
-                jobs = JobController.open(backend, usage_cap=limits.usage_cap, retries=limits.retries)
-                jobs._adoption.label = limits.label
+                jobs = _limited(JobController.open(backend), limits)
                 self._jobs[key] = jobs
                 self._keep(jobs, opener())
-            return jobs
+            return cast("JobController", jobs)
 
     def __repr__(self) -> str:
         with self._lock:
@@ -119,47 +148,71 @@ _starting = threading.Lock()
 
 
 def watch(
-    workload: Any = None,
     *,
     usage_cap: float | None = None,
-    retries: int = 0,
+    retries: int | None = None,
     on_exit: OnExit | None = None,
     close_when_idle: float | None = None,
+    max_time: float | str | None = None,
     label: str | None = None,
-) -> Any:
-    """Take a session, batch or job that exists under control; without one, whatever this process opens from now on.
+) -> Watch:
+    """Take under control whatever session, batch or job this process opens from now on.
 
     Code that opens sessions and batches and submits to them, your own or a library's, stays as it is: each new
     workload shows on the screens, each job is posted exactly once, within the limits, and its job handle follows
-    retries.
+    retries. Called again, it keeps what was set; what is given then reaches the workloads that it has found, too.
 
     Args:
-        workload: a `Session`, a `Batch` (or an object of a class made from them), or a `RuntimeJobV2`.
         usage_cap: of each workload, in QPU seconds: then nothing more is sent, and the queue is cancelled.
-        retries: how often a job that failed for a transient or system reason is run again by itself.
+        retries: how often a job that failed for a transient or system reason is run again by itself; 0 if never given.
         on_exit: `"close"` (a session's default) or `"leave"` (a batch's) when the kernel exits.
-        close_when_idle: close a session after so many seconds without a queued or running job.
+        close_when_idle: seconds without a queued or running job after which a session is closed.
+        max_time: the max TTL of sessions and batches whose code gives none, as `BatchController.open` takes it. The
+            service keeps it, so it cannot change once one is open.
         label: a name for the jobs, at most 30 characters.
 
     Returns:
-        The workload's controller; without `workload` what was found so far, as `.controllers`.
+        What was found so far, as `.controllers`.
 
     Raises:
-        QmodeError: not a session, batch or job; local mode; or the client has changed inside.
+        ArgumentError: a limit is out of bounds.
+        QmodeError: the client has changed inside.
     """
-    if label is not None and not 0 < len(label) <= tags.LONGEST_LABEL:
-        raise QmodeError(f"label={label!r} has {len(label)} characters: use 1 to {tags.LONGEST_LABEL}")
-    limits = Limits(usage_cap, retries, on_exit, close_when_idle, label)
-    if workload is not None:
-        return _wrap(workload, limits)
+    given = Limits(usage_cap, retries, on_exit, close_when_idle, seconds_of(max_time), label)
     if (why := adoption_test()) is not None:
         raise QmodeError(f"{why}: watch() needs another version; wrap sessions and batches in controllers")
     with _starting:
-        if _state:
-            _state[0].limits = limits
-        else:
-            _state.append(Watch(limits))
-        return _state[0]
+        if not _state:
+            _state.append(Watch(given))
+            return _state[0]
+        found = _state[0]
+    found.limit(given)
+    return found
+
+
+def adopt(
+    workload: Session | RuntimeJobV2,
+    *,
+    usage_cap: float | None = None,
+    retries: int | None = None,
+    on_exit: OnExit | None = None,
+    close_when_idle: float | None = None,
+    label: str | None = None,
+) -> Controller:
+    """Take a session, batch or job that exists under control.
+
+    Args:
+        workload: a `Session`, a `Batch` (or an object of a class made from them), or a `RuntimeJobV2`.
+        usage_cap, retries, on_exit, close_when_idle, label: as `watch` takes them.
+
+    Returns:
+        Its controller.
+
+    Raises:
+        ArgumentError: not a session, batch or job; local mode; or a limit is out of bounds.
+        QmodeError: the service does not know it.
+    """
+    return _wrap(workload, Limits(usage_cap, retries, on_exit, close_when_idle, None, label))
 
 
 def unwatch() -> None:
@@ -182,23 +235,22 @@ def _wrap(workload: Any, limits: Limits) -> Controller:
     if isinstance(workload, RuntimeJobV2):
         if workload.session_id:
             return _limited(attach(workload.session_id, workload.backend().service), limits)
-        controller = JobController(workload, usage_cap=limits.usage_cap, retries=limits.retries)
+        controller = JobController(workload)
     elif isinstance(workload, Session):
         refuse_local(backend_of(workload))
         if not workload.session_id:
-            raise QmodeError(f"this {type(workload).__name__} has no id: was it made with create_new=False?")
+            raise ArgumentError(f"this {type(workload).__name__} has no id: was it made with create_new=False?")
         kind = _kind(workload.session_id, backend_of(workload), isinstance(workload, Batch))
-        controller = kind(workload, usage_cap=limits.usage_cap, retries=limits.retries, on_exit=limits.on_exit)
+        controller = kind(workload)
     else:
-        raise QmodeError(f"pass a Session, a Batch or a RuntimeJobV2, not a {type(workload).__name__}")
+        raise ArgumentError(f"pass a Session, a Batch or a RuntimeJobV2, not a {type(workload).__name__}")
     return _limited(controller, limits)
 
 
 def _of_id(id_: str, backend: Any, limits: Limits) -> Controller:
     kind = _kind(id_, backend, False)
     mode = attach_mode(kind._kind, id_, backend, accepting=True)
-    controller = kind(mode, usage_cap=limits.usage_cap, retries=limits.retries, on_exit=limits.on_exit)
-    return _limited(controller, limits)
+    return _limited(kind(mode), limits)
 
 
 def _kind(id_: str, backend: Any, batch: bool) -> type[ModeController]:
@@ -207,11 +259,14 @@ def _kind(id_: str, backend: Any, batch: bool) -> type[ModeController]:
     return BatchController if told == "batch" or (told is None and batch) else SessionController
 
 
-def _limited(controller: Controller, limits: Limits) -> Controller:
+def _limited(controller: C, limits: Limits) -> C:
     controller._set_limits(limits.usage_cap, limits.retries)
     if limits.close_when_idle is not None and isinstance(controller, SessionController):
         controller.close_when_idle(limits.close_when_idle)
-    controller._adoption.label = limits.label
+    if limits.on_exit is not None and isinstance(controller, ModeController):
+        controller._workload.on_exit = limits.on_exit
+    if limits.label is not None:
+        controller._adoption.label = limits.label
     return controller
 
 

@@ -22,6 +22,7 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from ..model.command import Controllable
+from ..model.outcome import Done, Outcome
 from ..portal import aside, portal
 from .protocol import Message
 
@@ -98,7 +99,7 @@ class AccountDesk:
                     self._send({"kind": "account", "id": id_} | self.look())
                 case "act":
                     done = self.act(str(request.get("act")), str(request.get("workload")))
-                    self._tell(id_, "done", done)
+                    self._tell(id_, "failed" if done.failed else "done", str(done))
                 case other:
                     raise ValueError(f"unknown request {other!r}: this kernel knows about, look and act")
         except (QmodeError, ValueError) as error:
@@ -143,8 +144,8 @@ class AccountDesk:
             "unseen": list(dict.fromkeys(unseen)),
         }
 
-    def act(self, act: str, workload: str) -> str:
-        """Watch, end or cancel a listed workload; returns what came of it.
+    def act(self, act: str, workload: str) -> Outcome:
+        """Watch, end or cancel a listed workload.
 
         Raises:
             QmodeError: the service refuses, does not answer, or the workload is not an open one of this user.
@@ -161,8 +162,8 @@ class AccountDesk:
             raise QmodeError(f"{workload} is not an open workload of this account's user: it may have ended")
         if act == "watch":
             self._register(found.attach())
-            return "watched by this kernel"
-        done = found.close() if act == "end" else found.cancel()
+            return Done("watched by this kernel")
+        done: Outcome = found.close() if act == "end" else found.cancel()
         with contextlib.suppress(QmodeError):  # it is done; only the new list is missing
             self._send({"kind": "account", "id": ""} | self.look())
         return done

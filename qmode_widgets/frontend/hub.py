@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 import logging
 import sys
 import time
@@ -18,7 +19,7 @@ from dataclasses import dataclass, field, replace
 from typing import Protocol
 
 from ..errors import QmodeError
-from ..model.command import Command, Controllable, Outcome
+from ..model.command import Ack, Command, Controllable
 from ..model.snapshot import JobState, WorkloadSnapshot, WorkloadState
 from ..portal import clock, last_at_exit, portal
 from . import protocol
@@ -51,6 +52,7 @@ class _Feed:
     reference: weakref.ref[Controllable]  # the registry keeps a controller as long as it has something to do
     sent: WorkloadSnapshot  # what screens that followed every message show
     seq: int = 0
+    epoch: int = field(default_factory=itertools.count(1).__next__)  # grows: a screen may have missed that one has gone
     outlets: list[Outlet] = field(default_factory=list)
     flush: asyncio.TimerHandle | None = None  # a change waits to be sent
     silent: bool = False  # the service has stopped to answer, and nobody was told by an error
@@ -67,7 +69,7 @@ class _Feed:
             self.sent, self.seq = latest, self.seq + 1
 
     def whole(self) -> Message:
-        return protocol.snapshot(self.sent, seq=self.seq, now=_now(self.sent))
+        return protocol.snapshot(self.sent, epoch=self.epoch, seq=self.seq, now=_now(self.sent))
 
     def due(self, *, followed: bool) -> float:
         return self.last + clock.of(_PACE if followed or all(o.attached for o in self.outlets) else _SLOW_PACE)
@@ -81,6 +83,7 @@ class Hub:
         self._left: dict[str, tuple[int, list[Outlet]]] = {}  # widgets of workloads that were let go
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._link: KernelLink | None = None
+        self._spoken: set[int | None] = set()  # the protocol numbers of the pages that have asked
         self._context = contextvars.copy_context()  # ipykernel 7.0 finds the message to answer to only there
         self._looking: asyncio.Task[None] | None = None
         self.problem: str | None = None  # why the sidebar cannot do all it should
@@ -172,8 +175,11 @@ class Hub:
 
     @property
     def followed(self) -> bool:
-        """A page with our JupyterLab extension has asked for this kernel's workloads: it draws outputs by itself."""
-        return self._link is not None and self._link.listening and self._link.problem is None
+        """A page with our JupyterLab extension has asked for this kernel's workloads: it draws outputs by itself.
+
+        Not where any page speaks another protocol, or says none: it would refuse what we send.
+        """
+        return self._link is not None and self._link.problem is None and self._spoken == {protocol.PROTOCOL}
 
     # -- what screens use
 
@@ -224,13 +230,15 @@ class Hub:
         except ValueError as error:
             ident = message.get("id") if isinstance(message, dict) else None
             if isinstance(ident, str):
-                self._send_all(protocol.ack(Outcome(ident, "failed", str(error))))
+                self._send_all(protocol.ack(Ack(ident, "failed", str(error))))
             return
         if isinstance(request, Command):
             self._command(request)
             return
         if outlet is not None:
             outlet.attached = True
+        else:
+            self._spoken.add(protocol.spoken(message))
         for feed in [f for key, f in self._feeds.items() if request in ("all", key)]:
             self._send_whole(feed, outlet)
         self._keep_looking()
@@ -245,7 +253,7 @@ class Hub:
         controller = None if feed is None else feed.controller
         if feed is None or controller is None:
             text = f"workload {command.workload} is not watched in this kernel any more: attach to it again"
-            self._send_all(protocol.ack(Outcome(command.id, "failed", text)))
+            self._send_all(protocol.ack(Ack(command.id, "failed", text)))
             return
         portal().spawn(self._carry_out(feed, controller, command), name=f"{command.action} {command.workload}")
 
@@ -253,18 +261,18 @@ class Hub:
         """Do what was asked, and tell. A screen that is gone keeps nothing from being carried out."""
 
         def say(status: str, message: str = "") -> None:
-            self._send(feed, protocol.ack(Outcome(command.id, status, message)))
+            self._send(feed, protocol.ack(Ack(command.id, status, message)))
 
         say("accepted")
         try:
-            message = await controller.perform(command.action, command.target)
+            outcome = await controller.perform(command.action, command.target)
         except (QmodeError, ValueError) as error:
             say("failed", str(error))
         except Exception as error:  # noqa: BLE001 - logged, and told where it was asked for
             _log.error("command %s failed inside", command.action, exc_info=error)
             say("failed", f"an error inside qmode_widgets: {error}")
         else:
-            say("done", message)
+            say("failed" if outcome.failed else "done", str(outcome))
 
     def _send_whole(self, feed: _Feed, asker: Outlet | None = None) -> None:
         """The whole state, to the widget that asked or to the sidebars; those that follow hear of changes first."""
@@ -297,7 +305,7 @@ class Hub:
             feed.flush = None
         latest = self._latest(feed)
         feed.last = clock.monotonic()
-        message = protocol.patch(feed.sent, latest, seq=feed.seq + 1, now=_now(latest))
+        message = protocol.patch(feed.sent, latest, epoch=feed.epoch, seq=feed.seq + 1, now=_now(latest))
         if message is None:
             return
         feed.sent, feed.seq = latest, feed.seq + 1

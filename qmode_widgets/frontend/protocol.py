@@ -3,19 +3,20 @@
 Kernel to screen (`Message`, JSON objects with a `kind`):
 
     hello     protocol, version, process, busy, workloads, problem
-    snapshot  workload, seq, now, state, common, jobs                    the whole WorkloadSnapshot
-    patch     workload, seq, now, set, jobs, after?, gone?, order?, events?    what changed since message seq - 1
+    snapshot  workload, epoch, seq, now, state, common, jobs             the whole WorkloadSnapshot
+    patch     workload, epoch, seq, now, set, jobs, after?, gone?, order?, events?    what changed since message seq - 1
     gone      workload                                                   no longer watched in this kernel
-    ack       id, status, message                                        an Outcome
+    ack       id, status, message                                        an Ack: `accepted`, `done` or `failed`
 
 Screen to kernel (`Request`):
 
-    attach    workload?            say hello, then send snapshots: of one workload, or of all
+    attach    protocol, workload?  say hello, then send snapshots: of one workload, or of all
     command   id, workload, action, target?
 
 Times in `state` are service time; `now` is the service's clock when the message left, from which a screen learns how
-far its own clock is off. A field that is unknown is null. A screen ignores fields it does not know and refuses
-another protocol number.
+far its own clock is off. `epoch` is new when a workload comes anew in the same kernel, and grows: a screen that missed
+`gone` takes the numbers of the later epoch. A field that is unknown is null. A screen ignores fields it does not know
+and refuses another protocol number.
 
 Fields that have their default are left out. A snapshot's `common` holds the value that most jobs have in each field,
 and its `jobs` only what differs from it: 1,000 jobs take about 200 kB instead of 600.
@@ -32,7 +33,7 @@ from enum import Enum
 from functools import cache
 from typing import Any, Literal, TypeAlias
 
-from ..model.command import Action, Command, Outcome
+from ..model.command import Ack, Action, Command
 from ..model.snapshot import Event, JobSnapshot, Usage, WorkloadSnapshot
 
 PROTOCOL = 2
@@ -76,18 +77,37 @@ def hello(*, version: str, process: str, busy: bool, workloads: Iterable[str], p
     }
 
 
-def snapshot(state: WorkloadSnapshot, *, seq: int, now: float) -> Message:
+def snapshot(state: WorkloadSnapshot, *, epoch: int = 0, seq: int, now: float) -> Message:
     """The whole state of one workload; `now` is service time."""
     common, jobs = compact(state.jobs)
     return {
         "kind": "snapshot",
         "workload": state.id,
+        "epoch": epoch,
         "seq": seq,
         "now": round(now, 3),
         "state": _sparse(state, leave=("jobs",)),
         "common": common,
         "jobs": jobs,
     }
+
+
+def whole(state: WorkloadSnapshot) -> dict[str, Json]:
+    """For documents: as in a snapshot, with every field, so that nothing depends on the defaults of who reads it."""
+    common, jobs = compact(state.jobs)
+    usage = _defaults(Usage) | common.get("usage", {})
+    required = ("key", "state")  # of each job, its own
+    return {
+        "state": {f.name: encode(getattr(state, f.name)) for f in fields(state) if f.name != "jobs"},
+        "common": {k: v for k, v in _defaults(JobSnapshot).items() if k not in required} | common | {"usage": usage},
+        "jobs": jobs,
+    }
+
+
+def spoken(message: object) -> int | None:
+    """The protocol number of a page that asks; None where it gives none."""
+    found = message.get("protocol") if isinstance(message, Mapping) else None
+    return found if type(found) is int else None
 
 
 def compact(jobs: Sequence[JobSnapshot]) -> tuple[dict[str, Json], list[dict[str, Json]]]:
@@ -134,7 +154,7 @@ def _sparse(value: WorkloadSnapshot | JobSnapshot, leave: tuple[str, ...] = ()) 
     return _difference(defaults, shown)
 
 
-def patch(old: WorkloadSnapshot, new: WorkloadSnapshot, *, seq: int, now: float) -> Message | None:
+def patch(old: WorkloadSnapshot, new: WorkloadSnapshot, *, epoch: int = 0, seq: int, now: float) -> Message | None:
     """What a screen that shows `old` needs to show `new`; None if nothing differs.
 
     `set` holds the workload's changed fields, `jobs` the changed fields by job key (of a new job those without their
@@ -143,7 +163,7 @@ def patch(old: WorkloadSnapshot, new: WorkloadSnapshot, *, seq: int, now: float)
     as long as what changed, whatever the number of jobs.
     """
     jobs: dict[str, Json] = {}
-    message: Message = {"kind": "patch", "workload": new.id, "seq": seq, "now": round(now, 3)}
+    message: Message = {"kind": "patch", "workload": new.id, "epoch": epoch, "seq": seq, "now": round(now, 3)}
     message["set"] = _changed(old, new, leave=("jobs", "events"))
     message["jobs"] = jobs
     if old.jobs is not new.jobs:
@@ -179,7 +199,7 @@ def gone(workload: str) -> Message:
     return {"kind": "gone", "workload": workload}
 
 
-def ack(outcome: Outcome) -> Message:
+def ack(outcome: Ack) -> Message:
     """The answer to a command, by the command's id."""
     return {"kind": "ack", "id": outcome.id, "status": outcome.status, "message": outcome.message}
 

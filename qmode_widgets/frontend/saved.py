@@ -18,7 +18,8 @@ from .protocol import Message
 
 MIME = "application/vnd.qmode-widgets.workload+json"
 
-KEPT = 60  # rows a document keeps; beyond, the least urgent become a count and a sum
+VERSION = 1  # of what a document holds; a reader takes its own and earlier ones
+ROWS_KEPT = 60  # rows a document keeps; beyond, the least urgent become a count and a sum
 _EVENTS = 10
 _LONGEST = 200  # of a reason, in HTML
 # What needs a reader first; the same order as in js/core/facts.ts.
@@ -30,12 +31,12 @@ _HEAD = ("#", "PUBs", "State", "Job", "Usage", "")
 
 
 def fold(state: WorkloadSnapshot) -> tuple[WorkloadSnapshot, list[dict[str, Any]]]:
-    """The state with at most `KEPT` jobs, and what the others come to: state, count, usage in seconds."""
+    """The state with at most `ROWS_KEPT` jobs, and what the others come to: state, count, usage in seconds."""
     state = replace(state, events=state.events[-_EVENTS:])
-    if len(state.jobs) <= KEPT:
+    if len(state.jobs) <= ROWS_KEPT:
         return state, []
     shown = [job for job in state.jobs if not job.superseded]
-    first = {job.key for job in sorted(shown, key=lambda job: _URGENCY.index(job.state))[:KEPT]}
+    first = {job.key for job in sorted(shown, key=lambda job: _URGENCY.index(job.state))[:ROWS_KEPT]}
     folded = []
     for word in _URGENCY:
         rest = [job for job in shown if job.state is word and job.key not in first]
@@ -50,7 +51,17 @@ def data(state: WorkloadSnapshot, process: str) -> Message:
     """The JSON for our renderer; `process` is the start of the kernel that watches the workload."""
     kept, folded = fold(state)
     now = state.seen_at if state.seen_at is not None else time.time() + state.clock_offset
-    return protocol.snapshot(kept, seq=0, now=now) | {"folded": folded, "process": process}
+    return {
+        "kind": "snapshot",
+        "version": VERSION,
+        "workload": state.id,
+        "epoch": 0,
+        "seq": 0,
+        "now": round(now, 3),
+        **protocol.whole(kept),
+        "folded": folded,
+        "process": process,
+    }
 
 
 def same_to_read(a: WorkloadSnapshot, b: WorkloadSnapshot) -> bool:

@@ -673,10 +673,14 @@ def door(backend: Any, session_id: str | None, take: Take) -> Any:
 
 
 def watch_client(
-    opened: Callable[[Any], None], take: Callable[[Submission], Any], work_of: Callable[[str], Followed | None]
+    opened: Callable[[Any], None],
+    take: Callable[[Submission], Any],
+    work_of: Callable[[str], Followed | None],
+    max_time: Callable[[], int | None] = lambda: None,
 ) -> Callable[[], None]:
     """Hear of each session and batch that is opened in this process, take what no mode object hands over, and let job
-    objects that are loaded by their id follow the work they stand for, which `work_of(id)` tells.
+    objects that are loaded by their id follow the work they stand for, which `work_of(id)` tells. A mode whose code
+    gives no max TTL is opened with `max_time()`, in seconds.
 
     Three wraps on classes, put on and taken off here and nowhere else. An error of `opened` and `work_of` is logged: it
     never reaches the user's code. Returns what undoes them.
@@ -700,6 +704,12 @@ def watch_client(
 
     @functools.wraps(init)
     def session_init(self: Any, *args: Any, **kwargs: Any) -> None:
+        most = None if _is_plain(owner) else max_time()
+        if most is not None and kwargs.get("create_new", True) and kwargs.get("max_time") is None:
+            if len(args) > 1 and args[1] is None:
+                args = (args[0], *args[2:])
+            if len(args) < 2:
+                kwargs["max_time"] = most
         init(self, *args, **kwargs)
         if self._session_id and not _is_plain(owner):
             try:

@@ -7,7 +7,9 @@ and is named in `problems`.
 
 from __future__ import annotations
 
+import html
 import math
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -92,7 +94,7 @@ def error_of(answer: Answer) -> ServiceError:
         elif code is not None and (not isinstance(code, int) or isinstance(code, bool)):
             code = str(code)
     except (ValueError, KeyError, IndexError, TypeError, AttributeError):
-        message = answer.text.strip()[:300]
+        message = _page_title(answer.text) or answer.text.strip()[:300]
     return ServiceError(
         message or str(answer.reason),
         status=answer.status_code,
@@ -100,6 +102,15 @@ def error_of(answer: Answer) -> ServiceError:
         solution=solution,
         retry_after=_retry_after(answer.headers.get("Retry-After")),
     )
+
+
+def _page_title(text: str) -> str | None:
+    """Of a proxy's or gateway's page its title, for nobody reads its markup; None where it is no page."""
+    if not text.lstrip()[:100].lower().startswith(("<!doctype", "<html", "<head", "<?xml")):
+        return None
+    found = re.search(r"<title[^>]*>(.*?)</title>", text[:20_000], re.IGNORECASE | re.DOTALL)
+    title = "" if found is None else " ".join(html.unescape(found[1]).split())[:300]
+    return title or "a web page without a title, instead of an answer"
 
 
 LONGEST_WAIT = 60.0  # seconds: asking once a minute is no burden, and caps must not be blind for a day

@@ -13,6 +13,7 @@ import numpy as np
 from ..control.controller import Controller
 from ..errors import printable
 from ..model.merge import Partial
+from ..model.outcome import CancelOutcome
 from ..model.snapshot import JobSnapshot, JobState, Usage, WorkloadSnapshot
 from ..planning.plan import Plan
 from ..planning.usage import UsageEstimate
@@ -69,6 +70,17 @@ def plan(found: Plan) -> Json:
 def _bill(found: Plan, mode: Any) -> Json:
     bill = found.bills[mode]
     return {"low": bill.low, "expected": bill.expected, "high": bill.high}
+
+
+def cancelled(outcome: CancelOutcome) -> Json:
+    """What came of cancelling one job, and why it was refused."""
+    why = outcome.refusal
+    return {
+        "outcome": outcome.result.name.lower(),
+        "failed": outcome.failed,
+        "code": None if why is None else why.code if why.code is not None else why.status,
+        "reason": None if why is None else why.reason,
+    }
 
 
 def workload(controller: Controller) -> Json:

@@ -28,10 +28,11 @@ from ..control.account import workloads
 from ..control.attach import attach
 from ..control.controller import Controller
 from ..control.job import JobController
-from ..control.modes import BatchController, ModeController, SessionController
+from ..control.modes import BatchController, SessionController
 from ..errors import QmodeError, printable
 from ..ibm.client import instance_of
 from ..ibm.link import link_of
+from ..model.outcome import Outcome
 from ..model.snapshot import JobState
 from ..planning.plan import Plan, plan
 from . import answers
@@ -67,7 +68,7 @@ Transpile = Annotated[
 ]
 JobCount = Annotated[int | None, Field(description="Into how many jobs to cut; as planned if left out.", ge=1)]
 WorkloadId = Annotated[str, Field(description="The id of a session, batch, job or run.")]
-Wait = Annotated[float, Field(description="Wait up to so many seconds until all jobs have ended.", ge=0, le=300)]
+Wait = Annotated[float, Field(description="Seconds to wait at most until all jobs have ended.", ge=0, le=300)]
 Cap = Annotated[
     float,
     Field(description="The most QPU seconds the workload may use; at the cap its queue is cancelled.", gt=0),
@@ -255,7 +256,7 @@ class Tools:
         with self._lock:
             self._capped[controller.id] = controller
         try:
-            own = _primitive(primitive, controller.mode, options)
+            own = _primitive(primitive, controller.primitive_mode, options)
             given = {k: v for k, v in (("shots", shots), ("precision", precision)) if v is not None}
             run = controller.submit(own, list(made.pubs), partitions=list(made.partitions), label=label, **given)
         except BaseException:
@@ -281,11 +282,15 @@ class Tools:
         """Cancel a workload, or one job of it. Running jobs bill what they used until then."""
         controller = self._find(id)
         controller.refresh()
-        said = {job: controller.cancel(job)} if job is not None else dict(controller.cancel_all())
-        if job is None and isinstance(controller, ModeController):
-            said[controller.workload_id] = controller.cancel_workload()
+        if job is not None:
+            outcomes = {job: controller.cancel(job)}
+            done: Outcome = outcomes[job]
+        else:
+            ended = controller.end()
+            outcomes, done = dict(ended.cancelled), ended
         controller.refresh()
-        return {"answers": said} | answers.workload(controller)
+        jobs = {row: answers.cancelled(outcome) for row, outcome in outcomes.items()}
+        return {"outcome": str(done), "failed": done.failed, "jobs_asked": jobs} | answers.workload(controller)
 
     @_told
     def resubmit(
@@ -329,7 +334,7 @@ class Tools:
                 if isinstance(controller, SessionController) or (
                     isinstance(controller, BatchController) and len(left) > 1
                 ):
-                    controller.cancel_workload()
+                    controller.end(running=False)
                 elif len(left) > 1:
                     controller.cancel_remaining()
 

@@ -1,4 +1,4 @@
-"""What a user can ask of a workload, and what came of it. A command never runs where it arrives: it is enqueued."""
+"""What a screen can ask of a workload. A command never runs where it arrives: it is enqueued."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol
 
+from .outcome import Outcome
 from .snapshot import WorkloadSnapshot
 
 
@@ -35,8 +36,8 @@ class Command:
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
-    """The answer to a command: `accepted` at once, then `done` or `failed` with the service's own words."""
+class Ack:
+    """The answer to a command: `accepted` at once, then `done` or `failed` with the outcome as a sentence."""
 
     id: str
     status: str  # "accepted" | "done" | "failed"
@@ -59,6 +60,6 @@ class Controllable(Protocol):
         """Call back with each changed snapshot, on the loop: it must return at once. Returns what ends it."""
         ...
 
-    async def perform(self, action: Action, target: str | None) -> str:
-        """Carry out a command, on the loop; says what came of it."""
+    async def perform(self, action: Action, target: str | None) -> Outcome:
+        """Carry out a command, on the loop."""
         ...

@@ -94,7 +94,7 @@ def learn_noise(
     layers = tuple(estimator.find_unique_layers(pubs))
     if not layers:
         raise ArgumentError("these PUBs have no layers of two-qubit gates: there is no noise to learn")
-    learner = NoiseLearnerV3(mode=session.mode, options=options)
+    learner = NoiseLearnerV3(mode=session.primitive_mode, options=options)
     run = session.submit(learner, layers, partitions=1)
     parts = run.result(timeout=timeout)  # one result a partition
     maps = tuple(found for part in parts for found in part.to_pauli_lindblad_maps())

@@ -46,7 +46,7 @@ def refreshing(emulator: Any, jobs: int = 200) -> list[Row]:
     backend = emulator.service.least_busy()
     emulator.faults.pause(queue=True)
     batch = qmode.BatchController.open(backend)
-    batch.submit(Sampler(mode=batch.mode), [prepared(backend)] * jobs, partitions=jobs)
+    batch.submit(Sampler(mode=batch.primitive_mode), [prepared(backend)] * jobs, partitions=jobs)
     batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 300)
     unwatch(batch)
 
@@ -59,7 +59,7 @@ def refreshing(emulator: Any, jobs: int = 200) -> list[Row]:
     ours = median(refresh)
     listed = emulator.service.jobs(session_id=batch.workload_id, limit=None)
     theirs = timed(lambda: [job.status() for job in listed])
-    batch.cancel_workload()
+    batch.end(running=False)
     emulator.faults.clear()
     return [
         (f"refresh of a {jobs}-job batch: requests", str(requests), "≤ 2"),
@@ -75,7 +75,7 @@ def idling(emulator: Any, jobs: int = 1000, seconds: float = 20.0) -> list[Row]:
     """CPU of the whole process while a workload of many ended jobs is watched, and messages meanwhile."""
     backend = emulator.service.least_busy()
     batch = qmode.BatchController.open(backend)
-    batch.submit(Sampler(mode=batch.mode), [prepared(backend)] * jobs, partitions=jobs)
+    batch.submit(Sampler(mode=batch.primitive_mode), [prepared(backend)] * jobs, partitions=jobs)
     batch.wait_until(lambda shot: shot.usage.status == "final", 900)
     batch.wait_until(lambda shot: all(job.finished for job in shot.jobs), 900)  # all metrics are read: now it idles
     heard: list[object] = []
@@ -86,7 +86,7 @@ def idling(emulator: Any, jobs: int = 1000, seconds: float = 20.0) -> list[Row]:
     threading.Event().wait(seconds)
     share = (time.process_time() - begun) / seconds
     messages = len(heard)
-    batch.cancel_workload()
+    batch.end(running=False)
     return [
         (f"idle watching of a {jobs}-job batch: share of a core", f"{share:.2%}", "< 1 %"),
         ("the same: messages", str(messages), "0"),

@@ -129,7 +129,7 @@ class Worker(threading.Thread):
         self.said: str | None = None
 
     def run(self) -> None:
-        sampler = Sampler(mode=self.batch.mode)
+        sampler = Sampler(mode=self.batch.primitive_mode)
         sampler.options.default_shots = SHOTS
         pubs = [pub(self.isa, n) for n in self.numbers]
         run = self.batch.submit(sampler, pubs, partitions=len(pubs))
@@ -227,7 +227,7 @@ def main() -> int:
             if worker.said:
                 print(f"  {worker.batch.id}: {worker.said}", file=sys.stderr)
         for batch in batches:
-            insist(batch.cancel_workload)
+            insist(batch.end)
     for what, number in table.items():
         print(f"{what:>25}  {number}")
     print(dict(sorted(proxy.faults.items())))

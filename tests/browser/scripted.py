@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 
 from qmode_widgets.errors import QmodeError
 from qmode_widgets.model.command import Action
+from qmode_widgets.model.outcome import Done, Outcome
 from qmode_widgets.model.snapshot import (
     Event,
     JobSnapshot,
@@ -113,13 +114,13 @@ class Scripted:
         self.clicked.clear()
         return came
 
-    async def perform(self, action: Action, target: str | None) -> str:
+    async def perform(self, action: Action, target: str | None) -> Outcome:
         if action in (Action.CANCEL, Action.DROP):
             waits = any(j.key == target and j.state is JobState.WAITING for j in self._state.jobs)
             action = Action.DROP if waits else Action.CANCEL
         steps = [Action.CANCEL_ALL, Action.CLOSE] if action is Action.END else [action]
         answers = [await self._obey(step, target) for step in steps]
-        return answers[-1]
+        return Done(answers[-1])
 
     async def _obey(self, action: Action, target: str | None = None) -> str:
         try:

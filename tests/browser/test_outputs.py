@@ -159,7 +159,7 @@ backend = emulator.service.least_busy()
 bell = QuantumCircuit(2); bell.h(0); bell.cx(0, 1); bell.measure_all()
 emulator.faults.pause()
 batch = qmode.BatchController.open(backend)
-run = batch.submit(Sampler(mode=batch.mode), [transpile(bell, backend)] * 4, partitions=4)
+run = batch.submit(Sampler(mode=batch.primitive_mode), [transpile(bell, backend)] * 4, partitions=4)
 print(emulator.pid)"""
 
 

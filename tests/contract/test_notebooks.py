@@ -120,7 +120,7 @@ circuit.measure_all()
 isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
 """,
     "batch = qmode.BatchController.open(backend)\nbatch",
-    "run = batch.submit(Sampler(mode=batch.mode), [isa] * 3, partitions=3)\nrun.wait()",
+    "run = batch.submit(Sampler(mode=batch.primitive_mode), [isa] * 3, partitions=3)\nrun.wait()",
     "batch.close()\nbatch.wait_until(lambda shot: shot.state == 'closed', 120)",
 ]
 

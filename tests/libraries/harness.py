@@ -23,7 +23,7 @@ def watching(**limits: Any) -> Iterator[Any]:
         qmode.unwatch()
         for controller in found.controllers:
             if controller.snapshot().mode != "job":
-                controller.cancel_workload()
+                controller.end(running=False)
             controller.forget()
 
 

@@ -1,4 +1,4 @@
-"""Cancel and redo, each idempotent, each saying per job what the service answered."""
+"""Cancel and redo, each idempotent, each with an outcome per job."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from ...errors import QmodeError, ServiceError, UnreachableError
 from ...ibm.client import Captured, replay
 from ...ibm.link import again
 from ...model import tags
+from ...model.outcome import Cancelled, CancelOutcome, CancelOutcomes, Refusal
 from ...model.snapshot import JobState
 from ..state.ledger import Ledger
 from ..state.record import Record
@@ -27,12 +28,12 @@ def retryable(code: int | None, solution: str | None) -> bool:
     return code is not None and code >= 9000 and "retry" in (solution or "").lower()
 
 
-async def cancel(ledger: Ledger, records: Iterable[Record]) -> dict[str, str]:
-    """Cancel these attempts; by row, what came of it."""
+async def cancel(ledger: Ledger, records: Iterable[Record]) -> CancelOutcomes:
+    """Cancel these attempts."""
     chosen = list(records)
-    said = await _all([lambda r=r: _cancel_one(ledger, r) for r in chosen])  # type: ignore[misc]
+    outcomes = await _all([lambda r=r: _cancel_one(ledger, r) for r in chosen])  # type: ignore[misc]
     ledger.changed()
-    return dict(zip([r.row for r in chosen], said, strict=True))
+    return CancelOutcomes(dict(zip([r.row for r in chosen], outcomes, strict=True)))
 
 
 T = TypeVar("T")
@@ -56,42 +57,42 @@ def take_back(ledger: Ledger, records: Iterable[Record]) -> None:
     ledger.changed()
 
 
-def _take_back(record: Record) -> str | None:
+def _take_back(record: Record) -> CancelOutcome | None:
     """What became of one that has no job yet; None where it has."""
     if record.state is JobState.WAITING and not record.sending:
         record.settle(JobState.DROPPED, None)
-        return "dropped before it was sent"
+        return CancelOutcome(Cancelled.DROPPED)
     if record.state is JobState.UNKNOWN and record.held:
         record.cancel_when_found = True
         record.settle(JobState.DROPPED, "taken back; should it turn up on the service it is cancelled")
-        return record.note
+        return CancelOutcome(Cancelled.WHEN_FOUND)
     if record.state in (JobState.WAITING, JobState.UNKNOWN):
         record.cancel_when_found = True
-        what = "answered" if record.sending else "found on the service"
-        record.settle(record.state, f"to be cancelled as soon as it is {what}")
-        return record.note
+        outcome = CancelOutcome(Cancelled.WHEN_ANSWERED if record.sending else Cancelled.WHEN_FOUND)
+        record.settle(record.state, str(outcome))
+        return outcome
     return None
 
 
-async def _cancel_one(ledger: Ledger, record: Record) -> str:
-    if (said := _take_back(record)) is not None:
-        return said
+async def _cancel_one(ledger: Ledger, record: Record) -> CancelOutcome:
+    if (taken := _take_back(record)) is not None:
+        return taken
     if record.state.final:
-        return f"already {record.state}"
+        return CancelOutcome(Cancelled.ENDED)
     if record.cancelling:
-        return "already asked for"
+        return CancelOutcome(Cancelled.ASKED)
     job_id = str(record.job_id)
     try:
         await again(ledger.link.cancel_job, job_id)
     except ServiceError as error:
         if error.status == 409:
-            return "had already ended"
-        return f"not cancelled: {error}"
+            return CancelOutcome(Cancelled.ENDED)
+        return CancelOutcome(Cancelled.REFUSED, Refusal.of(error))
     except UnreachableError as error:
-        return f"not known whether it was cancelled: {error}"
+        return CancelOutcome(Cancelled.UNKNOWN, Refusal.of(error))
     record.cancelling, record.note = True, "cancellation accepted by the service"
     record.touch()
-    return "cancelled"
+    return CancelOutcome(Cancelled.CANCELLED)
 
 
 async def payload_of(ledger: Ledger, record: Record) -> Captured:
@@ -247,9 +248,9 @@ async def _cancel(ledger: Ledger, found: list[Record], what: Callable[[Record], 
     if not found:
         return
     texts = [what(r) for r in found]
-    answers = await cancel(ledger, found)
+    outcomes = await cancel(ledger, found)
     for record, text in zip(found, texts, strict=True):
-        said = f"{text}: {answers[record.row]}"
+        said = f"{text}: {outcomes[record.row]}"
         if record.told != said:  # it is tried again at each look while the service does not take it
             record.told = said
             ledger.event("warning", said, record.row)

@@ -13,9 +13,10 @@ from __future__ import annotations
 import logging
 import math
 from collections.abc import Callable, Iterable
+from numbers import Real
 from typing import Any
 
-from ...errors import QmodeError, ServiceError, UnreachableError
+from ...errors import ArgumentError, QmodeError, ServiceError, UnreachableError
 from ...model.snapshot import JobSnapshot, JobState, Limit, WorkloadState
 from ...portal import portal
 from ..runs.results import Results
@@ -32,9 +33,25 @@ WARN_BEFORE_MAX, WARN_BEFORE_IDLE = 300.0, 15.0  # seconds before max TTL, inter
 
 
 def check_cap(seconds: float | None) -> None:
-    """Raises ValueError for a usage cap that is no positive number of seconds; None is no cap."""
-    if seconds is not None and (not seconds > 0 or not math.isfinite(seconds)):
-        raise ValueError(f"usage_cap={seconds!r}: pass a positive number of seconds")
+    """Raises ArgumentError for a usage cap that is no positive number of seconds; None is no cap."""
+    if seconds is not None and not (_is_number(seconds) and seconds > 0 and math.isfinite(seconds)):
+        raise ArgumentError(f"usage_cap={seconds!r}: pass a positive number of QPU seconds")
+
+
+def check_retries(times: object) -> None:
+    """Raises ArgumentError for what is no number of retries."""
+    if times is not None and (not isinstance(times, int) or isinstance(times, bool) or times < 0):
+        raise ArgumentError(f"retries={times!r}: pass a whole number, 0 or more")
+
+
+def check_idle(seconds: float | None) -> None:
+    """Raises ArgumentError for what is no number of seconds; None is no limit."""
+    if seconds is not None and not (_is_number(seconds) and seconds >= 0 and math.isfinite(seconds)):
+        raise ArgumentError(f"close_when_idle={seconds!r}: pass a number of seconds, 0 or more")
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)
 
 
 class Guards:
@@ -63,8 +80,14 @@ class Guards:
         """Why no job is sent just now."""
         return self._guess or self._unknown
 
+    @property
+    def retries(self) -> int:
+        """How often a failed partition is run again by itself."""
+        return self._retries
+
     def retry(self, times: int) -> None:
         """Run a partition again up to `times` times."""
+        check_retries(times)
         self._retries = times
         self._ledger.limit(Limit("retries", f"{times} a partition, transient and system errors only", "kernel"))
 
@@ -85,8 +108,7 @@ class Guards:
 
     def close_when_idle(self, seconds: float) -> None:
         """Close after `seconds` seconds without a queued or running job."""
-        if not seconds >= 0:
-            raise ValueError(f"close_when_idle({seconds!r}): pass a number of seconds, 0 or more")
+        check_idle(seconds)
         self._idle_close = float(seconds)
         self._ledger.limit(Limit("idle close", f"{seconds:g} s", "kernel"))
 

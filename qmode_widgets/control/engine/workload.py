@@ -10,10 +10,11 @@ import logging
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Mapping, Sequence
 from typing import Any, Protocol
 
-from ...errors import QmodeError, ServiceError, SubmissionError, UnreachableError
+from ...errors import ArgumentError, QmodeError, ServiceError, SubmissionError, UnreachableError
 from ...ibm.link import again
 from ...model import tags
 from ...model.command import Action
+from ...model.outcome import CancelOutcomes, Closed, CloseOutcome, Done, EndOutcome, Outcome, Refusal
 from ...model.partition import Partition
 from ...model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
 from ...portal import clock, portal
@@ -211,13 +212,12 @@ class Workload:
             left = chosen()
             if not left:
                 return
-            answers = await actions.cancel(self.ledger, left)
+            outcomes = await actions.cancel(self.ledger, left)
             self.outbox.nudge()
             self.watch.start()
-            refused = [a for a in answers.values() if a.startswith(("not cancelled", "not known"))]
-            if not refused:
+            if not outcomes.failed:
                 return
-            self.guards.failed("cancelling", QmodeError(refused[0]))
+            self.guards.failed("cancelling", QmodeError(str(next(iter(outcomes.refused.values())))))
             await asyncio.sleep(pause)
 
     async def _look_now(self) -> None:
@@ -370,13 +370,16 @@ class Workload:
 
     # --- ending ------------------------------------------------------------------------------------------------
 
-    async def cancel(self, choose: Callable[[], Iterable[Record]]) -> dict[str, str]:
-        """Cancel what `choose()` gives now; by row, what came of it."""
+    async def cancel(self, choose: Callable[[], Iterable[Record]]) -> CancelOutcomes:
+        """Cancel what `choose()` gives now."""
         self.check_writable()
-        answers = await actions.cancel(self.ledger, choose())
+        outcomes = await actions.cancel(self.ledger, choose())
+        if outcomes.failed:
+            self.ledger.event("error", f"cancelling: {outcomes}")
+            self.ledger.changed()
         self.outbox.nudge()
         self.wake()
-        return answers
+        return outcomes
 
     async def drain(self) -> None:
         """Until nothing waits to be sent."""
@@ -393,34 +396,54 @@ class Workload:
         self.outbox.nudge()
         self.wake()
 
-    async def close(self) -> str:
+    async def close(self) -> CloseOutcome:
         """Send what waits to be sent, then take no further jobs; queued ones still run."""
         if self.mode is not None:
             await self.drain()
         return await self.close_now()
 
-    async def close_now(self) -> str:
+    async def close_now(self) -> CloseOutcome:
         """No further jobs. Asked again until it is known that the service took it: a session left open is billed."""
         if self.mode is None:
-            return "a run in job mode needs no closing"
+            return self._closed(Closed.NOT_NEEDED)
         self.check_writable()
         ledger = self.ledger
-        if ledger.closed:
-            return "was closed already"
-        if not await self._until_taken(lambda: self.link.close(ledger.workload_id)):
-            return "was closed already"
+        if ledger.closed or not await self._until_taken(lambda: self.link.close(ledger.workload_id)):
+            return self._closed(Closed.ALREADY)
         ledger.event("info", "closed to further jobs; queued ones still run")
         ledger.changed()
         self.wake()
-        return "closed"
+        return self._closed(Closed.CLOSED)
 
-    async def cancel_workload(self) -> str:
-        """Cancel the queued jobs and close, in one request; running jobs continue."""
-        self.check_writable()
-        await actions.cancel(self.ledger, actions.unsent(self.ledger))
+    async def end(self, *, running: bool) -> EndOutcome:
+        """Cancel whatever has not ended, or all but the running jobs, and close: what can be done is done."""
+        if self.mode is None or running:  # cancelling first: what waits to be sent would be sent by closing
+            chosen = actions.unfinished if running else actions.remaining
+            cancelled = await self.cancel(lambda: chosen(self.ledger))
+            return EndOutcome(cancelled, await self._or_say(self.close()))
+        cancelled = await self.cancel(lambda: actions.unsent(self.ledger))
+        return EndOutcome(cancelled, await self._or_say(self._cancel_queue()))
+
+    async def _cancel_queue(self) -> CloseOutcome:
+        """Cancel the queued jobs and close, in one request; running jobs go on."""
         taken = await self._until_taken(lambda: self.link.cancel_workload(self.ledger.workload_id))
         self.wake()
-        return "cancelled" if taken else "was closed already"
+        return self._closed(Closed.QUEUE_CANCELLED if taken else Closed.ALREADY)
+
+    async def _or_say(self, closing: Coroutine[Any, Any, CloseOutcome]) -> CloseOutcome:
+        """What came of closing; where it is refused, the outcome says so."""
+        try:
+            return await closing
+        except ServiceError as error:
+            return self._closed(Closed.UNKNOWN if error.passing else Closed.REFUSED, Refusal.of(error))
+        except UnreachableError as error:
+            return self._closed(Closed.UNKNOWN, Refusal.of(error))
+
+    def _closed(self, result: Closed, refusal: Refusal | None = None) -> CloseOutcome:
+        """With the jobs that may still use the QPU, as far as they are known here."""
+        left = [r.state for r in self.ledger.where(lambda r: not r.cancelling)]
+        queued = 0 if result is Closed.QUEUE_CANCELLED else left.count(JobState.QUEUED)
+        return CloseOutcome(result, left.count(JobState.RUNNING), queued, refusal)
 
     async def _until_taken(self, ask: Callable[[], Awaitable[None]]) -> bool:
         """False: it had been closed before.
@@ -557,37 +580,34 @@ class Workload:
         if hasattr(job, "job_id"):
             job = job.job_id() if callable(job.job_id) else (job.job_id or job.key)
         if not isinstance(job, str):
-            raise QmodeError(f"{job!r} is not a job: pass its id, its key, or the job object")
+            raise ArgumentError(f"{job!r} is not a job: pass its id, its key, or the job object")
         found = self.ledger.find(job)
         if found is None:
-            raise QmodeError(f"no job {job!r} in {self.ledger.mode} {self.ledger.id}: see controller.jobs")
+            raise ArgumentError(f"no job {job!r} in {self.ledger.mode} {self.ledger.id}: see controller.jobs")
         return found
 
-    async def perform(self, action: Action, target: str | None) -> str:
-        """Carry out a click; says what came of it."""
+    async def perform(self, action: Action, target: str | None) -> Outcome:
+        """Carry out a click."""
         match action:
             case Action.CANCEL | Action.DROP:
                 return next(iter((await self.cancel(lambda: [self.find(target)])).values()))
             case Action.CANCEL_REMAINING:
-                return _tally(await self.cancel(lambda: actions.remaining(self.ledger)))
+                return await self.cancel(lambda: actions.remaining(self.ledger))
             case Action.CANCEL_ALL:
-                return _tally(await self.cancel(lambda: actions.unfinished(self.ledger)))
+                return await self.cancel(lambda: actions.unfinished(self.ledger))
             case Action.CLOSE:
-                await self.close()
-                return "closed: queued jobs still run"
-            case Action.END:  # cancelling first: what waits to be sent would be sent by closing
-                cancelled = await self.cancel(lambda: actions.unfinished(self.ledger))
-                await self.close()
-                return f"ended: {_tally(cancelled)}"
+                return await self._or_say(self.close())
+            case Action.END:
+                return await self.end(running=True)
             case Action.RESUBMIT:
                 await self.resubmit(lambda: [self.find(target)], look=True)
-                return "resubmitted"
+                return Done("resubmitted")
             case Action.RESUBMIT_FAILED:
                 sent = await self.resubmit(lambda: actions.failed(self.ledger), look=True)
-                return f"{sum(map(len, sent.values()))} resubmitted"
+                return Done(f"{sum(map(len, sent.values()))} resubmitted")
             case Action.REFRESH:
                 await self.refresh()
-                return "refreshed"
+                return Done("refreshed")
 
     # --- waiting -----------------------------------------------------------------------------------------------
 
@@ -641,10 +661,3 @@ class Workload:
     def latest(self, run: str) -> Mapping[int, Record]:
         """The last attempt at each partition of a run."""
         return self.ledger.latest(run)
-
-
-def _tally(answers: dict[str, str]) -> str:
-    counts: dict[str, int] = {}
-    for answer in answers.values():
-        counts[answer] = counts.get(answer, 0) + 1
-    return ", ".join(f"{n} {what}" for what, n in counts.items()) or "nothing to cancel"

@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import io
 import json
-import secrets
 import threading
 import zipfile
 import zlib
@@ -30,6 +29,7 @@ from ...model.partition import Partition, Piece
 from ...model.snapshot import JobSnapshot, JobState, Usage, WorkloadSnapshot
 from ...portal import portal
 from ..state.ledger import Ledger
+from .file import whole_file
 from .provenance import Provenance
 from .report import report
 from .results import Results, incomplete, put_together, why_missing
@@ -45,7 +45,13 @@ _DAMAGED = (
     ValueError,
     EOFError,
     NotImplementedError,
+    RecursionError,
 )
+LARGEST_HEAD = 256 * 2**20  # bytes of run.json
+LARGEST_RESULT = 4 * 2**30  # bytes of one result
+# Arrays in a result are compressed before they are JSON, so they shrink little more: what does was made to be large.
+MOST_SHRUNK = 200  # times smaller
+SHRUNK_FROM = 64 * 2**20  # bytes of a member; smaller ones may shrink as they like
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,27 +83,21 @@ def save(path: str | Path, run: Provenance, ledger: Ledger, results: Results) ->
         OSError: the file cannot be written.
     """
     rows = portal().call(ledger.latest, run.run)
-    of = max((r.key.of for r in rows.values() if r.key), default=0)
     target = Path(path).expanduser().resolve()
-    fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}")
-    try:
-        with zipfile.ZipFile(fresh, "x", zipfile.ZIP_DEFLATED) as archive:
-            partitions: dict[int, _Entry] = {}
-            for i in range(of):
-                record = rows.get(i)
-                pieces = () if record is None or record.partition is None else record.partition.pieces
-                if record is not None and record.state is JobState.DONE:
-                    program, text = results.raw(record)
-                    partitions[i] = _Entry(pieces, program, f"results/{i}.json")
-                    archive.writestr(f"results/{i}.json", text)
-                else:
-                    partitions[i] = _Entry(pieces, missing=why_missing(record))
-            head = _Head(FORMAT, VERSION, of, partitions, run)
-            archive.writestr(ENTRY, json.dumps(asdict(head), indent=1))
-        fresh.replace(target)
-    except BaseException:
-        fresh.unlink(missing_ok=True)
-        raise
+    of = max((r.key.of for r in rows.values() if r.key), default=0)
+    with whole_file(target) as fresh, zipfile.ZipFile(fresh, "x", zipfile.ZIP_DEFLATED) as archive:
+        partitions: dict[int, _Entry] = {}
+        for i in range(of):
+            record = rows.get(i)
+            pieces = () if record is None or record.partition is None else record.partition.pieces
+            if record is not None and record.state is JobState.DONE:
+                program, text = results.raw(record)
+                partitions[i] = _Entry(pieces, program, f"results/{i}.json")
+                archive.writestr(f"results/{i}.json", text)
+            else:
+                partitions[i] = _Entry(pieces, missing=why_missing(record))
+        head = _Head(FORMAT, VERSION, of, partitions, run)
+        archive.writestr(ENTRY, json.dumps(asdict(head), indent=1))
     return target
 
 
@@ -111,29 +111,49 @@ def load(path: str | Path) -> SavedRun:
     content = Path(path).expanduser().read_bytes()
     try:
         archive = zipfile.ZipFile(io.BytesIO(content))
+        _check_sizes(archive)
         found = json.loads(archive.read(ENTRY))
         kind, version = found["format"], found["version"]
     except _DAMAGED as error:
         raise ArchiveError(f"{path} is not a saved run, or it is damaged: {error}") from error
     if kind != FORMAT:
         raise ArchiveError(f"{path} holds {kind!r}, not {FORMAT!r}: pass a file that run.save(path) wrote")
-    if not isinstance(version, int) or version > VERSION:
+    if type(version) is not int or version < 1:
+        raise ArchiveError(f"{path} is damaged: its version is {version!r}, and versions begin with 1")
+    if version > VERSION:
         raise ArchiveError(
             f"{path} is of version {version!r}, this qmode_widgets reads up to {VERSION}: "
             "pip install --upgrade qmode-widgets"
         )
     try:
+        of, partitions = found["of"], found["partitions"]
+        if type(of) is not int or not isinstance(partitions, dict) or len(partitions) != of:
+            raise ValueError(f"{len(partitions)} of {of} partitions are in it")
         head = TypeAdapter(_Head).validate_python(found)
+        if set(head.partitions) != set(range(of)):
+            raise ValueError(f"its partitions are not numbered from 0 to {of - 1}")
         for entry in head.partitions.values():
             if entry.result is not None:
                 archive.getinfo(entry.result)
         bad = archive.testzip()
     except _DAMAGED as error:
         raise ArchiveError(f"{path} is damaged: {error}") from error
-    if bad is not None or sorted(head.partitions) != list(range(head.of)):
-        what = f"{len(head.partitions)} of {head.of} partitions are in it" if bad is None else f"{bad} cannot be read"
-        raise ArchiveError(f"{path} is damaged: {what}")
+    if bad is not None:
+        raise ArchiveError(f"{path} is damaged: {bad} cannot be read")
     return SavedRun(archive, head, str(path))
+
+
+def _check_sizes(archive: zipfile.ZipFile) -> None:
+    """Before anything is read. A member yields no more than the size that is told here, whatever it holds.
+
+    Raises:
+        ValueError: a member is larger than any of a run that can be saved.
+    """
+    for member in archive.infolist():
+        size, most = member.file_size, LARGEST_HEAD if member.filename == ENTRY else LARGEST_RESULT
+        shrunk = size >= SHRUNK_FROM and size > MOST_SHRUNK * member.compress_size
+        if size > most or shrunk:
+            raise ValueError(f"{member.filename} unpacks to {size:,} bytes from {member.compress_size:,}")
 
 
 class SavedRun:

@@ -8,6 +8,7 @@ from itertools import accumulate
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ...errors import ArgumentError
 from ...model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
 from ...planning.figures import COLOURS, HATCH, WIDTH, layout
 
@@ -27,7 +28,7 @@ def workload_figure(state: WorkloadSnapshot, kind: str) -> go.Figure:
         return _used(state)
     if kind == "forecast-vs-actual":
         return _forecast(state)
-    raise ValueError(f'figure({kind!r}): pass "timeline", "usage" or "forecast-vs-actual"')
+    raise ArgumentError(f'figure({kind!r}): pass "timeline", "usage" or "forecast-vs-actual"')
 
 
 def _name(job: JobSnapshot) -> str:

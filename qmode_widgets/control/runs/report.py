@@ -17,6 +17,7 @@ from ...errors import printable
 from ...model.snapshot import JobSnapshot, JobState, Usage
 from ...model.text import SIGNS, why
 from ...planning.durations import billed, duration
+from .file import whole_file
 from .provenance import Planned, Provenance
 
 TALLEST = 900.0  # of the time line, in pixels: of 1,000 attempts each has a thin row
@@ -55,13 +56,14 @@ _POLICY = "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; form-
 
 
 def report(path: str | Path, run: Provenance) -> Path:
-    """Write the report of a run.
+    """Write the report of a run; a file that is there is replaced once the new one is whole.
 
     Raises:
         OSError: the file cannot be written.
     """
     target = Path(path).expanduser().resolve()
-    target.write_text(page(run), encoding="utf-8")
+    with whole_file(target) as fresh:
+        fresh.write_text(page(run), encoding="utf-8")
     return target
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Literal
 
+from ...errors import printable
 from ...ibm.link import Link
 from ...ibm.wire import Metrics, Session, active_ttl_falls
 from ...model.snapshot import Event, JobSnapshot, JobState, Limit, Mode, Ttl, Usage, WorkloadSnapshot, WorkloadState
@@ -176,6 +177,10 @@ class Ledger:
         self._groups.append(label)
         self.changed()
 
+    def open_groups(self) -> tuple[str, ...]:
+        """The iterations that are open, oldest first."""
+        return tuple(self._groups)
+
     def close_group(self, label: str) -> None:
         """It ends."""
         if label in self._groups:
@@ -187,7 +192,7 @@ class Ledger:
     def event(self, level: Literal["info", "warning", "error"], text: str, job: str | None = None) -> None:
         """Record what happened, for the user to read now or later."""
         kept = self._remarks if level == "info" else self._warnings
-        kept.append(Event(next(self._event_ids), self.link.now(), level, text, job))
+        kept.append(Event(next(self._event_ids), self.link.now(), level, printable(text), job))
 
     def limit(self, limit: Limit) -> None:
         """State a bound."""

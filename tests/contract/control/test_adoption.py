@@ -210,7 +210,7 @@ def test_an_iteration_groups_what_its_thread_submits_directly(backend, emulator,
 
     def other():
         inside.wait()
-        sampler(session.mode).run(rotations(1))
+        sampler(session.primitive_mode).run(rotations(1))
         done.set()
 
     thread = threading.Thread(target=other)
@@ -218,10 +218,10 @@ def test_an_iteration_groups_what_its_thread_submits_directly(backend, emulator,
     with session.iteration("A 0"):
         inside.set()
         done.wait()
-        sampler(session.mode).run(rotations(1))
+        sampler(session.primitive_mode).run(rotations(1))
     thread.join()
     assert sorted(str(j.group) for j in session.jobs) == ["A 0", "None"]
-    session.cancel_workload()
+    session.end(running=False)
 
 
 def test_a_new_workload_that_continues_the_closed_one_is_adopted_too(batch, mode, sampler, rotations, emulator):
@@ -230,9 +230,9 @@ def test_a_new_workload_that_continues_the_closed_one_is_adopted_too(batch, mode
     batch.close()
     assert batch.wait(60)
     batch.resubmit_failed()
-    assert batch.mode is not mode
-    again = sampler(batch.mode).run(rotations(1))
+    assert batch.primitive_mode is not mode
+    again = sampler(batch.primitive_mode).run(rotations(1))
     assert job.result()
     assert again.result()
     assert {j.job_id for j in batch.jobs} >= {job.job_id(), again.job_id()}
-    batch.cancel_workload()
+    batch.end(running=False)

@@ -20,7 +20,7 @@ def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     at_pace(controller)  # the test's listings lag less than real ones may
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def live(service, batch):
@@ -51,7 +51,7 @@ FAULTS = {
 @pytest.mark.parametrize("fault", FAULTS)
 def test_each_partition_runs_once(batch, sampler, rotations, in_pub_order, emulator, service, fault):
     FAULTS[fault](emulator.faults)
-    run = batch.submit(sampler(batch.mode), rotations(4), partitions=4)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(4), partitions=4)
     in_pub_order(run.result(timeout=60), 4)
     emulator.faults.clear()
     assert sorted(map(len, live(service, batch).values())) == [1, 1, 1, 1]
@@ -65,19 +65,19 @@ def test_each_partition_runs_once_under_any_mix(backend, sampler, rotations, in_
     for fault in faults:
         FAULTS[fault](emulator.faults)
     try:
-        run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+        run = batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
         in_pub_order(run.result(timeout=90), 3)
         emulator.faults.clear()
         assert sorted(map(len, live(service, batch).values())) == [1, 1, 1]
     finally:
         emulator.faults.clear()
-        batch.cancel_workload()
+        batch.end(running=False)
 
 
 def test_a_listing_that_lags_is_waited_for(batch, sampler, rotations, emulator, service):
     emulator.faults.lag_listings(0.6)
     emulator.faults.drop(method="POST", path="/jobs", when="after")
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     assert run.wait(60)
     emulator.faults.clear()
     assert sorted(map(len, live(service, batch).values())) == [1, 1]
@@ -95,7 +95,7 @@ def test_a_double_that_turns_up_late_is_reported_and_cancelled_if_it_has_not_run
         emulator.faults.pause(queue=True)
     emulator.faults.lag_listings(3600)
     emulator.faults.drop(method="POST", path="/jobs", when="after")
-    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait_until(lambda shot: shot.jobs[0].job_id is not None, 60)  # posted again
     emulator.faults.lag_listings(0)
     assert batch.wait_until(lambda shot: any("duplicate" in e.text for e in shot.events), 60)
@@ -105,14 +105,14 @@ def test_a_double_that_turns_up_late_is_reported_and_cancelled_if_it_has_not_run
     assert [len(v) for v in live(service, batch).values()] == [2 if ran else 1]
     told = next(e.text for e in batch.events if "the second job" in e.text)
     assert ("which is billed" in told) == ran
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_cancel_while_in_doubt_is_carried_out_when_the_job_is_found(batch, sampler, rotations, emulator, service):
     emulator.faults.pause(queue=True)
     emulator.faults.lag_listings(3600)
     emulator.faults.drop(method="POST", path="/jobs", when="after")
-    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait_until(lambda shot: shot.jobs[0].state is JobState.UNKNOWN, 60)
     assert "as soon as it is found" in batch.cancel(batch.jobs[0])
     emulator.faults.lag_listings(0)
@@ -124,7 +124,7 @@ def test_a_cancel_while_in_doubt_is_carried_out_when_the_job_is_found(batch, sam
 def test_refused_partitions_say_why_and_cost_nothing(batch, sampler, rotations, emulator, service):
     """Closed from elsewhere between submission and sending."""
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=0.2, count=1000)
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     service._get_api_client().close_session(batch.workload_id)
     emulator.faults.clear()
     assert run.wait(60)
@@ -140,12 +140,12 @@ def test_another_instance_made_active_mid_submission_changes_nothing(emulator, s
     backend = service.backend(sorted(b.name for b in service.backends())[0], instance=plans["pay-as-you-go"])
     batch = qmode.BatchController.open(backend)
     emulator.faults.delay(0.3, method="POST", path="/jobs", count=4)
-    run = batch.submit(sampler(batch.mode), rotations(4), partitions=4)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(4), partitions=4)
     service.jobs(instance=plans["open"], limit=1)
     assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.DONE] * 4
     assert service.jobs(instance=plans["open"], session_id=batch.workload_id, limit=5) == []
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 CHILD = """
@@ -163,7 +163,7 @@ circuit.x(0)
 circuit.measure_all()
 isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
 batch = qmode.BatchController.open(backend)
-run = batch.submit(Sampler(mode=batch.mode), [isa] * 4, partitions=4)
+run = batch.submit(Sampler(mode=batch.primitive_mode), [isa] * 4, partitions=4)
 batch.wait_until(lambda shot: shot.jobs[0].job_id is not None, 60)
 print(batch.id, run.id, flush=True)
 threading.Event().wait()
@@ -190,4 +190,4 @@ def test_a_kernel_killed_midway_leaves_a_workload_that_can_be_attached(emulator)
     missing = ", ".join(str(i + 1) for i in range(4) if i not in sent)
     assert any(f"partitions {missing} of 4 were never sent" in e.text for e in controller.events)
     assert len(controller.partial_result().pubs) == len(sent)
-    controller.cancel_workload()
+    controller.end(running=False)

@@ -52,17 +52,17 @@ def test_ten_answers_are_lost_and_the_listing_is_late_and_nothing_runs_twice(
     batch = opened(far)
     proxy.lag = 28 * 0.05
     proxy.add(Fault("drop", "POST", "/jobs", count=10))
-    run = batch.submit(sampler(batch.mode), rotations(10), partitions=10)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(10), partitions=10)
     in_pub_order(run.result(timeout=90), 10)
     assert sorted(map(len, live(emulator, batch.workload_id).values())) == [1] * 10
     assert not [e for e in batch.events if "duplicate" in e.text]
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_doubtful_partition_is_held_where_its_user_wants_it_so(far, proxy, emulator, sampler, rotations):
     batch = opened(far)
     proxy.add(Fault("drop", "POST", "/jobs", when="before"))
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2, resend=False)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2, resend=False)
     assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.UNKNOWN, JobState.DONE]
     with pytest.raises(qmode.IncompleteResultError, match=r"partition 1 is unknown .*not sent again by itself"):
@@ -70,7 +70,7 @@ def test_a_doubtful_partition_is_held_where_its_user_wants_it_so(far, proxy, emu
     assert batch.resubmit(run.jobs[0]).wait(60)
     assert len(run.result()) == 2
     assert sorted(map(len, live(emulator, batch.workload_id).values())) == [1, 1]
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 # --- waiting ----------------------------------------------------------------------------------------------------
@@ -83,13 +83,13 @@ def test_a_partition_that_could_not_be_sent_tells_when_it_is_sent_again(
     batch = opened(far)
     proxy.add(Fault("status", "POST", "/jobs", status=status, retry_after=retry_after, when="before", count=2))
     began, seen = time.time(), []
-    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait_until(lambda shot: seen.append(shot.jobs[0]) or shot.jobs[0].next_try is not None, 60)
     assert seen[-1].state is JobState.WAITING
     assert began < seen[-1].next_try <= time.time() + 3
     assert run.wait(60)
     assert run.jobs[0].next_try is None
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_workload_that_is_told_to_wait_for_a_day_keeps_no_cap_of_another_from_acting(
@@ -99,11 +99,11 @@ def test_a_workload_that_is_told_to_wait_for_a_day_keeps_no_cap_of_another_from_
     proxy.add(Fault("status", "GET", f"/sessions/{first.id}", status=429, retry_after="86400", count=1000))
     assert first.wait_until(lambda shot: "asked to wait 60 s" in str(shot.problem), 60)
     emulator.faults.pause(queue=True)
-    second.submit(sampler(second.mode), rotations(8), partitions=8)
+    second.submit(sampler(second.primitive_mode), rotations(8), partitions=8)
     emulator.faults.resume()
     assert second.wait_until(lambda shot: shot.accepting_jobs is False, 60)
     assert any("usage cap" in e.text for e in second.events)
-    first.cancel_workload()
+    first.end(running=False)
 
 
 @pytest.mark.parametrize(("method", "path"), [("GET", "/sessions/{}"), ("POST", "/jobs")])
@@ -120,23 +120,23 @@ def test_a_request_that_never_ends_holds_up_its_own_workload_and_only_for_its_de
             seconds=2.0 if method == "GET" else 600,
         )
     )
-    run = stuck.submit(sampler(stuck.mode), rotations(1), partitions=1)
+    run = stuck.submit(sampler(stuck.primitive_mode), rotations(1), partitions=1)
     assert proxy.wait_until(lambda: sum(proxy.faults.values()) > 0)
     proxy.faults.clear()
-    assert other.submit(sampler(other.mode), rotations(1), partitions=1).wait(60)
+    assert other.submit(sampler(other.primitive_mode), rotations(1), partitions=1).wait(60)
     assert run.wait(60)
     for batch in (stuck, other):
-        batch.cancel_workload()
+        batch.end(running=False)
 
 
 def test_a_dead_key_is_said_within_seconds_by_every_call(far, proxy, sampler, rotations, monkeypatch):
     monkeypatch.setattr("qmode_widgets.ibm.link.PAUSES", (0.1,))
     batch = opened(far)
-    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert run.wait(60)
     proxy.add(Fault("status", path="/identity/token", status=400, when="before", count=10_000))
     expire_token(batch)
-    for call in (batch.refresh, batch.cancel_workload, batch.refresh):
+    for call in (batch.refresh, batch.close, batch.refresh):
         began = time.monotonic()
         with pytest.raises(UnreachableError, match="refuses the API key"):
             call()
@@ -145,7 +145,7 @@ def test_a_dead_key_is_said_within_seconds_by_every_call(far, proxy, sampler, ro
     proxy.clear()
     monkeypatch.setattr(client, "IAM_PAUSE", 0.0)
     assert batch.wait_until(lambda shot: shot.problem is None, 60)
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 # --- answers of the wrong shape ---------------------------------------------------------------------------------
@@ -153,7 +153,7 @@ def test_a_dead_key_is_said_within_seconds_by_every_call(far, proxy, sampler, ro
 
 def test_a_list_without_jobs_is_not_shown_as_fresh(far, proxy, sampler, rotations):
     batch = opened(far)
-    assert batch.submit(sampler(batch.mode), rotations(1), partitions=1).wait(60)
+    assert batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1).wait(60)
     proxy.add(Fault("edit", "GET", "/jobs", edit=lambda page: {"jobs": None}, count=1000))
     assert batch.wait_until(lambda shot: shot.problem is not None and "jobs None" in shot.problem, 60)
     seen = batch.snapshot().seen_at
@@ -163,7 +163,7 @@ def test_a_list_without_jobs_is_not_shown_as_fresh(far, proxy, sampler, rotation
     proxy.clear()
     batch.refresh()
     assert batch.snapshot().problem is None
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 @pytest.mark.parametrize("used", [-5, None, "six"])
@@ -176,17 +176,17 @@ def test_a_cap_that_cannot_be_computed_stops_sending(far, proxy, emulator, sampl
 
     batch = opened(far, usage_cap=6)
     proxy.add(Fault("edit", "GET", r"/jobs|/jobs/[^/]+/metrics", edit=spoil, count=10_000))
-    first = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    first = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait_until(lambda shot: any("cannot be kept" in e.text for e in shot.events), 60)
     assert first.jobs[0].state is JobState.DONE
     assert batch.usage.reported is None  # and not -5, nor 0
-    second = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    second = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     assert batch.wait_until(lambda shot: all("cannot be kept" in str(j.note) for j in shot.jobs[1:]), 60)
     assert len(live(emulator, batch.workload_id)) == 1
     proxy.clear()
     assert second.wait(60)
     assert [j.state for j in second.jobs] == [JobState.DONE] * 2
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_listing_without_programs_does_not_change_what_a_result_is(far, proxy, sampler, rotations, in_pub_order):
@@ -197,12 +197,12 @@ def test_a_listing_without_programs_does_not_change_what_a_result_is(far, proxy,
 
     batch = opened(far)
     proxy.add(Fault("edit", "GET", "/jobs", edit=spoil, count=10_000))
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     in_pub_order(run.result(timeout=60), 2)
     batch.forget()
     again = settle(qmode.attach(batch.id, far.service))
     in_pub_order(again.result(timeout=60), 2)  # the job itself says what it ran
-    again.cancel_workload()
+    again.end(running=False)
 
 
 # --- closing, services, keys ------------------------------------------------------------------------------------
@@ -211,7 +211,7 @@ def test_a_listing_without_programs_does_not_change_what_a_result_is(far, proxy,
 def test_an_interrupted_close_closes_all_the_same(far, emulator, sampler, rotations):
     session = opened(far, Session)
     emulator.faults.fail_requests(429, method="POST", path="/jobs", count=1000, retry_after=60)
-    run = session.submit(sampler(session.mode), rotations(3), partitions=3)
+    run = session.submit(sampler(session.primitive_mode), rotations(3), partitions=3)
 
     with pytest.raises(KeyboardInterrupt), interrupted_while_waiting(session):
         session.close()
@@ -226,35 +226,35 @@ def test_a_service_that_was_restarted_is_taken_over_by_a_new_object(tmp_path, sa
     state = str(tmp_path / "state.db")
     with start(shared=False, workers=1, speed=float("inf"), state=state) as before:
         batch = opened(before.service.backend("emu_fez"))
-        assert batch.submit(sampler(batch.mode), rotations(1), partitions=1).wait(60)
+        assert batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1).wait(60)
     with start(shared=False, workers=1, speed=float("inf"), state=state) as after:
-        run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+        run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
         assert batch.wait_until(lambda shot: shot.problem is not None, 60)
         service = after.connect("emulator-payg")
         assert qmode.attach(batch.id, service) is batch
         assert batch.service is service
         assert run.wait(90)
         assert len(run.result()) == 2
-        assert batch.mode.service is service
-        batch.cancel_workload()
+        assert batch.primitive_mode.service is service
+        batch.end(running=False)
 
 
 def test_the_same_key_is_the_same_submission_in_this_kernel(far, emulator, sampler, rotations):
     batch = opened(far)
     pubs = rotations(4)
-    first = batch.submit(sampler(batch.mode), pubs, partitions=2, key="figure 3 of the paper")
-    again = batch.submit(sampler(batch.mode), pubs, partitions=2, key="figure 3 of the paper")
+    first = batch.submit(sampler(batch.primitive_mode), pubs, partitions=2, key="figure 3 of the paper")
+    again = batch.submit(sampler(batch.primitive_mode), pubs, partitions=2, key="figure 3 of the paper")
     assert first.id == again.id
     assert again.wait(60)
     other = opened(far)
-    assert other.submit(sampler(other.mode), pubs, partitions=2, key="figure 3 of the paper").id == first.id
+    assert other.submit(sampler(other.primitive_mode), pubs, partitions=2, key="figure 3 of the paper").id == first.id
     assert len(live(emulator, batch.workload_id)) == 2
     assert live(emulator, other.workload_id) == {}
     with pytest.raises(qmode.SubmissionError, match="used for other work"):
-        batch.submit(sampler(batch.mode), rotations(5), partitions=5, key="figure 3 of the paper")
-    assert batch.submit(sampler(batch.mode), pubs, partitions=2, key="another").id != first.id
+        batch.submit(sampler(batch.primitive_mode), rotations(5), partitions=5, key="figure 3 of the paper")
+    assert batch.submit(sampler(batch.primitive_mode), pubs, partitions=2, key="another").id != first.id
     for controller in (batch, other):
-        controller.cancel_workload()
+        controller.end(running=False)
 
 
 CELL = """
@@ -273,7 +273,7 @@ circuit = QuantumCircuit(1)
 circuit.measure_all()
 isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
 controller = at_pace(qmode.BatchController.open(backend), 0.05)
-run = controller.submit(Sampler(mode=controller.mode), [isa] * 5, partitions=5, key="cellrun1")
+run = controller.submit(Sampler(mode=controller.primitive_mode), [isa] * 5, partitions=5, key="cellrun1")
 if sys.argv[3] == "dies":
     controller.wait_until(lambda shot: sum(j.job_id is not None for j in shot.jobs) == 3, 60)
 else:
@@ -303,23 +303,23 @@ def test_an_outage_with_a_cold_backend_is_said_in_our_words(proxy, emulator, sam
     service = proxy.connect(emulator)
     backend = service.backend("emu_fez")
     batch = opened(backend)
-    primitive, pubs = sampler(batch.mode), rotations(1)
+    primitive, pubs = sampler(batch.primitive_mode), rotations(1)
     backend._target = None
     proxy.add(Fault("drop", "GET", "/backends/.*", when="before", count=1000))
     with pytest.raises(UnreachableError, match="properties of emu_fez cannot be read now"):
         batch.submit(primitive, pubs)
     proxy.clear()
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_what_is_in_no_queue_is_found_and_sent(far, sampler, rotations, monkeypatch):
     batch = opened(far)
     monkeypatch.setattr(batch._workload, "send", lambda records, **_: None)  # whatever loses them
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     monkeypatch.undo()
     assert run.wait(60)
     assert any("had not been queued" in e.text for e in batch.events)
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_services_that_are_let_go_take_their_threads_and_connections_with_them(proxy, emulator, sampler, rotations):
@@ -330,8 +330,8 @@ def test_services_that_are_let_go_take_their_threads_and_connections_with_them(p
     def used():
         service = proxy.connect(emulator)
         batch = opened(service.backend("emu_fez"))
-        assert batch.submit(sampler(batch.mode), rotations(1), partitions=1).wait(60)
-        batch.cancel_workload()
+        assert batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1).wait(60)
+        batch.end(running=False)
         batch.forget()
 
     me = psutil.Process()

@@ -19,7 +19,7 @@ def opened(backend, emulator):
 
     yield open_
     for controller in made:
-        controller.cancel_workload()
+        controller.end(running=False)
 
 
 def limits(controller):
@@ -28,14 +28,14 @@ def limits(controller):
 
 def test_a_usage_cap_cancels_the_queue_closes_and_refuses_more(opened, sampler, rotations, emulator, service):
     batch = opened(usage_cap=4)
-    batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     assert batch.wait_until(lambda shot: any("is reached" in e.text for e in shot.events), 60)
     assert batch.wait_until(lambda shot: shot.accepting_jobs is False, 60)
     assert limits(batch)["usage cap"].where == "kernel"
     assert limits(batch)["usage cap"].acted is not None
     assert limits(batch)["usage cap of each job"].where == "service"
     with pytest.raises(SubmissionError, match="usage cap of 4 s"):
-        batch.submit(sampler(batch.mode), rotations(1))
+        batch.submit(sampler(batch.primitive_mode), rotations(1))
 
 
 def test_a_raised_cap_lets_work_go_on(backend, sampler, rotations):
@@ -53,14 +53,14 @@ def test_a_raised_cap_lets_work_go_on(backend, sampler, rotations):
 def test_each_job_carries_the_cap_for_the_service_to_keep(opened, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     batch = opened(usage_cap=42.5)
-    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 60)
     assert batch.service._get_api_client().job_get(run.jobs[0].job_id)["cost"] == 43
 
 
 def test_eighty_percent_warns(opened, sampler, rotations):
     batch = opened(usage_cap=2.4)
-    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait_until(lambda shot: any("of the usage cap" in e.text for e in shot.events), 60)
 
 
@@ -74,7 +74,7 @@ def test_a_stop_condition_cancels_what_remains(opened, sampler, rotations, emula
         return True
 
     batch.stop_when(disappointing)
-    run = batch.submit(sampler(batch.mode), rotations(8), partitions=8)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(8), partitions=8)
     assert batch.wait_until(lambda _: all(j.job_id for j in run.jobs), 60)
     emulator.faults.resume()
     assert batch.wait(60)
@@ -89,7 +89,7 @@ def test_a_stop_condition_that_fails_says_so_and_is_off(opened, sampler, rotatio
         raise KeyError("no such register")
 
     batch.stop_when(broken)
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     assert run.wait(60)
     assert batch.wait_until(lambda shot: any("no such register" in e.text for e in shot.events), 60)
     assert [j.state for j in run.jobs] == [JobState.DONE] * 2
@@ -98,7 +98,7 @@ def test_a_stop_condition_that_fails_says_so_and_is_off(opened, sampler, rotatio
 def test_a_transient_failure_is_run_again_by_itself(opened, sampler, rotations, in_pub_order, emulator):
     batch = opened(retries=2)
     emulator.faults.fail_jobs(2, code=9707)
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=1)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=1)
     assert batch.wait_until(lambda shot: any(j.state is JobState.DONE for j in shot.jobs), 60)
     in_pub_order(run.result(timeout=60), 2)
     assert [j.attempt for j in batch.jobs] == [0, 1, 2]
@@ -107,7 +107,7 @@ def test_a_transient_failure_is_run_again_by_itself(opened, sampler, rotations, 
 def test_a_users_error_is_never_run_again(opened, sampler, rotations, emulator):
     batch = opened(retries=3)
     emulator.faults.fail_jobs(1, code=1517, reason="not ISA", solution="Transpile it.")
-    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait(60)
     batch.refresh()
     assert [j.state for j in batch.jobs] == [JobState.FAILED]
@@ -122,7 +122,7 @@ def test_a_cap_that_makes_no_sense_is_refused(backend, cap):
 def test_what_the_cap_must_cut_off_is_not_sent(opened, sampler, rotations, emulator):
     batch = opened(usage_cap=10)
     with pytest.raises(qmode.SubmissionError, match=r"usage_cap=10: .*would be cut off, billed 10 s and give nothing"):
-        batch.submit(sampler(batch.mode, shots=200_000), rotations(1), partitions=1)
+        batch.submit(sampler(batch.primitive_mode, shots=200_000), rotations(1), partitions=1)
     assert batch.jobs == ()
     assert not [path for method, path, _ in emulator.faults.requests() if method == "POST" and path.endswith("/jobs")]
-    assert batch.submit(sampler(batch.mode), rotations(1), partitions=1).wait(60)
+    assert batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1).wait(60)

@@ -51,7 +51,7 @@ class Interrupter:
 def batch(backend):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def sound(batch):
@@ -65,7 +65,7 @@ def moments(total):
 
 
 def test_an_interrupted_submission_is_whole_or_not_there(batch, sampler, rotations):
-    primitive, pubs = sampler(batch.mode, shots=10), rotations(2)
+    primitive, pubs = sampler(batch.primitive_mode, shots=10), rotations(2)
     count = Interrupter()
     assert not count(lambda: batch.submit(primitive, pubs, partitions=2))
     hit = 0
@@ -79,7 +79,7 @@ def test_an_interrupted_submission_is_whole_or_not_there(batch, sampler, rotatio
 
 
 def test_an_interrupted_resubmission_is_whole_or_not_there(batch, sampler, rotations, emulator):
-    primitive, pubs = sampler(batch.mode, shots=10), rotations(2)
+    primitive, pubs = sampler(batch.primitive_mode, shots=10), rotations(2)
 
     def failed():
         emulator.faults.fail_jobs(2)

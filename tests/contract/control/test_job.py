@@ -58,8 +58,8 @@ def test_a_private_job_is_not_resubmitted_and_its_result_not_read_unasked(backen
 def test_a_batch_primitive_is_refused_in_job_mode(backend, sampler, rotations):
     batch = qmode.BatchController.open(backend)
     with pytest.raises(SubmissionError, match="job mode"):
-        qmode.JobController.open(backend).submit(sampler(batch.mode), rotations(1))
-    batch.cancel_workload()
+        qmode.JobController.open(backend).submit(sampler(batch.primitive_mode), rotations(1))
+    batch.end(running=False)
 
 
 def test_another_backends_primitive_is_refused(backend, service, sampler, rotations):

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 import os
 import shutil
 import subprocess
 import sys
+import tracemalloc
 import zipfile
 from html.parser import HTMLParser
 from pathlib import Path
@@ -29,7 +31,7 @@ NASTY = "<script>alert(1)</script>"
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 class Page(HTMLParser):
@@ -60,7 +62,7 @@ class Page(HTMLParser):
 
 
 def test_a_saved_run_gives_the_same_result_in_a_process_without_the_service(batch, sampler, rotations, tmp_path):
-    run = batch.submit(sampler(batch.mode), rotations(5), partitions=3, label="sweep")
+    run = batch.submit(sampler(batch.primitive_mode), rotations(5), partitions=3, label="sweep")
     live = run.result(timeout=60)
     path = run.save(tmp_path / "sweep.qmode")
     code = (
@@ -87,7 +89,7 @@ def test_a_loaded_run_merges_parameter_sets_that_were_split_over_jobs(batch, isa
     observable = SparsePauliOp("Z").apply_layout(turned.layout)
     angles = np.linspace(0, np.pi, 6)
     pub = (turned, observable, angles.reshape(6, 1))
-    estimator = Estimator(mode=batch.mode)
+    estimator = Estimator(mode=batch.primitive_mode)
     parts = [
         qmode.Partition((qmode.Piece(0, 0, 4, shape=(6,)),)),
         qmode.Partition((qmode.Piece(0, 4, 6, shape=(6,)),)),
@@ -101,7 +103,7 @@ def test_a_loaded_run_merges_parameter_sets_that_were_split_over_jobs(batch, isa
 
 
 def test_jobs_usage_and_provenance_come_back_as_they_were(batch, sampler, rotations, tmp_path):
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     run.result(timeout=60)
     assert batch.wait_until(lambda _: run.usage.status == "final" and all(j.finished for j in run.jobs), 60)
     saved = qmode.load(run.save(tmp_path / "run.qmode"))
@@ -116,7 +118,7 @@ def test_jobs_usage_and_provenance_come_back_as_they_were(batch, sampler, rotati
 
 def test_an_unfinished_run_keeps_what_there_is_and_says_what_is_missing(batch, sampler, rotations, emulator, tmp_path):
     emulator.faults.fail_jobs(1, code=9707, skip=1)
-    run = batch.submit(sampler(batch.mode), rotations(4), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(4), partitions=2)
     assert batch.wait(60)
     saved = qmode.load(run.save(tmp_path / "run.qmode"))
     with pytest.raises(IncompleteResultError, match=f"1 of 2 partitions.*9707.*attach\\('{run.id}'"):
@@ -126,7 +128,7 @@ def test_an_unfinished_run_keeps_what_there_is_and_says_what_is_missing(batch, s
 
 
 def test_a_private_result_that_was_read_once_is_still_saved(batch, sampler, rotations, in_pub_order, tmp_path):
-    primitive = sampler(batch.mode)
+    primitive = sampler(batch.primitive_mode)
     primitive.options.environment.private = True
     run = batch.submit(primitive, rotations(2), partitions=1)
     in_pub_order(run.result(timeout=60), 2)
@@ -134,7 +136,7 @@ def test_a_private_result_that_was_read_once_is_still_saved(batch, sampler, rota
 
 
 def test_saving_reads_a_private_result_and_keeps_it(batch, sampler, rotations, in_pub_order, tmp_path):
-    primitive = sampler(batch.mode)
+    primitive = sampler(batch.primitive_mode)
     primitive.options.environment.private = True
     run = batch.submit(primitive, rotations(2), partitions=1)
     assert run.wait(60)
@@ -144,7 +146,7 @@ def test_saving_reads_a_private_result_and_keeps_it(batch, sampler, rotations, i
 
 
 def test_a_failed_save_leaves_the_old_file_as_it_was(batch, sampler, rotations, emulator, tmp_path):
-    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert run.wait(60)
     path = run.save(tmp_path / "run.qmode")
     before = path.read_bytes()
@@ -158,7 +160,7 @@ def test_a_failed_save_leaves_the_old_file_as_it_was(batch, sampler, rotations, 
 @pytest.fixture(scope="module")
 def archive(shared_emulator, backend, rotations, tmp_path_factory):
     batch = qmode.BatchController.open(backend)
-    primitive = Sampler(mode=batch.mode)
+    primitive = Sampler(mode=batch.primitive_mode)
     primitive.options.default_shots = 400
     run = batch.submit(primitive, rotations(1), partitions=1)
     assert run.wait(60)
@@ -205,12 +207,89 @@ def test_another_kind_of_file_is_refused(saved, tmp_path):
         lambda head: head["partitions"]["0"].update(result="results/9.json"),
         lambda head: head.update(of=3),
         lambda head: head.update(partitions=[1]),
+        lambda head: head.update(of=30_000_000),
+        lambda head: head.update(of=3e7),
+        lambda head: head.update(of=True),
+        lambda head: head.update(partitions={"1": head["partitions"]["0"]}),
+        lambda head: head.update(version=-1),
+        lambda head: head.update(version=0),
+        lambda head: head.update(version=True),
+        lambda head: head.update(version="1"),
+        lambda head: head.update(version=None),
     ],
 )
 def test_a_damaged_head_is_a_clear_error(saved, spoil):
     rewrite(saved, spoil)
     with pytest.raises(ArchiveError, match="damaged"):
         qmode.load(saved)
+
+
+def replaced(path, name, pieces):
+    """The archive with one member written anew, in pieces."""
+    with zipfile.ZipFile(path) as old:
+        content = {each: old.read(each) for each in old.namelist() if each != name}
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as new:
+        for each, data in content.items():
+            new.writestr(each, data)
+        with new.open(name, "w", force_zip64=True) as member:
+            for piece in pieces:
+                member.write(piece)
+
+
+@pytest.mark.parametrize("name", ["run.json", "results/0.json"])
+def test_a_bomb_is_refused_before_it_is_unpacked(saved, name):
+    replaced(saved, name, itertools.repeat(b" " * 2**20, 300))
+    assert saved.stat().st_size < 2**20
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match="unpacks to 314,572,800 bytes"):
+            qmode.load(saved)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("brackets", [b"[", b'{"a":'])
+def test_json_that_is_nested_too_deep_is_a_clear_error(saved, brackets):
+    replaced(saved, "run.json", [brackets * 200_000])
+    with pytest.raises(ArchiveError, match="damaged"):
+        qmode.load(saved)
+
+
+def test_a_number_of_partitions_takes_no_memory(saved):
+    rewrite(saved, lambda head: head.update(of=30_000_000))
+    tracemalloc.start()
+    try:
+        with pytest.raises(ArchiveError, match="1 of 30000000 partitions"):
+            qmode.load(saved)
+        assert tracemalloc.get_traced_memory()[1] < 32 * 2**20
+    finally:
+        tracemalloc.stop()
+
+
+def test_a_file_of_the_first_version_is_read(in_pub_order):
+    old = qmode.load(Path(__file__).parents[2] / "data" / "run-1.qmode")
+    assert (old.label, old.usage.status, len(old.jobs)) == ("version 1", "final", 2)
+    in_pub_order(old.result(), 2)
+    assert "version 1" in repr(old)
+
+
+def test_a_report_is_written_whole_or_not_at_all(saved, tmp_path, monkeypatch):
+    page = tmp_path / "page.html"
+    page.write_text("the old page")
+    real = Path.write_text
+
+    def half(self, text, **kwargs):
+        real(self, text[: len(text) // 2], **kwargs)
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", half)
+    with pytest.raises(OSError, match="No space left"):
+        qmode.load(saved).report(page)
+    assert page.read_text() == "the old page"
+    assert sorted(os.listdir(tmp_path)) == ["page.html", "run.qmode"]
+    monkeypatch.undo()
+    assert qmode.load(saved).report(page).read_text().startswith("<!DOCTYPE html>")
 
 
 @pytest.mark.parametrize("where", [0.05, 0.3, 0.6, 0.95])
@@ -237,7 +316,7 @@ def test_half_a_file_is_a_clear_error(saved):
 
 def test_a_report_tells_plan_bill_attempts_options_and_versions(batch, sampler, rotations, emulator, backend, tmp_path):
     emulator.faults.fail_jobs(1, code=9707, skip=1)
-    primitive = sampler(batch.mode)
+    primitive = sampler(batch.primitive_mode)
     primitive.options.twirling.enable_measure = True
     pubs = rotations(4)
     run = batch.submit(primitive, pubs, partitions=2, label="twirled")
@@ -264,7 +343,7 @@ def test_a_report_tells_plan_bill_attempts_options_and_versions(batch, sampler, 
 
 
 def test_a_report_needs_nothing_else_runs_nothing_and_holds_no_token(batch, sampler, rotations, emulator, tmp_path):
-    primitive = sampler(batch.mode)
+    primitive = sampler(batch.primitive_mode)
     primitive.options.environment.job_tags = [NASTY[:20]]
     emulator.faults.fail_jobs(1, code=1517, reason=f"{NASTY} \x1b[31m", solution="<img src=x onerror=alert(1)>")
     run = batch.submit(primitive, rotations(1), partitions=1, label='<b onmouseover="x">')
@@ -296,7 +375,7 @@ def test_a_plan_that_ran_is_in_its_runs_report(emulator, backend, sampler, rotat
 
 def test_a_report_before_anything_ran_says_unknown_not_zero(batch, sampler, rotations, emulator, tmp_path):
     emulator.faults.pause(queue=True)
-    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     said = Page(run.report(tmp_path / "report.html").read_text()).sections
     assert "the service has reported nothing yet" in said["Estimate and bill"]
     assert "not known" not in said["Calibration and versions"]

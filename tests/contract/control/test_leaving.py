@@ -20,7 +20,7 @@ from tests.proxy import Fault
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
     end_waits_of_the_pacer(controller)
 
 
@@ -29,7 +29,7 @@ def test_an_error_inside_the_block_passes_through_and_the_batch_is_closed(backen
 
     def block():
         with batch:
-            batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+            batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
             raise ZeroDivisionError
 
     with pytest.raises(ZeroDivisionError):
@@ -46,8 +46,8 @@ def test_ctrl_c_inside_the_block_sends_nothing_more(batch, sampler, rotations, e
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=600, count=1)
 
     def block():
-        with batch.mode:
-            batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+        with batch.primitive_mode:
+            batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
@@ -59,7 +59,7 @@ def test_ctrl_c_inside_the_block_sends_nothing_more(batch, sampler, rotations, e
 
 def test_interrupting_the_wait_for_unsent_partitions_drops_them_and_says_so(batch, sampler, rotations, emulator):
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=60, count=5)
-    run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
     assert batch.wait_until(lambda _: any(j.note for j in run.jobs), 60)
     with pytest.raises(KeyboardInterrupt), interrupted_while_waiting(batch):
         batch.close()
@@ -71,14 +71,14 @@ def test_taking_back_a_partition_whose_post_is_under_way(far, proxy, sampler, ro
     batch = qmode.BatchController.open(far)
     proxy.add(Fault("delay", method="POST", path="/jobs", seconds=600))
     emulator.faults.pause(queue=True)
-    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert proxy.wait_until(lambda: proxy.faults["delay"] > 0)
     assert "as soon as it is answered" in batch.cancel(run.jobs[0])
     proxy.clear()  # the post goes on its way
     assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.CANCELLED]
     assert [j.status() for j in service.jobs(session_id=batch.workload_id, limit=5)] == ["CANCELLED"]
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_an_observer_that_closes_while_partitions_wait_sends_them_first_and_blocks_nothing(
@@ -92,7 +92,7 @@ def test_an_observer_that_closes_while_partitions_wait_sends_them_first_and_bloc
 
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=0.5, count=2)
     stop = batch.on_change(close)
-    run = batch.submit(sampler(batch.mode), rotations(6), partitions=6)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(6), partitions=6)
     assert run.wait(60)
     assert said.get(timeout=60) == "closed"
     stop()
@@ -103,7 +103,7 @@ def test_an_observer_that_closes_while_partitions_wait_sends_them_first_and_bloc
 def test_a_click_on_nothing_cancels_nothing(batch, sampler, rotations, emulator, target):
     emulator.faults.pause(queue=True)
     emulator.faults.fail_requests(429, method="POST", path="/jobs", retry_after=60)
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     assert batch.wait_until(lambda _: any(j.note for j in run.jobs), 60)
     with pytest.raises(qmode.QmodeError, match="no"):
         portal().call(batch.perform, Action.CANCEL, target)
@@ -113,7 +113,7 @@ def test_a_click_on_nothing_cancels_nothing(batch, sampler, rotations, emulator,
 
 def test_a_screen_that_is_gone_does_not_keep_its_command_from_being_carried_out(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
-    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 60)
 
     class Gone:
@@ -131,7 +131,7 @@ def test_a_screen_that_is_gone_does_not_keep_its_command_from_being_carried_out(
 
 
 def test_a_job_of_a_batch_is_no_job_of_job_mode(batch, sampler, rotations):
-    job = sampler(batch.mode).run(rotations(1))
+    job = sampler(batch.primitive_mode).run(rotations(1))
     with pytest.raises(qmode.QmodeError, match=f"attach\\('{batch.workload_id}'"):
         qmode.JobController(job)
 
@@ -149,7 +149,7 @@ def test_an_id_that_cannot_be_one_is_never_asked_for(emulator, id_):
 
 def test_one_circuit_is_no_list_of_pubs(batch, sampler, rotations):
     with pytest.raises(qmode.QmodeError, match="list of PUBs"):
-        batch.submit(sampler(batch.mode), rotations(1)[0][0])
+        batch.submit(sampler(batch.primitive_mode), rotations(1)[0][0])
 
 
 def test_a_second_object_of_the_same_batch_drains_too_when_its_block_ends(batch, backend, sampler, rotations, service):
@@ -184,7 +184,7 @@ def test_a_stop_condition_that_waits_keeps_nothing_from_happening(batch, sampler
         return False
 
     batch.stop_when(patient)
-    run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
     assert run.wait(60)
     assert {j.state for j in run.jobs} == {JobState.DONE}
     waits.set()
@@ -196,7 +196,7 @@ def test_the_token_is_in_no_log_and_no_event(batch, sampler, rotations, emulator
     emulator.faults.expire_token()
     emulator.faults.fail_requests(503, method="GET", path="/jobs")
     emulator.faults.fail_requests(400, method="POST", path="/jobs")
-    batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     assert batch.wait(60)
     tokens.add(token_manager(batch).get_token())
     told = caplog.text + repr(batch.snapshot()) + str(batch)

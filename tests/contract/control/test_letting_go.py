@@ -22,7 +22,7 @@ def collected(ref):
 def batch(backend):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def fetched(emulator):
@@ -31,7 +31,7 @@ def fetched(emulator):
 
 def test_a_finished_controller_that_no_name_refers_to_is_let_go(backend, sampler, rotations):
     batch = qmode.BatchController.open(backend)
-    batch.submit(sampler(batch.mode), rotations(2), partitions=2).result(timeout=60)
+    batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2).result(timeout=60)
     batch.close()
     assert batch.wait_until(lambda shot: shot.state == "closed" and shot.usage.status == "final", 60)
     ref = weakref.ref(batch)
@@ -61,7 +61,7 @@ def test_forget_lets_go_and_attach_starts_anew(backend, service):
 
 
 def test_a_result_that_was_dropped_is_fetched_again(batch, sampler, rotations, emulator):
-    run = batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     first = run.result(timeout=60)
     emulator.faults.forget_requests()
     run.result()
@@ -90,8 +90,8 @@ def test_running_the_cell_again_gives_the_controller_that_is_there(backend, samp
 
 
 def test_labels_and_numbers_run_through_the_workload_and_survive(batch, sampler, rotations, service):
-    batch.submit(sampler(batch.mode), rotations(2), partitions=2, label="scan A").wait(60)
-    batch.submit(sampler(batch.mode), rotations(2), partitions=2, label="scan B").wait(60)
+    batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2, label="scan A").wait(60)
+    batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2, label="scan B").wait(60)
     assert [(j.number, j.label) for j in batch.jobs] == [(1, "scan A"), (2, "scan A"), (3, "scan B"), (4, "scan B")]
     assert "scan A" in str(batch)
     batch.forget()
@@ -104,23 +104,23 @@ def test_labels_and_numbers_run_through_the_workload_and_survive(batch, sampler,
 @pytest.mark.parametrize("label", ["", "x" * 31])
 def test_a_label_that_does_not_fit_a_tag_is_refused(batch, sampler, rotations, label):
     with pytest.raises(qmode.SubmissionError, match="use 1 to 30"):
-        batch.submit(sampler(batch.mode), rotations(1), label=label)
+        batch.submit(sampler(batch.primitive_mode), rotations(1), label=label)
 
 
 def test_wait_until_wakes_on_what_it_waits_for_and_times_out(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
-    batch.submit(sampler(batch.mode), rotations(1))
+    batch.submit(sampler(batch.primitive_mode), rotations(1))
     assert batch.wait_until(lambda shot: any(j.job_id for j in shot.jobs), 60)
     assert not batch.wait_until(lambda shot: all(j.state.final for j in shot.jobs), 0.05)
     emulator.faults.resume()
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_callback_may_wait_for_the_jobs_and_holds_up_no_other(batch, sampler, rotations):
     waited, heard = queue.SimpleQueue(), queue.SimpleQueue()
     batch.on_change(lambda _: waited.put(batch.wait()))
     batch.on_change(lambda shot: heard.put([j.state for j in shot.jobs]))
-    run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
     assert waited.get(timeout=60) is True
     while heard.get(timeout=60) != ["done"] * 3:
         pass

@@ -36,7 +36,7 @@ def nothing_left_open():
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def capped(batch):
@@ -49,10 +49,10 @@ def test_a_cap_acts_beside_twenty_workloads_whose_requests_hang(far, proxy, back
     hanging = [qmode.BatchController(Batch(far)) for _ in range(20)]
     proxy.add(Fault("hang", when="before", seconds=HANG, count=10_000))
     for controller in hanging:
-        controller.submit(sampler(controller.mode), rotations(2), partitions=2)
+        controller.submit(sampler(controller.primitive_mode), rotations(2), partitions=2)
     assert proxy.wait_until(lambda: proxy.faults["hang"] >= 20, 60)
     batch = qmode.BatchController(Batch(backend), usage_cap=2)
-    run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
     assert capped(batch)
     assert run.wait(60)
     for controller in hanging:
@@ -64,12 +64,12 @@ def test_a_cap_acts_while_a_stop_condition_waits_for_a_result_that_hangs(far, pr
     judged = []
     batch.stop_when(lambda result, job: judged.append(job) or False)
     proxy.add(Fault("hang", "GET", "/.*/results", when="before", seconds=HANG, count=100))
-    batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+    batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
     assert proxy.wait_until(lambda: proxy.faults["hang"] > 0, 60)
     assert capped(batch)
     assert judged == []
     proxy.clear()
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_threads_that_wrap_one_batch_get_one_controller(backend, sampler, rotations, emulator):
@@ -86,7 +86,7 @@ def test_threads_that_wrap_one_batch_get_one_controller(backend, sampler, rotati
     assert len({id(controller) for controller, _ in made}) == 1
     assert all(run.wait(60) for _, run in made)
     assert len(made[0][0].runs) == 4
-    made[0][0].cancel_workload()
+    made[0][0].end(running=False)
 
 
 @pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt, ZeroDivisionError])
@@ -95,10 +95,10 @@ def test_a_stop_condition_that_ends_its_thread_is_off_and_said(batch, sampler, r
         raise end("in the condition")
 
     batch.stop_when(condition)
-    first = batch.submit(sampler(batch.mode), rotations(1))
+    first = batch.submit(sampler(batch.primitive_mode), rotations(1))
     assert first.wait(60)
     assert batch.wait_until(lambda shot: any("stop condition failed and is off" in e.text for e in shot.events), 60)
-    second = batch.submit(sampler(batch.mode), rotations(1))
+    second = batch.submit(sampler(batch.primitive_mode), rotations(1))
     assert second.wait(60)
 
 
@@ -106,7 +106,7 @@ def test_a_slow_callback_delays_no_other(batch, sampler, rotations):
     go_on, heard = threading.Event(), threading.Event()
     batch.on_change(lambda _: go_on.wait(120))
     batch.on_change(lambda shot: heard.set() if any(j.state is JobState.DONE for j in shot.jobs) else None)
-    batch.submit(sampler(batch.mode), rotations(1))
+    batch.submit(sampler(batch.primitive_mode), rotations(1))
     assert heard.wait(60)
     assert not go_on.is_set()
     go_on.set()
@@ -117,7 +117,7 @@ def test_a_callback_that_raises_says_so_in_the_events(batch, sampler, rotations)
         raise ZeroDivisionError("in the callback")
 
     batch.on_change(callback)
-    batch.submit(sampler(batch.mode), rotations(1))
+    batch.submit(sampler(batch.primitive_mode), rotations(1))
     assert batch.wait(60)
     assert batch.wait_until(lambda shot: any("a callback of yours failed" in e.text for e in shot.events), 60)
     assert sum("a callback of yours failed" in e.text for e in batch.events) == 1
@@ -126,7 +126,7 @@ def test_a_callback_that_raises_says_so_in_the_events(batch, sampler, rotations)
 def test_a_submission_that_is_always_answered_5xx_ends_and_names_the_way_on(batch, sampler, rotations, emulator):
     emulator.faults.fail_requests(503, method="POST", path="/jobs", count=10_000)
     with pytest.raises(IBMRuntimeError, match=r"resubmit\(\)"):
-        sampler(batch.mode).run(rotations(1))
+        sampler(batch.primitive_mode).run(rotations(1))
     emulator.faults.clear()
     assert next(j.state for j in batch.jobs if not j.superseded) in (JobState.REFUSED, JobState.UNKNOWN)
     assert batch.resubmit(batch.jobs[0].key).wait(60)
@@ -135,7 +135,7 @@ def test_a_submission_that_is_always_answered_5xx_ends_and_names_the_way_on(batc
 
 def test_a_session_that_may_not_be_looked_at_freezes_nothing(batch, sampler, rotations, emulator):
     emulator.faults.fail_requests(403, method="GET", path=f"/sessions/{batch.workload_id}", count=10_000)
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     assert run.wait(60)
     assert batch.wait_until(lambda shot: "not allowed to look" in str(shot.problem), 60)
     emulator.faults.clear()
@@ -165,12 +165,12 @@ circuit = QuantumCircuit(1)
 circuit.measure_all()
 isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
 controller = qmode.BatchController.open(backend)
-sampler = Sampler(mode=controller.mode)
+sampler = Sampler(mode=controller.primitive_mode)
 print("ready", flush=True)
 sys.stdin.readline()
 run = controller.submit(sampler, [isa] * 4, partitions=4, key="raceofkeys")
 print(len(run.result(timeout=120)), flush=True)
-controller.cancel_workload()
+controller.end(running=False)
 os._exit(0)
 """
 
@@ -227,11 +227,11 @@ def test_what_a_listing_shows_of_others_is_neither_billed_nor_cancelled(backend,
     theirs = sampler(backend).run(rotations(1))
     emulator.faults.pause(queue=True)
     batch = qmode.BatchController.open(backend)
-    run = batch.submit(sampler(batch.mode), rotations(1))
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1))
     assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 60)
     listed = [Job.of(job) for job in emulator.service._get_api_client().jobs_get(limit=50)["jobs"]]
     peek(batch, lambda ledger: merge(ledger, listed, scope=batch.workload_id))
     assert theirs.job_id() in {job.id for job in listed}
     assert [j.job_id for j in batch.jobs] == [run.jobs[0].job_id]
     emulator.faults.resume()
-    batch.cancel_workload()
+    batch.end(running=False)

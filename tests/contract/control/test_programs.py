@@ -83,7 +83,7 @@ def test_a_noise_learner_runs_and_its_model_is_recognised(backend):
     boxes = generate_boxing_pass_manager(inject_noise_targets="gates").run(isa)
     layers = [i for i in boxes.data if i.operation.name == "box"][:1]
     with qmode.SessionController.open(backend) as session:
-        learner = NoiseLearnerV3(mode=session.mode)
+        learner = NoiseLearnerV3(mode=session.primitive_mode)
         learner.options.num_randomizations = 2
         learner.options.shots_per_randomization = 8
         learner.options.layer_pair_depths = [0, 1]

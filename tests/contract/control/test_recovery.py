@@ -8,6 +8,7 @@ import sys
 import pytest
 
 import qmode_widgets as qmode
+from qmode_widgets.model.outcome import Closed
 
 CHILD = """
 import sys
@@ -41,9 +42,9 @@ def test_partitions_attempts_and_order_are_rebuilt(backend, sampler, rotations, 
     emulator.faults.fail_jobs(1, skip=1)
     if mode == "session":
         with controller.iteration("step 7"):
-            run = controller.submit(sampler(controller.mode), rotations(7), partitions=3)
+            run = controller.submit(sampler(controller.primitive_mode), rotations(7), partitions=3)
     else:
-        run = controller.submit(sampler(controller.mode), rotations(7), partitions=3)
+        run = controller.submit(sampler(controller.primitive_mode), rotations(7), partitions=3)
     assert run.wait(60)
     controller.resubmit_failed()
     assert run.wait(60)
@@ -57,7 +58,7 @@ def test_partitions_attempts_and_order_are_rebuilt(backend, sampler, rotations, 
     by_job, _, _ = fresh(emulator, controller.jobs[0].job_id)
     assert by_job[2] == run.id
     if mode != "job":
-        controller.cancel_workload()
+        controller.end(running=False)
 
 
 def test_lost_jobs_of_a_parameter_split_are_put_back_in_shape(backend, sampler, rotations, emulator):
@@ -94,7 +95,7 @@ circuit.measure_all()
 isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
 batch = qmode.BatchController.open(backend)
 parts = [Partition((Piece(0, shots=50),)), Partition((Piece(1),)), Partition((Piece(0, shots=50),))]
-batch.submit(Sampler(mode=batch.mode), [(isa, None, 100)] * 2, partitions=parts)
+batch.submit(Sampler(mode=batch.primitive_mode), [(isa, None, 100)] * 2, partitions=parts)
 done = lambda shot: sum(j.state is JobState.DONE for j in shot.jobs) == 2 and "asked to wait" in str(shot.jobs[2].note)
 assert batch.wait_until(done, 60)
 print(batch.id, flush=True)
@@ -115,7 +116,7 @@ def test_partitions_that_the_kernel_took_with_it_are_missing_and_half_the_shots_
     assert "partitions 3 carry" in str(partial)
     with pytest.raises(qmode.IncompleteResultError, match="partition 3 was never sent"):
         batch.result()
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 @pytest.mark.parametrize("id_", ["", "  ", "nonsense", "00000000-0000-4000-8000-000000000000", "abcd1234"])
@@ -127,7 +128,7 @@ def test_an_id_nobody_knows_is_refused_with_where_it_was_looked_for(emulator, id
 def test_attaching_what_is_watched_gives_the_same_controller(backend, emulator):
     batch = qmode.BatchController.open(backend)
     assert qmode.attach(batch.id, emulator.service) is batch
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_open_workloads_are_listed_and_orphans_marked_and_closed(backend, emulator):
@@ -139,11 +140,11 @@ def test_open_workloads_are_listed_and_orphans_marked_and_closed(backend, emulat
     assert found[orphan.session_id].watched is False
     assert found[orphan.session_id].mode == "session"
     assert found[watched.id].watched is True
-    assert found[orphan.session_id].close() == "closed"
+    assert found[orphan.session_id].close().result is Closed.CLOSED
     listed = qmode.workloads(emulator.service)
     assert orphan.session_id not in {w.id for w in listed}
     assert "other users" in repr(listed)
-    watched.cancel_workload()
+    watched.end(running=False)
 
 
 def test_without_an_account_both_ways_out_are_named(monkeypatch, tmp_path):

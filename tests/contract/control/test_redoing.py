@@ -18,7 +18,7 @@ from qmode_widgets.model.snapshot import JobState
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 @pytest.fixture
@@ -40,7 +40,7 @@ def another_kernel(monkeypatch, emulator):
 
 def failed_once(batch, sampler, rotations, emulator, n=3):
     emulator.faults.fail_jobs(n)
-    run = batch.submit(sampler(batch.mode), rotations(n), partitions=n)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(n), partitions=n)
     assert run.wait(60)
     return run
 
@@ -71,7 +71,7 @@ def test_threads_that_resubmit_the_same_work_at_once_run_it_once(batch, sampler,
 
 def test_a_direct_job_clicked_twice_runs_again_once(batch, sampler, rotations, emulator, service):
     emulator.faults.fail_jobs(1)
-    direct = sampler(batch.mode).run(rotations(1))
+    direct = sampler(batch.primitive_mode).run(rotations(1))
     batch.refresh()
     assert batch.wait(60)
     batch.resubmit(direct)
@@ -99,7 +99,7 @@ def test_a_continued_batch_is_attached_by_any_of_its_ids(
     batch, sampler, rotations, in_pub_order, emulator, another_kernel
 ):
     emulator.faults.fail_jobs(1, skip=1)
-    run = batch.submit(sampler(batch.mode), rotations(4), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(4), partitions=2)
     batch.close()
     assert batch.wait(60)
     old = batch.workload_id
@@ -145,7 +145,7 @@ def test_two_resubmissions_of_a_closed_batch_open_one_new_workload(batch, sample
 
 def test_tags_that_leave_no_room_for_ours_are_refused_before_anything_changes(batch, sampler, rotations, emulator):
     emulator.faults.fail_jobs(1)
-    primitive = sampler(batch.mode)
+    primitive = sampler(batch.primitive_mode)
     primitive.options.environment.job_tags = [f"t{i}" for i in range(8)]
     direct = primitive.run(rotations(1))
     batch.refresh()
@@ -165,26 +165,26 @@ def test_a_resubmission_carries_what_is_left_of_the_cap(backend, sampler, rotati
     assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 60)
     assert batch.service._get_api_client().job_get(run.jobs[0].job_id)["cost"] <= 20
     emulator.faults.resume()
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_result_waits_for_the_retries_of_the_policy(backend, sampler, rotations, in_pub_order, emulator):
     batch = qmode.BatchController.open(backend, retries=2)
     emulator.faults.fail_jobs(3, code=9707)
-    run = batch.submit(sampler(batch.mode), rotations(2), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     in_pub_order(run.result(timeout=60), 2)
     assert [j.state for j in batch.jobs].count(JobState.FAILED) == 3
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_a_retry_that_is_impossible_is_said_and_does_not_hold_up_the_others(backend, sampler, rotations, emulator):
     batch = qmode.BatchController.open(backend, retries=1)
     emulator.faults.fail_jobs(2, code=9707)
-    private = sampler(batch.mode)
+    private = sampler(batch.primitive_mode)
     private.options.environment.private = True
     batch.submit(private, rotations(1), partitions=1)
-    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait(60)
     assert batch.wait_until(lambda shot: any("not run again" in e.text for e in shot.events), 60)
     assert sorted(str(j.state) for j in batch.jobs if not j.superseded) == ["done", "failed"]
-    batch.cancel_workload()
+    batch.end(running=False)

@@ -17,7 +17,7 @@ def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
     emulator.faults.clear()
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def test_wait_asks_the_service_before_it_says_that_all_is_done(batch, backend, sampler, rotations, service):
@@ -40,14 +40,14 @@ def test_wait_does_not_say_true_while_the_service_does_not_answer(batch, emulato
 def test_the_only_result_is_meant(batch, sampler, rotations):
     with pytest.raises(qmode.QmodeError, match="nothing was submitted"):
         batch.result(60)
-    job = sampler(batch.mode).run(rotations(1))
+    job = sampler(batch.primitive_mode).run(rotations(1))
     assert len(batch.result(60)) == 1
     assert list(batch.results(30)) == [job.job_id()]
 
 
 def test_of_several_the_error_lists_the_choices_and_each_can_be_named(batch, sampler, rotations, in_pub_order):
-    job = sampler(batch.mode).run(rotations(1))
-    run = batch.submit(sampler(batch.mode), rotations(5), partitions=2, label="scan")
+    job = sampler(batch.primitive_mode).run(rotations(1))
+    run = batch.submit(sampler(batch.primitive_mode), rotations(5), partitions=2, label="scan")
     with pytest.raises(qmode.QmodeError, match=rf"2 results here.*job='{job.job_id()}'.*run='{run.id}' \(scan\)"):
         batch.result(60)
     in_pub_order(batch.result(30, run=run.id), 5)
@@ -75,10 +75,10 @@ def test_a_job_that_is_not_ours_gives_its_result_and_is_resubmitted(backend, emu
 
 
 def test_results_leaves_out_what_has_none_only_when_told(batch, sampler, rotations, emulator):
-    good = sampler(batch.mode).run(rotations(1))
+    good = sampler(batch.primitive_mode).run(rotations(1))
     good.result()
     emulator.faults.fail_jobs(1, code=1517)
-    bad = sampler(batch.mode).run(rotations(1))
+    bad = sampler(batch.primitive_mode).run(rotations(1))
     assert batch.wait(60)
     with pytest.raises(qmode.IncompleteResultError, match=bad.job_id()):
         batch.results(30)
@@ -96,7 +96,7 @@ def test_a_run_can_be_awaited_while_the_loop_goes_on(batch, sampler, rotations, 
                 ticks += 1
 
         ticking = asyncio.create_task(tick())
-        result = await batch.submit(sampler(batch.mode), rotations(4), partitions=2)
+        result = await batch.submit(sampler(batch.primitive_mode), rotations(4), partitions=2)
         ticking.cancel()
         return result, ticks
 
@@ -106,7 +106,7 @@ def test_a_run_can_be_awaited_while_the_loop_goes_on(batch, sampler, rotations, 
 
 
 def test_on_done_is_called_once_for_each_job_that_ended(batch, sampler, rotations, emulator):
-    assert qmode.BatchController(batch.mode, retries=1) is batch
+    assert qmode.BatchController(batch.primitive_mode, retries=1) is batch
     emulator.faults.fail_jobs(1, code=9707)
     told, all_told = [], threading.Event()
 
@@ -117,8 +117,8 @@ def test_on_done_is_called_once_for_each_job_that_ended(batch, sampler, rotation
             raise ZeroDivisionError  # keeps nothing else from being told
 
     stop = batch.on_done(tell)
-    run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
-    sampler(batch.mode).run(rotations(1))
+    run = batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
+    sampler(batch.primitive_mode).run(rotations(1))
     assert all_told.wait(60)
     assert [j.state for j in told] == [JobState.DONE] * 4
     assert len({j.key for j in told}) == 4
@@ -134,7 +134,7 @@ def test_on_done_is_called_once_for_each_job_that_ended(batch, sampler, rotation
 
 
 def test_a_deleted_result_does_not_take_the_others_with_it(batch, sampler, rotations, service):
-    run = batch.submit(sampler(batch.mode), rotations(6), partitions=3)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(6), partitions=3)
     assert run.wait(60)
     lost = run.jobs[1]
     service.delete_job(lost.job_id)
@@ -149,7 +149,7 @@ def test_a_deleted_result_does_not_take_the_others_with_it(batch, sampler, rotat
 
 
 def test_a_result_that_cannot_be_read_is_named(batch, sampler, rotations, emulator):
-    run = batch.submit(sampler(batch.mode), rotations(4), partitions=2)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(4), partitions=2)
     assert run.wait(60)
     emulator.faults.fail_requests(404, method="GET", path=f"/jobs/{run.jobs[0].job_id}/results", count=100)
     assert sorted(run.partial_result().pubs) == [2, 3]
@@ -159,7 +159,7 @@ def test_a_result_that_cannot_be_read_is_named(batch, sampler, rotations, emulat
 
 def test_the_advice_is_that_of_the_state(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
-    run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
     assert batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 60)
     batch.cancel(run.jobs[0])
     emulator.faults.resume()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from qiskit_ibm_runtime import Batch, Session
@@ -17,13 +19,15 @@ from qmode_widgets.model.snapshot import JobState, WorkloadState
 def session(backend, emulator):
     controller = qmode.SessionController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def test_a_session_runs_iterations_and_counts_the_idle_time_between_them(session, sampler, rotations, in_pub_order):
     for step in range(3):
         with session.iteration(f"step {step}"):
-            in_pub_order(session.submit(sampler(session.mode), rotations(2), partitions=1).result(timeout=60), 2)
+            in_pub_order(
+                session.submit(sampler(session.primitive_mode), rotations(2), partitions=1).result(timeout=60), 2
+            )
     assert [i.label for i in session.iterations] == ["step 0", "step 1", "step 2"]
     assert [j.group for j in session.jobs] == ["step 0", "step 1", "step 2"]
     assert session.wait_until(lambda _: all(i.ended for i in session.iterations), 60)
@@ -38,7 +42,7 @@ def test_a_session_runs_iterations_and_counts_the_idle_time_between_them(session
 def test_the_interactive_ttl_counts_down_only_while_idle(session, sampler, rotations, emulator):
     assert session.ttl.empty_deadline is not None
     emulator.faults.pause()
-    session.submit(sampler(session.mode), rotations(1), partitions=1)
+    session.submit(sampler(session.primitive_mode), rotations(1), partitions=1)
     assert session.wait_until(lambda shot: shot.state is WorkloadState.ACTIVE, 60)
     assert session.ttl.interactive_deadline is None
     assert session.ttl.empty_deadline is None
@@ -57,7 +61,7 @@ def test_the_interactive_ttl_counts_down_only_while_idle(session, sampler, rotat
 
 
 def test_close_when_idle_closes(session, sampler, rotations):
-    session.submit(sampler(session.mode), rotations(1), partitions=1)
+    session.submit(sampler(session.primitive_mode), rotations(1), partitions=1)
     session.close_when_idle(0)
 
     def limit(shot):
@@ -91,7 +95,7 @@ def test_running_an_open_cell_again_names_the_session_it_leaves_behind(backend):
 
 def test_the_block_closes_as_the_users_own_would(backend, sampler, rotations):
     with qmode.SessionController.open(backend) as session:
-        run = session.submit(sampler(session.mode), rotations(2), partitions=2)
+        run = session.submit(sampler(session.primitive_mode), rotations(2), partitions=2)
     assert run.wait(60)
     assert session.refresh().accepting_jobs is False
 
@@ -120,3 +124,52 @@ def test_a_kernel_that_exits_closes_its_session_unless_told_otherwise(emulator, 
 
 def test_a_noise_model_of_this_session_is_recognised(session, sampler, rotations):
     assert session.noise_models == []
+
+
+def test_a_pool_inside_an_iteration_belongs_to_it_and_a_thread_of_its_own_does_not(
+    session, sampler, rotations, emulator
+):
+    emulator.faults.pause(queue=True)
+    mine, theirs = sampler(session.primitive_mode), sampler(session.primitive_mode)
+
+    def submit(_=None):
+        return session.submit(mine, rotations(1), partitions=1).jobs[0].group
+
+    with ThreadPoolExecutor(1) as other:
+        with session.iteration("d"), ThreadPoolExecutor(2) as pool:
+            assert list(pool.map(submit, range(2))) == ["d", "d"]
+            assert other.submit(submit).result() == "d"
+        assert other.submit(submit).result() is None
+
+        def step(label):
+            with session.iteration(label):
+                return session.submit(theirs, rotations(1), partitions=1).jobs[0].group
+
+        assert other.submit(step, "e").result() == "e"
+        with session.iteration("f"):
+            assert other.submit(submit).result() is None  # it opens its own
+            assert submit() == "f"
+    assert submit() is None
+    session.cancel_all()
+
+
+def test_a_task_beside_an_iteration_does_not_belong_to_it(session, sampler, rotations, emulator):
+    emulator.faults.pause(queue=True)
+    mine = sampler(session.primitive_mode)
+
+    async def step(begun, go_on):
+        with session.iteration("a"):
+            begun.set()
+            await go_on.wait()
+            return session.submit(mine, rotations(1), partitions=1).jobs[0].group
+
+    async def main():
+        begun, go_on = asyncio.Event(), asyncio.Event()
+        task = asyncio.create_task(step(begun, go_on))
+        await begun.wait()
+        beside = session.submit(mine, rotations(1), partitions=1).jobs[0].group
+        go_on.set()
+        return beside, await task
+
+    assert asyncio.run(main()) == (None, "a")
+    session.cancel_all()

@@ -26,7 +26,7 @@ def jobs(backend, emulator):
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 @pytest.fixture(scope="module")
@@ -107,7 +107,7 @@ TWIRLING = {
 @pytest.mark.parametrize("service_side", [False, True])
 @pytest.mark.parametrize("given", TWIRLING)
 def test_twirled_shots_split_into_jobs_are_those_of_the_whole(batch, sampler, bell, given, service_side):
-    primitive = legacy(SamplerV2, mode=batch.mode) if service_side else sampler(batch.mode)
+    primitive = legacy(SamplerV2, mode=batch.primitive_mode) if service_side else sampler(batch.primitive_mode)
     pubs = [(bell, None, 1000)]
     twirling = primitive.options.twirling
     twirling.enable_gates = True
@@ -160,7 +160,7 @@ def test_a_time_that_cannot_be_read_names_the_forms(given, backend):
 
 def test_the_service_gets_the_time_that_was_meant(backend, emulator):
     batch = qmode.BatchController.open(backend, max_time="1h30m")
-    batch.cancel_workload()
+    batch.end(running=False)
     assert batch.ttl.max_ttl == 5400
 
 

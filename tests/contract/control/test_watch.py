@@ -156,17 +156,17 @@ def test_our_failure_is_not_the_users(watching, backend, emulator, sampler, rota
 
 def test_one_object_is_wrapped_with_its_limits_and_a_name(backend, emulator, sampler, rotations, service):
     mode = Session(backend)
-    session = qmode.watch(mode, label="calibration", usage_cap=50, close_when_idle=0.1)
+    session = qmode.adopt(mode, label="calibration", usage_cap=50, close_when_idle=0.1)
     job = sampler(mode).run(rotations(1))
     assert session.usage.cap == 50
     assert [j.label for j in session.jobs] == ["calibration"]
     assert "qmode=calibration" in service.job(job.job_id()).tags
     assert session.wait_until(lambda shot: shot.accepting_jobs is False, 60)
     lone = sampler(backend).run(rotations(1))
-    assert qmode.watch(lone).result(60)[0].data.meas.num_shots == 400
-    assert qmode.watch(service.job(job.job_id())) is session
+    assert qmode.adopt(lone).result(60)[0].data.meas.num_shots == 400
+    assert qmode.adopt(service.job(job.job_id())) is session
     with pytest.raises(qmode.QmodeError, match="not a str"):
-        qmode.watch("ibm_fez")
+        qmode.adopt("ibm_fez")
 
 
 def test_a_cap_of_the_watch_acts_in_job_mode(backend, emulator, sampler, rotations):
@@ -191,7 +191,7 @@ def test_a_library_that_leaves_its_session_idle_is_named(backend, emulator, samp
     monkeypatch.setattr(guards, "LEFT_OPEN", 0.1)
     session = qmode.SessionController(Session(backend))
     session._opened_by("pytket (ibm.py, line 412)", library="pytket")
-    sampler(session.mode).run(rotations(1)).result()
+    sampler(session.primitive_mode).run(rotations(1)).result()
     assert session.wait_until(lambda shot: any("left this session open" in e.text for e in shot.events), 60)
     assert "pytket (ibm.py, line 412)" in next(e.text for e in session.events if "left" in e.text)
     session.close()
@@ -231,7 +231,7 @@ def test_a_controllers_primitives_are_the_clients_own(kind, backend, emulator, r
     assert [j.job_id for j in controller.jobs] == [job.job_id()]
     assert job.result()[0].data.meas.num_shots == 123
     assert controller.submit(sampler, rotations(1)).result(60)
-    controller.cancel_workload() if kind != "job" else None
+    controller.end(running=False) if kind != "job" else None
 
 
 def test_service_side_options_give_the_service_side_primitive(backend, emulator):
@@ -297,9 +297,62 @@ def test_the_ipython_extension_watches(backend, emulator):
 def test_a_failed_job_of_a_watched_batch_can_be_resubmitted_by_hand(backend, emulator, sampler, rotations):
     emulator.faults.fail_jobs(1, code=1517)
     with Batch(backend) as mode:
-        batch = qmode.watch(mode)
+        batch = qmode.adopt(mode)
         job = sampler(mode).run(rotations(1))
         assert batch.wait(60)
         assert [j.state for j in batch.jobs] == [JobState.FAILED]
         assert len(batch.resubmit_failed()) == 1
         assert job.result()
+
+
+def test_a_second_watch_keeps_what_was_set_and_what_it_sets_reaches_what_is_watched(backend, emulator, sampler):
+    found = qmode.watch(usage_cap=600, retries=2, label="scan")
+    try:
+        with Batch(backend):
+            assert qmode.watch() is found
+            assert [(c.usage_cap, c.retries) for c in found.controllers] == [(600, 2)]
+            qmode.watch(usage_cap=700)
+            assert [(c.usage_cap, c.retries) for c in found.controllers] == [(700, 2)]
+        assert (found.limits.usage_cap, found.limits.retries, found.limits.label) == (700, 2, "scan")
+    finally:
+        qmode.unwatch()
+
+
+def test_what_a_later_watch_sets_reaches_job_mode(watching, backend, emulator, sampler, rotations):
+    sampler(backend).run(rotations(1))
+    [controller] = watching.controllers
+    qmode.watch(usage_cap=5, label="later")
+    assert controller.usage_cap == 5
+    job = sampler(backend).run(rotations(1))
+    assert watching.controllers == [controller]
+    assert {j.job_id: j.label for j in controller.jobs}[job.job_id()] == "later"
+
+
+@pytest.mark.parametrize("kind", [Batch, Session])
+def test_the_max_ttl_of_a_watch_holds_where_the_code_gives_none(kind, backend, emulator):
+    found = qmode.watch(max_time="20m")
+    try:
+        with kind(backend), kind(backend, max_time=300), kind(backend, 240), kind(backend, None):
+            ttls = [c.ttl.max_ttl for c in found.controllers]
+        assert ttls == [1200, 300, 240, 1200]
+    finally:
+        qmode.unwatch()
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"usage_cap": -1},
+        {"usage_cap": "600"},
+        {"retries": 1.5},
+        {"max_time": "soon"},
+        {"label": ""},
+        {"close_when_idle": -1},
+        {"on_exit": "stay"},
+    ],
+)
+def test_a_wrong_limit_is_both_our_error_and_a_value_error_and_watches_nothing(wrong, emulator):
+    with pytest.raises(qmode.QmodeError, match=next(iter(wrong))) as caught:
+        qmode.watch(**wrong)
+    assert isinstance(caught.value, ValueError)
+    assert repr(next(iter(wrong.values()))) in str(caught.value)

@@ -15,11 +15,11 @@ from tests.peek import interrupted_while_waiting, requests_of, settled, unwatch
 def batch(backend, emulator):
     controller = qmode.BatchController.open(backend)
     yield controller
-    controller.cancel_workload()
+    controller.end(running=False)
 
 
 def test_a_refresh_costs_two_requests_and_a_finished_job_is_not_asked_again(batch, sampler, rotations, emulator):
-    batch.submit(sampler(batch.mode), rotations(12), partitions=12)
+    batch.submit(sampler(batch.primitive_mode), rotations(12), partitions=12)
     assert batch.wait(60)
     assert batch.wait_until(lambda shot: shot.usage.status == "final", 60)
     batch.refresh()  # the last completion may have come after the session's answer
@@ -29,7 +29,7 @@ def test_a_refresh_costs_two_requests_and_a_finished_job_is_not_asked_again(batc
 
 def test_pending_jobs_cost_two_requests(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
-    batch.submit(sampler(batch.mode), rotations(12), partitions=12)
+    batch.submit(sampler(batch.primitive_mode), rotations(12), partitions=12)
     assert batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 60)
     batch.refresh()
     unwatch(batch)
@@ -38,7 +38,7 @@ def test_pending_jobs_cost_two_requests(batch, sampler, rotations, emulator):
 
 def test_when_the_service_does_not_answer_the_view_says_so_and_recovers(batch, sampler, rotations, emulator):
     emulator.faults.pause()
-    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait_until(lambda shot: shot.jobs[0].state is JobState.RUNNING, 60)
     emulator.faults.fail_requests(503, method="GET", path=f"/sessions/{batch.workload_id}", count=3)
     assert batch.wait_until(lambda shot: shot.problem is not None, 60)
@@ -63,13 +63,13 @@ def test_a_skewed_clock_is_measured(backend, emulator):
     emulator.faults.clear()
     batch.refresh()
     assert batch.snapshot().clock_offset == pytest.approx(0, abs=60)
-    batch.cancel_workload()
+    batch.end(running=False)
 
 
 def test_an_observer_hears_each_change_once_and_nothing_when_nothing_changes(batch, sampler, rotations):
     heard = []
     stop = batch.on_change(heard.append)
-    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait(60)
     batch.refresh()
     assert heard[-1].jobs[0].state is JobState.DONE
@@ -85,7 +85,7 @@ def test_an_observer_hears_each_change_once_and_nothing_when_nothing_changes(bat
 
 def test_an_interrupted_result_cancels_nothing(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
-    batch.submit(sampler(batch.mode), rotations(1), partitions=1)
+    batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait_until(lambda shot: shot.jobs[0].job_id is not None, 60)
     with pytest.raises(KeyboardInterrupt), interrupted_while_waiting(batch):
         batch.result()

@@ -59,7 +59,7 @@ def test_an_optional_field_may_be_missing_null_odd_or_unknown(
     for way in ways:
         way(emulator.faults, SUBJECTS[shape])
     controller = opened(kind, backend)
-    run = controller.submit(sampler(controller.mode), rotations(1))
+    run = controller.submit(sampler(controller.primitive_mode), rotations(1))
     assert run.wait(60)
     again = run
     if kind != "job":
@@ -91,7 +91,7 @@ def test_a_final_word_that_nobody_knows_ends_the_job(said, instead, state, backe
         emulator.faults.fail_jobs(1)
     if said == "Cancelled":
         emulator.faults.pause(queue=True)
-    run = batch.submit(sampler(batch.mode), rotations(1))
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1))
     if said == "Cancelled":
         assert batch.wait_until(lambda _: run.jobs[0].job_id is not None, 60)
         batch.cancel_all()
@@ -106,7 +106,7 @@ def test_a_job_handle_ends_with_a_word_that_the_client_does_not_know(backend, sa
     batch = qmode.BatchController(Batch(backend))
     emulator.faults.say({"Failed": "Error: the QPU went away"}, of="jobs")
     emulator.faults.fail_jobs(1)
-    job = sampler(batch.mode).run(rotations(1))
+    job = sampler(batch.primitive_mode).run(rotations(1))
     with pytest.raises(RuntimeJobFailureError):
         job.result(timeout=60)
     assert job.status() == "ERROR"
@@ -117,18 +117,18 @@ def test_an_idle_session_of_an_unknown_state_is_closed_all_the_same(backend, sam
     session = qmode.SessionController(Session(backend))
     session.close_when_idle(0.5)
     emulator.faults.change({"state": "a word of tomorrow"}, of="sessions")
-    session.submit(sampler(session.mode), rotations(1))
+    session.submit(sampler(session.primitive_mode), rotations(1))
     assert session.wait_until(lambda shot: shot.accepting_jobs is False, 60)
 
 
 def test_a_copy_of_our_tags_is_somebodys_own_job(backend, sampler, rotations, emulator, service):
     batch = qmode.BatchController(Batch(backend))
-    run = batch.submit(sampler(batch.mode), rotations(1))
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1))
     assert run.wait(60)
     copied = service.job(run.jobs[0].job_id).tags
     batch.release()
     emulator.faults.pause(queue=True)
-    primitive = sampler(batch.mode)
+    primitive = sampler(batch.primitive_mode)
     primitive.options.environment.job_tags = copied
     job = primitive.run(rotations(1))
     assert batch.wait_until(lambda shot: any(j.job_id == job.job_id() for j in shot.jobs), 60)
@@ -142,7 +142,7 @@ def test_a_copy_of_our_tags_is_somebodys_own_job(backend, sampler, rotations, em
 
 def test_results_that_may_not_be_read_now_are_not_called_lost(backend, sampler, rotations, emulator):
     batch = qmode.BatchController(Batch(backend))
-    run = batch.submit(sampler(batch.mode), rotations(1))
+    run = batch.submit(sampler(batch.primitive_mode), rotations(1))
     assert run.wait(60)
     emulator.faults.fail_requests(403, method="GET", path="/jobs/.*/results", count=100)
     with pytest.raises(qmode.ServiceError) as caught:

@@ -204,7 +204,8 @@ def test_a_workload_is_listed_watched_and_cancelled(agent, emulator, service):
     assert listed[found["workload_id"]]["submitted_here"]
     assert agent("watch", id=found["workload_id"])["counts"] == {"queued": len(found["jobs"])}
     cancelled = agent("cancel", id=found["workload_id"])
-    assert "cancelled" in cancelled["answers"].values()
+    assert "cancelled" in [job["outcome"] for job in cancelled["jobs_asked"].values()]
+    assert cancelled["failed"] is False
     state = agent("watch", id=found["workload_id"], wait_seconds=60)
     assert state["counts"] == {"cancelled": len(found["jobs"])}
     assert state["accepting_jobs"] is False
@@ -216,7 +217,7 @@ def test_one_job_of_several_is_cancelled(agent, emulator):
     found = submit(agent, circuits=CIRCUITS * 2, mode="batch", jobs=2)
     job = found["jobs"][0]["job"]
     said = agent("cancel", id=found["id"], job=job)
-    assert said["answers"] == {job: "cancelled"}
+    assert (said["outcome"], said["failed"]) == ("cancelled", False)
     assert said["counts"]["queued"] == 1
     agent("cancel", id=found["id"])
     emulator.faults.resume()

@@ -209,7 +209,7 @@ def test_a_variational_loop_in_a_session(emulator, backend, turned, z):
         return at
 
     session = SessionController.open(backend)
-    estimator = Estimator(mode=session.mode)
+    estimator = Estimator(mode=session.primitive_mode)
     estimator.options.resilience_level = 0
     try:
         best, steps = variational_loop(session, estimator, turned, z, descend, [1.0], timeout=TIMEOUT)
@@ -231,13 +231,13 @@ def test_noise_is_learned_once_and_reused_with_its_age(emulator, backend):
     isa = generate_preset_pass_manager(1, backend, initial_layout=[0, 1], seed_transpiler=1).run(circuit)
     pubs = [(isa, SparsePauliOp("ZI").apply_layout(isa.layout), [0.3])]
     session = SessionController.open(backend)
-    estimator = Estimator(mode=session.mode)
+    estimator = Estimator(mode=session.primitive_mode)
     estimator.options.resilience.pec_mitigation = True
     estimator.options.default_precision = 0.1
     learner = {"num_randomizations": 2, "shots_per_randomization": 8, "layer_pair_depths": [0, 1]}
     try:
         with pytest.raises(ValueError, match="no noise model"):
-            learn_noise(session, Estimator(mode=session.mode), pubs)
+            learn_noise(session, Estimator(mode=session.primitive_mode), pubs)
         noise = learn_noise(session, estimator, pubs, options=learner, timeout=TIMEOUT)
         assert len(noise.layers) == len(noise.maps) == 1
         primitive = noise.on(estimator)

@@ -14,6 +14,7 @@ from qmode_widgets.control.state.ledger import Ledger
 from qmode_widgets.control.state.record import Record
 from qmode_widgets.errors import ServiceError
 from qmode_widgets.ibm.client import Captured
+from qmode_widgets.model.outcome import Cancelled
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
 from tests.examples import examples
@@ -68,7 +69,7 @@ def desk():
 
 
 def test_taken_back_before_it_is_sent_nothing_is_posted(desk):
-    assert desk.cancel() == "dropped before it was sent"
+    assert desk.cancel().result is Cancelled.DROPPED
     assert desk.attempt.body() is None
 
 
@@ -81,7 +82,7 @@ def test_once_a_cap_has_acted_nothing_more_is_posted(desk):
 
 def test_taken_back_while_its_post_is_under_way_it_is_cancelled_when_the_answer_comes(desk):
     assert desk.attempt.body() is not None
-    assert "as soon as it is answered" in desk.cancel()
+    assert desk.cancel().result is Cancelled.WHEN_ANSWERED
     assert not desk.record.state.final
     desk.create()
     desk.attempt.posted("j1")
@@ -160,7 +161,7 @@ def test_a_duplicate_that_cannot_be_cancelled_now_is_cancelled_later_and_said_on
     for _ in range(3):
         cancel_duplicates(desk.ledger)
     assert desk.account.cancelled == ["j2"]
-    assert sum("not cancelled" in e.text for e in desk.ledger.snapshot().events) == 1
+    assert sum(": refused: 503" in e.text for e in desk.ledger.snapshot().events) == 1
 
 
 STEPS = st.lists(st.sampled_from(["cancel", "look"]), max_size=2)

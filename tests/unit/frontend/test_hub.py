@@ -14,6 +14,7 @@ import pytest
 from qmode_widgets.frontend.hub import SILENT, Hub
 from qmode_widgets.frontend.protocol import Message
 from qmode_widgets.model.command import Action
+from qmode_widgets.model.outcome import Cancelled, CancelOutcome, Outcome, Refusal
 from qmode_widgets.model.snapshot import JobSnapshot, JobState, WorkloadSnapshot
 from qmode_widgets.portal import portal
 
@@ -29,6 +30,7 @@ class Controller:
         self.callbacks: list[Callable[[WorkloadSnapshot], None]] = []
         self.cancelled: list[str] = []
         self.fails: Exception | None = None
+        self.outcome = CancelOutcome(Cancelled.CANCELLED)
 
     @property
     def id(self) -> str:
@@ -41,11 +43,11 @@ class Controller:
         self.callbacks.append(callback)
         return lambda: self.callbacks.remove(callback)
 
-    async def perform(self, action: Action, target: str | None) -> str:
+    async def perform(self, action: Action, target: str | None) -> Outcome:
         self.cancelled.append(str(target))
         if self.fails:
             raise self.fails
-        return "cancelled"
+        return self.outcome
 
     def job(self, n: int, state: JobState) -> None:
         jobs = tuple(replace(job, state=state) if i == n else job for i, job in enumerate(self.state.jobs))
@@ -131,6 +133,15 @@ def test_a_command_is_answered_and_a_repeated_one_obeyed_once(shown: tuple[Hub, 
     assert controller.cancelled == ["r:0.0", "r:0.0"]
 
 
+def test_an_outcome_that_failed_is_a_failed_answer(shown: tuple[Hub, Controller, Screen]) -> None:
+    hub, controller, screen = shown
+    controller.outcome = CancelOutcome(Cancelled.REFUSED, Refusal("you may not cancel this job", status=403))
+    hub.receive(click())
+    assert screen.next("ack")["status"] == "accepted"
+    ack = screen.next("ack")
+    assert (ack["status"], ack["message"]) == ("failed", "refused: 403 you may not cancel this job")
+
+
 def test_what_a_controller_raises_is_the_answer(shown: tuple[Hub, Controller, Screen]) -> None:
     hub, controller, screen = shown
     controller.fails = ValueError("there is no such job")
@@ -195,6 +206,18 @@ def test_another_controller_of_the_same_workload_takes_over_its_screens(shown: t
     hub.unregister(other)
     assert screen.next("gone")["workload"] == "w1"
     assert hub.current("w1") is None
+
+
+def test_a_workload_that_comes_anew_has_a_later_epoch(shown: tuple[Hub, Controller, Screen]) -> None:
+    hub, controller, _ = shown
+    before = hub.current("w1")
+    hub.unregister(controller)
+    again = Controller()
+    hub.register(again)
+    after = hub.current("w1")
+    assert before is not None
+    assert after is not None
+    assert after["epoch"] > before["epoch"]
 
 
 def test_who_comes_late_sees_the_latest_though_nobody_followed() -> None:

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qmode_widgets.frontend import protocol, saved
-from qmode_widgets.model.command import Action, Command, Outcome
+from qmode_widgets.model.command import Ack, Action, Command
 from qmode_widgets.model.snapshot import (
     Event,
     JobSnapshot,
@@ -110,8 +110,19 @@ def messages() -> dict[str, Any]:
         "saved": saved.data(AFTER, "p1") | {"html": saved.as_html(AFTER)},
         "folded": saved.data(MANY, "p1") | {"html": saved.as_html(MANY)},
         "many": protocol.snapshot(MANY, seq=0, now=10.0),
-        "ack": protocol.ack(Outcome("c1", "failed", "409: the job is final")),
+        "ack": protocol.ack(Ack("c1", "failed", "409: the job is final")),
     }
+
+
+def test_a_document_holds_every_field_and_its_version() -> None:
+    """What is left out must not depend on the defaults of the version that reads it."""
+    for state in (AFTER, MANY, replace(AFTER, jobs=())):
+        found = saved.data(state, "p1")
+        assert found["version"] == saved.VERSION
+        assert {f.name for f in fields(WorkloadSnapshot)} - {"jobs"} == set(found["state"])
+        for job in found["jobs"]:
+            assert {f.name for f in fields(JobSnapshot)} == set(found["common"]) | set(job)
+        assert {f.name for f in fields(Usage)} == set(found["common"]["usage"])
 
 
 def test_samples_are_the_ones_the_page_is_tested_with() -> None:

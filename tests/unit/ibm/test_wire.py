@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import dataclasses
 import json
 from typing import Any
 
@@ -124,6 +125,30 @@ def test_an_errors_text_does_nothing_to_a_terminal():
     )
     assert str(error).isprintable()
     assert "\\x1b]8;;http://evil\\x07click" in str(error)
+
+
+@dataclasses.dataclass
+class Page:
+    text: str
+    status_code: int = 502
+    reason: str | None = "Bad Gateway"
+    headers: dict[str, str] = dataclasses.field(default_factory=dict)
+
+    def json(self):
+        return json.loads(self.text)
+
+
+@pytest.mark.parametrize(
+    ("page", "said"),
+    [
+        ("<!DOCTYPE html><head><title>\n 502 Bad&nbsp;Gateway </title></head><p>cf-ray", "502 Bad Gateway"),
+        ("<html><body>Nothing here</body></html>", "a web page without a title, instead of an answer"),
+        ("upstream is down", "upstream is down"),
+        ("", "Bad Gateway"),
+    ],
+)
+def test_a_page_instead_of_an_answer_gives_its_title_and_status_not_its_markup(page, said):
+    assert str(error_of(Page(page))) == f"HTTP 502: {said}"
 
 
 # -- the table ---------------------------------------------------------------------------------------------------------
