@@ -1,8 +1,8 @@
 import { describe, expect, it } from 'vitest';
 import type { WorkloadSnapshot } from '../core/protocol';
-import { type Locks, Memory } from '../lab/memory';
-import { Signals } from '../lab/signals';
-import { type Remembered, triage } from '../lab/triage';
+import { type Locks, Memory } from '../lab/desk/memory';
+import { Signals } from '../lab/desk/signals';
+import { type Remembered, triage } from '../lab/desk/triage';
 import { job, snapshot, ttl, usage, workload } from './samples';
 import { known, remembered, watchesOf } from './watches';
 

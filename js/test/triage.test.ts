@@ -11,7 +11,7 @@ import {
   spentToday,
   titleOf,
   triage,
-} from '../lab/triage';
+} from '../lab/desk/triage';
 import { job, snapshot, ttl, usage, workload } from './samples';
 import { known, remembered, watchesOf } from './watches';
 

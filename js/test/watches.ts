@@ -1,7 +1,7 @@
 /** What kernels, account and memory know, short to write. */
 import type { Snapshot, WorkloadSnapshot } from '../core/protocol';
 import { Store } from '../core/store';
-import type { Known, Remembered, Watch } from '../lab/triage';
+import type { Known, Remembered, Watch } from '../lab/desk/triage';
 import { snapshot } from './samples';
 
 const NOW = 1_764_000_000;

@@ -1,6 +1,6 @@
 """The account, for the panel: what is open and what the instances may still use, read in a kernel that has a service.
 
-`js/lab/account.ts` is the mirror. Requests come on the control channel as `qmode_account` and are only handed over
+`js/lab/kernels/account.ts` is the mirror. Requests come on the control channel as `qmode_account` and are only handed over
 there; what came of them is broadcast on the beacon:
 
     about  id                    account-about   id, instances                       fingerprints of the instances

@@ -1,17 +1,17 @@
 /** The panel's content: the account on top, then groups of rows. */
 import { render, type VNode } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { ago, usageSeconds } from '../core/clock';
-import { Frame } from '../core/mount';
-import { Tick } from '../core/views/tick';
-import type { Instance } from './account';
-import type { Desk, Sweep } from './desk';
+import { ago, usageSeconds } from '../../core/clock';
+import { Frame } from '../../core/mount';
+import { Tick } from '../../core/views/tick';
+import type { Instance } from '../kernels/account';
+import type { Desk, Sweep } from '../desk/desk';
 import css from './panel.css';
-import type { Doors } from './panel';
+import type { Doors } from './doors';
 import { Ask, Row } from './row';
-import { BEGIN } from './snippets';
-import { trans } from '../core/texts';
-import { type Entry, type Group, GROUPS, groupTitle, matches, spentOf } from './triage';
+import { BEGIN } from '../notebook/snippets';
+import { trans } from '../../core/texts';
+import { type Entry, type Group, GROUPS, groupTitle, matches, spentOf } from '../desk/triage';
 
 const FILTER_FROM = 6; // rows
 

@@ -11,7 +11,7 @@ export async function openQuickstart(app: JupyterFrontEnd, folder: string): Prom
     () => false,
   );
   if (!there) {
-    const { default: content } = await import('../../notebooks/quickstart.ipynb');
+    const { default: content } = await import('../../../notebooks/quickstart.ipynb');
     await contents.save(path, { type: 'notebook', format: 'json', content });
   }
   await app.commands.execute('docmanager:open', { path });

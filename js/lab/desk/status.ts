@@ -1,9 +1,9 @@
 /** The status bar's item: the nearest deadline, or what runs and what was spent today. Opens the panel. */
 import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
-import { duration, usageSeconds } from '../core/clock';
+import { duration, usageSeconds } from '../../core/clock';
 import type { Desk } from './desk';
-import { trans } from '../core/texts';
+import { trans } from '../../core/texts';
 import { nearest, spentToday, titleOf } from './triage';
 
 export class StatusItem extends Widget {

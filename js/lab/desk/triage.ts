@@ -2,21 +2,13 @@
  * Which workloads there are, each once, and in what order they deserve attention. Pure: what the kernels, the account
  * and the last visit know goes in, groups of rows come out.
  */
-import { duration, usageSeconds } from '../core/clock';
-import { capReached, labelOf, shortId, shownJobs, type Tally, tally } from '../core/facts';
-import type { Mode, WorkloadSnapshot } from '../core/protocol';
-import type { Store, Workload } from '../core/store';
-import { trans } from '../core/texts';
-
-/** Where a workload is looked after. */
-export interface Place {
-  /** The kernel's id. */
-  kernel: string;
-  /** The notebook's path, or the console's. */
-  path: string;
-  name: string;
-  type: string;
-}
+import { duration, usageSeconds } from '../../core/clock';
+import { capReached, labelOf, shortId, shownJobs, type Tally, tally } from '../../core/facts';
+import type { Mode, WorkloadSnapshot } from '../../core/protocol';
+import type { Store, Workload } from '../../core/store';
+import { trans } from '../../core/texts';
+import type { Listed } from '../kernels/account';
+import type { Place } from '../kernels/kernels';
 
 /** One kernel's view of a workload. */
 export interface Watch {
@@ -24,18 +16,6 @@ export interface Watch {
   store: Store;
   workload: Workload;
   busy: boolean;
-}
-
-/** A workload as the account lists it. */
-export interface Listed {
-  id: string;
-  mode: Mode;
-  backend: string;
-  instance: string;
-  status: string;
-  created: number | null;
-  usage: number | null;
-  label: string | null;
 }
 
 /** What is kept of a workload when no kernel tells of it. Times are this machine's. */

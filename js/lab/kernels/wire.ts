@@ -3,8 +3,8 @@
  * and the only file that knows how messages travel in JupyterLab.
  */
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
-import type { Request } from '../core/protocol';
-import { Store } from '../core/store';
+import type { Request } from '../../core/protocol';
+import { Store } from '../../core/store';
 
 type ControlOptions = KernelMessage.IOptions<KernelMessage.IDebugRequestMsg>;
 

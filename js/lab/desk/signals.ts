@@ -3,8 +3,8 @@
  * what was last seen of each workload with what is there now. Each signal has a name of its own, under which it is given
  * once.
  */
-import { usageSeconds } from '../core/clock';
-import { trans } from '../core/texts';
+import { usageSeconds } from '../../core/clock';
+import { trans } from '../../core/texts';
 import {
   type Entry,
   failedText,

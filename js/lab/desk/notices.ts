@@ -3,7 +3,7 @@ import { Notification as Toast } from '@jupyterlab/apputils';
 import type { Desk } from './desk';
 import type { Settings } from './settings';
 import type { Kind, Signal, Signals } from './signals';
-import { trans } from '../core/texts';
+import { trans } from '../../core/texts';
 
 /** A hidden tab leaves the word to one in sight for so long. */
 const DEFER_MS = 2000;

@@ -3,7 +3,7 @@
  * folded rows, failures put aside, and what was already signalled. Nothing of it is needed to find a workload again: the
  * service is asked for that.
  */
-import { isLook, type Look } from './account';
+import { isLook, type Look } from '../kernels/account';
 import type { Remembered } from './triage';
 
 const VERSION = 1;

@@ -1,16 +1,17 @@
 /** A workload in two lines: what it is and where; what is left of it and what it spent. Unfolds to the cell's view. */
 import type { ComponentChildren } from 'preact';
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { type Choice, cost, question } from '../core/ask';
-import { ago, dateTime, duration, usageSeconds } from '../core/clock';
-import { counts, jobFace, paceOf, shownJobs, toGo, workloadFace } from '../core/facts';
-import type { Action, JobSnapshot, JobState, WorkloadSnapshot } from '../core/protocol';
-import { Tick } from '../core/views/tick';
-import { WorkloadView } from '../core/views/workload';
-import type { Act } from './account';
-import { actable, type Desk } from './desk';
-import { trans } from '../core/texts';
-import { backendOf, type Entry, isIdle, modeOf, type Place, placeOf, spentOf, spentText, titleOf } from './triage';
+import { type Choice, cost, question } from '../../core/ask';
+import { ago, dateTime, duration, usageSeconds } from '../../core/clock';
+import { counts, jobFace, paceOf, shownJobs, toGo, workloadFace } from '../../core/facts';
+import type { Action, JobSnapshot, JobState, WorkloadSnapshot } from '../../core/protocol';
+import { Tick } from '../../core/views/tick';
+import { WorkloadView } from '../../core/views/workload';
+import type { Act } from '../kernels/account';
+import type { Place } from '../kernels/kernels';
+import { actable, type Desk } from '../desk/desk';
+import { trans } from '../../core/texts';
+import { backendOf, type Entry, isIdle, modeOf, placeOf, spentOf, spentText, titleOf } from '../desk/triage';
 
 /** As a bar fills: what is over, what runs, what waits. */
 const PROGRESS: readonly JobState[] = [

@@ -5,10 +5,9 @@
  */
 import { ServerConnection, type Session } from '@jupyterlab/services';
 import { Poll } from '@lumino/polling';
-import { newId } from '../core/protocol';
+import { type Mode, newId } from '../../core/protocol';
 import type { Follow, Kernels } from './kernels';
-import { trans } from '../core/texts';
-import type { Listed } from './triage';
+import { trans } from '../../core/texts';
 
 /** One instance of the account. Seconds of QPU usage; null: the service does not tell. */
 export interface Instance {
@@ -23,6 +22,18 @@ export interface Instance {
   reached: boolean;
   /** When seconds come back next, and how many; null where nothing is known of it. */
   returns: { at: number; seconds: number } | null;
+}
+
+/** A workload as the account lists it. */
+export interface Listed {
+  id: string;
+  mode: Mode;
+  backend: string;
+  instance: string;
+  status: string;
+  created: number | null;
+  usage: number | null;
+  label: string | null;
 }
 
 export type Act = 'watch' | 'end' | 'cancel';

@@ -2,12 +2,12 @@
  * All workloads in one list, alive: kernels, account and memory put together whenever one of them changes, and when the
  * clock brings a deadline near. The panel, the badge, the status item and the notifications all read it.
  */
-import type { Action, WorkloadSnapshot } from '../core/protocol';
-import type { Account, Source } from './account';
-import type { Kernels } from './kernels';
+import type { Action, WorkloadSnapshot } from '../../core/protocol';
+import type { Account, Source } from '../kernels/account';
+import type { Kernels } from '../kernels/kernels';
 import type { Memory } from './memory';
 import type { Settings } from './settings';
-import { labelOf } from '../core/facts';
+import { labelOf } from '../../core/facts';
 import {
   aliasesOf,
   backendOf,
@@ -23,7 +23,7 @@ import {
   type Triage,
   type Watch,
 } from './triage';
-import { trans } from '../core/texts';
+import { trans } from '../../core/texts';
 
 const GATHER_MS = 50; // changes of several kernels that come together are one
 const SAVE_MS = 1000;

@@ -13,13 +13,13 @@ import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Session } from '@jupyterlab/services';
 import { Widget } from '@lumino/widgets';
-import { shownJobs, tally } from '../core/facts';
-import type { mountCell } from '../core/mount';
-import type { WorkloadSnapshot } from '../core/protocol';
-import { forms, MIME, read } from '../core/saved';
-import { Store } from '../core/store';
-import { trans } from '../core/texts';
-import type { Follow, Kernels } from './kernels';
+import { shownJobs, tally } from '../../core/facts';
+import type { mountCell } from '../../core/mount';
+import type { WorkloadSnapshot } from '../../core/protocol';
+import { forms, MIME, read } from '../../core/saved';
+import { Store } from '../../core/store';
+import { trans } from '../../core/texts';
+import type { Follow, Kernels } from '../kernels/kernels';
 
 const SETTLE = 2500; // milliseconds in which a page that was just opened finds its kernels
 const RANK = -20; // before widgets (-10): in JupyterLab this is the better view of the two
@@ -199,7 +199,7 @@ class Output extends Widget implements IRenderMime.IRenderer {
   /** The views come with the first output: JupyterLab's start does not wait for them. */
   private draw(...what: Parameters<typeof mountCell> extends [unknown, ...infer Rest] ? Rest : never): void {
     const turn = ++this.turn;
-    this.drawn = import('../core/mount').then(({ mountCell: mount }) => {
+    this.drawn = import('../../core/mount').then(({ mountCell: mount }) => {
       if (turn === this.turn) this.unmount = mount(this.node, ...what);
     });
   }
