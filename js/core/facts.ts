@@ -126,9 +126,21 @@ export function endWord({ mode }: WorkloadSnapshot): string {
   return mode === 'session' ? trans.__('End session') : trans.__('End batch');
 }
 
+/** Made once for each list of jobs: a tick must not go through a thousand of them. */
+function once<T>(make: (jobs: readonly JobSnapshot[]) => T): (jobs: readonly JobSnapshot[]) => T {
+  const made = new WeakMap<readonly JobSnapshot[], T>();
+  return jobs => {
+    let found = made.get(jobs);
+    if (found === undefined) made.set(jobs, (found = make(jobs)));
+    return found;
+  };
+}
+
+const shown = once(jobs => jobs.filter(job => !job.superseded));
+
 /** The rows a reader sees: attempts that a later one replaced are left out. */
-export function shownJobs(state: WorkloadSnapshot): JobSnapshot[] {
-  return state.jobs.filter(job => !job.superseded);
+export function shownJobs(state: WorkloadSnapshot): readonly JobSnapshot[] {
+  return shown(state.jobs);
 }
 
 export function counts(jobs: readonly JobSnapshot[], folded: readonly Folded[] = []): Map<JobState, number> {
@@ -146,11 +158,19 @@ export interface Tally {
   running: number;
   /** Not started: queued on the service, not sent yet, or in doubt. */
   remaining: number;
+  /** Of those, queued on the service. */
+  queued: number;
   /** Nothing more can come. */
   finished: boolean;
 }
 
 export function tally(jobs: readonly JobSnapshot[], folded: readonly Folded[] = []): Tally {
+  return folded.length === 0 ? tallied(jobs) : summed(jobs, folded);
+}
+
+const tallied = once(jobs => summed(jobs, []));
+
+function summed(jobs: readonly JobSnapshot[], folded: readonly Folded[]): Tally {
   const by = counts(jobs, folded);
   const n = (...states: JobState[]): number => states.reduce((sum, state) => sum + (by.get(state) ?? 0), 0);
   const remaining = n('queued', 'waiting', 'unknown');
@@ -161,6 +181,7 @@ export function tally(jobs: readonly JobSnapshot[], folded: readonly Folded[] = 
     failed: n('failed', 'refused'),
     running: n('running'),
     remaining,
+    queued: n('queued'),
     finished: total > 0 && remaining + n('running') === 0,
   };
 }
@@ -205,12 +226,13 @@ export function workloadFace(state: WorkloadSnapshot, jobs: Tally): WorkloadFace
         return failed > 0 ? face(endedFailed(failed), '!', 'fail') : face(trans.__('Done'), '✓', 'ok');
       const closing = state.accepting_jobs === false ? trans.__('closing') : '';
       if (jobs.running > 0) return face(trans.__('Running'), '▶', 'active', closing);
-      if (jobs.remaining > 0) return face(trans.__('Queued'), '·', 'dim', closing);
+      if (jobs.queued > 0) return face(trans.__('Queued'), '·', 'dim', closing);
+      if (jobs.remaining > 0) return face(trans.__('Not sent yet'), '·', 'dim', closing);
       if (closing !== '') return face(trans.__('Closing'), '○', 'dim');
       if (state.state === 'open') return face(trans.__('Open, no job yet'), '○', 'dim');
       return state.mode === 'session'
         ? face(trans.__('Idle, billed'), '●', 'warn')
-        : face(trans.__('Idle'), '○', 'dim');
+        : face(trans.__('Waiting, free'), '○', 'dim');
     }
     default:
       return face(trans.__('Not known yet'), '?', 'dim');
@@ -257,8 +279,9 @@ export function eventText(event: Event, state: WorkloadSnapshot): string {
   return plainly(event.text, state);
 }
 
-/** "3 of 6 done": the first thing a reader wants to know. */
-export function progress(jobs: Tally): string {
+/** "3 of 6 done": the first thing a reader wants to know; of a lone job its state. */
+export function progress(jobs: Tally, lone: JobState | null = null): string {
+  if (lone !== null) return jobFace(lone).word;
   return jobs.total === 0 ? trans.__('No job yet') : trans.__('%1 of %2 done', integer(jobs.done), integer(jobs.total));
 }
 
@@ -271,7 +294,7 @@ export interface Pace {
   started: number[];
 }
 
-export function paceOf(jobs: readonly JobSnapshot[]): Pace {
+export const paceOf = once((jobs): Pace => {
   let [sum, done, waiting] = [0, 0, 0];
   const started: number[] = [];
   for (const { state, running, finished } of jobs) {
@@ -283,7 +306,7 @@ export function paceOf(jobs: readonly JobSnapshot[]): Pace {
     }
   }
   return { mean: done === 0 ? null : sum / done, waiting, started };
-}
+});
 
 /**
  * Seconds until the last job is done: what is left to run at the mean pace of the jobs that are done, as many at once as
@@ -294,6 +317,28 @@ export function toGo({ mean, waiting, started }: Pace, now: number): number | nu
   const left = started.map(time => Math.max(0, mean - (now - time)));
   const work = left.reduce((a, b) => a + b, 0) + waiting * mean;
   return Math.max(...left, work / started.length);
+}
+
+/**
+ * How many of the jobs that have not ended will not be done by a deadline, at the pace of those that are done, as many at
+ * once as run now. All of them where there is no pace yet.
+ */
+export function lateJobs({ mean, started }: Pace, open: number, now: number, deadline: number): number {
+  if (mean === null || started.length === 0) return open;
+  let fit = 0;
+  for (const time of started) {
+    const room = deadline - now - Math.max(0, mean - (now - time));
+    if (room >= 0) fit += 1 + Math.floor(room / (mean || 1));
+  }
+  return Math.max(0, open - fit);
+}
+
+/** How many jobs max TTL will cost; 0: what is left fits, or nothing is left. */
+export function lostToMaxTtl(state: WorkloadSnapshot, now: number): number {
+  const jobs = shownJobs(state);
+  const { running, remaining } = tally(jobs);
+  const { max_deadline: deadline } = state.ttl;
+  return deadline === null ? 0 : lateJobs(paceOf(jobs), running + remaining, now, deadline);
 }
 
 export interface Countdown {
@@ -311,11 +356,6 @@ export interface Countdown {
   near: boolean;
 }
 
-function unfinished(state: WorkloadSnapshot): number {
-  const { running, remaining } = tally(shownJobs(state));
-  return running + remaining;
-}
-
 const NEAR_MAX = 300;
 const CRITICAL_MAX = 60;
 const CRITICAL_IDLE = 15;
@@ -326,11 +366,11 @@ export function countdown(state: WorkloadSnapshot, now: number): Countdown | nul
   if (state.mode === 'job' || state.state === 'closed') return null;
   const left = (deadline: number | null): number => (deadline ?? Infinity) - now;
   const base = { still: '', near: false, tone: 'dim' as Tone };
-  if (ttl.interactive_deadline !== null) {
+  if (ttl.interactive_deadline !== null && state.accepting_jobs !== false) {
     const session = state.mode === 'session';
     return {
       ...base,
-      label: session ? trans.__('until it gives up the QPU') : trans.__('until it goes idle'),
+      label: trans.__('until it is inactive'),
       deadline: ttl.interactive_deadline,
       total: ttl.interactive_ttl,
       note: afterIdle(session, ttl.max_deadline === null ? null : duration(left(ttl.max_deadline))),
@@ -339,13 +379,14 @@ export function countdown(state: WorkloadSnapshot, now: number): Countdown | nul
     };
   }
   if (ttl.max_deadline !== null) {
-    const near = left(ttl.max_deadline) < Math.min(NEAR_MAX, 0.25 * (ttl.max_ttl ?? Infinity));
+    const lost = lostToMaxTtl(state, now);
+    const near = left(ttl.max_deadline) < Math.min(NEAR_MAX, 0.25 * (ttl.max_ttl ?? Infinity)) && lost > 0;
     return {
       ...base,
       label: trans.__('until it must end'),
       deadline: ttl.max_deadline,
       total: ttl.max_ttl,
-      note: near ? atMaxTtl(unfinished(state)) : untilMaxTtl(state),
+      note: near ? atMaxTtl(lost) : untilMaxTtl(state),
       tone: !near ? 'dim' : left(ttl.max_deadline) < CRITICAL_MAX ? 'fail' : 'warn',
       near,
     };
@@ -378,24 +419,20 @@ function afterIdle(session: boolean, max: string | null): string {
 }
 
 /** While max TTL is near. */
-function atMaxTtl(open: number): string {
-  return open === 0
-    ? trans.__('max TTL')
-    : trans._n(
-        'max TTL: what has not finished then (%2 job now) fails',
-        'max TTL: what has not finished then (%2 jobs now) fails',
-        open,
-        integer(open),
-      );
+function atMaxTtl(lost: number): string {
+  return trans._n(
+    'max TTL: %2 job will not be done by then',
+    'max TTL: %2 jobs will not be done by then',
+    lost,
+    integer(lost),
+  );
 }
 
 /** While max TTL is far. */
-function untilMaxTtl({ state, mode, ttl }: WorkloadSnapshot): string {
+function untilMaxTtl({ state, ttl, accepting_jobs: accepting }: WorkloadSnapshot): string {
   if (state === 'inactive') return trans.__('inactive: the next job queues again');
-  if (ttl.interactive_ttl === null) return '';
-  return mode === 'session'
-    ? trans.__('gives up the QPU %1 after the last job', duration(ttl.interactive_ttl))
-    : trans.__('goes idle %1 after the last job', duration(ttl.interactive_ttl));
+  if (ttl.interactive_ttl === null || accepting === false) return '';
+  return trans.__('inactive %1 after the last job', duration(ttl.interactive_ttl));
 }
 
 /** All timers of a workload, for a tooltip. */
@@ -423,10 +460,11 @@ export function jobNumber(job: JobSnapshot): string {
   return String(job.number || job.partition + 1);
 }
 
-/** "partition 5 (PUBs 8–9)", "step 3", or "job d2f1…b19". */
-export function jobName(job: JobSnapshot): string {
+/** "partition 5 (PUBs 8–9)", "step 3", or "job d2f1…b19"; without what is in it: "partition 5". */
+export function jobName(job: JobSnapshot, whole = true): string {
   if (job.group !== null) return jobNumber(job);
   if (job.partition === null) return trans.__('job %1', shortId(job.job_id ?? job.key));
+  if (!whole) return trans.__('partition %1', jobNumber(job));
   const about = [job.label ?? '', job.pubs === null ? '' : pubs(job.pubs)].filter(Boolean).join(', ');
   return about === '' ? trans.__('partition %1', jobNumber(job)) : trans.__('partition %1 (%2)', jobNumber(job), about);
 }
@@ -492,6 +530,7 @@ export function jobAction(job: JobSnapshot): Action | null {
     case 'failed':
     case 'cancelled':
     case 'refused':
+    case 'dropped':
       return 'resubmit';
     default:
       return null;
@@ -520,7 +559,8 @@ export function expectedUsage(jobs: readonly JobSnapshot[]): string {
       );
 }
 
-function expectedOf({ usage }: JobSnapshot): number | null {
+/** What it is expected to use, in seconds; null: not known. */
+export function expectedOf({ usage }: JobSnapshot): number | null {
   return usage.estimated ?? (usage.status === 'final' && usage.reported ? usage.reported : null);
 }
 

@@ -12,7 +12,17 @@ export type JobState =
   'waiting' | 'unknown' | 'refused' | 'dropped' | 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
 export type WorkloadState = 'open' | 'active' | 'inactive' | 'closed' | 'unknown';
 export type Action =
-  'cancel' | 'drop' | 'cancel_remaining' | 'cancel_all' | 'close' | 'end' | 'resubmit' | 'resubmit_failed' | 'refresh';
+  | 'cancel'
+  | 'drop'
+  | 'cancel_remaining'
+  | 'cancel_all'
+  | 'close'
+  | 'end'
+  | 'resubmit'
+  | 'resubmit_failed'
+  /** Whatever failed, was refused, cancelled or dropped; `target` is the usage cap in seconds that is set first. */
+  | 'resubmit_missing'
+  | 'refresh';
 
 /** QPU usage in seconds. */
 export interface Usage {

@@ -17,7 +17,7 @@ import svgstr from './icon.svg';
 import { Kernels } from './kernels/kernels';
 import { Memory } from './desk/memory';
 import { Notices } from './desk/notices';
-import { insertAdopt, openQuickstart } from './notebook/open';
+import { insertAdopt, insertBegin, openQuickstart } from './notebook/open';
 import { Outputs } from './notebook/output';
 import { Panel } from './panel/panel';
 import { reveal } from './notebook/reveal';
@@ -69,6 +69,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
         void reveal(app, ...where),
       openQuickstart: () => void openQuickstart(app, ''),
       insertAdopt: () => void insertAdopt(app),
+      insertBegin: () => void insertBegin(app),
     };
     const panel = new Panel(desk, doors, icon);
     app.shell.add(panel, settings.side, { rank: 600 });
@@ -85,7 +86,13 @@ const plugin: JupyterFrontEndPlugin<void> = {
 
     document.head.append(Object.assign(document.createElement('style'), { textContent: badge }));
     desk.subscribe(() => panel.count(settings.badge ? (desk.triage.groups.get('needs')?.length ?? 0) : 0));
-    new Notices(desk, signals, () => settings, showEntry);
+    new Notices(
+      desk,
+      signals,
+      () => settings,
+      showEntry,
+      (name, value) => void stored?.set(name, value),
+    );
     let item: { dispose(): void } | null = null;
     const placeItem = (): void => {
       if (!settings.statusItem || statusBar === null) {

@@ -99,6 +99,7 @@ async function show(desk: Desk, use: (box: HTMLElement) => unknown): Promise<voi
       reveal: () => undefined,
       openQuickstart: () => undefined,
       insertAdopt: () => undefined,
+      insertBegin: () => undefined,
     });
   });
   await use(box);
@@ -139,7 +140,7 @@ export async function signalled(): Promise<[where: string, said: string][]> {
   for (const { name, text } of new Signals(0).read(desk.triage, NOW)) found.push([name, text]);
   for (const action of ['end-idle', 'cancel-all'] as const) {
     const sweep = desk.sweep(action);
-    if (sweep !== null) found.push([action, sweep.text], [action, sweep.yes]);
+    if (sweep !== null) found.push([action, sweep.question.text], [action, sweep.question.yes.label]);
   }
   vi.clearAllTimers();
   return found;

@@ -23,6 +23,7 @@ export function watchesOf(kernel: string, ...states: WorkloadSnapshot[]): Watch[
 
 export const remembered = (more: Partial<Remembered> = {}): Remembered => ({
   id: 'w1',
+  workload: 'w1',
   aliases: ['w1'],
   label: null,
   mode: 'batch',
@@ -38,6 +39,8 @@ export const remembered = (more: Partial<Remembered> = {}): Remembered => ({
   done: 0,
   total: 0,
   capped: false,
+  left: 0,
+  expected: null,
   ended: null,
   end: null,
   ...more,

@@ -13,10 +13,12 @@ from collections.abc import Callable
 
 from ..errors import QmodeError
 from ..model.command import Action, Command, Controllable, Outcome
+from ..model.snapshot import JobState
 
 log = logging.getLogger(__name__)
 
 Answer = Callable[[Outcome], None]
+_MISSING = (JobState.FAILED, JobState.REFUSED, JobState.CANCELLED, JobState.DROPPED)
 LINGER = 5.0  # seconds for which an idle thread waits for the next click
 
 
@@ -103,6 +105,11 @@ def _act(controller: Controllable, command: Command) -> str:
             return "resubmitted"
         case Action.RESUBMIT_FAILED:
             return f"{sum(len(run.sent) for run in controller.resubmit_failed())} resubmitted"
+        case Action.RESUBMIT_MISSING:
+            if command.target is not None:
+                controller.usage_cap = float(command.target)
+            missing = [j.key for j in controller.snapshot().jobs if j.state in _MISSING and not j.superseded]
+            return f"{sum(len(controller.resubmit(key).sent) for key in missing)} resubmitted"
         case Action.REFRESH:
             controller.refresh()
             return "refreshed"

@@ -21,6 +21,8 @@ class Action(StrEnum):
     END = "end"  # cancel whatever has not ended, then close
     RESUBMIT = "resubmit"
     RESUBMIT_FAILED = "resubmit_failed"
+    # whatever failed, was refused, cancelled or dropped; `target`: the usage cap in seconds that is set first, if any
+    RESUBMIT_MISSING = "resubmit_missing"
     REFRESH = "refresh"
 
 
@@ -87,6 +89,14 @@ class Controllable(Protocol):
     def resubmit(self, job: str) -> Resubmitted:
         """Run one job's work again."""
         ...
+
+    @property
+    def usage_cap(self) -> float | None:
+        """QPU seconds after which nothing more is sent; it can be set."""
+        ...
+
+    @usage_cap.setter
+    def usage_cap(self, seconds: float) -> None: ...
 
     def resubmit_failed(self) -> Sequence[Resubmitted]:
         """Run all failed work again."""

@@ -22,11 +22,12 @@ export function Answer({ place, asking, click, problem, children }: Props) {
   if (asking !== null && asking.place === place) return <Asked asking={asking} />;
   if (click !== undefined && click.status === 'failed') return <Outcome click={click} />;
   if (click !== undefined && click.status === 'done') return <Outcome click={click} />;
+  if (click === undefined) return <>{children}</>;
   return (
-    <>
-      {click !== undefined && <Waiting click={click} problem={problem} />}
+    <div class="qm-answer qm-pending">
+      <Waiting click={click} problem={problem} />
       {children}
-    </>
+    </div>
   );
 }
 
@@ -102,9 +103,7 @@ function Outcome({ click }: { click: Click }) {
       <span class={`qm-shape qm-tone-${failed ? 'fail' : 'ok'}`} aria-hidden="true">
         {failed ? '!' : '✓'}
       </span>
-      <span class="qm-answer-text" title={click.message}>
-        {click.message || trans.__('done')}
-      </span>
+      <span class="qm-answer-text">{click.message || trans.__('done')}</span>
       {failed && (
         <button
           type="button"

@@ -6,7 +6,7 @@
 import { isLook, type Look } from '../kernels/account';
 import type { Remembered } from './triage';
 
-const VERSION = 1;
+const VERSION = 2;
 const MOST = 100; // workloads
 const KEEP_OPEN = 3 * 86_400; // seconds an unwatched workload is shown when nobody can tell what became of it
 const KEEP_ENDED = 86_400;

@@ -36,6 +36,9 @@ export interface Listed {
   label: string | null;
 }
 
+/** With the moment at which it was read, on this machine's clock. */
+export type ReadListed = Listed & { at: number };
+
 export type Act = 'watch' | 'end' | 'cancel';
 
 /** A click on a workload that no kernel watches. */
@@ -163,9 +166,9 @@ export class Account {
     return [...found.values()];
   }
 
-  get listed(): Listed[] {
-    const found = new Map<string, Listed>();
-    for (const look of this.looks.values()) for (const one of look.workloads) found.set(one.id, one);
+  get listed(): ReadListed[] {
+    const found = new Map<string, ReadListed>();
+    for (const { at, workloads } of this.looks.values()) for (const one of workloads) found.set(one.id, { ...one, at });
     return [...found.values()];
   }
 

@@ -1,6 +1,6 @@
 /** Notebooks that the panel opens or adds to. */
 import type { JupyterFrontEnd } from '@jupyterlab/application';
-import { ADOPT } from './snippets';
+import { ADOPT, BEGIN } from './snippets';
 
 /** The quickstart, written beside the files in sight unless it is there. */
 export async function openQuickstart(app: JupyterFrontEnd, folder: string): Promise<void> {
@@ -31,6 +31,13 @@ export async function insertAdopt(app: JupyterFrontEnd): Promise<void> {
   if (!isNotebook(panel)) return;
   await commands.execute('notebook:insert-cell-above');
   panel.content.activeCell?.model.sharedModel.setSource(ADOPT);
+}
+
+/** The code that begins, in a new notebook: nothing of the user's is touched. */
+export async function insertBegin(app: JupyterFrontEnd): Promise<void> {
+  await app.commands.execute('notebook:create-new', { activate: true });
+  const panel: unknown = app.shell.currentWidget;
+  if (isNotebook(panel)) panel.content.activeCell?.model.sharedModel.setSource(BEGIN);
 }
 
 function isNotebook(widget: unknown): widget is Notebook {

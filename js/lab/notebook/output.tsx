@@ -182,8 +182,7 @@ class Output extends Widget implements IRenderMime.IRenderer {
     if (this.saved === null) return;
     const { saved, state } = this.saved;
     if (this.asSaved === null) {
-      this.asSaved = new Store(() => false);
-      this.asSaved.receive(saved);
+      this.asSaved = Store.saved(saved);
     }
     const pending = Date.now() < this.made + SETTLE && this.note === '';
     if (pending) setTimeout(() => this.live === null && !this.isDisposed && this.drawSaved(), SETTLE);

@@ -6,4 +6,6 @@ export interface Doors {
   reveal: (place: Place, entry: Entry) => void;
   openQuickstart: () => void;
   insertAdopt: () => void;
+  /** A first batch on the embedded service, in a notebook of its own. */
+  insertBegin: () => void;
 }
