@@ -11,6 +11,7 @@ export type Mode = 'job' | 'batch' | 'session';
 export type JobState =
   'waiting' | 'unknown' | 'refused' | 'dropped' | 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
 export type WorkloadState = 'open' | 'active' | 'inactive' | 'closed' | 'unknown';
+/** `resubmit_missing`: whatever failed, was refused, cancelled or dropped; its target is the usage cap to set first. */
 export type Action =
   | 'cancel'
   | 'drop'
@@ -20,7 +21,6 @@ export type Action =
   | 'end'
   | 'resubmit'
   | 'resubmit_failed'
-  /** Whatever failed, was refused, cancelled or dropped; `target` is the usage cap in seconds that is set first. */
   | 'resubmit_missing'
   | 'refresh';
 

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, expect, it, vi } from 'vitest';
 import { crawl, NOW, PAGES } from './crawl';
 import { crawlPanel, PANELS } from './panel';
 
+vi.setConfig({ testTimeout: 30_000 }); // many states in each
 beforeEach(() => void vi.useFakeTimers({ now: NOW * 1000 }));
 afterEach(() => void vi.useRealTimers());
 
