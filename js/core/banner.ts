@@ -234,7 +234,7 @@ function failed(state: WorkloadSnapshot, jobs: Tally): Banner | null {
   const which =
     n === 0
       ? first
-      : trans._n('%3 (%4), and %2 other reason', '%3 (%4), and %2 other reasons', n, integer(n), first, times);
+      : trans._n('%4 × %3, and %2 other reason', '%4 × %3, and %2 other reasons', n, integer(n), first, times);
   const why =
     billed === null
       ? `${which}.`

@@ -16,7 +16,7 @@ export interface Bill {
   guessed: boolean;
   /** Of it, billed though no job ran; null: not known, or no session. */
   idle: number | null;
-  /** Of it, what the rows report; null: they do not add up, for jobs ran side by side. */
+  /** Of a session's, what the rows report; null: not known, or more than the clock, for jobs ran side by side. */
   qpu: number | null;
 }
 
@@ -34,9 +34,12 @@ export function bill(state: WorkloadSnapshot, now: number): Bill {
   const more = isBilled(state) ? Math.max(0, end - (seen ?? now)) : 0;
   const seconds = usage.reported + more;
   const idle = usage.idle === null ? null : usage.idle + (ttl.interactive_deadline === null ? 0 : more);
-  let qpu = 0;
-  for (const job of state.jobs) qpu += job.usage.reported ?? 0;
-  const fits = qpu + (idle ?? 0) <= seconds + 0.5;
+  let [qpu, told] = [0, false];
+  for (const { usage } of state.jobs) {
+    told ||= usage.reported !== null;
+    qpu += usage.reported ?? 0;
+  }
+  const fits = told && qpu + (idle ?? 0) <= seconds + 0.5;
   return { seconds, guessed: more > 0, idle, qpu: state.mode === 'session' && fits ? qpu : null };
 }
 

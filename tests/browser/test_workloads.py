@@ -155,7 +155,7 @@ def test_keyboard_only(open_notebook: Open) -> None:
     card, keys = place_of(book, "cell"), book.page.keyboard
     cells = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
     count = book.page.evaluate(cells)
-    card.locator(".qm-head [data-action=resubmit_failed]").focus()
+    card.locator(".qm-head [data-action=cancel_remaining]").focus()
     seen = []
     for _ in range(20):
         keys.press("Tab")
@@ -163,7 +163,7 @@ def test_keyboard_only(open_notebook: Open) -> None:
         assert book.page.evaluate(probes.SEEN), f"{seen[-1]} has the focus and cannot be seen"
         if seen[-1].startswith("Details of partition 5"):
             break
-    assert {"Cancel…", "End batch…", "1 failed", "Details of partition 5 (PUBs 8–9)"} <= set(seen)
+    assert {"End batch…", "Run partition 5 again ≈ 8 s", "1 failed", "Details of partition 5 (PUBs 8–9)"} <= set(seen)
     keys.press("x")  # would cut the cell
     keys.press("ArrowDown")
     expect(card.get_by_role("button", name="Details of partition 6")).to_be_focused()
@@ -248,7 +248,7 @@ def test_forced_colours_keep_what_bars_say(open_notebook: Open) -> None:
         found = card.locator(part).first.evaluate(probes.GROUND)
         assert found != ground, f"{part} cannot be told from the ground"
     book.screenshot("forced-colours")
-    assert book.card_of(2).locator(".qm-hatch").first.evaluate(probes.GROUND) != ground
+    assert book.card_of(2).locator(".qm-bar .qm-part-idle").first.evaluate(probes.GROUND) != ground
 
 
 def test_a_service_that_hangs_and_one_that_is_gone_are_said_with_all_clocks_still(open_notebook: Open) -> None:

@@ -34,7 +34,10 @@ export function Answer({ place, asking, click, problem, children }: Props) {
 function Asked({ asking }: { asking: Asking }) {
   const { answer, leave } = useControls();
   const box = useRef<HTMLDivElement>(null);
-  useLayoutEffect(() => box.current?.focus({ preventScroll: true }), []);
+  useLayoutEffect(() => {
+    box.current?.focus({ preventScroll: true });
+    box.current?.scrollIntoView({ block: 'nearest' }); // of the last row, it may reach beyond the table
+  }, []);
   return (
     <div
       class="qm-answer qm-confirm"
@@ -48,7 +51,7 @@ function Asked({ asking }: { asking: Asking }) {
         leave();
       }}
     >
-      <span class="qm-answer-text">{asking.text}</span>
+      <span class="qm-answer-text">{asking.name === asking.text ? asking.text : `${asking.name} ${asking.text}`}</span>
       {asking.also !== null && (
         <button
           type="button"

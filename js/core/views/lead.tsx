@@ -143,7 +143,7 @@ function Parts({ state, runs }: { state: WorkloadSnapshot; runs: boolean }) {
   return (
     <div class="qm-note qm-num qm-parts">
       {qpu === null
-        ? part('prep', now => trans.__('%1 jobs, side by side', rounded((now.seconds ?? 0) - (now.idle ?? 0))))
+        ? part('prep', now => trans.__('%1 while jobs ran', rounded((now.seconds ?? 0) - (now.idle ?? 0))))
         : [
             part('qpu', now => trans.__('%1 on the QPU', rounded(now.qpu ?? 0))),
             part('prep', now =>

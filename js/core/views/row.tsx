@@ -87,6 +87,7 @@ export class Row extends Component<RowProps> {
             type="button"
             class="qm-expand"
             aria-expanded={open}
+            title={name}
             aria-label={trans.__('Details of %1', name)}
             tabIndex={current ? 0 : -1}
             data-row={job.key}

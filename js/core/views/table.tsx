@@ -73,7 +73,7 @@ export function JobTable(props: Props) {
   const rows = useMemo(() => arranged(jobs, filter, byNumber, all, fixed ? order.current : null), [jobs, wish, fixed]);
   order.current = rows.map(slot);
   const done = jobs.filter(job => job.state === 'done');
-  const labelled = useMemo(() => jobs.some(job => job.label !== jobs[0]?.label), [jobs]);
+  const labelled = useMemo(() => new Set(jobs.flatMap(job => job.label ?? [])).size > 1, [jobs]);
   const hidden =
     filter === null && !byNumber && !unfolded && !finished
       ? done.length - rows.filter(job => job.state === 'done').length

@@ -72,17 +72,19 @@ export function Row({ entry, desk, reveal }: Props) {
           {watch === undefined ? (
             <span class="qm-title1" title={idsOf(entry)}>
               {title}
+              <Start entry={entry} />
             </span>
           ) : (
             <button type="button" class="qm-title1 qm-bare" aria-expanded={open} title={idsOf(entry)} onClick={toggle}>
               {title}
+              <Start entry={entry} />
             </button>
           )}
           <Value entry={entry} />
         </div>
         <div class="qm-line">
           <span class="qm-where">
-            {[modeOf(entry), startOf(entry, Date.now() / 1000)].filter(Boolean).join(' ')} · {backendOf(entry)}
+            {modeOf(entry)} · {backendOf(entry)}
             <PlaceLink entry={entry} reveal={reveal} />
           </span>
           <Detail entry={entry} />
@@ -102,6 +104,12 @@ export function Row({ entry, desk, reveal }: Props) {
       )}
     </div>
   );
+}
+
+/** "11:04:05", where nothing else tells a workload from its like. */
+function Start({ entry }: { entry: Entry }) {
+  const start = startOf(entry, Date.now() / 1000);
+  return start === '' ? null : <span class="qm-start qm-num"> {start}</span>;
 }
 
 function toneOf({ reason }: Entry): string {
@@ -347,12 +355,12 @@ function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
     <div class="qm-does">
       <span class="qm-note qm-num qm-grow" role="status">
         {(own === undefined || own.status === 'done') && (
-          <>
-            <Spent entry={entry} />
-            {isIdle(state, jobs) && !entry.stale && (
-              <Tick text={now => [' ', waitingText(entry, now)].filter(Boolean).join('· ')} />
-            )}
-          </>
+          <Tick
+            text={now =>
+              [spentText(entry, now), entry.stale ? '' : waitingText(entry, now)].filter(Boolean).join(' · ')
+            }
+            runs={isGoing(entry)}
+          />
         )}
         {own?.status === 'done' && ` · ✓ ${own.message || trans.__('done')}`}
         {own?.status === 'failed' && <span class="qm-tone-fail">! {own.message}</span>}
@@ -366,12 +374,12 @@ function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
             class="qm-button qm-primary"
             data-action={action.name}
             aria-disabled={under}
-            aria-label={`${typeof action.label === 'string' ? action.label : action.label(Date.now() / 1000)}: ${titleOf(entry)}`}
             onClick={() => {
               if (!under) begin(action.name, action.target);
             }}
           >
             {typeof action.label === 'string' ? action.label : <Tick text={action.label} />}
+            <span class="qm-hidden">: {titleOf(entry)}</span>
           </button>
         )}
         {(reason === 'failed' || (reason === 'capped' && group === 'needs' && jobs.remaining + jobs.running === 0)) && (
