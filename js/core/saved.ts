@@ -32,18 +32,17 @@ function fold(state: WorkloadSnapshot): Fold {
   return { kept: { ...state, events, jobs: state.jobs.filter(job => first.has(job)) }, folded };
 }
 
+/** What is kept of a workload, for our own views. */
+export function keep(state: WorkloadSnapshot, process: string, asOf: number): Saved {
+  const { kept, folded } = fold(state);
+  const now = state.seen_at ?? round(asOf);
+  return { kind: 'snapshot', workload: state.id, seq: 0, now, ...compact(kept), folded, process };
+}
+
 /** Everything that an output holds of the workload, by MIME type. */
 export function forms(state: WorkloadSnapshot, process: string, asOf: number): Record<string, unknown> {
   const { kept, folded } = fold(state);
-  const saved: Saved = {
-    kind: 'snapshot',
-    workload: state.id,
-    seq: 0,
-    now: state.seen_at ?? round(asOf),
-    ...compact(kept),
-    folded,
-    process,
-  };
+  const saved = keep(state, process, asOf);
   // In English, as the kernel writes it: a document is read by others than the one whose JupyterLab renews it.
   return inEnglish(() => ({ [MIME]: saved, 'text/html': asHtml(kept, folded), 'text/plain': asText(kept, folded) }));
 }

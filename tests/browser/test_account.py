@@ -223,7 +223,8 @@ def test_the_empty_panel_says_how_to_begin(lab: Lab, page: Page) -> None:
     notebook = Notebook(lab, page, "Untitled.ipynb")
     notebook.wait_idle()
     notebook.run(0, timeout=START)
-    expect(notebook.card_of(0).locator(".qm-progress .qm-big")).to_have_text("2 of 2 done", timeout=START)
+    shown = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-OutputArea .qm-card .qm-progress .qm-big")
+    expect(shown).to_have_text("2 of 2 done", timeout=START)
     expect(notebook.sidebar().locator(".qm-row")).to_contain_text("2 of 2")
     notebook.page.screenshot(path=str(harness.ARTIFACTS / "begin.png"))
     assert notebook.errors == []
