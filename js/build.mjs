@@ -1,4 +1,4 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { build, transform } from 'esbuild';
 
@@ -27,7 +27,8 @@ const common = {
   legalComments: 'none',
   logLevel: 'warning',
   charset: 'utf8',
-  banner: { js: `/*! Includes Preact:\n${readFileSync('node_modules/preact/LICENSE', 'utf8').trim()}\n*/` },
+  // The whole of it would be 2 % of what a cell loads.
+  banner: { js: '/*! Includes Preact (MIT licence): see preact.LICENSE.txt */' },
 };
 
 // 1. The cell: one self-contained module for anywidget.

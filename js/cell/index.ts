@@ -6,7 +6,7 @@
  * is drawn as saved until a kernel is heard: one that answers, or the very one that wrote it.
  */
 import { mountCell } from '../core/mount';
-import type { Saved, WorkloadSnapshot } from '../core/protocol';
+import type { Saved } from '../core/protocol';
 import { keep, read } from '../core/saved';
 import { Store } from '../core/store';
 import { speak, trans } from '../core/texts';
@@ -147,7 +147,7 @@ class View {
     const { workload } = startOf(this.model);
     const state = this.store.workloads.get(workload ?? '')?.state;
     const now = Date.now();
-    if (!this.alive || state === undefined || (now < this.kept + KEEP_MS && !isOver(state))) return;
+    if (!this.alive || state === undefined || (now < this.kept + KEEP_MS && state.state !== 'closed')) return;
     this.kept = now;
     this.model.set('_start', { workload, saved: keep(state, this.store.hello?.process ?? '', now / 1000) });
   };
@@ -174,10 +174,6 @@ class View {
   private code(): string {
     return `qmode.attach(${JSON.stringify(startOf(this.model).workload ?? trans.__('its id'))}, service)`;
   }
-}
-
-function isOver({ state }: WorkloadSnapshot): boolean {
-  return state === 'closed';
 }
 
 function startOf(model: Model): Start {

@@ -4,7 +4,7 @@
  */
 import { idleCost, idleText, missingJobs } from './bill';
 import { integer, usageSeconds } from './clock';
-import { endWord, expectedOf, expectedSum, expectedUsage, jobName, shownJobs, tally } from './facts';
+import { capital, endWord, expectedOf, expectedSum, expectedUsage, jobName, jobsIn, shownJobs, tally } from './facts';
 import type { Action, JobSnapshot, WorkloadSnapshot } from './protocol';
 import { trans } from './texts';
 
@@ -150,7 +150,7 @@ export function question(
 function aboutSelected(chosen: Jobs): Question | null {
   const n = chosen.length;
   if (n === 0) return null;
-  const running = chosen.filter(job => job.state === 'running').length;
+  const running = jobsIn(chosen, 'running').length;
   const text = sentences(
     trans._n('Cancel %2 selected job?', 'Cancel %2 selected jobs?', n, integer(n)),
     running > 0 ? billedUntil(running) : trans.__('None of them has started.'),
@@ -303,15 +303,15 @@ export function naming(state: WorkloadSnapshot, action: Action, target: string |
 // --- parts -----------------------------------------------------------------------------------------------------------
 
 export function failedJobs(jobs: Jobs): Jobs {
-  return jobs.filter(job => job.state === 'failed' || job.state === 'refused');
+  return jobsIn(jobs, 'failed', 'refused');
 }
 
 function openJobs(jobs: Jobs): Jobs {
-  return jobs.filter(job => ['queued', 'waiting', 'unknown', 'running'].includes(job.state));
+  return jobsIn(jobs, 'queued', 'waiting', 'unknown', 'running');
 }
 
 export function waitingJobs(jobs: Jobs): Jobs {
-  return openJobs(jobs).filter(job => job.state !== 'running');
+  return jobsIn(jobs, 'queued', 'waiting', 'unknown');
 }
 
 function billedUntil(running: number): string {
@@ -335,7 +335,7 @@ function rounded(seconds: number): string {
 
 /** A phrase as a sentence of its own. */
 function asSentence(text: string): string {
-  return text === '' ? '' : `${text.charAt(0).toUpperCase()}${text.slice(1)}.`;
+  return text === '' ? '' : `${capital(text)}.`;
 }
 
 /** Each of them whole; "" where there is nothing to say. */

@@ -2,7 +2,17 @@
 import { againLabel, cancelLabel, endLabel, failedJobs, missingLabel, type Target, waitingJobs } from './ask';
 import { bill, billText, idleText, missingJobs } from './bill';
 import { clock, duration, integer, usageSeconds } from './clock';
-import { capReached, countdown, expectedSum, failure, lostToMaxTtl, shownJobs, type Tally, type Tone } from './facts';
+import {
+  capReached,
+  countdown,
+  expectedSum,
+  failure,
+  jobsIn,
+  lostToMaxTtl,
+  shownJobs,
+  type Tally,
+  type Tone,
+} from './facts';
 import type { Action, JobSnapshot, WorkloadSnapshot } from './protocol';
 import { trans } from './texts';
 
@@ -242,7 +252,7 @@ function failed(state: WorkloadSnapshot, jobs: Tally): Banner | null {
         ? trans.__('%1, nothing billed.', which)
         : trans.__('%1, %2 billed.', which, usageSeconds(billed));
   // What may not be on the service at all, and what a closed workload takes no more, does not go on.
-  const on = jobs.running + jobs.queued + (state.state === 'closed' ? 0 : waits(state));
+  const on = jobs.running + jobs.queued + (state.state === 'closed' ? 0 : jobsIn(shownJobs(state), 'waiting').length);
   const rest = on === 0 ? '' : ` ${trans._n('The other one goes on.', 'The other %1 go on.', on)}`;
   return {
     ...NONE,
@@ -266,13 +276,9 @@ function expectation({ usage, state }: WorkloadSnapshot, jobs: Tally): Banner | 
     tone: 'warn',
     shape: '!',
     cause: trans.__('The expected ≈ %1 exceed the cap of %2', usageSeconds(estimated), usageSeconds(bound)),
-    consequence: trans.__('Jobs that have not started when it is reached will be cancelled.'),
+    consequence: trans.__('What has not started by then is cancelled.'),
     dismissable: true,
   };
-}
-
-function waits(state: WorkloadSnapshot): number {
-  return shownJobs(state).filter(job => job.state === 'waiting').length;
 }
 
 function joined(...parts: readonly string[]): string {

@@ -5,7 +5,7 @@
  * answer left it, up to a deadline at the latest.
  */
 import { usageSeconds } from './clock';
-import { shownJobs } from './facts';
+import { jobsIn, shownJobs } from './facts';
 import type { WorkloadSnapshot } from './protocol';
 import { trans } from './texts';
 
@@ -71,5 +71,5 @@ export function idleText(state: WorkloadSnapshot, now: number): string {
 
 /** Jobs whose work is not done and will not be without the user: failed, refused, cancelled, dropped. */
 export function missingJobs(state: WorkloadSnapshot) {
-  return shownJobs(state).filter(job => ['failed', 'refused', 'cancelled', 'dropped'].includes(job.state));
+  return jobsIn(shownJobs(state), 'failed', 'refused', 'cancelled', 'dropped');
 }

@@ -39,33 +39,12 @@ export const URGENCY: readonly JobState[] = [
 
 export function jobFace(state: JobState): Face {
   const { shape, tone } = LOOKS[state] ?? { shape: '?', tone: 'dim' }; // a newer kernel may know more states
-  return { word: jobWord(state), shape, tone };
+  return { word: capital(jobVerb(state)), shape, tone };
 }
 
-/** As a label. */
-function jobWord(state: JobState): string {
-  switch (state) {
-    case 'waiting':
-      return trans.__('Not sent yet');
-    case 'unknown':
-      return trans.__('Unknown');
-    case 'refused':
-      return trans.__('Refused');
-    case 'dropped':
-      return trans.__('Dropped');
-    case 'queued':
-      return trans.__('Queued');
-    case 'running':
-      return trans.__('Running');
-    case 'done':
-      return trans.__('Done');
-    case 'failed':
-      return trans.__('Failed');
-    case 'cancelled':
-      return trans.__('Cancelled');
-    default:
-      return String(state);
-  }
+/** A phrase as it begins a sentence, or stands by itself. */
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** In a sentence: "Attempt 1: failed". */
@@ -149,6 +128,11 @@ export function counts(jobs: readonly JobSnapshot[], folded: readonly Folded[] =
   for (const job of jobs) add(job.state, 1);
   for (const { state, count } of folded) add(state, count);
   return new Map([...found].sort(([a], [b]) => URGENCY.indexOf(a) - URGENCY.indexOf(b)));
+}
+
+/** Those in one of some states. */
+export function jobsIn(jobs: readonly JobSnapshot[], ...states: JobState[]): JobSnapshot[] {
+  return jobs.filter(job => states.includes(job.state));
 }
 
 export interface Tally {
@@ -346,8 +330,6 @@ export interface Countdown {
   label: string;
   /** Service time at which it ends; null: it does not run. */
   deadline: number | null;
-  /** Its full length. */
-  total: number | null;
   /** Shown while it does not run. */
   still: string;
   note: string;
@@ -372,8 +354,7 @@ export function countdown(state: WorkloadSnapshot, now: number): Countdown | nul
       ...base,
       label: trans.__('until it is inactive'),
       deadline: ttl.interactive_deadline,
-      total: ttl.interactive_ttl,
-      note: afterIdle(session, ttl.max_deadline === null ? null : duration(left(ttl.max_deadline))),
+      note: afterIdle(ttl.max_deadline === null ? null : duration(left(ttl.max_deadline))),
       tone: !session ? 'dim' : left(ttl.interactive_deadline) < CRITICAL_IDLE ? 'fail' : 'warn',
       near: session,
     };
@@ -385,7 +366,6 @@ export function countdown(state: WorkloadSnapshot, now: number): Countdown | nul
       ...base,
       label: trans.__('until it must end'),
       deadline: ttl.max_deadline,
-      total: ttl.max_ttl,
       note: near ? atMaxTtl(lost) : untilMaxTtl(state),
       tone: !near ? 'dim' : left(ttl.max_deadline) < CRITICAL_MAX ? 'fail' : 'warn',
       near,
@@ -394,28 +374,21 @@ export function countdown(state: WorkloadSnapshot, now: number): Countdown | nul
   if (ttl.empty_deadline !== null) {
     const label = trans.__('until it closes if left empty');
     const note = trans.__('max TTL starts with the first job');
-    return { ...base, label, deadline: ttl.empty_deadline, total: 1800, note };
+    return { ...base, label, deadline: ttl.empty_deadline, note };
   }
   const still = ttl.max_ttl === null ? '–' : duration(ttl.max_ttl);
   return {
     ...base,
     label: trans.__('from the first job on'),
     deadline: null,
-    total: ttl.max_ttl,
     still,
     note: trans.__('max TTL has not started'),
   };
 }
 
 /** While it is idle; `max` is the time until it must end, where that is known. */
-function afterIdle(session: boolean, max: string | null): string {
-  if (session)
-    return max === null
-      ? trans.__('billed while it waits; after that a job queues again')
-      : trans.__('billed while it waits; after that a job queues again, must end in %1', max);
-  return max === null
-    ? trans.__('after that a new job queues again')
-    : trans.__('after that a new job queues again, must end in %1', max);
+function afterIdle(max: string | null): string {
+  return [trans.__('then a job queues again'), ...(max === null ? [] : [trans.__('must end in %1', max)])].join(', ');
 }
 
 /** While max TTL is near. */

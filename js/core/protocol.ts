@@ -339,6 +339,15 @@ export function compact(state: WorkloadSnapshot): Pick<Snapshot, 'state' | 'comm
   };
 }
 
+/** The same, without what most jobs share: longer, and simpler to make. */
+export function sparse({ jobs, ...rest }: WorkloadSnapshot): Pick<Snapshot, 'state' | 'common' | 'jobs'> {
+  return {
+    state: difference<WorkloadChange & { events?: Event[] }>(WORKLOAD, rest),
+    common: {},
+    jobs: jobs.map(job => difference<JobChange>(JOB, job)),
+  };
+}
+
 /** The value that most rows have in each field, where more than one has it. */
 function frequent<T extends object>(rows: readonly T[], leave?: keyof T): Partial<T> {
   const found: Partial<T> = {};

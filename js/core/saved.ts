@@ -3,7 +3,7 @@
  * count and a sum.
  */
 import { jobFace, progress, tally, URGENCY } from './facts';
-import { compact, expand, type Folded, type JobSnapshot, type Saved, type WorkloadSnapshot } from './protocol';
+import { compact, expand, sparse, type Folded, type JobSnapshot, type Saved, type WorkloadSnapshot } from './protocol';
 import { inEnglish } from './texts';
 
 export const MIME = 'application/vnd.qmode-widgets.workload+json';
@@ -32,17 +32,17 @@ function fold(state: WorkloadSnapshot): Fold {
   return { kept: { ...state, events, jobs: state.jobs.filter(job => first.has(job)) }, folded };
 }
 
-/** What is kept of a workload, for our own views. */
-export function keep(state: WorkloadSnapshot, process: string, asOf: number): Saved {
+/** What is kept of a workload, for our own views; `form` is how it is written. */
+export function keep(state: WorkloadSnapshot, process: string, asOf: number, form = sparse): Saved {
   const { kept, folded } = fold(state);
   const now = state.seen_at ?? round(asOf);
-  return { kind: 'snapshot', workload: state.id, seq: 0, now, ...compact(kept), folded, process };
+  return { kind: 'snapshot', workload: state.id, seq: 0, now, ...form(kept), folded, process };
 }
 
 /** Everything that an output holds of the workload, by MIME type. */
 export function forms(state: WorkloadSnapshot, process: string, asOf: number): Record<string, unknown> {
   const { kept, folded } = fold(state);
-  const saved = keep(state, process, asOf);
+  const saved = keep(state, process, asOf, compact);
   // In English, as the kernel writes it: a document is read by others than the one whose JupyterLab renews it.
   return inEnglish(() => ({ [MIME]: saved, 'text/html': asHtml(kept, folded), 'text/plain': asText(kept, folded) }));
 }

@@ -71,7 +71,7 @@ describe('the countdown that matters now', () => {
       deadline: 1030,
       tone: 'dim',
       near: false,
-      note: 'after that a new job queues again, must end in 2:30:00',
+      note: 'then a job queues again, must end in 2:30:00',
     });
     const session = workload({ mode: 'session', ttl: idle });
     expect(countdown(session, 1000)).toMatchObject({ tone: 'warn', near: true });

@@ -20,9 +20,8 @@ interface Props {
 /** The place's buttons, or over them: the question, that it is under way, or what came of it. */
 export function Answer({ place, asking, click, problem, children }: Props) {
   if (asking !== null && asking.place === place) return <Asked asking={asking} />;
-  if (click !== undefined && click.status === 'failed') return <Outcome click={click} />;
-  if (click !== undefined && click.status === 'done') return <Outcome click={click} />;
   if (click === undefined) return <>{children}</>;
+  if (click.status === 'failed' || click.status === 'done') return <Outcome click={click} />;
   return (
     <div class="qm-answer qm-pending">
       <Waiting click={click} problem={problem} />

@@ -62,15 +62,9 @@ export function CopyButton({ text, name, shown }: CopyProps) {
       () => say(trans.__('not allowed')),
     );
   return (
-    <button
-      type="button"
-      class="qm-link qm-plain"
-      aria-label={name}
-      title={text}
-      onClick={copy}
-      onBlur={() => say(null)}
-    >
+    <button type="button" class="qm-link qm-plain" title={text} onClick={copy} onBlur={() => say(null)}>
       {said ?? (shown === undefined ? trans.__('copy') : <code>{shown}</code>)}
+      <span class="qm-hidden"> {name}</span>
     </button>
   );
 }

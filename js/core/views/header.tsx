@@ -12,8 +12,6 @@ interface Props {
   state: WorkloadSnapshot;
   jobs: Tally;
   failed: readonly JobSnapshot[];
-  /** "last seen 12 s ago", where what is shown may be old. */
-  stale: string | null;
   actions: boolean;
   /** The banner offers to run again what failed. */
   offered: boolean;
@@ -21,7 +19,7 @@ interface Props {
   click: Click | undefined;
 }
 
-export function Header({ state, jobs, failed, stale, actions, offered, asking, click }: Props) {
+export function Header({ state, jobs, failed, actions, offered, asking, click }: Props) {
   const face = workloadFace(state, jobs);
   const id = state.workload_id ?? state.id;
   const label = useMemo(() => labelOf(state.jobs), [state.jobs]);
@@ -48,7 +46,6 @@ export function Header({ state, jobs, failed, stale, actions, offered, asking, c
         {face.word}
         {face.more !== '' && <span class="qm-more qm-dim">{face.more}</span>}
       </span>
-      {stale !== null && <span class="qm-stale-word qm-num">{stale}</span>}
       {actions && (
         <span class="qm-actions">
           <Answer place={HEAD} asking={asking} click={click} problem={state.problem}>

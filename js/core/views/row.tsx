@@ -28,7 +28,7 @@ function offer(action: Action | null, job: string, again: JobSnapshot): Offer | 
     case 'resubmit':
       return {
         label: trans.__('Run again %1', spend([again])),
-        name: trans.__('Run %1 again %2', job, spend([again])),
+        name: `${trans.__('Run again %1', spend([again]))}: ${job}`,
         kind: 'primary',
       };
     default:

@@ -90,7 +90,6 @@ export function WorkloadView({ store, workload, saved = null }: Props) {
             state={state}
             jobs={sum}
             failed={failed}
-            stale={null}
             actions={off === null && saved === null}
             offered={about?.action?.action === 'resubmit_failed' && about.key !== dismissed}
             asking={asking}

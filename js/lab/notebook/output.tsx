@@ -36,6 +36,12 @@ interface Cell extends Widget {
 
 type Forms = IRenderMime.IMimeModel['data'];
 
+/** The cells of a shared notebook. */
+interface SharedCells {
+  readonly cells: readonly { getSource(): string }[];
+  insertCell(at: number, cell: object): unknown;
+}
+
 /** What a notebook offers that a plain document does not; JupyterLab and Notebook share it. */
 interface NotebookPanel extends Widget {
   context: DocumentRegistry.Context & { sessionContext: { session: Session.ISessionConnection | null } };
@@ -101,7 +107,12 @@ export class Outputs {
     return null;
   }
 
-  /** Insert a cell that attaches again, below the output's, and run it. */
+  /** Whether attaching again can work: there is something left to watch, and a kernel in this notebook to do it. */
+  canReattach(output: Output, state: WorkloadSnapshot): boolean {
+    return !isOver(state) && (this.notebook(output)?.context.sessionContext.session?.kernel ?? null) !== null;
+  }
+
+  /** Run a cell that attaches again, below the output's; it is inserted unless it is there. */
   async reattach(output: Output, state: WorkloadSnapshot): Promise<string> {
     const panel = this.notebook(output);
     const kernel = panel?.context.sessionContext.session?.kernel;
@@ -109,8 +120,9 @@ export class Outputs {
     const { content, context } = panel;
     const index = content.widgets.findIndex(cell => cell.node.contains(output.node));
     const source = `import qmode_widgets as qmode\n\ncontroller = qmode.attach(${JSON.stringify(state.id)}, service)\ncontroller`;
-    const model = context.model.sharedModel as unknown as { insertCell(at: number, cell: object): unknown };
-    model.insertCell(index + 1, { cell_type: 'code', source, metadata: {} });
+    const model = context.model.sharedModel as unknown as SharedCells;
+    if (model.cells[index + 1]?.getSource() !== source)
+      model.insertCell(index + 1, { cell_type: 'code', source, metadata: {} });
     content.activeCellIndex = index + 1;
     const asked = kernel.requestExecute({
       code: '',
@@ -120,7 +132,10 @@ export class Outputs {
     const expressions = ((await asked.done).content as { user_expressions?: Record<string, unknown> }).user_expressions;
     const there =
       (expressions?.there as { data?: Record<string, string> } | undefined)?.data?.['text/plain'] === 'True';
-    if (!there) return trans.__('run the cell that makes `service`, then the new cell below');
+    if (!there)
+      return state.instance === null
+        ? trans.__('run the cell that makes `service`, then the new cell below')
+        : trans.__('run the cell that makes `service` for the instance %1, then the new cell below', state.instance);
     await this.app.commands.execute('notebook:run-cell');
     return '';
   }
@@ -153,6 +168,7 @@ class Output extends Widget implements IRenderMime.IRenderer {
   private last: WorkloadSnapshot | null = null;
   private owed: Forms | null = null; // what another page is to write
   private note = '';
+  private offered = false; // to attach again
   private readonly made = Date.now();
   private unmount = (): void => undefined;
   private turn = 0;
@@ -201,7 +217,7 @@ class Output extends Widget implements IRenderMime.IRenderer {
       this.live = null;
       if (this.last !== null) this.write(this.last, '');
       this.drawSaved();
-    } else if (changed) this.drawSaved();
+    } else if (changed || this.outputs.canReattach(this, this.saved.state) !== this.offered) this.drawSaved();
   }
 
   /** Write what is known into the document. */
@@ -235,10 +251,10 @@ class Output extends Widget implements IRenderMime.IRenderer {
     }
     const pending = Date.now() < this.made + SETTLE && this.note === '';
     if (pending) setTimeout(() => this.live === null && !this.isDisposed && this.drawSaved(), SETTLE);
-    const there = !pending && this.outputs.notebook(this) !== null;
+    this.offered = this.outputs.canReattach(this, state);
     this.draw(this.asSaved, saved.workload, {
       folded: saved.folded,
-      reattach: there ? () => this.reattach(state) : null,
+      reattach: this.offered && !pending ? () => this.reattach(state) : null,
       pending,
       note: this.note,
     });
