@@ -60,7 +60,9 @@ def test_what_needs_you_first(open_notebook: Open) -> None:
     ]  # fmt: skip
     expect(row(panel, "d2f0b8c4k3a0008v77a1")).to_contain_text("! 1 failed")
     expect(row(panel, "runs0000000000000001")).to_contain_text("12 of 40")
-    expect(row(panel, "idle0000000000000001")).to_contain_text(re.compile(r"≈ 2\d\d s used, [56]\d s idle · waiting on costs at most ≈ \d+ s more"))
+    expect(row(panel, "idle0000000000000001")).to_contain_text(
+        re.compile(r"≈ 2\d\d s used, [56]\d s idle · waiting on costs at most ≈ \d+ s more")
+    )
 
     panel.get_by_role("button", name="Finished today").click()
     expect(row(panel, "done0000000000000001")).to_contain_text("49.2 s used")
@@ -120,6 +122,24 @@ def test_a_workload_of_two_notebooks_is_one_row_and_leads_to_its_cells(open_note
     expect(tab).to_be_in_viewport()
     current = "() => window.jupyterapp.shell.currentWidget.context.path"
     assert first.page.evaluate(current) == name
+
+
+STRIP = """e => [...e.querySelectorAll('.qm-thin i')]
+    .map(i => [i.className, getComputedStyle(i).backgroundColor + getComputedStyle(i).backgroundImage])"""
+
+
+def test_colours_do_not_depend_on_what_else_the_page_shows(open_notebook: Open) -> None:
+    """Each cell's view brings the same stylesheet along, after the panel's own."""
+    book = open_notebook("batch = scripted.batch(); hub.register(batch)", "show(scripted.big(20))")
+    book.run(1)
+    entry = row(book.sidebar(), "d2f0b8c4k3a0008v77a1")
+    strip = entry.locator(".qm-thin i")
+    expect(strip).to_have_count(12)
+    alone = dict(entry.evaluate(STRIP))
+    assert len(set(alone.values())) == 5, f"done, failed, running, queued and not sent look alike: {alone}"
+    book.run(2)
+    expect(book.card_of(2)).to_be_visible()
+    assert dict(entry.evaluate(STRIP)) == alone
 
 
 def test_opened_rows_survive_a_reload(open_notebook: Open) -> None:
@@ -328,6 +348,7 @@ def test_signals_reach_elsewhere_once_each_with_its_action(loud: Lab, page: Page
     expect(status).to_contain_text(re.compile("1 needs you · ≈ 24. s today"))
     near = toast(page, "idle and billed; inactive in 0:")
     expect(near).to_be_visible(timeout=5000)
+    expect(near).not_to_contain_text(re.compile(r"in 0:(29|3\d)"))  # its countdown runs
     expect(status).to_contain_text("◷ cz3k…79f1 0:")
     expect(badge).to_have_attribute("data-qmode-badge", "2")
     book.run(5)  # a job came: the warning no longer holds

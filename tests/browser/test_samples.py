@@ -19,7 +19,7 @@ WIDTHS = (420, 700, 1000, 1400)
 PANEL_WIDTHS = (250, 300, 420)
 NOW = 1_800_000_000  # of the samples, in seconds
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Samples</title>
-<style>body {{ margin: 8px; }}</style><main id="box"></main><script>{script}</script></html>"""
+<style>body {{ margin: 8px; background: Canvas; }}</style><main id="box"></main><script>{script}</script></html>"""
 CUT = "() => window.gallery.cut()"
 
 
@@ -79,12 +79,28 @@ def test_what_a_click_waits_for_and_what_came_of_it_can_be_read(gallery: Page, w
     for action, target in clicks:
         for status, seconds in (("", 3), ("", 65), ("accepted", 5), ("failed", 0), ("done", 0)):
             gallery.evaluate(
-                "a => window.gallery.click('running', ...a)", [action, target, status, "Λάθος" if status == "failed" else ""]
+                "a => window.gallery.click('running', ...a)",
+                [action, target, status, "Λάθος" if status == "failed" else ""],
             )
             gallery.clock.run_for(seconds * 1000)
             gallery.evaluate("() => window.gallery.settle()")
             found += [f"{action} {status} {seconds}: {text}" for text in gallery.evaluate(CUT)]
     assert found == []
+
+
+@pytest.mark.parametrize(
+    ("kind", "dark"), [("vscode-dark", True), ("vscode-high-contrast", True), ("vscode-light", False)]
+)
+def test_a_card_has_the_ground_of_vs_codes_theme(gallery: Page, kind: str, dark: bool) -> None:
+    """VS Code's page brings JupyterLab's light variables along, whatever its theme is."""
+    gallery.add_style_tag(content=":root { --jp-layout-color1: white; --jp-ui-font-color1: black; }")
+    gallery.evaluate("kind => document.body.dataset.vscodeThemeKind = kind", kind)
+    gallery.evaluate("() => window.gallery.show('running')")
+    style = "name => getComputedStyle(document.querySelector('.qm-card'))[name]"
+    ground, text = gallery.evaluate(style, "backgroundColor"), gallery.evaluate(style, "color")
+    assert (ground, text) == (
+        ("rgb(27, 27, 27)", "rgb(230, 230, 230)") if dark else ("rgb(255, 255, 255)", "rgb(34, 34, 34)")
+    )
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
@@ -94,7 +110,8 @@ def test_axe_finds_nothing(gallery: Page, axe: str, scheme: str) -> None:
     gallery.set_viewport_size({"width": 1016, "height": 900})
     found = []
     gallery.clock.resume()
-    for name in gallery.evaluate("() => window.gallery.pages"):
-        gallery.evaluate("n => window.gallery.show(n)", name)
-        found += [f"{name}: {text}" for text in gallery.evaluate(probes.AXE, [axe, "#box"])]
+    for shown, names in (("show", "pages"), ("showPanel", "panels")):
+        for name in gallery.evaluate(f"() => window.gallery.{names}"):
+            gallery.evaluate(f"n => window.gallery.{shown}(n)", name)
+            found += [f"{name}: {text}" for text in gallery.evaluate(probes.AXE, [axe, "#box"])]
     assert found == []

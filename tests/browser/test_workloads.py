@@ -103,6 +103,38 @@ def test_the_question_and_the_answer_stand_where_the_button_was(open_notebook: O
     expect(row(card, "5.0").locator("[data-action=cancel]")).to_be_visible()
 
 
+def test_after_a_cap_what_is_missing_runs_again_under_one_that_fits(open_notebook: Open) -> None:
+    book = open_notebook("batch = scripted.capped(); show(batch)", "print(batch.usage_cap, batch.said)")
+    book.run(1)
+    banner = place_of(book, "cell").locator("[data-banner=cap]")
+    expect(banner).to_contain_text("3 jobs of 6 are not done.")
+    banner.get_by_role("button", name="Run 3 missing again ≈ 24 s").click()
+    expect(banner.locator(".qm-confirm")).to_contain_text("Expected usage ≈ 24 s. The usage cap becomes 54 s.")
+    banner.locator("[data-confirm=yes]").click()
+    expect(row(place_of(book, "cell"), "3.1")).to_have_attribute("data-state", "queued")
+    book.run(2)
+    assert book.output(2).startswith("54.0 [('resubmit', ")
+
+
+def test_several_are_cancelled_only_after_a_question(open_notebook: Open) -> None:
+    book = open_notebook(SHOW, "print(batch.said)", "print(batch.said)")
+    book.run(1)
+    card = place_of(book, "cell")
+    card.get_by_role("button", name="Select…").click()
+    for n in range(3):
+        card.locator(".qm-choose:enabled").nth(n).check()
+    card.get_by_role("button", name="Cancel 3, saves up to ≈ 24 s").click()
+    expect(card.locator(".qm-fold .qm-confirm")).to_contain_text(
+        "What the 3 running ones have used until then stays billed."
+    )
+    book.run(2)
+    assert book.output(2).strip() == "[]"
+    card.locator("[data-confirm=yes]").click()
+    expect(card.locator("tr[data-state=cancelled]")).to_have_count(3)
+    book.run(3)
+    assert book.output(3).count("'cancel'") == 3
+
+
 def test_both_places_work_after_a_page_reload_while_a_cell_blocks(open_notebook: Open) -> None:
     book = open_notebook(SHOW, "print('blocked', batch.wait_click(40), batch.said)")
     book.run(1)
