@@ -195,7 +195,12 @@ export interface Command {
   target: string | null;
 }
 
-export type Request = Attach | Command;
+/** This page goes, or no longer follows: from then on it does not count as one that draws outputs. */
+export interface Detach {
+  kind: 'detach';
+}
+
+export type Request = Attach | Command | Detach;
 
 /** The kernel and this screen do not speak the same protocol. */
 export class ProtocolMismatch extends Error {}

@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { WorkloadSnapshot } from '../core/protocol';
 import { type Locks, Memory } from '../lab/desk/memory';
 import { Signals } from '../lab/desk/signals';
@@ -167,6 +167,20 @@ describe('memory', () => {
     const locks = { request } as unknown as Locks;
     const claims = [open(box(), locks), open(box(), locks)].map(tab => tab.claim('failed:w1:1'));
     expect(await Promise.all(claims)).toEqual([true, false]);
+  });
+
+  it('shares what was put aside between the tabs of one person', () => {
+    const storage = box();
+    const [one, two] = [open(storage), open(storage)];
+    const heard = vi.fn();
+    two.onOther(heard);
+    one.dismissed.set('w1', 2);
+    one.save();
+    window.dispatchEvent(new StorageEvent('storage', { key: 'qm' }));
+    expect(heard).toHaveBeenCalledOnce();
+    expect(two.dismissed.get('w1')).toBe(2);
+    window.dispatchEvent(new StorageEvent('storage', { key: 'another' }));
+    expect(heard).toHaveBeenCalledOnce();
   });
 
   it('keeps what another tab knows better', () => {

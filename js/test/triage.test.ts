@@ -12,6 +12,7 @@ import {
   titleOf,
   triage,
 } from '../lab/desk/triage';
+import { leftText } from '../lab/desk/signals';
 import { job, snapshot, ttl, usage, workload } from './samples';
 import { known, remembered, watchesOf } from './watches';
 
@@ -214,6 +215,14 @@ describe('the service outranks memory', () => {
     expect(queued.group).toBe('running');
     const done = only(known({ watches: watchesOf('k1', workload({ ...closed, jobs: [job(0, 'done')] })) }));
     expect(done.group).toBe('today');
+  });
+
+  it('says what the account knows of the jobs left, else what the page last saw', () => {
+    const before = remembered({ left: 1, expected: 3 });
+    expect(leftText(of({ remembered: [before] }))).toBe('1 job is still queued or runs, ≈ 3 s');
+    const row = { ...listed, created: 1, usage: 0, at: NOW, jobs: 2, expected: 40 };
+    expect(leftText(of({ remembered: [before], listed: [row] }))).toBe('2 jobs are still queued or run, ≈ 40 s');
+    expect(leftText(of({ listed: [{ ...row, jobs: 0, expected: null }] }))).toBe('');
   });
 
   it('calls what cannot be reached old, whatever else is to be said of it', () => {

@@ -1,5 +1,6 @@
 import { act } from 'preact/test-utils';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { clock, dateTime } from '../core/clock';
 import { mountCell } from '../core/mount';
 import type { Request, WorkloadSnapshot } from '../core/protocol';
 import { Store } from '../core/store';
@@ -533,6 +534,27 @@ it('says so when the kernel speaks another protocol', async () => {
 });
 
 describe('what a document keeps', () => {
+  it('tells the times of then, however old it is', async () => {
+    const month = 30 * 86_400;
+    const [begun, over] = [NOW - month - 100, NOW - month];
+    const state = workload({
+      state: 'closed',
+      closed: over,
+      clock_offset: 2,
+      seen_at: over + 5,
+      jobs: [job(0, 'done', { created: begun, running: begun, finished: over })],
+      events: [{ id: 1, time: over, level: 'info', text: 'closed', job: null }],
+    });
+    store = Store.saved(snapshot(state, 0, over + 5));
+    await act(() => {
+      unmount = mountCell(box, store, 'w1', { folded: [], reattach: null, pending: false, note: '' });
+    });
+    expect(one('.qm-time').textContent).toBe(`${clock(over, 2)} closed`);
+    expect(one('.qm-begin').textContent).toBe(clock(begun, 2));
+    expect(one('.qm-events time').textContent).toBe(clock(over, 2));
+    expect(one('.qm-saved').textContent).toBe(`As of ${dateTime(over + 5, 2)}`);
+  });
+
   it('is shown as of its moment, with what is folded counted, and leads back', async () => {
     const back = vi.fn();
     const state = workload({ seen_at: NOW - 3600, jobs: [job(0, 'failed'), job(1, 'queued')] });

@@ -71,6 +71,7 @@ export class Desk {
       this.change();
     });
     kernels.hear((_, message) => this.heard(message));
+    memory.onOther(() => this.change());
     if (typeof window !== 'undefined') window.addEventListener('pagehide', () => memory.save());
     this.change();
   }

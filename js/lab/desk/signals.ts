@@ -12,6 +12,7 @@ import {
   isCapped,
   isIdle,
   isOver,
+  leftOf,
   reasonText,
   type Remembered,
   spentOf,
@@ -161,9 +162,9 @@ function spent(entry: Entry, now: number): string {
 }
 
 /** "1 job is still queued or runs, ≈ 3 s"; "" where none is left. */
-export function leftText({ remembered }: Entry): string {
-  if (remembered === null || remembered.left === 0) return '';
-  const { left, expected } = remembered;
+export function leftText(entry: Entry): string {
+  const { jobs: left, expected } = leftOf(entry);
+  if (left === 0) return '';
   return expected === null
     ? trans._n('%1 job is still queued or runs', '%1 jobs are still queued or run', left)
     : trans._n(

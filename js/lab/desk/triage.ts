@@ -2,6 +2,7 @@
  * Which workloads there are, each once, and in what order they deserve attention. Pure: what the kernels, the account
  * and the last visit know goes in, groups of rows come out.
  */
+import type { Left } from '../../core/ask';
 import { type Bill, bill, billText, expected, idleText } from '../../core/bill';
 import { clock, dateTime, duration, usageSeconds } from '../../core/clock';
 import {
@@ -358,6 +359,14 @@ function midnight(now: number, offset: number): number {
 }
 
 // --- what a row says -----------------------------------------------------------------------------------------------
+
+/** What the service still holds of a workload that no kernel watches, as far as the account or the page knows. */
+export function leftOf({ listed, remembered }: Entry): Left {
+  return {
+    jobs: listed?.jobs ?? remembered?.left ?? 0,
+    expected: listed?.expected ?? remembered?.expected ?? null,
+  };
+}
 
 /** The user's name for it, else its short id. */
 export function titleOf(entry: Entry): string {

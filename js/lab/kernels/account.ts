@@ -34,6 +34,9 @@ export interface Listed {
   created: number | null;
   usage: number | null;
   label: string | null;
+  /** Jobs that are queued or run, and the seconds they are expected to use; left out by a kernel that does not tell. */
+  jobs?: number | null;
+  expected?: number | null;
 }
 
 /** With the moment at which it was read, on this machine's clock. */

@@ -41,6 +41,8 @@ export class Kernels {
     private readonly specs: KernelSpec.IManager,
   ) {
     sessions.runningChanged.connect(() => this.sync());
+    if (typeof window !== 'undefined')
+      window.addEventListener('pagehide', () => this.all.forEach(({ wire }) => wire.leave()));
     this.whenReady = sessions.ready.then(() => {
       this.ready = true;
       this.sync();

@@ -68,7 +68,14 @@ export class Wire {
     return true;
   }
 
+  /** Say that nobody here follows any more; a kernel that does not know the word lets it pass. */
+  leave(): void {
+    if (this.reachable && this.found)
+      this.control(REQUEST, { kind: 'detach' } satisfies Request).catch(() => undefined);
+  }
+
   dispose(): void {
+    this.leave();
     this.kernel.iopubMessage.disconnect(this.onIopub);
     this.kernel.statusChanged.disconnect(this.onStatus);
     this.kernel.connectionStatusChanged.disconnect(this.onConnection);

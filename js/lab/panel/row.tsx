@@ -18,6 +18,7 @@ import {
   backendOf,
   type Entry,
   isIdle,
+  leftOf,
   modeOf,
   momentOf,
   placeOf,
@@ -150,7 +151,9 @@ function Value({ entry }: { entry: Entry }) {
   if (watch === undefined)
     return (
       <span class="qm-value">
-        {stateWord(remembered?.ended != null ? 'closed' : (listed?.status ?? remembered?.word))}
+        {group === 'unwatched' && listed === null && remembered?.word === 'closed'
+          ? trans.__('closing')
+          : stateWord(remembered?.ended != null ? 'closed' : (listed?.status ?? remembered?.word))}
       </span>
     );
   const { state, offset } = watch.workload;
@@ -457,7 +460,7 @@ function Unwatched({ entry, desk }: { entry: Entry; desk: Desk }) {
   const under = acting?.status === 'sent';
   if (group !== 'unwatched') return null;
   const mode = listed?.mode ?? remembered?.mode ?? 'job';
-  const left = { jobs: remembered?.left ?? 0, expected: remembered?.expected ?? null };
+  const left = leftOf(entry);
   const row = desk.rowAsked?.entry === entry.key ? desk.rowAsked.action : null;
   const act = row === null ? null : row === 'close' ? 'end' : 'cancel';
   if (act !== null) {
