@@ -12,9 +12,10 @@ Screen to kernel (`Request`):
 
     attach    workload?            say hello, then send snapshots: of one workload, or of all
     command   id, workload, action, target?
+    detach                         the page goes: it no longer counts as one that draws outputs
 
-Times in `state` are service time; `now` is the service's clock when the message left, from which a screen learns how
-far its own clock is off. A field that is unknown is null. A screen ignores fields it does not know and refuses
+Times in `state` are service time, and its `clock_offset` turns them into this machine's; `now` is the service's clock
+when the message left, from which a screen learns where its own clock is wrong. A field that is unknown is null. A screen ignores fields it does not know and refuses
 another protocol number.
 
 Fields that have their default are left out. A snapshot's `common` holds the value that most jobs have in each field,
