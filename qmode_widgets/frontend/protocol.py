@@ -15,8 +15,8 @@ Screen to kernel (`Request`):
     detach                         the page goes: it no longer counts as one that draws outputs
 
 Times in `state` are service time, and its `clock_offset` turns them into this machine's; `now` is the service's clock
-when the message left, from which a screen learns where its own clock is wrong. A field that is unknown is null. A screen ignores fields it does not know and refuses
-another protocol number.
+when the message left, from which a screen learns where its own clock is wrong. A field that is unknown is null. A
+screen ignores fields it does not know and refuses another protocol number.
 
 Fields that have their default are left out. A snapshot's `common` holds the value that most jobs have in each field,
 and its `jobs` only what differs from it: 1,000 jobs take about 200 kB instead of 600.
