@@ -11,6 +11,7 @@ import { keep, read } from '../core/saved';
 import { Store } from '../core/store';
 import { speak, trans } from '../core/texts';
 import { bridge } from './bridge';
+import { capital } from '../core/facts';
 import { type Managed, processOf, sendByControl } from './kernel';
 
 interface Model extends Managed {
@@ -120,7 +121,7 @@ class View {
   private readonly over = (): void => {
     this.waiting = false;
     this.draw();
-    this.store.end(trans.__('The kernel that showed this has ended. To watch the workload again: %1', this.code()));
+    this.store.end(`${trans.__('The kernel that showed this has ended.')} ${capital(this.again())}`);
   };
 
   /** What the kernel put into the model; false: that is not its. */
@@ -158,7 +159,7 @@ class View {
 
   private drawInto(element: HTMLElement, workload: string): void {
     const { saved } = this;
-    const note = this.waiting ? '' : trans.__('to watch it again: %1', this.code());
+    const note = this.waiting ? '' : this.again();
     const unmount =
       this.alive || saved === null
         ? mountCell(element, this.store, workload, null, note)
@@ -171,8 +172,9 @@ class View {
     this.elements.set(element, unmount);
   }
 
-  private code(): string {
-    return `qmode.attach(${JSON.stringify(startOf(this.model).workload ?? trans.__('its id'))}, service)`;
+  private again(): string {
+    const id = JSON.stringify(startOf(this.model).workload ?? trans.__('its id'));
+    return trans.__('to watch it again: %1', `qmode.attach(${id}, service)`);
   }
 }
 

@@ -67,7 +67,7 @@ function unreachable({ problem, state, mode }: WorkloadSnapshot, { lost }: Momen
   }
   if (problem === null) return null;
   const stopped = [
-    trans.__('Nothing here is newer until it answers; jobs on the service go on.'),
+    trans.__('Jobs on the service go on.'),
     ...(mode === 'session' && state !== 'closed' ? [trans.__('The session may still be open and billed.')] : []),
   ].join(' ');
   if (/\b401\b|\b403\b|token|api ?key|unauthori[sz]ed/i.test(problem)) {
@@ -213,7 +213,7 @@ function missing(state: WorkloadSnapshot, jobs: Tally): Banner | null {
       integer(gone.length),
       integer(jobs.total),
     ),
-    consequence: joined(trans.__('Cancelled or dropped before it was done.'), why),
+    consequence: why,
     action,
     dismissable: true,
   };

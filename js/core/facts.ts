@@ -393,12 +393,7 @@ function afterIdle(max: string | null): string {
 
 /** While max TTL is near. */
 function atMaxTtl(lost: number): string {
-  return trans._n(
-    'max TTL: %2 job will not be done by then',
-    'max TTL: %2 jobs will not be done by then',
-    lost,
-    integer(lost),
-  );
+  return trans._n('%2 job will not be done by then', '%2 jobs will not be done by then', lost, integer(lost));
 }
 
 /** While max TTL is far. */
@@ -535,12 +530,6 @@ export function expectedUsage(jobs: readonly JobSnapshot[]): string {
 /** What it is expected to use, in seconds; null: not known. */
 export function expectedOf({ usage }: JobSnapshot): number | null {
   return usage.estimated ?? (usage.status === 'final' && usage.reported ? usage.reported : null);
-}
-
-/** "last seen 12 s ago", when what is shown may be old. */
-export function staleness(state: WorkloadSnapshot, now: number, lost: boolean): string | null {
-  if (state.problem === null && !lost) return null;
-  return lastSeen(state, now);
 }
 
 /** "last seen 12 s ago". */

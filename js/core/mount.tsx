@@ -1,10 +1,10 @@
 /** Puts views over a store into an element, and takes them out again. */
 import { type ComponentChildren, render } from 'preact';
 import { useLayoutEffect, useState } from 'preact/hooks';
-import css from './style.css';
 import type { Store, Workload } from './store';
 import { trans } from './texts';
 import { type SavedView, WorkloadView } from './views/workload';
+import css from './style.css'; // last: what reads alike stands together, and packs smaller
 
 // Both subscribe before anything else can happen: an effect that waits for the next frame misses what comes until then.
 
@@ -67,7 +67,9 @@ function Cell({ store, id, saved, note }: CellProps) {
   return (
     <div class="qm-card qm-message" role="status">
       <span class="qm-name">{trans.__('Workload')}</span> <code class="qm-dim">{id}</code>{' '}
-      <span class="qm-dim">{[text, note].filter(Boolean).join(' ')}</span>
+      <span class="qm-dim">
+        {text} {note}
+      </span>
     </div>
   );
 }

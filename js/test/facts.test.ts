@@ -15,7 +15,6 @@ import {
   sentence,
   toGo,
   shownJobs,
-  staleness,
   tally,
   workloadFace,
 } from '../core/facts';
@@ -81,7 +80,7 @@ describe('the countdown that matters now', () => {
   it('warns when max TTL is about to run out, and says what then happens', () => {
     const state = workload({ ttl: running, jobs: [job(0, 'running'), job(1, 'queued'), job(2, 'done')] });
     expect(countdown(state, 9750)).toMatchObject({ tone: 'warn', near: true });
-    expect(countdown(state, 9750)!.note).toBe('max TTL: 2 jobs will not be done by then');
+    expect(countdown(state, 9750)!.note).toBe('2 jobs will not be done by then');
     expect(countdown(state, 9950)!.tone).toBe('fail');
   });
 
@@ -91,7 +90,7 @@ describe('the countdown that matters now', () => {
     const rest = (n: number) => Array.from({ length: n }, (_, i) => job(i + 2, 'queued'));
     const of = (n: number) => countdown(workload({ ttl: running, jobs: [done, going, ...rest(n)] }), 9750)!;
     expect(of(3)).toMatchObject({ near: false, tone: 'dim' }); // 45 of 250 s
-    expect(of(30)).toMatchObject({ near: true, note: 'max TTL: 6 jobs will not be done by then' });
+    expect(of(30)).toMatchObject({ near: true, note: '6 jobs will not be done by then' });
     expect(countdown(workload({ ttl: running, jobs: [done] }), 9950)).toMatchObject({ near: false });
   });
 
@@ -169,13 +168,6 @@ describe('state in words', () => {
       ),
     ).toBe('transient (9707) · attempt 2');
     expect(jobReason(job(0, 'running', { qpu_used: true }))).toBe('QPU used');
-  });
-
-  it('is stale only when the last request failed or the kernel is out of reach', () => {
-    expect(staleness(workload({ seen_at: 988 }), 1000, false)).toBeNull();
-    expect(staleness(workload({ seen_at: 988, problem: '503' }), 1000, false)).toBe('last seen 12 s ago');
-    expect(staleness(workload({ seen_at: 988 }), 1000, true)).toBe('last seen 12 s ago');
-    expect(staleness(workload({ seen_at: null }), 1000, true)).toBe('not seen yet');
   });
 
   it('ends a sentence of the service with one full stop', () => {

@@ -102,9 +102,13 @@ def test_the_end_is_written_into_the_document_by_itself(place: Lab, page: Page) 
     book = begun(place, page, "ended", END)
     save(book)
     assert "4 of 12 done" in html(book)
+    shared = "window.jupyterapp.shell.currentWidget.content.widgets[1].model.sharedModel.youtputs"
+    page.evaluate(f"() => {{ window.before = {shared}.get(0); }}")
     book.run(2)
     model = "() => JSON.stringify(window.jupyterapp.shell.currentWidget.content.widgets[1].model.toJSON().outputs)"
     page.wait_for_function(f"() => ({model})().includes('12 of 12 done')")
+    # In place: pages that share the document would each add a new one.
+    assert page.evaluate(f"() => {shared}.length === 1 && {shared}.get(0) === window.before")
     page.wait_for_function("() => window.jupyterapp.shell.currentWidget.context.model.dirty")
     save(book)
     assert "closed, 12 of 12 done" in html(book)

@@ -22,7 +22,7 @@ export function Banner({ about, state, asking, click, off, onDismiss }: Props) {
   const busy =
     action !== null && click?.action === action.action && (click.status === 'sent' || click.status === 'accepted');
   return (
-    <div class={`qm-banner qm-banner-${tone}`} data-banner={about.key.split(' ')[0]} role="note" aria-label={cause}>
+    <div class={`qm-banner qm-banner-${tone}`} data-banner={about.key.split(' ')[0]} role="note">
       <span class={`qm-shape qm-tone-${tone}`} aria-hidden="true">
         {shape}
       </span>

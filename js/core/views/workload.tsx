@@ -241,9 +241,7 @@ function Seen({ state, offset }: { state: WorkloadSnapshot; offset: number }) {
 /** Of a document's own snapshot: as of when, and the way back. */
 function SavedLine({ state, saved, over }: { state: WorkloadSnapshot; saved: SavedView; over: boolean }) {
   const asOf =
-    state.seen_at === null
-      ? trans.__('not seen yet')
-      : trans.__('As of %1', dateTime(state.seen_at, state.clock_offset));
+    state.seen_at === null ? lastSeen(state, 0) : trans.__('As of %1', dateTime(state.seen_at, state.clock_offset));
   const note = saved.pending
     ? trans.__('looking for its kernel…')
     : over
