@@ -222,7 +222,7 @@ function missing(state: WorkloadSnapshot, jobs: Tally): Banner | null {
 function failed(state: WorkloadSnapshot, jobs: Tally): Banner | null {
   if (jobs.failed === 0) return null;
   const those = failedJobs(shownJobs(state));
-  const untold = trans.__('no reason was given');
+  const untold = trans.__('The service gave no reason');
   const said = new Map<string, number>();
   let billed: number | null = 0;
   for (const job of those) {
