@@ -4,7 +4,7 @@ import { vi } from 'vitest';
 import type { Desk } from '../lab/desk/desk';
 import { Signals } from '../lab/desk/signals';
 import { reasonText } from '../lab/desk/triage';
-import { draw } from '../lab/panel/list';
+import { draw, questionOf } from '../lab/panel/list';
 import { kindOf, type Look, NOW } from './crawl';
 import { deskOf, DESKS, ROWS, SEEN } from './desks';
 
@@ -59,7 +59,7 @@ export async function signalled(): Promise<[where: string, said: string][]> {
   for (const { name, text } of new Signals(0).read(desk.triage, NOW)) found.push([name, text]);
   for (const action of ['end-idle', 'cancel-all'] as const) {
     const sweep = desk.sweep(action);
-    if (sweep !== null) found.push([action, sweep.question.text], [action, sweep.question.yes.label]);
+    if (sweep !== null) found.push([action, questionOf(sweep).text], [action, questionOf(sweep).yes.label]);
   }
   vi.clearAllTimers();
   return found;

@@ -2,10 +2,9 @@
  * All workloads in one list, alive: kernels, account and memory put together whenever one of them changes, and when the
  * clock brings a deadline near. The panel, the badge, the status item and the notifications all read it.
  */
-import { cancelEverything, endIdle, type Question, type Target } from '../../core/ask';
+import type { Target } from '../../core/ask';
 import { expectedSum, labelOf, shownJobs } from '../../core/facts';
 import type { Action, WorkloadSnapshot } from '../../core/protocol';
-import { missingAction } from '../../core/banner';
 import type { Account, Source } from '../kernels/account';
 import type { Kernels } from '../kernels/kernels';
 import type { Memory } from './memory';
@@ -31,10 +30,11 @@ import { trans } from '../../core/texts';
 const GATHER_MS = 50; // changes of several kernels that come together are one
 const SAVE_MS = 1000;
 
-/** A question over several workloads, and what its answer does. */
+/** What is asked of several workloads at once; the question is the panel's to put. */
 export interface Sweep {
   action: 'end-idle' | 'cancel-all';
-  question: Omit<Question, 'also'>;
+  /** What it is about: its first workloads by name. */
+  names: string;
   /** Jobs that it cancels. */
   jobs: number;
   entries: readonly Entry[];
@@ -150,14 +150,14 @@ export class Desk {
       const entries = all.filter(entry => isIdle(state(entry), entry.jobs));
       if (entries.length === 0) return null;
       const names = entries.map(entry => trans.__('%1 on %2', titleOf(entry), backendOf(entry)));
-      return { action, entries, jobs: 0, question: endIdle(entries.map(state), list(names), this.now()) };
+      return { action, entries, jobs: 0, names: list(names) };
     }
     const entries = all.filter(({ jobs }) => jobs.running + jobs.remaining > 0);
     if (entries.length === 0) return null;
     const open = ({ jobs }: Entry): number => jobs.running + jobs.remaining;
     const names = entries.map(entry => `${titleOf(entry)} (${open(entry)})`);
     const jobs = entries.reduce((sum, entry) => sum + open(entry), 0);
-    return { action, entries, jobs, question: cancelEverything(entries.map(state), list(names)) };
+    return { action, entries, jobs, names: list(names) };
   }
 
   carryOut({ action, entries }: Sweep): void {
@@ -191,11 +191,7 @@ export class Desk {
     const entry = this.find(key);
     if (entry === undefined) return;
     this.open(entry, false);
-    const state = entry.watches[0]?.workload.state;
-    if (action === 'missing' && state !== undefined) {
-      const offer = missingAction(state);
-      if (offer !== null) this.askRow(entry.key, 'resubmit_missing', offer.target);
-    } else this.askRow(entry.key, ROW_ACTION[action]);
+    this.askRow(entry.key, ROW_ACTION[action]);
     show(null);
   }
 

@@ -1,6 +1,7 @@
 /** The panel's content: the account on top, then groups of rows. */
 import { render, type VNode } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
+import { cancelEverything, endIdle, type Question } from '../../core/ask';
 import { ago, integer, usageSeconds } from '../../core/clock';
 import { Frame } from '../../core/mount';
 import { Tick } from '../../core/views/tick';
@@ -134,9 +135,15 @@ function SweepButton({ desk, action }: { desk: Desk; action: Sweep['action'] }) 
   );
 }
 
+/** What a sweep is about to do, and what it spends or saves. */
+export function questionOf({ action, entries, names }: Sweep): Omit<Question, 'also'> {
+  const states = entries.flatMap(({ watches }) => watches[0]?.workload.state ?? []);
+  return action === 'end-idle' ? endIdle(states, names, Date.now() / 1000) : cancelEverything(states, names);
+}
+
 function Swept({ desk }: { desk: Desk }) {
   if (desk.asked === null) return null;
-  const { text, yes } = desk.asked.question;
+  const { text, yes } = questionOf(desk.asked);
   return (
     <Ask
       text={text}

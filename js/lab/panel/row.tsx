@@ -327,7 +327,12 @@ function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
     desk.askRow(entry.key, null);
     setTimeout(() => again.current?.focus());
   };
-  const row = desk.rowAsked?.entry === entry.key ? desk.rowAsked : null;
+  const about = desk.rowAsked?.entry === entry.key ? desk.rowAsked : null;
+  // From a notification, which does not know what cap would fit.
+  const row =
+    about?.action === 'resubmit_missing' && about.target === null
+      ? { ...about, target: missingAction(state)?.target ?? null }
+      : about;
   const asked = row === null ? null : asking(row.action, row.target);
   const missing = reason === 'capped' ? missingAction(state) : null;
   const action: { name: Action; target: Target; label: string | ((now: number) => string) } | null =
