@@ -77,7 +77,7 @@ class Controller(metaclass=OneEach):
         check_retries(retries)
         self._portal = portal()
         ledger.read_only = self_test()
-        self._options: dict[str, dict[str, Any]] = {}  # of the primitive of each run
+        self._run_options: dict[str, dict[str, Any]] = {}  # of the primitive of each run
         self._plans: dict[str, PlanContent] = {}  # of each run that a plan submitted
         self._one = self._portal.call(self._begin, ledger)
         self._workload = self._one._workload
@@ -398,7 +398,7 @@ class Controller(metaclass=OneEach):
             return Key(key, self).submit(parts, prepared, label, options)
         run = self._portal.call(self._workload.new_run)
         records = prepared(run, frozenset())
-        self._options[run] = options
+        self._run_options[run] = options
         self._portal.call(self._workload.submit, records, run, label)
         return Run(self, run, tuple(r.row for r in records))
 

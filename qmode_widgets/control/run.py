@@ -25,7 +25,7 @@ class Owner(Protocol):
 
     _workload: Workload
     _portal: Portal
-    _options: dict[str, dict[str, Any]]
+    _run_options: dict[str, dict[str, Any]]
     _plans: dict[str, PlanContent]
 
     @property
@@ -143,7 +143,10 @@ class Run(Coroutine[Any, Any, Any]):
     def provenance(self) -> Provenance:
         """Where its result comes from: jobs, options, plan, bill, calibration, versions. Asks the service for some."""
         return provenance(
-            self._controller._workload.ledger, self.id, options=self._controller._options.get(self.id), plan=self.plan
+            self._controller._workload.ledger,
+            self.id,
+            options=self._controller._run_options.get(self.id),
+            plan=self.plan,
         )
 
     def report(self, path: str | Path) -> Path:

@@ -73,6 +73,7 @@ class Scripted:
         self.said: list[tuple[str, str | None]] = []
         self.clicked = threading.Event()
         self.answers = True  # False: the service hangs, and nothing is heard of it any more
+        self.usage_cap: float | None = snapshot.usage.cap
         self.refuse: str | None = None  # the service's answer to the next command, if it is to fail
 
     @property

@@ -99,6 +99,38 @@ def test_the_question_and_the_answer_stand_where_the_button_was(open_notebook: O
     expect(row(card, "5.0").locator("[data-action=cancel]")).to_be_visible()
 
 
+def test_after_a_cap_what_is_missing_runs_again_under_one_that_fits(open_notebook: Open) -> None:
+    book = open_notebook("batch = scripted.capped(); show(batch)", "print(batch.usage_cap, batch.said)")
+    book.run(1)
+    banner = place_of(book, "cell").locator("[data-banner=cap]")
+    expect(banner).to_contain_text("3 jobs of 6 are not done.")
+    banner.get_by_role("button", name="Run 3 missing again ≈ 24 s").click()
+    expect(banner.locator(".qm-confirm")).to_contain_text("Expected usage ≈ 24 s. The usage cap becomes 54 s.")
+    banner.locator("[data-confirm=yes]").click()
+    expect(row(place_of(book, "cell"), "3.1")).to_have_attribute("data-state", "queued")
+    book.run(2)
+    assert book.output(2).startswith("54.0 [('resubmit', ")
+
+
+def test_several_are_cancelled_only_after_a_question(open_notebook: Open) -> None:
+    book = open_notebook(SHOW, "print(batch.said)", "print(batch.said)")
+    book.run(1)
+    card = place_of(book, "cell")
+    card.get_by_role("button", name="Select…").click()
+    for n in range(3):
+        card.locator(".qm-choose:enabled").nth(n).check()
+    card.get_by_role("button", name="Cancel 3, saves up to ≈ 24 s").click()
+    expect(card.locator(".qm-fold .qm-confirm")).to_contain_text(
+        "What the 3 running ones have used until then stays billed."
+    )
+    book.run(2)
+    assert book.output(2).strip() == "[]"
+    card.locator("[data-confirm=yes]").click()
+    expect(card.locator("tr[data-state=cancelled]")).to_have_count(3)
+    book.run(3)
+    assert book.output(3).count("'cancel'") == 3
+
+
 def test_both_places_work_after_a_page_reload_while_a_cell_blocks(open_notebook: Open) -> None:
     book = open_notebook(SHOW, "print('blocked', batch.wait_click(40), batch.said)")
     book.run(1)
@@ -151,7 +183,7 @@ def test_keyboard_only(open_notebook: Open) -> None:
     card, keys = place_of(book, "cell"), book.page.keyboard
     cells = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
     count = book.page.evaluate(cells)
-    card.locator(".qm-head [data-action=resubmit_failed]").focus()
+    card.locator(".qm-head [data-action=cancel_remaining]").focus()
     seen = []
     for _ in range(20):
         keys.press("Tab")
@@ -159,7 +191,7 @@ def test_keyboard_only(open_notebook: Open) -> None:
         assert book.page.evaluate(probes.SEEN), f"{seen[-1]} has the focus and cannot be seen"
         if seen[-1].startswith("Details of partition 5"):
             break
-    assert {"Cancel…", "End batch…", "1 failed", "Details of partition 5 (PUBs 8–9)"} <= set(seen)
+    assert {"End batch…", "Run partition 5 again ≈ 8 s", "1 failed", "Details of partition 5 (PUBs 8–9)"} <= set(seen)
     keys.press("x")  # would cut the cell
     keys.press("ArrowDown")
     expect(card.get_by_role("button", name="Details of partition 6")).to_be_focused()
@@ -245,7 +277,7 @@ def test_forced_colours_keep_what_bars_say(open_notebook: Open) -> None:
         found = card.locator(part).first.evaluate(probes.GROUND)
         assert found != ground, f"{part} cannot be told from the ground"
     book.screenshot("forced-colours")
-    assert book.card_of(2).locator(".qm-hatch").first.evaluate(probes.GROUND) != ground
+    assert book.card_of(2).locator(".qm-bar .qm-part-idle").first.evaluate(probes.GROUND) != ground
 
 
 def test_a_service_that_hangs_and_one_that_is_gone_are_said_with_all_clocks_still(open_notebook: Open) -> None:

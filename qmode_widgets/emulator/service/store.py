@@ -185,7 +185,10 @@ class Store:
 
     def set_meta(self, key: str, value: str) -> None:
         """Keep a value that belongs to the whole file."""
-        self._db.execute("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2", (key, value))
+        self._db.execute(
+            "INSERT INTO meta VALUES (:key, :value) ON CONFLICT DO UPDATE SET value = :value",
+            {"key": key, "value": value},
+        )
 
     def add(self, table: Literal["jobs", "workloads"], row: Row) -> None:
         """Insert a job or a workload."""
@@ -287,10 +290,10 @@ class Store:
     def used(self, instance: str, since: float) -> float:
         """Return the usage of an instance's ended jobs and sessions since a time, in seconds."""
         (seconds,) = self._db.execute(
-            "SELECT (SELECT total(usage) FROM jobs WHERE counts AND instance = ?1 AND created >= ?2) "
-            "+ (SELECT total(usage) FROM workloads WHERE mode = 'dedicated' AND instance = ?1 AND created >= ?2) "
-            "+ (SELECT total(seconds) FROM bills WHERE instance = ?1 AND day >= CAST(?2 / 86400 AS INTEGER))",
-            (instance, since),
+            "SELECT (SELECT total(usage) FROM jobs WHERE counts AND instance = :instance AND created >= :since) "
+            "+ (SELECT total(usage) FROM workloads WHERE mode = 'dedicated' AND instance = :instance AND created >= :since) "
+            "+ (SELECT total(seconds) FROM bills WHERE instance = :instance AND day >= CAST(:since / 86400 AS INTEGER))",
+            {"instance": instance, "since": since},
         ).fetchone()
         return float(seconds)
 

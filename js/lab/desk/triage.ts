@@ -2,21 +2,25 @@
  * Which workloads there are, each once, and in what order they deserve attention. Pure: what the kernels, the account
  * and the last visit know goes in, groups of rows come out.
  */
-import { duration, usageSeconds } from '../core/clock';
-import { capReached, labelOf, shortId, shownJobs, type Tally, tally } from '../core/facts';
-import type { Mode, WorkloadSnapshot } from '../core/protocol';
-import type { Store, Workload } from '../core/store';
-import { trans } from '../core/texts';
-
-/** Where a workload is looked after. */
-export interface Place {
-  /** The kernel's id. */
-  kernel: string;
-  /** The notebook's path, or the console's. */
-  path: string;
-  name: string;
-  type: string;
-}
+import type { Left } from '../../core/ask';
+import { type Bill, bill, billText, expected, idleText } from '../../core/bill';
+import { clock, dateTime, duration, usageSeconds } from '../../core/clock';
+import {
+  capReached,
+  labelOf,
+  lostToMaxTtl,
+  paceOf,
+  shortId,
+  shownJobs,
+  type Tally,
+  tally,
+  toGo,
+} from '../../core/facts';
+import type { Mode, WorkloadSnapshot } from '../../core/protocol';
+import type { Store, Workload } from '../../core/store';
+import { trans } from '../../core/texts';
+import type { ReadListed } from '../kernels/account';
+import type { Place } from '../kernels/kernels';
 
 /** One kernel's view of a workload. */
 export interface Watch {
@@ -26,21 +30,11 @@ export interface Watch {
   busy: boolean;
 }
 
-/** A workload as the account lists it. */
-export interface Listed {
-  id: string;
-  mode: Mode;
-  backend: string;
-  instance: string;
-  status: string;
-  created: number | null;
-  usage: number | null;
-  label: string | null;
-}
-
 /** What is kept of a workload when no kernel tells of it. Times are this machine's. */
 export interface Remembered {
   id: string;
+  /** The service's id of the session or batch, last. */
+  workload: string;
   /** Every id under which the workload is known: it may have continued another one. */
   aliases: string[];
   label: string | null;
@@ -57,6 +51,10 @@ export interface Remembered {
   done: number;
   total: number;
   capped: boolean;
+  /** Jobs that the service held when it was last seen: they run, and are billed, whatever becomes of the kernel. */
+  left: number;
+  /** Seconds those are expected to use; null: not known. */
+  expected: number | null;
   /** When it ended; null while it may go on. */
   ended: number | null;
   /** Why it ended, where the kernel said so when it exited. */
@@ -108,9 +106,11 @@ export interface Entry {
   reason: Reason | null;
   /** The best first: it takes the clicks. Empty where no kernel watches. */
   watches: readonly Watch[];
-  listed: Listed | null;
+  listed: ReadListed | null;
   remembered: Remembered | null;
   jobs: Tally;
+  /** The kernel or the service does not answer: what is shown is as of its last answer, and no clock of it goes on. */
+  stale: boolean;
   /** Sorts within its group; smaller is more urgent. */
   rank: number;
 }
@@ -124,7 +124,7 @@ export interface Triage {
 
 export interface Known {
   watches: readonly Watch[];
-  listed: readonly Listed[];
+  listed: readonly ReadListed[];
   remembered: readonly Remembered[];
   /** Kernels that run and have not yet said what they watch. */
   asking: ReadonlySet<string>;
@@ -156,7 +156,7 @@ export function triage(known: Known): Triage {
 interface Draft {
   aliases: Set<string>;
   watches: Watch[];
-  listed: Listed | null;
+  listed: ReadListed | null;
   remembered: Remembered | null;
 }
 
@@ -191,7 +191,8 @@ function unite({ watches, listed, remembered }: Known): Entry[] {
     const best = draft.watches[0];
     const key = best?.workload.state.id ?? draft.remembered?.id ?? draft.listed?.id ?? '';
     const jobs = best === undefined ? tally([]) : tallyOf(best.workload.state);
-    return { ...draft, key, jobs, group: 'unwatched', reason: null, rank: 0 };
+    const stale = best !== undefined && (best.store.lost || best.workload.state.problem !== null);
+    return { ...draft, key, jobs, stale, group: 'unwatched', reason: null, rank: 0 };
   });
 }
 
@@ -230,8 +231,14 @@ export function tallyOf(state: WorkloadSnapshot): Tally {
 
 // --- where each belongs --------------------------------------------------------------------------------------------
 
+/** Nothing of it runs or will. A closed workload's queued jobs still run. */
 export function isOver(state: WorkloadSnapshot, jobs: Tally): boolean {
-  return state.state === 'closed' || (state.mode === 'job' && jobs.finished);
+  return state.mode === 'job' ? jobs.finished : state.state === 'closed' && jobs.running + jobs.remaining === 0;
+}
+
+/** The service's time as far as a watch knows it, at a time of this machine: it stands still where nobody answers. */
+export function momentOf({ store, workload: { state, offset } }: Watch, now: number): number {
+  return store.lost || state.problem !== null ? (state.seen_at ?? now + offset) : now + offset;
 }
 
 /** A session that is billed while nothing runs, and that can be ended. */
@@ -281,7 +288,9 @@ function judge(entry: Entry, known: Known): number {
 function judgeUnwatched(entry: Entry, { asking, now }: Known): number {
   const { remembered, listed } = entry;
   entry.rank = -(listed?.created ?? remembered?.created ?? 0);
-  if (remembered !== null && remembered.ended !== null) {
+  // What the page remembers never stands against a later answer of the account.
+  const ended = remembered !== null && remembered.ended !== null && (listed === null || listed.at <= remembered.ended);
+  if (ended && remembered?.ended != null) {
     entry.group = remembered.ended >= midnight(now, 0) ? 'today' : 'earlier';
     entry.rank = -remembered.ended;
   } else if (remembered !== null && asking.has(remembered.place.kernel)) entry.group = 'asking';
@@ -317,7 +326,10 @@ function reasonOf(
   // An old view raises no alarm by the clock: a job may have come that it has not heard of.
   if (!over && !store.lost) {
     if (isIdle(state, jobs)) near('interactive', state.ttl.interactive_deadline, thresholds.interactive);
-    if (jobs.running + jobs.remaining > 0) near('max', state.ttl.max_deadline, thresholds.max);
+    if (jobs.running + jobs.remaining > 0) {
+      if (lostToMaxTtl(state, now) > 0) near('max', state.ttl.max_deadline, thresholds.max);
+      else next = Math.min(next, slack(state, now));
+    }
     if (state.problem !== null && state.seen_at !== null) {
       if (now - state.seen_at >= UNREACHABLE) reasons.add('unreachable');
       else next = Math.min(next, state.seen_at + UNREACHABLE - now);
@@ -332,6 +344,13 @@ function reasonOf(
   return [URGENCY.find(reason => reasons.has(reason)) ?? null, watches.length > 0 ? next : Infinity];
 }
 
+/** Seconds in which what is left would no longer fit before max TTL, should nothing come of it until then. */
+function slack(state: WorkloadSnapshot, now: number): number {
+  const left = toGo(paceOf(shownJobs(state)), now);
+  const { max_deadline: deadline } = state.ttl;
+  return deadline === null || left === null ? Infinity : Math.max(1, deadline - now - left + 0.5);
+}
+
 /** The last midnight of this machine's calendar, on the service's clock. */
 function midnight(now: number, offset: number): number {
   const date = new Date((now - offset) * 1000);
@@ -341,10 +360,19 @@ function midnight(now: number, offset: number): number {
 
 // --- what a row says -----------------------------------------------------------------------------------------------
 
+/** What the service still holds of a workload that no kernel watches, as far as the account or the page knows. */
+export function leftOf({ listed, remembered }: Entry): Left {
+  return {
+    jobs: listed?.jobs ?? remembered?.left ?? 0,
+    expected: listed?.expected ?? remembered?.expected ?? null,
+  };
+}
+
 /** The user's name for it, else its short id. */
-export function titleOf({ watches, remembered, listed, key }: Entry): string {
+export function titleOf(entry: Entry): string {
+  const { watches, listed, key } = entry;
   const state = watches[0]?.workload.state;
-  const label = (state === undefined ? null : labelOf(state.jobs)) ?? remembered?.label ?? listed?.label;
+  const label = nameOf(entry);
   if (label) return label;
   const lone = state?.mode === 'job' && state.jobs.length === 1 ? state.jobs[0]?.job_id : null;
   return shortId(lone ?? state?.workload_id ?? listed?.id ?? key);
@@ -357,6 +385,26 @@ export function modeOf({ watches, remembered, listed, jobs }: Entry): string {
   return jobs.total > 1 ? trans.__('Jobs') : trans.__('Job');
 }
 
+/** When it began: what tells workloads apart that their user gave no name; "" for one with a name. */
+export function startOf(entry: Entry, now: number): string {
+  const { watches, remembered, listed } = entry;
+  const workload = watches[0]?.workload;
+  if (nameOf(entry) !== null) return '';
+  const created =
+    workload === undefined
+      ? (listed?.created ?? remembered?.created ?? null)
+      : workload.state.created === null
+        ? null
+        : workload.state.created - workload.offset;
+  if (created === null) return '';
+  return created >= midnight(now, 0) ? clock(created, 0) : dateTime(created, 0);
+}
+
+function nameOf({ watches, remembered, listed }: Entry): string | null {
+  const state = watches[0]?.workload.state;
+  return (state === undefined ? null : labelOf(state.jobs)) ?? remembered?.label ?? listed?.label ?? null;
+}
+
 export function backendOf({ watches, remembered, listed }: Entry): string {
   return watches[0]?.workload.state.backend ?? listed?.backend ?? remembered?.backend ?? '';
 }
@@ -365,30 +413,39 @@ export function placeOf({ watches, remembered }: Entry): Place | null {
   return watches[0]?.place ?? remembered?.place ?? null;
 }
 
-export function spentOf({ watches, remembered, listed }: Entry): number | null {
-  const usage = watches[0]?.workload.state.usage;
-  if (usage !== undefined) return usage.status === 'none' ? null : usage.reported;
-  return listed?.usage ?? remembered?.spent ?? null;
+/** What it has cost so far, the same sum as in the cell. */
+export function spentOf({ watches: [watch], remembered, listed }: Entry, now: number): Bill {
+  if (watch !== undefined) return bill(watch.workload.state, momentOf(watch, now));
+  const seconds = listed?.usage ?? remembered?.spent ?? null;
+  return { seconds, guessed: false, idle: null, qpu: null };
 }
 
-/** "241 s used, 54 s idle", "34 s used of ≈ 96 s"; "" where nothing is known. */
-export function spentText(entry: Entry): string {
-  const spent = spentOf(entry);
-  const usage = entry.watches[0]?.workload.state.usage;
-  const expected = usage !== undefined && usage.status !== 'final' ? usage.estimated : null;
-  if (spent === null) return expected === null ? '' : trans.__('≈ %1 expected', usageSeconds(expected));
-  if (usage?.idle) return trans.__('%1 used, %2 idle', usageSeconds(spent), usageSeconds(usage.idle));
-  if (expected !== null && expected > spent)
-    return trans.__('%1 used of ≈ %2', usageSeconds(spent), usageSeconds(expected));
-  return trans.__('%1 used', usageSeconds(spent));
+/** "≈ 246 s used, 59 s idle", "34 s used of ≈ 96 s"; "" where nothing is known. */
+export function spentText(entry: Entry, now: number): string {
+  const spent = spentOf(entry, now);
+  const state = entry.watches[0]?.workload.state;
+  const coming = state === undefined ? null : expected(state);
+  const text = billText(spent);
+  if (spent.seconds === null) return coming === null ? '' : trans.__('≈ %1 expected', usageSeconds(coming));
+  if (spent.idle) return trans.__('%1 used, %2 idle', text, usageSeconds(Math.round(spent.idle)));
+  if (coming !== null && coming > spent.seconds) return trans.__('%1 used of ≈ %2', text, usageSeconds(coming));
+  return trans.__('%1 used', text);
+}
+
+/** What waiting on costs, while an idle session is billed. */
+export function waitingText({ watches: [watch] }: Entry, now: number): string {
+  return watch === undefined ? '' : idleText(watch.workload.state, momentOf(watch, now));
 }
 
 /** Of what is in sight here: usage of workloads that were open at some time today. */
-export function spentToday(entries: Iterable<Entry>): number | null {
-  let sum: number | null = null;
+export function spentToday(entries: Iterable<Entry>, now: number): Bill {
+  const sum: Bill = { seconds: null, guessed: false, idle: null, qpu: null };
   for (const entry of entries) {
-    const spent = entry.group === 'earlier' ? null : spentOf(entry);
-    if (spent !== null) sum = (sum ?? 0) + spent;
+    if (entry.group === 'earlier') continue;
+    const { seconds, guessed } = spentOf(entry, now);
+    if (seconds === null) continue;
+    sum.seconds = (sum.seconds ?? 0) + seconds;
+    sum.guessed ||= guessed;
   }
   return sum;
 }
@@ -438,22 +495,30 @@ export function reasonText(entry: Entry, now: number): string {
   switch (entry.reason) {
     case 'interactive':
       return trans.__(
-        '%1 on %2 goes idle in %3. It is billed while it waits; after that a job queues again.',
+        '%1 on %2 is idle and billed; inactive in %3: %4.',
         name,
         state.backend,
         left(state.ttl.interactive_deadline),
+        idleText(state, now + offset),
       );
     case 'max':
-      return trans.__(
-        '%1 on %2 must end in %3: jobs queued then fail.',
+      return trans._n(
+        '%2 on %3 must end in %4: %1 job will not be done by then, and fails.',
+        '%2 on %3 must end in %4: %1 jobs will not be done by then, and fail.',
+        lostToMaxTtl(state, now + offset),
         name,
         state.backend,
         left(state.ttl.max_deadline),
       );
     case 'capped':
-      return trans.__('%1 has reached its usage cap: %2', name, spentText(entry));
+      return trans.__('%1 has reached its usage cap: %2', name, spentText(entry, now));
     case 'cap':
-      return trans.__('%1 nears its usage cap of %2: %3', name, usageSeconds(state.usage.cap ?? 0), spentText(entry));
+      return trans.__(
+        '%1 nears its usage cap of %2: %3',
+        name,
+        usageSeconds(state.usage.cap ?? 0),
+        spentText(entry, now),
+      );
     case 'failed':
       return failedText(entry);
     case 'unreachable':

@@ -1,7 +1,8 @@
 /** From a row to the cell: opens the notebook and scrolls to the cell whose output shows the workload. */
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { Widget } from '@lumino/widgets';
-import type { Entry, Place } from './triage';
+import type { Entry } from '../desk/triage';
+import type { Place } from '../kernels/kernels';
 
 /** What we use of a notebook's panel; its own types would cost a dependency on all of JupyterLab's editor. */
 interface Cell {

@@ -2,12 +2,14 @@
  * All workloads in one list, alive: kernels, account and memory put together whenever one of them changes, and when the
  * clock brings a deadline near. The panel, the badge, the status item and the notifications all read it.
  */
-import type { Action, WorkloadSnapshot } from '../core/protocol';
-import type { Account, Source } from './account';
-import type { Kernels } from './kernels';
+import type { Target } from '../../core/ask';
+import { expectedSum, labelOf, shownJobs } from '../../core/facts';
+import type { Action, WorkloadSnapshot } from '../../core/protocol';
+import type { Account, Source } from '../kernels/account';
+import type { Kernels } from '../kernels/kernels';
 import type { Memory } from './memory';
 import type { Settings } from './settings';
-import { labelOf } from '../core/facts';
+import type { Signal } from './signals';
 import {
   aliasesOf,
   backendOf,
@@ -23,16 +25,18 @@ import {
   type Triage,
   type Watch,
 } from './triage';
-import { trans } from '../core/texts';
+import { trans } from '../../core/texts';
 
 const GATHER_MS = 50; // changes of several kernels that come together are one
 const SAVE_MS = 1000;
 
-/** A question over several workloads, and what its answer does. */
+/** What is asked of several workloads at once; the question is the panel's to put. */
 export interface Sweep {
   action: 'end-idle' | 'cancel-all';
-  text: string;
-  yes: string;
+  /** What it is about: its first workloads by name. */
+  names: string;
+  /** Jobs that it cancels. */
+  jobs: number;
   entries: readonly Entry[];
 }
 
@@ -46,7 +50,7 @@ export class Desk {
   /** The question over several workloads that stands in the panel. */
   asked: Sweep | null = null;
   /** The question that stands in a folded row, by the row's key. */
-  rowAsked: { entry: string; action: Action } | null = null;
+  rowAsked: { entry: string; action: Action; target: Target } | null = null;
   /** The panel is drawn. */
   inSight = false;
 
@@ -67,6 +71,7 @@ export class Desk {
       this.change();
     });
     kernels.hear((_, message) => this.heard(message));
+    memory.onOther(() => this.change());
     if (typeof window !== 'undefined') window.addEventListener('pagehide', () => memory.save());
     this.change();
   }
@@ -137,53 +142,22 @@ export class Desk {
     this.change();
   }
 
-  /** End a watched session or batch: through the kernel that watches it. */
-  end(entry: Entry): void {
-    const watch = entry.watches[0];
-    watch?.store.command(watch.workload.state.id, 'close');
-  }
-
   /** What "End all idle" or "Cancel all" would do now; null: nothing to do. */
   sweep(action: Sweep['action']): Sweep | null {
     const all = [...this.current.entries.values()].filter(entry => actable(entry));
+    const state = ({ watches }: Entry): WorkloadSnapshot => watches[0]!.workload.state;
     if (action === 'end-idle') {
-      const entries = all.filter(({ watches, jobs }) => isIdle(watches[0]!.workload.state, jobs));
+      const entries = all.filter(entry => isIdle(state(entry), entry.jobs));
       if (entries.length === 0) return null;
       const names = entries.map(entry => trans.__('%1 on %2', titleOf(entry), backendOf(entry)));
-      return {
-        action,
-        entries,
-        text: trans._n(
-          'End the idle session %2? It takes no further jobs and never reopens.',
-          'End %1 idle sessions? They take no further jobs and never reopen: %2.',
-          entries.length,
-          list(names),
-        ),
-        yes:
-          entries.length === 1
-            ? trans.__('End session')
-            : trans._n('End %1 session', 'End %1 sessions', entries.length),
-      };
+      return { action, entries, jobs: 0, names: list(names) };
     }
     const entries = all.filter(({ jobs }) => jobs.running + jobs.remaining > 0);
     if (entries.length === 0) return null;
-    const running = entries.reduce((sum, { jobs }) => sum + jobs.running, 0);
-    const jobs = entries.reduce((sum, entry) => sum + entry.jobs.running + entry.jobs.remaining, 0);
-    const names = entries.map(entry => `${titleOf(entry)} (${entry.jobs.running + entry.jobs.remaining})`);
-    const billed =
-      running === 0
-        ? trans.__('None of them has started.')
-        : trans._n(
-            'What the running one has used until then stays billed.',
-            'What the %1 running ones have used until then stays billed.',
-            running,
-          );
-    return {
-      action,
-      entries,
-      text: `${trans._n('Cancel %1 job of %2?', 'Cancel %1 jobs of %2?', jobs, list(names))} ${billed}`,
-      yes: trans._n('Cancel %1 job', 'Cancel %1 jobs', jobs),
-    };
+    const open = ({ jobs }: Entry): number => jobs.running + jobs.remaining;
+    const names = entries.map(entry => `${titleOf(entry)} (${open(entry)})`);
+    const jobs = entries.reduce((sum, entry) => sum + open(entry), 0);
+    return { action, entries, jobs, names: list(names) };
   }
 
   carryOut({ action, entries }: Sweep): void {
@@ -207,18 +181,24 @@ export class Desk {
     this.tell();
   }
 
-  askRow(entry: string, action: Action | null): void {
-    this.rowAsked = action === null ? null : { entry, action };
+  askRow(entry: string, action: Action | null, target: Target = null): void {
+    this.rowAsked = action === null ? null : { entry, action, target };
     this.tell();
   }
 
   /** From a notification: the question is asked in the panel, where what it costs stands beside it. */
-  begin(key: string, action: 'end' | 'again', show: (entry: string | null) => void): void {
+  begin(key: string, action: NonNullable<Signal['action']>, show: (entry: string | null) => void): void {
     const entry = this.find(key);
     if (entry === undefined) return;
     this.open(entry, false);
-    this.askRow(entry.key, action === 'end' ? 'close' : 'resubmit_failed');
+    this.askRow(entry.key, ROW_ACTION[action]);
     show(null);
+  }
+
+  /** Cancel what a kernel left on the service, through the account. */
+  cancelLeft(key: string): void {
+    const one = this.find(key)?.remembered;
+    if (one != null && one.mode !== 'job') void this.account.act('cancel', one.workload);
   }
 
   /** Refresh what is watched, and the account if it is in sight. */
@@ -324,6 +304,7 @@ export class Desk {
     const last = this.memory.workloads.get(state.id);
     const next: Remembered = {
       id: state.id,
+      workload: state.workload_id ?? state.id,
       aliases: aliasesOf(state).slice(0, 20),
       label: labelOf(state.jobs),
       mode: state.mode,
@@ -339,6 +320,7 @@ export class Desk {
       done: jobs.done,
       total: jobs.total,
       capped: isCapped(state),
+      ...leftOf(state),
       ended: isOver(state, jobs) ? (local(endOf(state)) ?? last?.ended ?? this.now()) : null,
       end: null,
     };
@@ -352,7 +334,9 @@ export class Desk {
     if (kind !== 'farewell' || !Array.isArray(closed)) return;
     for (const one of this.memory.workloads.values()) {
       if (!one.aliases.some(id => closed.includes(id)) || one.ended !== null) continue;
-      this.memory.workloads.set(one.id, { ...one, ended: this.now(), end: 'closed on exit' });
+      // What it left on the service still runs: over it is when the account no longer lists it.
+      const ended = one.left > 0 ? null : this.now();
+      this.memory.workloads.set(one.id, { ...one, word: 'closed', ended, end: 'closed on exit' });
     }
     this.keep();
     this.change();
@@ -365,6 +349,19 @@ export class Desk {
     }, SAVE_MS);
   }
 }
+
+/** The jobs that the service holds, and what they are expected to use. */
+function leftOf(state: WorkloadSnapshot): Pick<Remembered, 'left' | 'expected'> {
+  const held = shownJobs(state).filter(job => job.state === 'queued' || job.state === 'running');
+  return { left: held.length, expected: expectedSum(held)?.seconds ?? null };
+}
+
+const ROW_ACTION = {
+  end: 'close',
+  again: 'resubmit_failed',
+  missing: 'resubmit_missing',
+  cancel: 'cancel_all',
+} as const;
 
 /** A kernel watches it and may act. */
 export function actable({ watches }: Entry): boolean {

@@ -1,8 +1,17 @@
 /** All running kernels, followed. One connection each, whatever the number of notebooks and consoles on it. */
 import type { KernelSpec, Session } from '@jupyterlab/services';
-import type { Request } from '../core/protocol';
-import type { Place } from './triage';
+import type { Request } from '../../core/protocol';
 import { Wire } from './wire';
+
+/** Where a workload is looked after. */
+export interface Place {
+  /** The kernel's id. */
+  kernel: string;
+  /** The notebook's path, or the console's. */
+  path: string;
+  name: string;
+  type: string;
+}
 
 /** A kernel as the panel shows it. */
 export interface Follow {
@@ -32,6 +41,8 @@ export class Kernels {
     private readonly specs: KernelSpec.IManager,
   ) {
     sessions.runningChanged.connect(() => this.sync());
+    if (typeof window !== 'undefined')
+      window.addEventListener('pagehide', () => this.all.forEach(({ wire }) => wire.leave()));
     this.whenReady = sessions.ready.then(() => {
       this.ready = true;
       this.sync();

@@ -3,14 +3,16 @@
  * what was last seen of each workload with what is there now. Each signal has a name of its own, under which it is given
  * once.
  */
-import { usageSeconds } from '../core/clock';
-import { trans } from '../core/texts';
+import { billText, missingJobs } from '../../core/bill';
+import { usageSeconds } from '../../core/clock';
+import { trans } from '../../core/texts';
 import {
   type Entry,
   failedText,
   isCapped,
   isIdle,
   isOver,
+  leftOf,
   reasonText,
   type Remembered,
   spentOf,
@@ -18,7 +20,7 @@ import {
   type Triage,
 } from './triage';
 
-export type Kind = 'ttl' | 'cap' | 'failed' | 'finished';
+export type Kind = 'ttl' | 'cap' | 'failed' | 'finished' | 'left';
 
 export interface Signal {
   /** Given once under this name, in whatever tab. */
@@ -29,7 +31,7 @@ export interface Signal {
   level: 'info' | 'success' | 'warning' | 'error';
   text: string;
   /** What can be done about it besides looking. */
-  action: 'end' | 'again' | null;
+  action: 'end' | 'again' | 'missing' | 'cancel' | null;
   /** Seconds after which it says nothing any more; null: it stands until it is read. */
   until: number | null;
 }
@@ -43,6 +45,7 @@ interface Seen {
 
 export class Signals {
   private readonly seen = new Map<string, Seen>();
+  private readonly watched = new Set<string>(); // by a kernel, in this page's time
 
   /**
    * `since` is when this page began: what happened to a workload that is older and was never seen is no news.
@@ -65,7 +68,9 @@ export class Signals {
 
   private readOne(entry: Entry, now: number): Signal[] {
     const watch = entry.watches[0];
-    if (watch === undefined || watch.store.lost) return [];
+    if (watch === undefined) return this.left(entry);
+    this.watched.add(entry.key);
+    if (watch.store.lost) return [];
     const { state, offset, clicks } = watch.workload;
     const { jobs } = entry;
     // A session's jobs may all have ended between two iterations: it is finished when it is over.
@@ -100,8 +105,12 @@ export class Signals {
         kind: 'cap',
         entry: entry.key,
         level: 'error',
-        text: trans.__('%1 has reached its usage cap, %2 used: what had not started is cancelled.', name, spent(entry)),
-        action: null,
+        text: trans.__(
+          '%1 has reached its usage cap, %2 used: what had not started is cancelled.',
+          name,
+          spent(entry, now),
+        ),
+        action: missingJobs(state).length > 0 ? 'missing' : null,
         until: null,
       });
     if (current.failed > last.failed && !ended)
@@ -121,26 +130,57 @@ export class Signals {
         kind: failed && current.failed > last.failed ? 'failed' : 'finished',
         entry: entry.key,
         level: failed ? 'error' : 'success',
-        text: finishedText(entry),
+        text: finishedText(entry, now),
         action: failed ? 'again' : null,
         until: failed ? null : 10,
       });
     }
     return found;
   }
+
+  /** Its kernel has ended, and the service goes on with what it holds. */
+  private left(entry: Entry): Signal[] {
+    if (entry.group !== 'unwatched' || entry.remembered === null || !this.watched.delete(entry.key)) return [];
+    const still = leftText(entry);
+    if (still === '') return [];
+    return [
+      {
+        name: `left:${entry.key}:${Math.round(entry.remembered.seen)}`,
+        kind: 'left',
+        entry: entry.key,
+        level: 'warning',
+        text: trans.__('The kernel of %1 has ended. On the service %2: that is billed.', titleOf(entry), still),
+        action: 'cancel',
+        until: null,
+      },
+    ];
+  }
 }
 
-function spent(entry: Entry): string {
-  const seconds = spentOf(entry);
-  return seconds === null ? '–' : usageSeconds(seconds);
+function spent(entry: Entry, now: number): string {
+  return billText(spentOf(entry, now)) || '–';
 }
 
-function finishedText(entry: Entry): string {
+/** "1 job is still queued or runs, ≈ 3 s"; "" where none is left. */
+export function leftText(entry: Entry): string {
+  const { jobs: left, expected } = leftOf(entry);
+  if (left === 0) return '';
+  return expected === null
+    ? trans._n('%1 job is still queued or runs', '%1 jobs are still queued or run', left)
+    : trans._n(
+        '%1 job is still queued or runs, ≈ %2',
+        '%1 jobs are still queued or run, ≈ %2',
+        left,
+        usageSeconds(expected),
+      );
+}
+
+function finishedText(entry: Entry, now: number): string {
   const { jobs } = entry;
   const parts = [
     trans.__('%1 of %2 done', jobs.done, jobs.total),
     jobs.failed > 0 ? trans.__('%1 failed', jobs.failed) : '',
-    spentOf(entry) === null ? '' : trans.__('%1 used', spent(entry)),
+    spentOf(entry, now).seconds === null ? '' : trans.__('%1 used', spent(entry, now)),
   ].filter(Boolean);
   return trans.__('%1 finished: %2.', titleOf(entry), parts.join(', '));
 }

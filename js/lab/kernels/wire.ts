@@ -3,8 +3,8 @@
  * and the only file that knows how messages travel in JupyterLab.
  */
 import { type Kernel, KernelMessage } from '@jupyterlab/services';
-import type { Request } from '../core/protocol';
-import { Store } from '../core/store';
+import type { Request } from '../../core/protocol';
+import { Store } from '../../core/store';
 
 type ControlOptions = KernelMessage.IOptions<KernelMessage.IDebugRequestMsg>;
 
@@ -68,7 +68,14 @@ export class Wire {
     return true;
   }
 
+  /** Say that nobody here follows any more; a kernel that does not know the word lets it pass. */
+  leave(): void {
+    if (this.reachable && this.found)
+      this.control(REQUEST, { kind: 'detach' } satisfies Request).catch(() => undefined);
+  }
+
   dispose(): void {
+    this.leave();
     this.kernel.iopubMessage.disconnect(this.onIopub);
     this.kernel.statusChanged.disconnect(this.onStatus);
     this.kernel.connectionStatusChanged.disconnect(this.onConnection);

@@ -1,9 +1,10 @@
 /** The status bar's item: the nearest deadline, or what runs and what was spent today. Opens the panel. */
 import { Signal } from '@lumino/signaling';
 import { Widget } from '@lumino/widgets';
-import { duration, usageSeconds } from '../core/clock';
+import { billText } from '../../core/bill';
+import { duration } from '../../core/clock';
 import type { Desk } from './desk';
-import { trans } from '../core/texts';
+import { trans } from '../../core/texts';
 import { nearest, spentToday, titleOf } from './triage';
 
 export class StatusItem extends Widget {
@@ -52,11 +53,12 @@ export class StatusItem extends Widget {
     } else {
       const needs = triage.groups.get('needs')?.length ?? 0;
       const running = triage.groups.get('running')?.length ?? 0;
-      const spent = spentToday(triage.entries.values());
+      const spent = spentToday(triage.entries.values(), now);
+      if (spent.guessed && !document.hidden) this.timer = setTimeout(this.draw, 1000 - (Date.now() % 1000));
       text = [
         needs > 0 ? trans._n('%1 needs you', '%1 need you', needs) : '',
         running > 0 ? trans.__('%1 running', running) : '',
-        !spent ? '' : trans.__('%1 today', usageSeconds(spent)),
+        !spent.seconds ? '' : trans.__('%1 today', billText(spent)),
       ]
         .filter(Boolean)
         .join(' · ');

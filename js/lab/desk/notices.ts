@@ -3,20 +3,24 @@ import { Notification as Toast } from '@jupyterlab/apputils';
 import type { Desk } from './desk';
 import type { Settings } from './settings';
 import type { Kind, Signal, Signals } from './signals';
-import { trans } from '../core/texts';
+import { reasonText } from './triage';
+import { trans } from '../../core/texts';
 
 /** A hidden tab leaves the word to one in sight for so long. */
 const DEFER_MS = 2000;
 
+/** By what each is turned off. */
 const SETTING: Record<Kind, keyof Settings> = {
   ttl: 'notifyTtl',
   cap: 'notifyCap',
   failed: 'notifyFailed',
   finished: 'notifyFinished',
+  left: 'whenKernelEnds',
 };
 
 export class Notices {
   /** The toasts that may still be in sight: of each workload one for its deadline, and one for what is new. */
+  private timer: ReturnType<typeof setTimeout> | undefined;
   private readonly toasts = new Map<string, { id: string; level: Signal['level'] }>();
 
   constructor(
@@ -25,6 +29,8 @@ export class Notices {
     private readonly settings: () => Settings,
     /** Shows the panel; with the entry's row opened or its question asked. */
     private readonly show: (entry: string | null) => void,
+    /** Changes a setting. */
+    private readonly set: (name: keyof Settings, value: string) => void = () => undefined,
   ) {
     desk.subscribe(() => this.update());
   }
@@ -44,11 +50,28 @@ export class Notices {
       this.toasts.delete(key);
     }
     void this.offer();
+    this.tick();
+  }
+
+  /** A notification's countdown runs, as every other does. */
+  private tick(): void {
+    clearTimeout(this.timer);
+    const { entries } = this.desk.triage;
+    let runs = false;
+    for (const [key, { id }] of this.toasts) {
+      const [kind, name] = split(key);
+      const entry = entries.get(name);
+      if (kind !== 'ttl' || entry === undefined) continue;
+      runs = Toast.update({ id, message: reasonText(entry, Date.now() / 1000) }) || runs;
+    }
+    if (runs && !document.hidden) this.timer = setTimeout(() => this.tick(), 1000 - (Date.now() % 1000));
   }
 
   private async give(signal: Signal): Promise<void> {
     const settings = this.settings();
-    if (settings[SETTING[signal.kind]] !== true || !(await this.desk.memory.claim(signal.name))) return;
+    const wish = settings[SETTING[signal.kind]];
+    if (wish === false || wish === 'leave' || !(await this.desk.memory.claim(signal.name))) return;
+    if (signal.kind === 'left' && wish === 'cancel') this.desk.cancelLeft(signal.entry);
     const options: Toast.IOptions<string> = {
       autoClose: signal.until === null ? false : signal.until * 1000,
       actions: this.actions(signal),
@@ -62,15 +85,25 @@ export class Notices {
       if (there !== undefined) Toast.dismiss(there.id);
       this.toasts.set(key, { id: Toast.emit(signal.text, signal.level, options), level: signal.level });
     }
+    this.tick();
     if (document.hidden && settings.browserNotifications) this.tellOutside(signal);
   }
 
   private actions({ action, entry }: Signal): Toast.IAction[] {
     const look = { label: trans.__('Show'), callback: () => this.show(entry) };
     if (action === null) return [look];
-    const label = action === 'end' ? trans.__('End session…') : trans.__('Run again…');
+    const label =
+      action === 'end' ? trans.__('End session…') : action === 'cancel' ? trans.__('Cancel…') : trans.__('Run again…');
+    if (action === 'cancel' && this.settings().whenKernelEnds === 'cancel') return [look];
     // It asks in the panel first: what it costs or ends stands there.
-    return [look, { label, displayType: 'accent', callback: () => this.desk.begin(entry, action, this.show) }];
+    const ask: Toast.IAction = {
+      label,
+      displayType: 'accent',
+      callback: () => this.desk.begin(entry, action, this.show),
+    };
+    if (action !== 'cancel') return [look, ask];
+    const never = { label: trans.__('Never ask'), callback: () => this.set('whenKernelEnds', 'leave') };
+    return [look, never, ask];
   }
 
   private tellOutside({ text, name, entry }: Signal): void {

@@ -2,16 +2,9 @@
 import type { LabIcon } from '@jupyterlab/ui-components';
 import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
-import type { Desk } from './desk';
-import { trans } from '../core/texts';
-import type { Entry, Place } from './triage';
-
-/** What the panel asks of JupyterLab. */
-export interface Doors {
-  reveal: (place: Place, entry: Entry) => void;
-  openQuickstart: () => void;
-  insertAdopt: () => void;
-}
+import type { Desk } from '../desk/desk';
+import { trans } from '../../core/texts';
+import type { Doors } from './doors';
 
 const BADGE = 'qmode-badge';
 

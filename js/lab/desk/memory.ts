@@ -3,10 +3,10 @@
  * folded rows, failures put aside, and what was already signalled. Nothing of it is needed to find a workload again: the
  * service is asked for that.
  */
-import { isLook, type Look } from './account';
+import { isLook, type Look } from '../kernels/account';
 import type { Remembered } from './triage';
 
-const VERSION = 1;
+const VERSION = 2;
 const MOST = 100; // workloads
 const KEEP_OPEN = 3 * 86_400; // seconds an unwatched workload is shown when nobody can tell what became of it
 const KEEP_ENDED = 86_400;
@@ -79,10 +79,7 @@ export class Memory {
   /** Write what changed. Another tab's newer knowledge of a workload is kept. */
   save(): void {
     if (this.storage === null) return;
-    for (const other of this.read().workloads) {
-      const own = this.workloads.get(other.id);
-      if (own !== undefined && other.seen > own.seen) this.workloads.set(other.id, other);
-    }
+    this.merge();
     this.prune();
     const kept: Kept = {
       version: VERSION,
@@ -103,6 +100,30 @@ export class Memory {
     } catch {
       // Full or forbidden: the panel works, and forgets with the page.
     }
+  }
+
+  /** Take over what another tab of this person's knows better: what was put aside there is put aside. */
+  merge(): void {
+    const kept = this.read();
+    for (const other of kept.workloads) {
+      const own = this.workloads.get(other.id);
+      if (own !== undefined && other.seen > own.seen) this.workloads.set(other.id, other);
+    }
+    for (const [theirs, ours] of [
+      [kept.dismissed, this.dismissed],
+      [kept.forgotten, this.forgotten],
+    ] as const)
+      for (const [id, n] of Object.entries(theirs)) ours.set(id, Math.max(n, ours.get(id) ?? 0));
+  }
+
+  /** Called when another tab has written; browsers tell only of others. */
+  onOther(listener: () => void): void {
+    if (typeof window === 'undefined') return;
+    window.addEventListener('storage', ({ key }) => {
+      if (key !== this.key) return;
+      this.merge();
+      listener();
+    });
   }
 
   /**

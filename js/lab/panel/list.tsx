@@ -1,17 +1,17 @@
 /** The panel's content: the account on top, then groups of rows. */
 import { render, type VNode } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
-import { ago, usageSeconds } from '../core/clock';
-import { Frame } from '../core/mount';
-import { Tick } from '../core/views/tick';
-import type { Instance } from './account';
-import type { Desk, Sweep } from './desk';
+import { cancelEverything, endIdle, type Question } from '../../core/ask';
+import { ago, integer, usageSeconds } from '../../core/clock';
+import { Frame } from '../../core/mount';
+import { Tick } from '../../core/views/tick';
+import type { Instance } from '../kernels/account';
+import type { Desk, Sweep } from '../desk/desk';
 import css from './panel.css';
-import type { Doors } from './panel';
+import type { Doors } from './doors';
 import { Ask, Row } from './row';
-import { BEGIN } from './snippets';
-import { trans } from '../core/texts';
-import { type Entry, type Group, GROUPS, groupTitle, matches, spentOf } from './triage';
+import { trans } from '../../core/texts';
+import { type Entry, type Group, GROUPS, groupTitle, matches, spentOf } from '../desk/triage';
 
 const FILTER_FROM = 6; // rows
 
@@ -62,17 +62,6 @@ function Workloads({ desk, doors }: { desk: Desk; doors: Doors }) {
         />
       )}
       <Problems desk={desk} />
-      {desk.asked !== null && (
-        <Ask
-          text={desk.asked.text}
-          choices={[{ label: desk.asked.yes, danger: true }]}
-          onNo={() => desk.ask(null)}
-          onChoice={() => {
-            if (desk.asked !== null) desk.carryOut(desk.asked);
-            desk.ask(null);
-          }}
-        />
-      )}
       {entries.size === 0 && <Empty desk={desk} doors={doors} />}
       {typed !== '' && (
         <p class="qm-note" role="status">
@@ -92,7 +81,7 @@ function groupRows(group: Group, entries: readonly Entry[], unfold: boolean, des
   if (entries.length === 0) return [];
   const past = group === 'today' || group === 'earlier';
   const open = unfold || past === desk.memory.folded.has(group);
-  const spent = past ? entries.reduce((sum, entry) => sum + (spentOf(entry) ?? 0), 0) : null;
+  const spent = past ? entries.reduce((sum, entry) => sum + (spentOf(entry, 0).seconds ?? 0), 0) : null;
   const title = (
     <>
       <span class={group === 'needs' ? 'qm-tone-warn' : ''}>{groupTitle(group)}</span>{' '}
@@ -112,21 +101,59 @@ function groupRows(group: Group, entries: readonly Entry[], unfold: boolean, des
       ) : (
         <span class="qm-grow">{title}</span>
       )}
-      {group === 'idle' && <SweepButton desk={desk} action="end-idle" label={trans.__('End all idle')} />}
-      {group === 'running' && <SweepButton desk={desk} action="cancel-all" label={trans.__('Cancel all')} />}
+      {group === home('end-idle', desk) && <SweepButton desk={desk} action="end-idle" />}
+      {group === home('cancel-all', desk) && <SweepButton desk={desk} action="cancel-all" />}
     </h3>
   );
-  if (!open) return [head];
-  return [head, ...entries.map(entry => <Row key={entry.key} entry={entry} desk={desk} reveal={doors.reveal} />)];
+  // Where it was asked: under the heading with its button.
+  const question =
+    desk.asked !== null && home(desk.asked.action, desk) === group ? [<Swept key="question" desk={desk} />] : [];
+  if (!open) return [head, ...question];
+  return [
+    head,
+    ...question,
+    ...entries.map(entry => <Row key={entry.key} entry={entry} desk={desk} reveal={doors.reveal} />),
+  ];
 }
 
-function SweepButton({ desk, action, label }: { desk: Desk; action: Sweep['action']; label: string }) {
+/** The group whose heading has the button; the first one where that group is empty. */
+function home(action: Sweep['action'], desk: Desk): Group {
+  const own: Group = action === 'end-idle' ? 'idle' : 'running';
+  const { groups } = desk.triage;
+  return (groups.get(own)?.length ?? 0) > 0 ? own : (GROUPS.find(group => (groups.get(group)?.length ?? 0) > 0) ?? own);
+}
+
+function SweepButton({ desk, action }: { desk: Desk; action: Sweep['action'] }) {
   const sweep = desk.sweep(action);
   if (sweep === null) return null;
   return (
     <button type="button" class="qm-link" data-sweep={action} onClick={() => desk.ask(sweep)}>
-      {label}
+      {action === 'end-idle'
+        ? trans.__('End all idle…')
+        : trans._n('Cancel %2 job…', 'Cancel all %2 jobs…', sweep.jobs, integer(sweep.jobs))}
     </button>
+  );
+}
+
+/** What a sweep is about to do, and what it spends or saves. */
+export function questionOf({ action, entries, names }: Sweep): Omit<Question, 'also'> {
+  const states = entries.flatMap(({ watches }) => watches[0]?.workload.state ?? []);
+  return action === 'end-idle' ? endIdle(states, names, Date.now() / 1000) : cancelEverything(states, names);
+}
+
+function Swept({ desk }: { desk: Desk }) {
+  if (desk.asked === null) return null;
+  const { text, yes } = questionOf(desk.asked);
+  return (
+    <Ask
+      text={text}
+      choices={[yes]}
+      onNo={() => desk.ask(null)}
+      onChoice={() => {
+        if (desk.asked !== null) desk.carryOut(desk.asked);
+        desk.ask(null);
+      }}
+    />
   );
 }
 
@@ -250,6 +277,9 @@ function Empty({ desk, doors }: { desk: Desk; doors: Doors }) {
         <button type="button" class="qm-button qm-primary" data-empty="quickstart" onClick={doors.openQuickstart}>
           {trans.__('Open the quickstart')}
         </button>
+        <button type="button" class="qm-button" data-empty="begin" onClick={doors.insertBegin}>
+          {trans.__('Insert into a new notebook')}
+        </button>
         {status === 'off' && (
           <button type="button" class="qm-button" data-empty="account" onClick={() => void desk.lookUp()}>
             {trans.__('Look at my account')}
@@ -261,32 +291,12 @@ function Empty({ desk, doors }: { desk: Desk; doors: Doors }) {
           </button>
         )}
       </div>
-      <p class="qm-dim">{trans.__('Or run this in a notebook: it needs no account.')}</p>
-      <pre class="qm-code" tabIndex={0} aria-label={trans.__('Code to begin with')}>
-        {BEGIN}
-      </pre>
-      <Copy text={BEGIN} />
+      <p class="qm-dim">
+        {trans.__(
+          'The embedded service is a small IBM Quantum on this machine: it needs no account, and nothing on it is billed.',
+        )}
+      </p>
     </div>
-  );
-}
-
-function Copy({ text }: { text: string }) {
-  const [copied, setCopied] = useState(false);
-  if (typeof navigator.clipboard === 'undefined') return null;
-  return (
-    <button
-      type="button"
-      class="qm-button"
-      onBlur={() => setCopied(false)}
-      onClick={() =>
-        void navigator.clipboard.writeText(text).then(
-          () => setCopied(true),
-          () => undefined,
-        )
-      }
-    >
-      {copied ? trans.__('Copied') : trans.__('Copy')}
-    </button>
   );
 }
 

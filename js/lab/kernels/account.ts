@@ -5,10 +5,9 @@
  */
 import { ServerConnection, type Session } from '@jupyterlab/services';
 import { Poll } from '@lumino/polling';
-import { newId } from '../core/protocol';
+import { type Mode, newId } from '../../core/protocol';
 import type { Follow, Kernels } from './kernels';
-import { trans } from '../core/texts';
-import type { Listed } from './triage';
+import { trans } from '../../core/texts';
 
 /** One instance of the account. Seconds of QPU usage; null: the service does not tell. */
 export interface Instance {
@@ -24,6 +23,24 @@ export interface Instance {
   /** When seconds come back next, and how many; null where nothing is known of it. */
   returns: { at: number; seconds: number } | null;
 }
+
+/** A workload as the account lists it. */
+export interface Listed {
+  id: string;
+  mode: Mode;
+  backend: string;
+  instance: string;
+  status: string;
+  created: number | null;
+  usage: number | null;
+  label: string | null;
+  /** Jobs that are queued or run, and the seconds they are expected to use; left out by a kernel that does not tell. */
+  jobs?: number | null;
+  expected?: number | null;
+}
+
+/** With the moment at which it was read, on this machine's clock. */
+export type ReadListed = Listed & { at: number };
 
 export type Act = 'watch' | 'end' | 'cancel';
 
@@ -152,9 +169,9 @@ export class Account {
     return [...found.values()];
   }
 
-  get listed(): Listed[] {
-    const found = new Map<string, Listed>();
-    for (const look of this.looks.values()) for (const one of look.workloads) found.set(one.id, one);
+  get listed(): ReadListed[] {
+    const found = new Map<string, ReadListed>();
+    for (const { at, workloads } of this.looks.values()) for (const one of workloads) found.set(one.id, { ...one, at });
     return [...found.values()];
   }
 

@@ -1,16 +1,33 @@
 /** A workload in two lines: what it is and where; what is left of it and what it spent. Unfolds to the cell's view. */
 import type { ComponentChildren } from 'preact';
-import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { type Choice, cost, question } from '../core/ask';
-import { ago, dateTime, duration, usageSeconds } from '../core/clock';
-import { counts, jobFace, paceOf, shownJobs, toGo, workloadFace } from '../core/facts';
-import type { Action, JobSnapshot, JobState, WorkloadSnapshot } from '../core/protocol';
-import { Tick } from '../core/views/tick';
-import { WorkloadView } from '../core/views/workload';
-import type { Act } from './account';
-import { actable, type Desk } from './desk';
-import { trans } from '../core/texts';
-import { backendOf, type Entry, isIdle, modeOf, type Place, placeOf, spentOf, spentText, titleOf } from './triage';
+import { useLayoutEffect, useMemo, useRef } from 'preact/hooks';
+import { aboutListed, againLabel, type Choice, endLabel, failedJobs, question, type Target } from '../../core/ask';
+import { missingAction } from '../../core/banner';
+import { isBilled } from '../../core/bill';
+import { ago, dateTime, duration, usageSeconds } from '../../core/clock';
+import { counts, jobFace, paceOf, shownJobs, toGo, workloadFace } from '../../core/facts';
+import type { Action, JobSnapshot, JobState, WorkloadSnapshot } from '../../core/protocol';
+import { Tick } from '../../core/views/tick';
+import { WorkloadView } from '../../core/views/workload';
+import type { Act } from '../kernels/account';
+import type { Place } from '../kernels/kernels';
+import { actable, type Desk } from '../desk/desk';
+import { trans } from '../../core/texts';
+import { leftText } from '../desk/signals';
+import {
+  backendOf,
+  type Entry,
+  isIdle,
+  leftOf,
+  modeOf,
+  momentOf,
+  placeOf,
+  spentOf,
+  spentText,
+  startOf,
+  titleOf,
+  waitingText,
+} from '../desk/triage';
 
 /** As a bar fills: what is over, what runs, what waits. */
 const PROGRESS: readonly JobState[] = [
@@ -38,7 +55,13 @@ export function Row({ entry, desk, reveal }: Props) {
   const title = titleOf(entry);
   const toggle = (): void => desk.open(entry, !open);
   return (
-    <section class={`qm-row ${toneOf(entry)}`} data-entry={entry.key} data-group={entry.group} aria-label={title}>
+    <div
+      role="group"
+      class={`qm-row ${toneOf(entry)} ${entry.stale ? 'qm-old' : ''}`}
+      data-entry={entry.key}
+      data-group={entry.group}
+      aria-label={title}
+    >
       <div
         class="qm-two"
         onClick={event => {
@@ -50,10 +73,12 @@ export function Row({ entry, desk, reveal }: Props) {
           {watch === undefined ? (
             <span class="qm-title1" title={idsOf(entry)}>
               {title}
+              <Start entry={entry} />
             </span>
           ) : (
             <button type="button" class="qm-title1 qm-bare" aria-expanded={open} title={idsOf(entry)} onClick={toggle}>
               {title}
+              <Start entry={entry} />
             </button>
           )}
           <Value entry={entry} />
@@ -78,8 +103,14 @@ export function Row({ entry, desk, reveal }: Props) {
       ) : (
         <Watched entry={entry} desk={desk} />
       )}
-    </section>
+    </div>
   );
+}
+
+/** "11:04:05", where nothing else tells a workload from its like. */
+function Start({ entry }: { entry: Entry }) {
+  const start = startOf(entry, Date.now() / 1000);
+  return start === '' ? null : <span class="qm-start qm-num"> {start}</span>;
 }
 
 function toneOf({ reason }: Entry): string {
@@ -120,14 +151,23 @@ function Value({ entry }: { entry: Entry }) {
   if (watch === undefined)
     return (
       <span class="qm-value">
-        {stateWord(remembered?.ended != null ? 'closed' : (listed?.status ?? remembered?.word))}
+        {group === 'unwatched' && listed === null && remembered?.word === 'closed'
+          ? trans.__('closing')
+          : stateWord(remembered?.ended != null ? 'closed' : (listed?.status ?? remembered?.word))}
       </span>
     );
   const { state, offset } = watch.workload;
   const { interactive_deadline: idle, max_deadline: max } = state.ttl;
-  if ((reason === 'interactive' || group === 'idle') && idle !== null)
-    return <Left deadline={idle - offset} tone={reason === 'interactive' ? 'qm-tone-warn' : ''} />;
-  if (reason === 'max' && max !== null) return <Left deadline={max - offset} tone="qm-tone-warn" />;
+  if (!entry.stale && (reason === 'interactive' || group === 'idle') && idle !== null)
+    return (
+      <Left
+        deadline={idle - offset}
+        label={trans.__('until it is inactive')}
+        tone={reason === 'interactive' ? 'qm-tone-warn' : ''}
+      />
+    );
+  if (!entry.stale && reason === 'max' && max !== null)
+    return <Left deadline={max - offset} label={trans.__('until it must end')} tone="qm-tone-warn" />;
   const face = workloadFace(state, jobs);
   const over = group === 'today' || group === 'earlier';
   const text =
@@ -163,9 +203,14 @@ function stateWord(word: string | undefined): string {
   }
 }
 
-function Left({ deadline, tone }: { deadline: number; tone: string }) {
+function Left({ deadline, label, tone }: { deadline: number; label: string; tone: string }) {
   return (
-    <span class={`qm-value qm-num ${tone}`} role="timer" title={dateTime(deadline, 0)}>
+    <span
+      class={`qm-value qm-num ${tone}`}
+      role="timer"
+      aria-label={label}
+      title={`${label}, ${dateTime(deadline, 0)}`}
+    >
       <Tick text={now => duration(deadline - now)} />
     </span>
   );
@@ -175,40 +220,54 @@ function Left({ deadline, tone }: { deadline: number; tone: string }) {
 function Detail({ entry }: { entry: Entry }) {
   const { reason, group, jobs, watches, remembered, listed } = entry;
   const watch = watches[0];
-  const dim = (children: ComponentChildren) => <span class="qm-detail qm-num">{children}</span>;
+  const dim = (children: ComponentChildren) => <span class="qm-why qm-num">{children}</span>;
   if (watch === undefined) {
-    const spent = spentOf(entry);
+    const spent = spentOf(entry, 0).seconds;
     const used = spent === null ? '' : trans.__('%1 used', usageSeconds(spent));
-    if (remembered?.end === 'closed on exit') return dim(trans.__('closed when its kernel ended'));
+    if (remembered?.end === 'closed on exit' && remembered.ended !== null)
+      return dim(trans.__('closed when its kernel ended'));
     if (listed === null && remembered !== null) return <Seen at={remembered.seen} used={used} />;
     return dim(used);
   }
   const { state, offset } = watch.workload;
+  // Whatever else there is to say of it was said before it fell silent.
+  if (entry.stale) return <Seen at={(state.seen_at ?? 0) - offset} used={trans.__('no answer')} />;
   switch (reason) {
     case 'interactive':
       return dim(trans.__('idle, billed'));
     case 'max':
       return dim(trans.__('must end'));
     case 'capped':
-      return <span class="qm-detail qm-tone-fail">{trans.__('! cap reached')}</span>;
+      return <span class="qm-why qm-tone-fail">{trans.__('! cap reached')}</span>;
     case 'cap':
-      return <span class="qm-detail qm-tone-warn">{trans.__('near its cap')}</span>;
+      return <span class="qm-why qm-tone-warn">{trans.__('near its cap')}</span>;
     case 'failed':
-      return <span class="qm-detail qm-tone-fail qm-num">{trans.__('! %1 failed', jobs.failed)}</span>;
+      return <span class="qm-why qm-tone-fail qm-num">{trans.__('! %1 failed', jobs.failed)}</span>;
     case 'unreachable':
-      return <Seen at={(state.seen_at ?? 0) - offset} used="" />;
     case null:
       break;
   }
-  if (watch.store.lost || state.problem !== null) return <Seen at={(state.seen_at ?? 0) - offset} used="" />;
   if (group === 'idle') return dim(trans.__('idle, billed'));
   if (group === 'running') return <Going state={state} offset={offset} entry={entry} />;
-  return dim(spentText(entry));
+  return (
+    <span class="qm-why qm-num">
+      <Spent entry={entry} />
+    </span>
+  );
+}
+
+/** It goes on while a session is billed. */
+function Spent({ entry }: { entry: Entry }) {
+  return <Tick text={now => spentText(entry, now)} runs={isGoing(entry)} />;
+}
+
+function isGoing({ stale, watches: [watch] }: Entry): boolean {
+  return !stale && watch !== undefined && isBilled(watch.workload.state);
 }
 
 function Seen({ at, used }: { at: number; used: string }) {
   return (
-    <span class="qm-detail qm-num">
+    <span class="qm-why qm-num">
       <Tick text={now => [trans.__('seen %1 ago', ago(now - at)), used].filter(Boolean).join(' · ')} />
     </span>
   );
@@ -221,12 +280,14 @@ function Going({ state, offset, entry }: { state: WorkloadSnapshot; offset: numb
   const since = useMemo(() => jobs.reduce((first, job) => Math.min(first, job.created ?? Infinity), Infinity), [jobs]);
   const text = (now: number): string => {
     if (entry.jobs.running === 0)
-      return Number.isFinite(since) ? trans.__('queued for %1', duration(now + offset - since)) : '';
+      return entry.jobs.queued > 0 && Number.isFinite(since)
+        ? trans.__('queued for %1', duration(now + offset - since))
+        : trans.__('not sent yet');
     const left = entry.jobs.total > 1 ? toGo(pace, now + offset) : null;
-    return left === null ? spentText(entry) : trans.__('≈ %1 left', ago(left));
+    return left === null ? spentText(entry, now) : trans.__('≈ %1 left', ago(left));
   };
   return (
-    <span class="qm-detail qm-num">
+    <span class="qm-why qm-num">
       <Tick text={text} />
     </span>
   );
@@ -252,27 +313,38 @@ function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
   const { reason, group, jobs } = entry;
   const { store, workload } = entry.watches[0]!;
   const { state, clicks } = workload;
-  const failed = shownJobs(state).filter(job => job.state === 'failed' || job.state === 'refused');
+  const failed = failedJobs(shownJobs(state));
   const again = useRef<HTMLButtonElement>(null);
   const own = clicks.filter(click => click.target === null && click.action !== 'refresh').at(-1);
   const under = own !== undefined && (own.status === 'sent' || own.status === 'accepted');
-  const begin = (action: Action): void => {
-    if (question(state, action, null) === null) store.command(state.id, action);
-    else desk.askRow(entry.key, action);
+  const moment = (now: number): number => momentOf(entry.watches[0]!, now);
+  const asking = (name: Action, target: Target) => question(state, name, target, moment(Date.now() / 1000));
+  const begin = (name: Action, target: Target): void => {
+    if (asking(name, target) === null) store.command(state.id, name);
+    else desk.askRow(entry.key, name, target);
   };
   const leave = (): void => {
     desk.askRow(entry.key, null);
     setTimeout(() => again.current?.focus());
   };
-  const asked = desk.rowAsked?.entry === entry.key ? question(state, desk.rowAsked.action, null) : null;
-  const action: { name: Action; label: string; kind: string } | null =
+  const about = desk.rowAsked?.entry === entry.key ? desk.rowAsked : null;
+  // From a notification, which does not know what cap would fit.
+  const row =
+    about?.action === 'resubmit_missing' && about.target === null
+      ? { ...about, target: missingAction(state)?.target ?? null }
+      : about;
+  const asked = row === null ? null : asking(row.action, row.target);
+  const missing = reason === 'capped' ? missingAction(state) : null;
+  const action: { name: Action; target: Target; label: string | ((now: number) => string) } | null =
     reason === 'unreachable'
-      ? { name: 'refresh', label: trans.__('Try again'), kind: 'qm-primary' }
+      ? { name: 'refresh', target: null, label: trans.__('Try again') }
       : isIdle(state, jobs)
-        ? { name: 'close', label: trans.__('End session'), kind: 'qm-primary' }
-        : reason === 'failed'
-          ? { name: 'resubmit_failed', label: trans.__('Run again%1', cost(failed)), kind: 'qm-primary' }
-          : null;
+        ? { name: 'close', target: null, label: now => endLabel(state, moment(now)) }
+        : missing !== null
+          ? { name: missing.action, target: missing.target, label: missing.label }
+          : reason === 'failed'
+            ? { name: 'resubmit_failed', target: null, label: againLabel(failed) }
+            : null;
   const shown = group === 'needs' || group === 'idle';
   if (asked !== null)
     return (
@@ -281,7 +353,7 @@ function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
         choices={[asked.yes, ...(asked.also === null ? [] : [asked.also])]}
         onNo={leave}
         onChoice={choice => {
-          store.command(state.id, choice.action);
+          store.command(state.id, choice.action, typeof row?.target === 'string' ? row.target : null);
           leave();
         }}
       />
@@ -290,7 +362,14 @@ function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
   return (
     <div class="qm-does">
       <span class="qm-note qm-num qm-grow" role="status">
-        {own === undefined || own.status === 'done' ? spentText(entry) : ''}
+        {(own === undefined || own.status === 'done') && (
+          <Tick
+            text={now =>
+              [spentText(entry, now), entry.stale ? '' : waitingText(entry, now)].filter(Boolean).join(' · ')
+            }
+            runs={isGoing(entry)}
+          />
+        )}
         {own?.status === 'done' && ` · ✓ ${own.message || trans.__('done')}`}
         {own?.status === 'failed' && <span class="qm-tone-fail">! {own.message}</span>}
         {under && (own.message || (own.late ? trans.__('waiting for the kernel…') : trans.__('under way…')))}
@@ -300,15 +379,15 @@ function Watched({ entry, desk }: { entry: Entry; desk: Desk }) {
           <button
             type="button"
             ref={again}
-            class={`qm-button ${action.kind}`}
+            class="qm-button qm-primary"
             data-action={action.name}
             aria-disabled={under}
-            aria-label={`${action.label}: ${titleOf(entry)}`}
             onClick={() => {
-              if (!under) begin(action.name);
+              if (!under) begin(action.name, action.target);
             }}
           >
-            {action.label}
+            {typeof action.label === 'string' ? action.label : <Tick text={action.label} />}
+            <span class="qm-hidden">: {titleOf(entry)}</span>
           </button>
         )}
         {(reason === 'failed' || (reason === 'capped' && group === 'needs' && jobs.remaining + jobs.running === 0)) && (
@@ -381,62 +460,68 @@ export function Ask<T extends Pick<Choice, 'label' | 'danger'>>({
 function Unwatched({ entry, desk }: { entry: Entry; desk: Desk }) {
   const { account } = desk;
   const { listed, remembered, group } = entry;
-  const [asking, setAsking] = useState<Act | null>(null);
-  const acting = listed === null ? undefined : account.acting.get(listed.id);
+  const id = listed?.id ?? remembered?.workload ?? entry.key;
+  const acting = account.acting.get(id);
   const under = acting?.status === 'sent';
   if (group !== 'unwatched') return null;
   const mode = listed?.mode ?? remembered?.mode ?? 'job';
-  if (listed !== null && asking !== null) {
-    const end = asking === 'end';
+  const left = leftOf(entry);
+  const row = desk.rowAsked?.entry === entry.key ? desk.rowAsked.action : null;
+  const act = row === null ? null : row === 'close' ? 'end' : 'cancel';
+  if (act !== null) {
+    const { text, yes } = aboutListed(act, mode, left);
     return (
       <Ask
-        text={end ? endText(mode) : cancelText(mode)}
-        choices={[{ label: end ? endLabel(mode) : trans.__('Cancel it'), danger: true }]}
-        onNo={() => setAsking(null)}
+        text={text}
+        choices={[yes]}
+        onNo={() => desk.askRow(entry.key, null)}
         onChoice={() => {
-          setAsking(null);
-          void account.act(asking, listed.id);
+          desk.askRow(entry.key, null);
+          void account.act(act, id);
         }}
       />
     );
   }
+  const still = leftText(entry);
   return (
     <div class="qm-does">
       <span class="qm-note qm-grow" role="status">
         {acting?.status === 'failed' && <span class="qm-tone-fail">! {acting.message}</span>}
         {acting?.status === 'done' && `✓ ${acting.message}`}
         {under && trans.__('under way…')}
-        {listed === null && acting === undefined && trans.__('It may still be open and cost usage.')}
+        {acting === undefined && still !== '' && <span class="qm-tone-warn">{still}</span>}
+        {listed === null && acting === undefined && still === '' && trans.__('It may still be open and cost usage.')}
       </span>
       <span class="qm-acts">
-        {listed === null ? (
-          <>
-            <button type="button" class="qm-button" onClick={() => void desk.lookUp()}>
-              {trans.__('Look it up')}
-            </button>
-            <button type="button" class="qm-button" onClick={() => desk.forget(entry)}>
-              {trans.__('Forget')}
-            </button>
-          </>
-        ) : (
-          <>
-            <AccountButton
-              act="watch"
-              off={under}
-              onClick={() => void account.act('watch', listed.id)}
-              title={titleOf(entry)}
-            >
-              {trans.__('Watch')}
-            </AccountButton>
-            {mode !== 'job' && (
-              <AccountButton act="end" off={under} onClick={() => setAsking('end')} title={titleOf(entry)}>
-                {endLabel(mode)}
-              </AccountButton>
-            )}
-            <AccountButton act="cancel" off={under} onClick={() => setAsking('cancel')} title={titleOf(entry)}>
-              {trans.__('Cancel')}
-            </AccountButton>
-          </>
+        {listed === null && (
+          <button type="button" class="qm-button" onClick={() => void desk.lookUp()}>
+            {trans.__('Look it up')}
+          </button>
+        )}
+        {listed !== null && (
+          <AccountButton act="watch" off={under} onClick={() => void account.act('watch', id)} title={titleOf(entry)}>
+            {trans.__('Watch')}
+          </AccountButton>
+        )}
+        {listed !== null && mode !== 'job' && (
+          <AccountButton act="end" off={under} onClick={() => desk.askRow(entry.key, 'close')} title={titleOf(entry)}>
+            {endLabelOf(mode)}
+          </AccountButton>
+        )}
+        {(listed !== null || (left.jobs > 0 && mode !== 'job')) && (
+          <AccountButton
+            act="cancel"
+            off={under}
+            onClick={() => desk.askRow(entry.key, 'cancel_all')}
+            title={titleOf(entry)}
+          >
+            {trans.__('Cancel…')}
+          </AccountButton>
+        )}
+        {listed === null && (
+          <button type="button" class="qm-button" onClick={() => desk.forget(entry)}>
+            {trans.__('Forget')}
+          </button>
         )}
       </span>
     </div>
@@ -472,18 +557,6 @@ function AccountButton({
   );
 }
 
-function endLabel(mode: string): string {
-  return mode === 'session' ? trans.__('End session') : trans.__('End batch');
-}
-
-function endText(mode: string): string {
-  return mode === 'session'
-    ? trans.__('End this session? It takes no further jobs and never reopens; queued jobs still run.')
-    : trans.__('End this batch? It takes no further jobs and never reopens; queued jobs still run.');
-}
-
-function cancelText(mode: string): string {
-  return mode === 'job'
-    ? trans.__('Cancel this job? What it has used until then stays billed.')
-    : trans.__('Cancel what is queued and close it? Running jobs go on; what they use stays billed.');
+function endLabelOf(mode: string): string {
+  return mode === 'session' ? trans.__('End session…') : trans.__('End batch…');
 }

@@ -19,6 +19,8 @@ export interface Settings {
   notifyFinished: boolean;
   browserNotifications: boolean;
   offerPanel: boolean;
+  /** What becomes of the jobs that a kernel leaves on the service when it ends. */
+  whenKernelEnds: 'ask' | 'cancel' | 'leave';
 }
 
 export const DEFAULTS: Settings = {
@@ -35,6 +37,7 @@ export const DEFAULTS: Settings = {
   notifyFinished: true,
   browserNotifications: false,
   offerPanel: true,
+  whenKernelEnds: 'ask',
 };
 
 /** Values of the right type; others give way to the default, as an edited file may hold anything. */
@@ -46,6 +49,7 @@ export function read(composite: { readonly [name: string]: unknown }): Settings 
       settings[name] = value;
   }
   if (settings.side !== 'right') settings.side = 'left';
+  if (!['cancel', 'leave'].includes(String(settings.whenKernelEnds))) settings.whenKernelEnds = 'ask';
   return settings as unknown as Settings;
 }
 
