@@ -39,6 +39,8 @@ def display(controller: Controllable, hub: Hub = hub) -> dict[str, Any]:
             "version_minor": 0,
             "model_id": widget.model_id,
         }
+        if hub.misunderstood:  # that page's extension would draw our JSON, and refuse what follows
+            del bundle[saved.MIME]
     return bundle
 
 

@@ -103,6 +103,35 @@ def test_the_question_and_the_answer_stand_where_the_button_was(open_notebook: O
     expect(row(card, "5.0").locator("[data-action=cancel]")).to_be_visible()
 
 
+def test_a_refused_click_is_red_until_it_is_dismissed(open_notebook: Open) -> None:
+    book = open_notebook(SHOW, "batch.refused = 'you may not cancel this job'")
+    book.run(1)
+    book.run(2)
+    card = place_of(book, "cell")
+    click(card, "5.0")
+    answer = row(card, "5.0").locator(".qm-outcome-failed")
+    expect(answer).to_contain_text("refused: 403 you may not cancel this job")
+    red, green = (card.evaluate(f"e => getComputedStyle(e).getPropertyValue('--qm-{tone}')") for tone in ("fail", "ok"))
+    assert red != green
+    expect(answer.locator(".qm-shape")).to_have_text("!")
+    book.screenshot("refused-outcome")
+    row(card, "6.0").locator("[data-action]").first.click()  # another click leaves it
+    expect(answer).to_be_visible()
+    row(card, "5.0").get_by_role("button", name="Dismiss").click()
+    expect(answer).to_have_count(0)
+
+
+def test_a_page_of_another_protocol_shows_the_kernels_own_widget(open_notebook: Open) -> None:
+    older = "from qmode_widgets.frontend.hub import hub; hub._spoken = {1}  # what an older extension's request says"
+    book = open_notebook(older, SHOW)
+    book.run(1)
+    book.run(2)
+    widget = book.page.locator(".jp-OutputArea .jupyter-widgets")
+    expect(row(widget, "5.0")).to_be_visible()
+    click(widget, "5.0")
+    expect(row(widget, "5.0")).to_have_attribute("data-state", "cancelled")
+
+
 def test_both_places_work_after_a_page_reload_while_a_cell_blocks(open_notebook: Open) -> None:
     book = open_notebook(SHOW, "print('blocked', batch.wait_click(40), batch.said)")
     book.run(1)
