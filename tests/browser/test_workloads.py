@@ -123,10 +123,11 @@ def test_a_refused_click_is_red_until_it_is_dismissed(open_notebook: Open) -> No
 
 def test_a_page_of_another_protocol_shows_the_kernels_own_widget(open_notebook: Open) -> None:
     older = "from qmode_widgets.frontend.hub import hub; hub._spoken = {1}  # what an older extension's request says"
-    book = open_notebook(older, SHOW)
-    book.run(1)
-    book.run(2)
-    widget = book.page.locator(".jp-OutputArea .jupyter-widgets")
+    book = open_notebook(older, SHOW, "print(*sorted(display(batch)))")
+    for cell in (1, 2, 3):
+        book.run(cell)
+    assert book.output(3).split() == ["application/vnd.jupyter.widget-view+json", "text/html", "text/plain"]
+    widget = book.card_of(2)
     expect(row(widget, "5.0")).to_be_visible()
     click(widget, "5.0")
     expect(row(widget, "5.0")).to_have_attribute("data-state", "cancelled")
