@@ -64,6 +64,17 @@ def data(state: WorkloadSnapshot, process: str) -> Message:
     }
 
 
+def same_to_read(a: WorkloadSnapshot, b: WorkloadSnapshot) -> bool:
+    """Nothing that is read in a saved output differs: jobs, state, usage and problem."""
+    return (a.jobs, a.state, a.accepting_jobs, a.usage, a.problem) == (
+        b.jobs,
+        b.state,
+        b.accepting_jobs,
+        b.usage,
+        b.problem,
+    )
+
+
 def as_text(state: WorkloadSnapshot) -> str:
     """The workload as plain text."""
     kept, folded = fold(state)

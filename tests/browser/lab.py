@@ -55,7 +55,7 @@ class Lab:
     def get(self, path: str) -> Any:
         """JSON of the server's own REST API."""
         request = urllib.request.Request(f"{self.url}/{path}", headers={"Authorization": f"token {self.token}"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def stop_kernels(self) -> None:
@@ -66,7 +66,7 @@ class Lab:
                 method="DELETE",
                 headers={"Authorization": f"token {self.token}"},
             )
-            urllib.request.urlopen(request, timeout=10).close()
+            urllib.request.urlopen(request, timeout=60).close()
 
 
 def labextension() -> Path | None:
@@ -159,7 +159,7 @@ def lab(
 
 
 def _await(running: Lab, server: subprocess.Popen[bytes]) -> None:
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 180
     while time.monotonic() < ends and server.poll() is None:
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             running.get("api/status")

@@ -149,16 +149,17 @@ def test_a_kernel_with_a_service_is_asked_instead(lab: Lab, page: Page, emulator
         page,
         "own",
         "import qmode_widgets as qmode; service = qmode.emulator.start().service",
-        "import time; time.sleep(5)",
+        "import pathlib, time\nwhile not pathlib.Path('go on').exists():\n    time.sleep(0.05)",
     )
     notebook.run(0)
-    notebook.run(1, wait=False)  # and a cell that runs is no hindrance
+    notebook.run(1, wait=False)  # a cell that runs is no hindrance
     panel = notebook.sidebar()
     panel.get_by_role("button", name="Look at my account").click()
-    expect(row(panel, session.session_id)).to_be_visible(timeout=4000)
+    expect(row(panel, session.session_id)).to_be_visible(timeout=START)
     expect(panel.locator("[data-instance]")).to_have_count(1)
     assert names(lab) == ["own.ipynb"]
     assert notebook.is_running(1)
+    (Path(lab.root) / "go on").touch()
     session.close()
     panel.get_by_role("button", name="Refresh").click()
     expect(row(panel, session.session_id)).to_have_count(0)

@@ -325,7 +325,7 @@ def test_signals_reach_elsewhere_once_each_with_its_action(loud: Lab, page: Page
     book.run(4)
     expect(status).to_contain_text("1 needs you · 241 s today")
     near = toast(page, "goes idle in 0:")
-    expect(near).to_be_visible(timeout=5000)
+    expect(near).to_be_visible()
     expect(status).to_contain_text("◷ cz3k…79f1 0:")
     expect(badge).to_have_attribute("data-qmode-badge", "2")
     book.run(5)  # a job came: the warning no longer holds
@@ -452,6 +452,7 @@ def test_the_desk_in_themes_and_widths(open_notebook: Open, theme: str, axe: str
     book.run(1)
     panel = book.sidebar()
     panel.get_by_role("button", name="Finished today").click()
+    expect(panel.locator("[data-entry]")).not_to_have_count(0)
     for width in (250, 300, 480):
         book.sidebar_width(width)
         assert panel.evaluate("e => e.scrollWidth <= e.clientWidth"), f"the panel overflows at {width}"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from playwright.sync_api import Locator, expect
 
@@ -11,7 +9,7 @@ from tests.browser import probes
 from tests.browser.conftest import Open
 from tests.browser.lab import Notebook
 
-BLOCK = "print(batch.wait_click(30), batch.said[-1])"
+BLOCK = "print(batch.wait_click(60), batch.said[-1])"  # True: the click was carried out while the cell ran
 SHOW = "batch = scripted.batch(); show(batch)"
 K = "a1b2c3d4:{}"  # rows' keys in scripted workloads
 
@@ -44,13 +42,11 @@ def test_cancel_and_resubmit(open_notebook: Open, place: str, kernel: str) -> No
         if kernel == "busy":
             book.run(cell, wait=False)
             book.page.wait_for_function(probes.BUSY)
-        begun = time.monotonic()
         click(card, key)
         expect(row(card, key if after == "cancelled" else "4.1")).to_have_attribute("data-state", after)
         if kernel == "busy":
             book.wait_done(cell)
-            assert time.monotonic() - begun < 5, "the click waited for the cell"
-            assert "True" in book.output(cell)
+            assert "True" in book.output(cell), "the click waited for the cell"
     expect(card.get_by_role("status")).to_contain_text("Run partition 5 (PUBs 8–9) again: resubmitted")
     expect(row(card, "4.1").locator(".qm-outcome-done")).to_contain_text("resubmitted")
     book.run(4)
@@ -258,6 +254,7 @@ def test_narrow_places(open_notebook: Open, width: int) -> None:
         book.run(cell)
         card = book.card_of(cell)
         card.scroll_into_view_if_needed()
+        assert 0 < card.evaluate("e => e.getBoundingClientRect().width") <= width
         assert card.evaluate("e => e.scrollWidth <= e.clientWidth"), f"cell {cell} overflows at {width}"
         if cell == 1:
             row(card, "5.0").locator("[data-action]").click()
@@ -289,7 +286,7 @@ def test_a_service_that_hangs_and_one_that_is_gone_are_said_with_all_clocks_stil
     card = place_of(book, "cell")
     book.run(2)
     banner = card.locator("[data-banner=service]")
-    expect(banner).to_contain_text("has not answered the last three requests", timeout=9000)
+    expect(banner).to_contain_text("has not answered the last three requests", timeout=30_000)
     expect(card).to_contain_text("last seen")
     still = card.get_by_role("timer").inner_text()
     click(card, "5.0")

@@ -61,9 +61,9 @@ def test_threads_that_resubmit_the_same_work_at_once_run_it_once(batch, sampler,
     clicks = [batch.resubmit_failed, batch.resubmit_failed, lambda: batch.resubmit(job), lambda: batch.resubmit(job)]
     with ThreadPoolExecutor(4) as pool:
         said = list(pool.map(click, clicks))
-    assert len(said) == 4
-    assert {None} <= set(said)  # at least one of them did it
-    assert all(text is None or "resubmitted already" in text for text in said)
+    told = [text for text in said if text is not None]
+    assert len(told) < 4  # at least one of them did it
+    assert [text for text in told if "resubmitted already" not in text] == []
     assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.DONE] * 3
     assert len(service.jobs(session_id=batch.workload_id, limit=20)) == 6
@@ -173,6 +173,7 @@ def test_result_waits_for_the_retries_of_the_policy(backend, sampler, rotations,
     emulator.faults.fail_jobs(3, code=9707)
     run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
     in_pub_order(run.result(timeout=60), 2)
+    assert [j.state for j in batch.jobs].count(JobState.FAILED) == 3
     batch.end(running=False)
 
 

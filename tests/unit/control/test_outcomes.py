@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qmode_widgets.control.engine import actions, look
@@ -17,6 +17,7 @@ from qmode_widgets.ibm.client import Captured
 from qmode_widgets.model.outcome import Cancelled
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import AttemptKey
+from tests.examples import examples
 from tests.unit.control.account import Account, refuse
 
 
@@ -166,7 +167,7 @@ def test_a_duplicate_that_cannot_be_cancelled_now_is_cancelled_later_and_said_on
 STEPS = st.lists(st.sampled_from(["cancel", "look"]), max_size=2)
 
 
-@settings(max_examples=200, deadline=None)
+@examples(60)
 @given(st.booleans(), st.booleans(), STEPS, STEPS, STEPS)
 def test_cancelled_at_any_moment_it_does_not_run_and_is_not_left_open(created, answered, before, during, after):
     desk = Desk()
@@ -180,7 +181,9 @@ def test_cancelled_at_any_moment_it_does_not_run_and_is_not_left_open(created, a
                 cancel_found(desk.ledger)
 
     do(before)
-    if desk.attempt.body() is not None:
+    sent = desk.attempt.body() is not None
+    assert sent is ("cancel" not in before)
+    if sent:
         do(during)
         if created:
             desk.create()
@@ -195,13 +198,13 @@ def test_cancelled_at_any_moment_it_does_not_run_and_is_not_left_open(created, a
                 desk.attempt.waiting("not on the service")
     do(["cancel", "look", "look"])
     assert desk.record.state.final
-    assert all(j["state"]["status"] == "Cancelled" for j in desk.account.listed.values())
+    assert [j["state"]["status"] for j in desk.account.listed.values()] == ["Cancelled"] * (sent and created)
 
 
 STATUS = st.sampled_from(["Queued", "Running", "Completed", "Failed", "Cancelled"])
 
 
-@settings(max_examples=100, deadline=None)
+@examples(50)
 @given(st.tuples(STATUS, STATUS), st.booleans())
 def test_two_kernels_that_resubmitted_one_job_keep_the_same_one(states, older_first):
     """Each sees its own first: they must not cancel each other's."""

@@ -7,7 +7,7 @@ import json
 import queue
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qmode_widgets.control.engine.attempt import (
@@ -23,6 +23,7 @@ from qmode_widgets.control.engine.attempt import (
 from qmode_widgets.errors import ServiceError, UnreachableError
 from qmode_widgets.ibm.wire import Job, JobPage
 from qmode_widgets.portal import portal
+from tests.examples import examples
 
 
 class Service:
@@ -143,7 +144,7 @@ ANSWERS = (
 )
 
 
-@settings(max_examples=300, deadline=None)
+@examples(150)
 @given(st.lists(st.sampled_from(ANSWERS), max_size=25), st.floats(0, ABSENT_AFTER - 0.5), st.integers(1, 6))
 def test_one_attempt_makes_one_job(answers, lag, partitions):
     service = Service([a for a in answers if a != "listing 500"], lag)
@@ -157,7 +158,7 @@ def test_one_attempt_makes_one_job(answers, lag, partitions):
             assert made == [int(o.job[1:])]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(50)
 @given(st.integers(0, 8), st.sampled_from(["504 after", "504 before"]))
 def test_a_listing_that_fails_is_no_proof_that_the_job_is_not_there(failures, answer):
     service = Service([answer, *["listing 500"] * failures], lag=1.0)
@@ -247,7 +248,7 @@ def test_workloads_take_turns():
     assert made == ["batch0", "session0", "batch1", "session1", "batch2", "batch3", "batch4"]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(st.lists(st.sampled_from(ANSWERS[:9]), min_size=20, max_size=60), st.floats(0, 600), st.integers(5, 20))
 def test_however_late_the_listing_an_attempt_is_not_posted_again_while_other_jobs_are_missing_too(answers, lag, n):
     """The first submissions are taken: their jobs show how far behind the listing is."""
