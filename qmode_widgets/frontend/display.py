@@ -53,6 +53,8 @@ def _bundle(controller: Controllable, hub: Hub, *, widget: bool) -> dict[str, An
             "version_minor": 0,
             "model_id": _widget(state.id, hub).model_id,
         }
+        if hub.misunderstood:  # that page's extension would draw our JSON, and refuse what follows
+            del bundle[saved.MIME]
     return bundle
 
 

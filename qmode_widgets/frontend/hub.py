@@ -182,6 +182,11 @@ class Hub:
         speaks = self._link is not None and self._link.problem is None
         return speaks and set(self._pages.values()) == {protocol.PROTOCOL}
 
+    @property
+    def misunderstood(self) -> bool:
+        """A page has asked whose extension speaks another protocol: what it draws by itself would stand still."""
+        return bool(self._spoken - {protocol.PROTOCOL})
+
     # -- what screens use
 
     def greeting(self) -> Message:

@@ -131,6 +131,38 @@ def test_several_are_cancelled_only_after_a_question(open_notebook: Open) -> Non
     assert book.output(3).count("'cancel'") == 3
 
 
+def test_a_refused_click_is_red_until_it_is_dismissed(open_notebook: Open) -> None:
+    book = open_notebook(SHOW, "batch.refused = 'you may not cancel this job'")
+    book.run(1)
+    book.run(2)
+    card = place_of(book, "cell")
+    click(card, "5.0")
+    answer = row(card, "5.0").locator(".qm-outcome-failed")
+    expect(answer).to_contain_text("refused: 403 you may not cancel this job")
+    red, green = (card.evaluate(f"e => getComputedStyle(e).getPropertyValue('--qm-{tone}')") for tone in ("fail", "ok"))
+    assert red != green
+    expect(answer.locator(".qm-shape")).to_have_text("!")
+    book.screenshot("refused-outcome")
+    row(card, "6.0").locator("[data-action]").first.click()  # another click leaves it
+    expect(answer).to_be_visible()
+    row(card, "5.0").get_by_role("button", name="Dismiss").click()
+    expect(answer).to_have_count(0)
+
+
+def test_a_page_of_another_protocol_shows_the_kernels_own_widget(open_notebook: Open) -> None:
+    older = (
+        "from qmode_widgets.frontend.hub import hub; hub._pages['older'] = 1  # what an older extension's request says"
+    )
+    book = open_notebook(older, SHOW, "print(*sorted(display(batch)))")
+    for cell in (1, 2, 3):
+        book.run(cell)
+    assert book.output(3).split() == ["application/vnd.jupyter.widget-view+json", "text/html", "text/plain"]
+    widget = book.card_of(2)
+    expect(row(widget, "5.0")).to_be_visible()
+    click(widget, "5.0")
+    expect(row(widget, "5.0")).to_have_attribute("data-state", "cancelled")
+
+
 def test_both_places_work_after_a_page_reload_while_a_cell_blocks(open_notebook: Open) -> None:
     book = open_notebook(SHOW, "print('blocked', batch.wait_click(40), batch.said)")
     book.run(1)

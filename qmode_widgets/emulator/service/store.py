@@ -290,10 +290,10 @@ class Store:
     def used(self, instance: str, since: float) -> float:
         """Return the usage of an instance's ended jobs and sessions since a time, in seconds."""
         (seconds,) = self._db.execute(
-            "SELECT (SELECT total(usage) FROM jobs WHERE counts AND instance = :instance AND created >= :since) "
-            "+ (SELECT total(usage) FROM workloads WHERE mode = 'dedicated' AND instance = :instance AND created >= :since) "
-            "+ (SELECT total(seconds) FROM bills WHERE instance = :instance AND day >= CAST(:since / 86400 AS INTEGER))",
-            {"instance": instance, "since": since},
+            "SELECT (SELECT total(usage) FROM jobs WHERE counts AND instance = :crn AND created >= :since) "
+            "+ (SELECT total(usage) FROM workloads WHERE mode = 'dedicated' AND instance = :crn AND created >= :since) "
+            "+ (SELECT total(seconds) FROM bills WHERE instance = :crn AND day >= CAST(:since / 86400 AS INTEGER))",
+            {"crn": instance, "since": since},
         ).fetchone()
         return float(seconds)
 
