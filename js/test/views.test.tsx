@@ -518,6 +518,23 @@ describe('many partitions', () => {
     expect(all('.qm-cell').map(each => each.style.flexGrow)).toEqual(['300', '700']);
   });
 
+  it('keeps the focus on a row, however far a key leads: no event of scrolling is waited for', async () => {
+    await mount(workload({ jobs: Array.from({ length: 300 }, (_, n) => job(n, 'queued')) }));
+    const press = (key: string): Promise<void> =>
+      act(
+        () =>
+          void (document.activeElement ?? box).dispatchEvent(
+            new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }),
+          ),
+      );
+    const at = (): string | undefined => document.activeElement!.closest('tr')?.dataset.key;
+    row('r:0.0').querySelector<HTMLElement>('.qm-expand')!.focus();
+    await press('End');
+    expect(at()).toBe('r:299.0');
+    await press('Home');
+    expect(at()).toBe('r:0.0');
+  });
+
   it('filters by the counts under the strip', async () => {
     await mount(workload({ jobs: [job(0, 'done'), job(1, 'failed'), job(2, 'done')] }));
     await click(all('.qm-count')[0]!);

@@ -70,7 +70,7 @@ def test_all_of_it_speaks_the_language_of_jupyterlab(speaking: Lab, page: Page) 
     panel = book.sidebar()
     expect(panel).to_contain_text("⟦Quantum workloads⟧")
     for card in (book.card_of(1), book.card_of(2)):
-        expect(card).to_contain_text("▶⟦running⟧")
+        expect(card).to_contain_text("▶⟦Running⟧")
         expect(card.locator(".qm-progress .qm-big")).to_have_text(re.compile(r"^⟦\d+ of \d+ done⟧$"))
         expect(card.locator(".qm-count").first).to_have_text(re.compile(r"^⟦1 failed⟧$"))
         expect(card.locator("table")).to_contain_text("⟦Usage⟧")

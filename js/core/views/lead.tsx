@@ -132,7 +132,7 @@ export function UsageTile({ state }: { state: WorkloadSnapshot }) {
 /** What a session's time went to; the parts come to the sum, and the first of them to that of the rows. */
 function Parts({ state, runs }: { state: WorkloadSnapshot; runs: boolean }) {
   const part = (kind: string, text: (parts: Bill) => string) => (
-    <span class="qm-part" key={kind}>
+    <span class="qm-nowrap" key={kind}>
       <i class={`qm-swatch qm-part-${kind}`} aria-hidden="true" />
       <Tick text={now => text(bill(state, now))} runs={runs} />
     </span>

@@ -98,7 +98,7 @@ export class Row extends Component<RowProps> {
           </button>
         </td>
         <td role="cell" class="qm-c-pubs qm-num" title={[job.label, job.pubs].filter(Boolean).join(': ') || undefined}>
-          {labelled && job.label !== null && <b class="qm-row-label">{job.label} </b>}
+          {labelled && job.label !== null && <b>{job.label} </b>}
           {job.pubs !== null && <span class="qm-pubs-word">{pubsWord(job.pubs)} </span>}
           {job.pubs ?? <span class="qm-dim">–</span>}
         </td>
