@@ -185,7 +185,7 @@ class Hub:
     @property
     def misunderstood(self) -> bool:
         """A page has asked whose extension speaks another protocol: what it draws by itself would stand still."""
-        return bool(self._spoken - {protocol.PROTOCOL})
+        return bool(set(self._pages.values()) - {protocol.PROTOCOL})
 
     # -- what screens use
 
