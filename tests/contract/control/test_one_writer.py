@@ -16,6 +16,7 @@ import qmode_widgets as qmode
 from qmode_widgets.control.registry import registry
 from qmode_widgets.control.state.merge import merge
 from qmode_widgets.ibm.wire import Job
+from qmode_widgets.model.outcome import Closed
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import run_of
 from tests.peek import peek
@@ -144,7 +145,7 @@ def test_a_session_that_may_not_be_looked_at_freezes_nothing(batch, sampler, rot
 
 def test_closing_is_asked_for_until_the_service_takes_it(batch, emulator):
     emulator.faults.fail_requests(503, method="PATCH", path=f"/sessions/{batch.workload_id}", count=12)
-    assert batch.close() == "closed"
+    assert batch.close().result is Closed.CLOSED
     assert not emulator.service._get_api_client().session_details(batch.workload_id)["accepting_jobs"]
 
 
