@@ -75,6 +75,9 @@ def test_an_unmodified_batch_shows_counts_down_is_cancelled_and_capped(open_note
     assert "[1, 1]" in book.output(6)
     book.run(7, timeout=120_000)
     assert "usage cap" in book.output(7) or "maximum execution time" in book.output(7)
+    finished = side.get_by_role("button", name="Finished today")
+    if finished.get_attribute("aria-expanded") != "true":
+        finished.click()
     expect(side).to_contain_text("cap")
     book.screenshot("watch-capped")
     assert book.errors == []

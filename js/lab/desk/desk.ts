@@ -302,6 +302,8 @@ export class Desk {
     const jobs = tallyOf(state);
     const local = (time: number | null): number | null => (time === null ? null : time - offset);
     const last = this.memory.workloads.get(state.id);
+    // A change that is taken up after the kernel's last word does not open again what that word called closed.
+    const parted = last?.end === 'closed on exit' && !state.accepting_jobs;
     const next: Remembered = {
       id: state.id,
       workload: state.workload_id ?? state.id,
@@ -321,8 +323,8 @@ export class Desk {
       total: jobs.total,
       capped: isCapped(state),
       ...leftOf(state),
-      ended: isOver(state, jobs) ? (local(endOf(state)) ?? last?.ended ?? this.now()) : null,
-      end: null,
+      ended: isOver(state, jobs) ? (local(endOf(state)) ?? last?.ended ?? this.now()) : parted ? last.ended : null,
+      end: parted ? last.end : null,
     };
     this.memory.workloads.set(state.id, next);
     this.keep();

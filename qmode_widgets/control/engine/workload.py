@@ -474,7 +474,7 @@ class Workload:
     def note_closed(self, id_: str | None = None) -> None:
         """The service took it: do not wait for the next look to refuse submissions."""
         if id_ in (None, self.ledger.workload_id):  # else the block of a workload that was continued
-            if self.mode is not None:
+            if self.mode is not None and self.guards.stopped is None:  # a reached cap says more than "closed"
                 self.mode.note_closed()
             self.ledger.refuse_jobs()
             self.ledger.changed()

@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import copy
-import threading
 
 import pytest
-from qiskit_ibm_runtime import Batch, EstimatorV2, RuntimeJobV2, SamplerV2, Session
+from qiskit_ibm_runtime import Batch, EstimatorV2, RuntimeJobV2, SamplerV2
 from qiskit_ibm_runtime.exceptions import IBMInputValueError, IBMRuntimeError, RuntimeJobFailureError
 
 import qmode_widgets as qmode
@@ -202,26 +201,6 @@ def test_only_watched_it_is_the_clients_from_the_start(mode, sampler, rotations,
     assert batch.wait(60)
     assert [j.job_id for j in batch.jobs] == [job.job_id()]
     batch.forget()
-
-
-def test_an_iteration_groups_what_its_thread_submits_directly(backend, emulator, sampler, rotations):
-    session = qmode.SessionController(Session(backend))
-    inside, done = threading.Event(), threading.Event()
-
-    def other():
-        inside.wait()
-        sampler(session.primitive_mode).run(rotations(1))
-        done.set()
-
-    thread = threading.Thread(target=other)
-    thread.start()
-    with session.iteration("A 0"):
-        inside.set()
-        done.wait()
-        sampler(session.primitive_mode).run(rotations(1))
-    thread.join()
-    assert sorted(str(j.group) for j in session.jobs) == ["A 0", "None"]
-    session.end(running=False)
 
 
 def test_a_new_workload_that_continues_the_closed_one_is_adopted_too(batch, mode, sampler, rotations, emulator):
