@@ -195,10 +195,12 @@ class Server(MCPServer[None]):
         return Tool(
             fn=call,
             name=name,
+            title=None,
             description=purpose,
             parameters=model.model_json_schema(by_alias=True),
             fn_metadata=FuncMetadata(arg_model=model, output_model=answer),
             is_async=False,
+            context_kwarg=None,
             annotations=hints,
         )
 
