@@ -34,6 +34,14 @@ class Agent:
         found = self._portal.call(self._client.list_tools)
         return {tool.name: tool for tool in found.tools}
 
+    def resource(self, uri: str) -> str:
+        found = self._portal.call(lambda: self._client.read_resource(uri))
+        return "".join(part.text for part in found.contents)
+
+    def prompt(self, name: str, **arguments: str) -> str:
+        found = self._portal.call(lambda: self._client.get_prompt(name, arguments))
+        return "".join(message.content.text for message in found.messages)
+
     def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
         answer = self._portal.call(lambda: self._client.call_tool(tool, arguments))
         text = "".join(part.text for part in answer.content)

@@ -82,7 +82,11 @@ def test_what_is_missing_is_named(agent, emulator, tool):
         ("plan", {"primitive": "samplr"}, "primitive: must be one of 'sampler' or 'estimator', not 'samplr'"),
         ("plan", {"circuits": []}, "circuits: must be at least 1 of them"),
         ("plan", {"circuits": [{"qsm": BELL}]}, r"circuits[0].qsm: no such argument"),
-        ("plan", {"mitigation": {"pec": True}}, "mitigation.pec: no such argument (its value was True). The valid names"),
+        (
+            "plan",
+            {"mitigation": {"pec": True}},
+            "mitigation.pec: no such argument (its value was True). The valid names",
+        ),
         ("plan", {"mitigation": {"zne_noise_factors": [1]}}, "zne_noise_factors: must be at least 2 of them"),
         ("estimate", {"precision": 0}, "precision: must be at least 0.0001"),
         ("estimate", {"backend": 5}, "backend: must be a text, not 5"),
