@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_fund := false
 export npm_config_audit := false
 
-.PHONY: help lab demo test lint python-tests frontend-tests browser-tests test-libraries test-client docs pictures saved-notebooks bench soak test-lowest build wheel clean
+.PHONY: help lab demo test quick lint unit-tests python-tests frontend-tests browser-tests test-libraries test-client test-pythons docs pictures saved-notebooks bench soak test-lowest build wheel clean
 
 help:  ## list what `make` can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -57,22 +57,35 @@ demo: build  ## run the quickstart without a screen and print the workload and i
 
 # --- checking it -----------------------------------------------------------------------------------------------
 
-test: lint python-tests frontend-tests docs browser-tests  ## lint, types, Python, frontend and browser tests, and the docs; what CI runs
+# Parts that run side by side; each is printed as a whole when it has ended, and one that fails fails the rest at the end.
+SIDE_BY_SIDE = +@$(MAKE) --no-print-directory --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
+
+test: lint build js/node_modules/.installed  ## lint, types, Python, frontend and browser tests, and the docs; what CI runs
+	@echo "The Python tests, and beside them the frontend's, the docs and the browser's: each is printed when it has ended."
+	$(SIDE_BY_SIDE) -j2 python-tests frontend-tests docs browser-tests
+
+quick: $(VENV)/.installed js/node_modules/.installed  ## lint, types, unit and frontend tests: for every save
+	$(SIDE_BY_SIDE) -j3 lint unit-tests frontend-tests
+
 lint: $(VENV)/.installed  ## ruff, mypy and the import floors
 	$(BIN)/ruff check
 	$(BIN)/ruff format --check
 	$(BIN)/mypy
 	$(BIN)/lint-imports --no-cache
 
+unit-tests: $(VENV)/.installed  ## unit tests
+	$(BIN)/pytest -q -n 2 --dist worksteal tests/unit
+
+# By file: what a file's tests share (an embedded service of their own, a notebook server) is started once.
 python-tests: build  ## unit and contract tests
-	$(BIN)/pytest -n 3 --dist loadfile tests/unit tests/contract tests/spec tests/libraries/test_samplomatic.py
+	$(BIN)/pytest -n 3 --dist loadfile --durations=25 tests/unit tests/contract tests/spec tests/libraries/test_samplomatic.py
 
 frontend-tests: js/node_modules/.installed  ## TypeScript's types and the frontend's unit tests
 	cd js && "$(NPM)" run --silent typecheck && "$(NPM)" run --silent test
 
 browser-tests: build  ## JupyterLab in Chromium
 	@$(BIN)/python tests/browser/chromium.py
-	$(BIN)/pytest -n 2 --dist loadfile tests/browser
+	$(BIN)/pytest -n 2 --dist loadfile --durations=25 tests/browser
 
 docs: $(VENV)/.installed  ## build the documentation into docs/_build/html; warnings are errors
 	$(BIN)/sphinx-build -W --keep-going --quiet --builder html docs docs/_build/html
@@ -87,14 +100,15 @@ saved-notebooks: build  ## run all notebooks and keep their outputs in them
 bench: build  ## speed, measured against the naive way
 	@$(BIN)/python tests/benchmarks/run.py
 
-soak: build  ## 2,000 submissions (SUBMISSIONS=…) under 20 % faults, listings a minute late
+soak: build  ## 2,000 submissions (SUBMISSIONS=…) under 20 % faults, listings a minute late; property tests with many examples
 	@$(BIN)/python tests/benchmarks/soak.py
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -m hypothesis -n 2 --dist worksteal --timeout=3600 tests/unit tests/contract
 
 # In an environment of their own: they weigh 2 GB. samplomatic, which the client itself needs, runs with the rest.
 test-libraries: build  ## libraries that people use with IBM's client, each unmodified: plainly and watched
 	$(PYTHON) -m venv .venv-libraries
 	.venv-libraries/bin/pip install --quiet --upgrade "pip>=25.1"
-	.venv-libraries/bin/pip install --quiet --editable . --group libraries
+	.venv-libraries/bin/pip install --quiet --editable ".[dask]" --group libraries
 	.venv-libraries/bin/pytest tests/libraries
 
 # QRMI and Schemathesis are in an environment of their own: nothing else needs them.
@@ -104,6 +118,9 @@ test-client: $(VENV)/.installed  ## IBM's own tests of its client, QRMI and Sche
 	.venv-clients/bin/pip install --quiet --upgrade "pip>=25.1"
 	.venv-clients/bin/pip install --quiet --group clients
 	$(BIN)/python tests/spec/other_clients.py .venv-clients/bin
+
+test-pythons: build  ## unit and contract tests on each Python found (3.11 to 3.14; PYTHONS=…, TESTS=…), and a table
+	@$(BIN)/python tests/pythons.py $(TESTS)
 
 test-lowest: build  ## the Python tests with the lowest versions that pyproject.toml admits
 	$(PYTHON) -m venv .venv-lowest
@@ -117,5 +134,5 @@ wheel: $(VENV)/.installed  ## build the wheel into dist/
 	@ls dist/*.whl
 
 clean:  ## remove what was installed and built
-	rm -rf $(VENV) .venv-libraries .venv-lowest .venv-clients js/node_modules js/lib qmode_widgets/static qmode_widgets/labextension
+	rm -rf $(VENV) .venv-libraries .venv-lowest .venv-clients .venv-pythons js/node_modules js/lib qmode_widgets/static qmode_widgets/labextension
 	rm -rf docs/_build dist artifacts

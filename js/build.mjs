@@ -1,13 +1,16 @@
-import { mkdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdirSync, rmSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { build, transform } from 'esbuild';
+
+/** Nesting is written, and not yet read everywhere. */
+const CSS = ['chrome111', 'firefox113', 'safari16.4'];
 
 /** Styles travel inside the bundles, as text: a cell's module may load nothing else. */
 const styles = {
   name: 'styles',
   setup: ({ onLoad }) =>
     onLoad({ filter: /\.css$/ }, async ({ path }) => ({
-      contents: (await transform(await readFile(path, 'utf8'), { loader: 'css', minify: true })).code,
+      contents: (await transform(await readFile(path, 'utf8'), { loader: 'css', minify: true, target: CSS })).code,
       loader: 'text',
     })),
 };
@@ -24,7 +27,8 @@ const common = {
   legalComments: 'none',
   logLevel: 'warning',
   charset: 'utf8',
-  banner: { js: `/*! Includes Preact:\n${readFileSync('node_modules/preact/LICENSE', 'utf8').trim()}\n*/` },
+  // The whole of it would be 2 % of what a cell loads.
+  banner: { js: '/*! Includes Preact (MIT licence): see preact.LICENSE.txt */' },
 };
 
 // 1. The cell: one self-contained module for anywidget.

@@ -1,4 +1,5 @@
 import { copyFileSync } from 'node:fs';
 
-// The builder drops licence comments: what the plugin bundles says so in a file beside it.
-copyFileSync('node_modules/preact/LICENSE', '../qmode_widgets/labextension/static/preact.LICENSE.txt');
+// The builder drops licence comments: what the bundles hold says so in a file beside it.
+for (const folder of ['labextension/static', 'static'])
+  copyFileSync('node_modules/preact/LICENSE', `../qmode_widgets/${folder}/preact.LICENSE.txt`);

@@ -66,6 +66,8 @@ if TYPE_CHECKING:
     from .model.snapshot import WorkloadState as WorkloadState
     from .planning.advice import Advice as Advice
     from .planning.advice import Reason as Reason
+    from .planning.backends import BackendComparison as BackendComparison
+    from .planning.backends import compare_backends as compare_backends
     from .planning.calibration import Calibration as Calibration
     from .planning.calibration import calibrate as calibrate
     from .planning.compare import Comparison as Comparison
@@ -78,6 +80,8 @@ if TYPE_CHECKING:
     from .planning.forecast import Bill as Bill
     from .planning.forecast import Conditions as Conditions
     from .planning.forecast import Forecast as Forecast
+    from .planning.grouping import MergedPubs as MergedPubs
+    from .planning.grouping import merge_pubs as merge_pubs
     from .planning.limits import Finding as Finding
     from .planning.plan import Plan as Plan
     from .planning.plan import before_sending as before_sending
@@ -109,6 +113,10 @@ _PLACES = {
     "load": "control.runs.archive",
     "SavedRun": "control.runs.archive",
     "check": "check",
+    "compare_backends": "planning.backends",
+    "BackendComparison": "planning.backends",
+    "merge_pubs": "planning.grouping",
+    "MergedPubs": "planning.grouping",
     "Report": "ibm.check",
     "Row": "ibm.check",
     "Provenance": "control.runs.provenance",

@@ -123,7 +123,7 @@ class PlanError(QmodeError, ValueError):
         super().__init__("; ".join(f.message for f in findings) + ". Pass force=True to submit all the same")
 
 
-class PubError(QmodeError, ValueError):
+class PubError(ArgumentError):
     """Something is wrong with one PUB; `pub` is its index."""
 
     def __init__(self, pub: int, message: str) -> None:

@@ -9,10 +9,11 @@ from functools import cache
 def wire() -> None:
     """Let controllers show themselves, and screens hear of new controllers."""
     from .control.registry import registry
-    from .frontend.display import display, widget
+    from .frontend.display import display, show, widget
     from .frontend.hub import hub
 
     registry.display = display
     registry.widget = widget
+    registry.show = show
     registry.gone = hub.unregister
     registry.on_add(hub.register)

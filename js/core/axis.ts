@@ -86,6 +86,18 @@ export function parallel(jobs: readonly JobSnapshot[]): Segment[][] {
   return rows.map(row => row.segments);
 }
 
+/** Two jobs ran beside each other. */
+export function overlap(jobs: readonly JobSnapshot[]): boolean {
+  let [start, end] = [-Infinity, -Infinity]; // of what was seen so far
+  for (const { running, finished } of jobs) {
+    if (running === null) continue;
+    const until = finished ?? Infinity;
+    if (running < end && until > start) return true;
+    [start, end] = [Math.max(start, running), Math.max(end, until)];
+  }
+  return false;
+}
+
 /** When a session was billed though none of its jobs ran: between its first job's start and its end, or now (null). */
 export function idleStretches(state: WorkloadSnapshot): [number, number | null][] {
   if (state.mode !== 'session') return [];

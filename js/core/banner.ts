@@ -1,7 +1,19 @@
 /** The one thing that needs the user now: cause, consequence, what to do. Pure; no DOM. */
+import { againLabel, cancelLabel, endLabel, failedJobs, missingLabel, type Target, waitingJobs } from './ask';
+import { bill, billText, idleText, missingJobs } from './bill';
 import { clock, duration, integer, usageSeconds } from './clock';
-import { capReached, countdown, endWord, failure, shownJobs, type Tally, type Tone } from './facts';
-import type { Action, WorkloadSnapshot } from './protocol';
+import {
+  capReached,
+  countdown,
+  expectedSum,
+  failure,
+  jobsIn,
+  lostToMaxTtl,
+  shownJobs,
+  type Tally,
+  type Tone,
+} from './facts';
+import type { Action, JobSnapshot, WorkloadSnapshot } from './protocol';
 import { trans } from './texts';
 
 export interface Banner {
@@ -10,10 +22,9 @@ export interface Banner {
   tone: Tone;
   shape: string;
   cause: string;
-  consequence: string;
-  action: { action: Action; label: string } | null;
-  /** Code that does what no button can. */
-  code: string | null;
+  /** At a service time. */
+  consequence: string | ((now: number) => string);
+  action: { action: Action; target: Target; label: string | ((now: number) => string) } | null;
   dismissable: boolean;
 }
 
@@ -36,18 +47,19 @@ export function banner(state: WorkloadSnapshot, jobs: Tally, moment: Moment): Ba
     cap(state, jobs, moment) ??
     deadline(state, jobs, moment) ??
     failed(state, jobs) ??
+    missing(state, jobs) ??
     expectation(state, jobs)
   );
 }
 
-const NONE = { action: null, code: null, dismissable: false };
+const NONE = { action: null, dismissable: false };
 
 function off({ off: why }: Moment): Banner | null {
   return why === null ? null : { ...NONE, key: `off ${why}`, tone: 'dim', shape: '○', cause: why, consequence: '' };
 }
 
 function unreachable({ problem, state, mode }: WorkloadSnapshot, { lost }: Moment): Banner | null {
-  const refresh = { action: 'refresh' as const, label: trans.__('Retry now') };
+  const refresh = { action: 'refresh' as const, target: null, label: trans.__('Retry now') };
   if (lost) {
     const cause = trans.__('The connection to the kernel is lost');
     const consequence = trans.__('What is shown may be old.');
@@ -55,11 +67,10 @@ function unreachable({ problem, state, mode }: WorkloadSnapshot, { lost }: Momen
   }
   if (problem === null) return null;
   const stopped = [
-    trans.__('Nothing here is newer until it answers; jobs on the service go on.'),
+    trans.__('Jobs on the service go on.'),
     ...(mode === 'session' && state !== 'closed' ? [trans.__('The session may still be open and billed.')] : []),
   ].join(' ');
   if (/\b401\b|\b403\b|token|api ?key|unauthori[sz]ed/i.test(problem)) {
-    const code = 'service = QiskitRuntimeService(token="…")';
     const consequence = `${trans.__('Save a valid API key and make the service anew.')} ${stopped}`;
     return {
       ...NONE,
@@ -69,7 +80,6 @@ function unreachable({ problem, state, mode }: WorkloadSnapshot, { lost }: Momen
       cause: trans.__('IBM rejected the key: %1', problem),
       consequence,
       action: refresh,
-      code,
     };
   }
   return {
@@ -83,29 +93,70 @@ function unreachable({ problem, state, mode }: WorkloadSnapshot, { lost }: Momen
   };
 }
 
-function cap(state: WorkloadSnapshot, jobs: Tally, { offset }: Moment): Banner | null {
+/** To run again whatever is missing, under a cap that fits; null: nothing is, or the instance has too little left. */
+export function missingAction(state: WorkloadSnapshot): Banner['action'] {
+  return again(state, missingJobs(state)).action;
+}
+
+/** What the missing jobs need, and whether they can have it. */
+function again(state: WorkloadSnapshot, jobs: readonly JobSnapshot[]): Pick<Banner, 'action'> & { why: string } {
+  const need = expectedSum(jobs)?.seconds ?? null;
+  const left = state.usage.instance_left;
+  if (jobs.length === 0) return { action: null, why: '' };
+  if (need !== null && left !== null && left < need) {
+    const why = trans.__('They need ≈ %1, the instance has %2 left.', usageSeconds(need), usageSeconds(left));
+    return { action: null, why };
+  }
+  const cap = capFor(state, need);
+  const target = cap === null ? null : String(cap);
+  return { action: { action: 'resubmit_missing', target, label: missingLabel(jobs) }, why: '' };
+}
+
+const MARGIN = 1.2; // of an estimate
+
+/** The usage cap in seconds under which what is missing fits; null: it fits, or there is none. */
+export function capFor(state: WorkloadSnapshot, need: number | null): number | null {
+  const { cap: bound, reported, instance_left: left } = state.usage;
+  if (bound === null) return null;
+  const used = reported ?? 0;
+  if (need !== null && used + need <= bound && capReached(state) === null) return null;
+  const wish = need === null ? 2 * bound : used + MARGIN * need;
+  return Math.ceil(Math.max(need === null ? 0 : used + need, Math.min(wish, used + (left ?? Infinity))));
+}
+
+function cap(state: WorkloadSnapshot, jobs: Tally, { now, offset }: Moment): Banner | null {
   const acted = capReached(state);
-  const { cap: bound, reported } = state.usage;
+  const { cap: bound } = state.usage;
   if (acted === null || bound === null) return null;
-  const missing = jobs.total - jobs.done;
+  const gone = missingJobs(state);
   const at = clock(acted, offset);
+  const used = billText(bill(state, now));
+  const { action, why } = again(state, gone);
   return {
     ...NONE,
     key: `cap ${acted}`,
     tone: 'warn',
     shape: '!',
     cause:
-      reported === null
+      used === ''
         ? trans.__('The usage cap of %1 was reached at %2', usageSeconds(bound), at)
-        : trans.__('The usage cap of %1 was reached at %2 (%3 used)', usageSeconds(bound), at, usageSeconds(reported)),
+        : trans.__('The usage cap of %1 was reached at %2 (%3 used)', usageSeconds(bound), at, used),
     consequence:
-      missing === 0
-        ? trans.__('All jobs were done by then.')
-        : [
-            trans._n('%2 job of %3 is not done.', '%2 jobs of %3 are not done.', missing, integer(missing), jobs.total),
-            trans.__('Raise the cap, then run what is missing again.'),
-          ].join(' '),
-    code: `controller.usage_cap = ${Math.ceil(bound * 2)}`,
+      gone.length === 0
+        ? jobs.finished
+          ? trans.__('All jobs were done by then.')
+          : ''
+        : joined(
+            trans._n(
+              '%2 job of %3 is not done.',
+              '%2 jobs of %3 are not done.',
+              gone.length,
+              integer(gone.length),
+              integer(jobs.total),
+            ),
+            why,
+          ),
+    action,
     dismissable: true,
   };
 }
@@ -114,36 +165,64 @@ function deadline(state: WorkloadSnapshot, jobs: Tally, { now }: Moment): Banner
   const shown = countdown(state, now);
   if (shown === null || !shown.near || shown.deadline === null || shown.tone === 'dim') return null;
   if (shown.deadline <= now) return null;
-  const idle = state.ttl.interactive_deadline !== null;
-  if (idle && state.mode !== 'session') return null;
-  const open = jobs.running + jobs.remaining;
-  return {
+  const about = {
     ...NONE,
     key: `ttl ${shown.deadline} ${shown.tone}`,
     tone: shown.tone,
     shape: '◷',
-    cause: idle
-      ? trans.__('The session is idle and billed')
-      : trans.__('Max TTL runs out in less than %1', duration(shown.tone === 'fail' ? 60 : 300)),
-    consequence: idle
-      ? trans.__('It is billed until it ends or its interactive TTL runs out.')
-      : open === 0
-        ? shown.note
-        : trans._n(
-            'Then what has not finished then (%2 job now) fails',
-            'Then what has not finished then (%2 jobs now) fails',
-            open,
-            integer(open),
-          ),
-    action: idle ? { action: 'close', label: endWord(state) } : null,
+    dismissable: true,
+  };
+  if (state.ttl.interactive_deadline !== null)
+    return {
+      ...about,
+      cause: trans.__('The session is idle and billed'),
+      consequence: at => idleText(state, at),
+      action: { action: 'close', target: null, label: at => endLabel(state, at) },
+    };
+  const lost = lostToMaxTtl(state, now);
+  const unfit = waitingJobs(shownJobs(state)).slice(-lost);
+  return {
+    ...about,
+    cause: trans.__('Max TTL runs out in less than %1', duration(shown.tone === 'fail' ? 60 : 300)),
+    consequence: trans._n(
+      '%2 job of %3 will not be done by then, and fails',
+      '%2 jobs of %3 will not be done by then, and fail',
+      lost,
+      integer(lost),
+      integer(jobs.total),
+    ),
+    action:
+      unfit.length === 0 ? null : { action: 'cancel', target: unfit.map(job => job.key), label: cancelLabel(unfit) },
+  };
+}
+
+/** After a cancel or an end: nothing runs, and not all of it is done. */
+function missing(state: WorkloadSnapshot, jobs: Tally): Banner | null {
+  const gone = missingJobs(state);
+  if (gone.length === 0 || !jobs.finished) return null;
+  const { action, why } = again(state, gone);
+  return {
+    ...NONE,
+    key: `missing ${gone.length} ${jobs.total}`,
+    tone: 'dim',
+    shape: '⊘',
+    cause: trans._n(
+      '%2 of %3 is missing',
+      '%2 of %3 are missing',
+      gone.length,
+      integer(gone.length),
+      integer(jobs.total),
+    ),
+    consequence: why,
+    action,
     dismissable: true,
   };
 }
 
 function failed(state: WorkloadSnapshot, jobs: Tally): Banner | null {
   if (jobs.failed === 0) return null;
-  const those = shownJobs(state).filter(job => job.state === 'failed' || job.state === 'refused');
-  const untold = trans.__('no reason was given');
+  const those = failedJobs(shownJobs(state));
+  const untold = trans.__('The service gave no reason');
   const said = new Map<string, number>();
   let billed: number | null = 0;
   for (const job of those) {
@@ -165,14 +244,15 @@ function failed(state: WorkloadSnapshot, jobs: Tally): Banner | null {
   const which =
     n === 0
       ? first
-      : trans._n('%3 (%4), and %2 other reason', '%3 (%4), and %2 other reasons', n, integer(n), first, times);
+      : trans._n('%4 × %3, and %2 other reason', '%4 × %3, and %2 other reasons', n, integer(n), first, times);
   const why =
     billed === null
       ? `${which}.`
       : billed === 0
         ? trans.__('%1, nothing billed.', which)
         : trans.__('%1, %2 billed.', which, usageSeconds(billed));
-  const on = jobs.running + jobs.remaining;
+  // What may not be on the service at all, and what a closed workload takes no more, does not go on.
+  const on = jobs.running + jobs.queued + (state.state === 'closed' ? 0 : jobsIn(shownJobs(state), 'waiting').length);
   const rest = on === 0 ? '' : ` ${trans._n('The other one goes on.', 'The other %1 go on.', on)}`;
   return {
     ...NONE,
@@ -181,7 +261,7 @@ function failed(state: WorkloadSnapshot, jobs: Tally): Banner | null {
     shape: '!',
     cause: trans._n('%1 of %2 failed', '%1 of %2 failed', jobs.failed, jobs.total),
     consequence: `${why}${rest}`,
-    action: { action: 'resubmit_failed', label: trans.__('Run again') },
+    action: { action: 'resubmit_failed', target: null, label: againLabel(those) },
     dismissable: true,
   };
 }
@@ -196,9 +276,13 @@ function expectation({ usage, state }: WorkloadSnapshot, jobs: Tally): Banner | 
     tone: 'warn',
     shape: '!',
     cause: trans.__('The expected ≈ %1 exceed the cap of %2', usageSeconds(estimated), usageSeconds(bound)),
-    consequence: trans.__('Jobs that have not started when it is reached will be cancelled.'),
+    consequence: trans.__('What has not started by then is cancelled.'),
     dismissable: true,
   };
+}
+
+function joined(...parts: readonly string[]): string {
+  return parts.filter(Boolean).join(' ');
 }
 
 function dot(text: string): string {

@@ -37,11 +37,14 @@ export function duration(seconds: number): string {
   return h > 0 ? `${h}:${two(m)}:${two(rest)}` : `${m}:${two(rest)}`;
 }
 
+const MINUTES = 300; // seconds from which they are minutes,
+const HOURS = 7200; // and hours
+
 /** For prose: "12 s", "4 min", "3 h", "2 d". */
 export function ago(seconds: number): string {
   const s = Math.max(0, Math.round(seconds));
-  if (s < 100) return trans.__('%1 s', s);
-  if (s < 6000) return trans.__('%1 min', Math.round(s / 60));
+  if (s < MINUTES) return trans.__('%1 s', s);
+  if (s < HOURS) return trans.__('%1 min', Math.round(s / 60));
   return s < 172_800 ? trans.__('%1 h', Math.round(s / 3600)) : trans.__('%1 d', Math.round(s / 86_400));
 }
 
@@ -59,9 +62,12 @@ const DATE = once(
   () => new Intl.DateTimeFormat(undefined, { dateStyle: 'medium', timeStyle: 'medium', hourCycle: 'h23' }),
 );
 
-/** QPU seconds, always in seconds: 0 s, 8.2 s, 34.1 s, 1,204 s. */
+/** QPU time: 0 s, 8.2 s, 241 s, 20.1 min, 2.5 h. */
 export function usageSeconds(seconds: number): string {
-  return trans.__('%1 s', (seconds < 100 ? TENTHS() : INTEGER()).format(seconds));
+  if (seconds < MINUTES) return trans.__('%1 s', (seconds < 100 ? TENTHS() : INTEGER()).format(seconds));
+  return seconds < HOURS
+    ? trans.__('%1 min', TENTHS().format(seconds / 60))
+    : trans.__('%1 h', TENTHS().format(seconds / 3600));
 }
 
 /** 1,204. */

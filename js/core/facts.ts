@@ -39,33 +39,12 @@ export const URGENCY: readonly JobState[] = [
 
 export function jobFace(state: JobState): Face {
   const { shape, tone } = LOOKS[state] ?? { shape: '?', tone: 'dim' }; // a newer kernel may know more states
-  return { word: jobWord(state), shape, tone };
+  return { word: capital(jobVerb(state)), shape, tone };
 }
 
-/** As a label. */
-function jobWord(state: JobState): string {
-  switch (state) {
-    case 'waiting':
-      return trans.__('Not sent yet');
-    case 'unknown':
-      return trans.__('Unknown');
-    case 'refused':
-      return trans.__('Refused');
-    case 'dropped':
-      return trans.__('Dropped');
-    case 'queued':
-      return trans.__('Queued');
-    case 'running':
-      return trans.__('Running');
-    case 'done':
-      return trans.__('Done');
-    case 'failed':
-      return trans.__('Failed');
-    case 'cancelled':
-      return trans.__('Cancelled');
-    default:
-      return String(state);
-  }
+/** A phrase as it begins a sentence, or stands by itself. */
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }
 
 /** In a sentence: "Attempt 1: failed". */
@@ -126,9 +105,21 @@ export function endWord({ mode }: WorkloadSnapshot): string {
   return mode === 'session' ? trans.__('End session') : trans.__('End batch');
 }
 
+/** Made once for each list of jobs: a tick must not go through a thousand of them. */
+function once<T>(make: (jobs: readonly JobSnapshot[]) => T): (jobs: readonly JobSnapshot[]) => T {
+  const made = new WeakMap<readonly JobSnapshot[], T>();
+  return jobs => {
+    let found = made.get(jobs);
+    if (found === undefined) made.set(jobs, (found = make(jobs)));
+    return found;
+  };
+}
+
+const shown = once(jobs => jobs.filter(job => !job.superseded));
+
 /** The rows a reader sees: attempts that a later one replaced are left out. */
-export function shownJobs(state: WorkloadSnapshot): JobSnapshot[] {
-  return state.jobs.filter(job => !job.superseded);
+export function shownJobs(state: WorkloadSnapshot): readonly JobSnapshot[] {
+  return shown(state.jobs);
 }
 
 export function counts(jobs: readonly JobSnapshot[], folded: readonly Folded[] = []): Map<JobState, number> {
@@ -139,6 +130,11 @@ export function counts(jobs: readonly JobSnapshot[], folded: readonly Folded[] =
   return new Map([...found].sort(([a], [b]) => URGENCY.indexOf(a) - URGENCY.indexOf(b)));
 }
 
+/** Those in one of some states. */
+export function jobsIn(jobs: readonly JobSnapshot[], ...states: JobState[]): JobSnapshot[] {
+  return jobs.filter(job => states.includes(job.state));
+}
+
 export interface Tally {
   total: number;
   done: number;
@@ -146,11 +142,19 @@ export interface Tally {
   running: number;
   /** Not started: queued on the service, not sent yet, or in doubt. */
   remaining: number;
+  /** Of those, queued on the service. */
+  queued: number;
   /** Nothing more can come. */
   finished: boolean;
 }
 
 export function tally(jobs: readonly JobSnapshot[], folded: readonly Folded[] = []): Tally {
+  return folded.length === 0 ? tallied(jobs) : summed(jobs, folded);
+}
+
+const tallied = once(jobs => summed(jobs, []));
+
+function summed(jobs: readonly JobSnapshot[], folded: readonly Folded[]): Tally {
   const by = counts(jobs, folded);
   const n = (...states: JobState[]): number => states.reduce((sum, state) => sum + (by.get(state) ?? 0), 0);
   const remaining = n('queued', 'waiting', 'unknown');
@@ -161,6 +165,7 @@ export function tally(jobs: readonly JobSnapshot[], folded: readonly Folded[] = 
     failed: n('failed', 'refused'),
     running: n('running'),
     remaining,
+    queued: n('queued'),
     finished: total > 0 && remaining + n('running') === 0,
   };
 }
@@ -205,12 +210,13 @@ export function workloadFace(state: WorkloadSnapshot, jobs: Tally): WorkloadFace
         return failed > 0 ? face(endedFailed(failed), '!', 'fail') : face(trans.__('Done'), '✓', 'ok');
       const closing = state.accepting_jobs === false ? trans.__('closing') : '';
       if (jobs.running > 0) return face(trans.__('Running'), '▶', 'active', closing);
-      if (jobs.remaining > 0) return face(trans.__('Queued'), '·', 'dim', closing);
+      if (jobs.queued > 0) return face(trans.__('Queued'), '·', 'dim', closing);
+      if (jobs.remaining > 0) return face(trans.__('Not sent yet'), '·', 'dim', closing);
       if (closing !== '') return face(trans.__('Closing'), '○', 'dim');
       if (state.state === 'open') return face(trans.__('Open, no job yet'), '○', 'dim');
       return state.mode === 'session'
         ? face(trans.__('Idle, billed'), '●', 'warn')
-        : face(trans.__('Idle'), '○', 'dim');
+        : face(trans.__('Waiting, free'), '○', 'dim');
     }
     default:
       return face(trans.__('Not known yet'), '?', 'dim');
@@ -257,8 +263,9 @@ export function eventText(event: Event, state: WorkloadSnapshot): string {
   return plainly(event.text, state);
 }
 
-/** "3 of 6 done": the first thing a reader wants to know. */
-export function progress(jobs: Tally): string {
+/** "3 of 6 done": the first thing a reader wants to know; of a lone job its state. */
+export function progress(jobs: Tally, lone: JobState | null = null): string {
+  if (lone !== null) return jobFace(lone).word;
   return jobs.total === 0 ? trans.__('No job yet') : trans.__('%1 of %2 done', integer(jobs.done), integer(jobs.total));
 }
 
@@ -271,7 +278,7 @@ export interface Pace {
   started: number[];
 }
 
-export function paceOf(jobs: readonly JobSnapshot[]): Pace {
+export const paceOf = once((jobs): Pace => {
   let [sum, done, waiting] = [0, 0, 0];
   const started: number[] = [];
   for (const { state, running, finished } of jobs) {
@@ -283,7 +290,7 @@ export function paceOf(jobs: readonly JobSnapshot[]): Pace {
     }
   }
   return { mean: done === 0 ? null : sum / done, waiting, started };
-}
+});
 
 /**
  * Seconds until the last job is done: what is left to run at the mean pace of the jobs that are done, as many at once as
@@ -296,24 +303,39 @@ export function toGo({ mean, waiting, started }: Pace, now: number): number | nu
   return Math.max(...left, work / started.length);
 }
 
+/**
+ * How many of the jobs that have not ended will not be done by a deadline, at the pace of those that are done, as many at
+ * once as run now. All of them where there is no pace yet.
+ */
+export function lateJobs({ mean, started }: Pace, open: number, now: number, deadline: number): number {
+  if (mean === null || started.length === 0) return open;
+  let fit = 0;
+  for (const time of started) {
+    const room = deadline - now - Math.max(0, mean - (now - time));
+    if (room >= 0) fit += 1 + Math.floor(room / (mean || 1));
+  }
+  return Math.max(0, open - fit);
+}
+
+/** How many jobs max TTL will cost; 0: what is left fits, or nothing is left. */
+export function lostToMaxTtl(state: WorkloadSnapshot, now: number): number {
+  const jobs = shownJobs(state);
+  const { running, remaining } = tally(jobs);
+  const { max_deadline: deadline } = state.ttl;
+  return deadline === null ? 0 : lateJobs(paceOf(jobs), running + remaining, now, deadline);
+}
+
 export interface Countdown {
   /** What happens at its end, after "0:16": "until it must end". */
   label: string;
   /** Service time at which it ends; null: it does not run. */
   deadline: number | null;
-  /** Its full length. */
-  total: number | null;
   /** Shown while it does not run. */
   still: string;
   note: string;
   tone: Tone;
   /** It is the most important thing now. */
   near: boolean;
-}
-
-function unfinished(state: WorkloadSnapshot): number {
-  const { running, remaining } = tally(shownJobs(state));
-  return running + remaining;
 }
 
 const NEAR_MAX = 300;
@@ -326,26 +348,25 @@ export function countdown(state: WorkloadSnapshot, now: number): Countdown | nul
   if (state.mode === 'job' || state.state === 'closed') return null;
   const left = (deadline: number | null): number => (deadline ?? Infinity) - now;
   const base = { still: '', near: false, tone: 'dim' as Tone };
-  if (ttl.interactive_deadline !== null) {
+  if (ttl.interactive_deadline !== null && state.accepting_jobs !== false) {
     const session = state.mode === 'session';
     return {
       ...base,
-      label: session ? trans.__('until it gives up the QPU') : trans.__('until it goes idle'),
+      label: trans.__('until it is inactive'),
       deadline: ttl.interactive_deadline,
-      total: ttl.interactive_ttl,
-      note: afterIdle(session, ttl.max_deadline === null ? null : duration(left(ttl.max_deadline))),
+      note: afterIdle(ttl.max_deadline === null ? null : duration(left(ttl.max_deadline))),
       tone: !session ? 'dim' : left(ttl.interactive_deadline) < CRITICAL_IDLE ? 'fail' : 'warn',
       near: session,
     };
   }
   if (ttl.max_deadline !== null) {
-    const near = left(ttl.max_deadline) < Math.min(NEAR_MAX, 0.25 * (ttl.max_ttl ?? Infinity));
+    const lost = lostToMaxTtl(state, now);
+    const near = left(ttl.max_deadline) < Math.min(NEAR_MAX, 0.25 * (ttl.max_ttl ?? Infinity)) && lost > 0;
     return {
       ...base,
       label: trans.__('until it must end'),
       deadline: ttl.max_deadline,
-      total: ttl.max_ttl,
-      note: near ? atMaxTtl(unfinished(state)) : untilMaxTtl(state),
+      note: near ? atMaxTtl(lost) : untilMaxTtl(state),
       tone: !near ? 'dim' : left(ttl.max_deadline) < CRITICAL_MAX ? 'fail' : 'warn',
       near,
     };
@@ -353,49 +374,33 @@ export function countdown(state: WorkloadSnapshot, now: number): Countdown | nul
   if (ttl.empty_deadline !== null) {
     const label = trans.__('until it closes if left empty');
     const note = trans.__('max TTL starts with the first job');
-    return { ...base, label, deadline: ttl.empty_deadline, total: 1800, note };
+    return { ...base, label, deadline: ttl.empty_deadline, note };
   }
   const still = ttl.max_ttl === null ? '–' : duration(ttl.max_ttl);
   return {
     ...base,
     label: trans.__('from the first job on'),
     deadline: null,
-    total: ttl.max_ttl,
     still,
     note: trans.__('max TTL has not started'),
   };
 }
 
 /** While it is idle; `max` is the time until it must end, where that is known. */
-function afterIdle(session: boolean, max: string | null): string {
-  if (session)
-    return max === null
-      ? trans.__('billed while it waits; after that a job queues again')
-      : trans.__('billed while it waits; after that a job queues again, must end in %1', max);
-  return max === null
-    ? trans.__('after that a new job queues again')
-    : trans.__('after that a new job queues again, must end in %1', max);
+function afterIdle(max: string | null): string {
+  return [trans.__('then a job queues again'), ...(max === null ? [] : [trans.__('must end in %1', max)])].join(', ');
 }
 
 /** While max TTL is near. */
-function atMaxTtl(open: number): string {
-  return open === 0
-    ? trans.__('max TTL')
-    : trans._n(
-        'max TTL: what has not finished then (%2 job now) fails',
-        'max TTL: what has not finished then (%2 jobs now) fails',
-        open,
-        integer(open),
-      );
+function atMaxTtl(lost: number): string {
+  return trans._n('%2 job will not be done by then', '%2 jobs will not be done by then', lost, integer(lost));
 }
 
 /** While max TTL is far. */
-function untilMaxTtl({ state, mode, ttl }: WorkloadSnapshot): string {
+function untilMaxTtl({ state, ttl, accepting_jobs: accepting }: WorkloadSnapshot): string {
   if (state === 'inactive') return trans.__('inactive: the next job queues again');
-  if (ttl.interactive_ttl === null) return '';
-  return mode === 'session'
-    ? trans.__('gives up the QPU %1 after the last job', duration(ttl.interactive_ttl))
-    : trans.__('goes idle %1 after the last job', duration(ttl.interactive_ttl));
+  if (ttl.interactive_ttl === null || accepting === false) return '';
+  return trans.__('inactive %1 after the last job', duration(ttl.interactive_ttl));
 }
 
 /** All timers of a workload, for a tooltip. */
@@ -423,10 +428,11 @@ export function jobNumber(job: JobSnapshot): string {
   return String(job.number || job.partition + 1);
 }
 
-/** "partition 5 (PUBs 8–9)", "step 3", or "job d2f1…b19". */
-export function jobName(job: JobSnapshot): string {
+/** "partition 5 (PUBs 8–9)", "step 3", or "job d2f1…b19"; without what is in it: "partition 5". */
+export function jobName(job: JobSnapshot, whole = true): string {
   if (job.group !== null) return jobNumber(job);
   if (job.partition === null) return trans.__('job %1', shortId(job.job_id ?? job.key));
+  if (!whole) return trans.__('partition %1', jobNumber(job));
   const about = [job.label ?? '', job.pubs === null ? '' : pubs(job.pubs)].filter(Boolean).join(', ');
   return about === '' ? trans.__('partition %1', jobNumber(job)) : trans.__('partition %1 (%2)', jobNumber(job), about);
 }
@@ -492,6 +498,7 @@ export function jobAction(job: JobSnapshot): Action | null {
     case 'failed':
     case 'cancelled':
     case 'refused':
+    case 'dropped':
       return 'resubmit';
     default:
       return null;
@@ -520,14 +527,9 @@ export function expectedUsage(jobs: readonly JobSnapshot[]): string {
       );
 }
 
-function expectedOf({ usage }: JobSnapshot): number | null {
+/** What it is expected to use, in seconds; null: not known. */
+export function expectedOf({ usage }: JobSnapshot): number | null {
   return usage.estimated ?? (usage.status === 'final' && usage.reported ? usage.reported : null);
-}
-
-/** "last seen 12 s ago", when what is shown may be old. */
-export function staleness(state: WorkloadSnapshot, now: number, lost: boolean): string | null {
-  if (state.problem === null && !lost) return null;
-  return lastSeen(state, now);
 }
 
 /** "last seen 12 s ago". */

@@ -1,10 +1,10 @@
 /** Puts views over a store into an element, and takes them out again. */
 import { type ComponentChildren, render } from 'preact';
 import { useLayoutEffect, useState } from 'preact/hooks';
-import css from './style.css';
 import type { Store, Workload } from './store';
 import { trans } from './texts';
 import { type SavedView, WorkloadView } from './views/workload';
+import css from './style.css'; // last: what reads alike stands together, and packs smaller
 
 // Both subscribe before anything else can happen: an effect that waits for the next frame misses what comes until then.
 
@@ -46,10 +46,12 @@ interface CellProps {
   store: Store;
   id: string;
   saved: SavedView | null;
+  /** What to do where nothing is known of it. */
+  note: string;
 }
 
 /** The cell's view: one workload, all of it. */
-function Cell({ store, id, saved }: CellProps) {
+function Cell({ store, id, saved, note }: CellProps) {
   const workload = useWorkload(store, id);
   if (store.problem !== null)
     return (
@@ -65,16 +67,24 @@ function Cell({ store, id, saved }: CellProps) {
   return (
     <div class="qm-card qm-message" role="status">
       <span class="qm-name">{trans.__('Workload')}</span> <code class="qm-dim">{id}</code>{' '}
-      <span class="qm-dim">{text}</span>
+      <span class="qm-dim">
+        {text} {note}
+      </span>
     </div>
   );
 }
 
 /** Shows a workload of a store, or what a document saved of it; drawing again into the same element changes that. */
-export function mountCell(element: HTMLElement, store: Store, id: string, saved: SavedView | null = null): () => void {
+export function mountCell(
+  element: HTMLElement,
+  store: Store,
+  id: string,
+  saved: SavedView | null = null,
+  note = '',
+): () => void {
   render(
     <Frame>
-      <Cell store={store} id={id} saved={saved} />
+      <Cell store={store} id={id} saved={saved} note={note} />
     </Frame>,
     element,
   );

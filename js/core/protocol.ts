@@ -11,8 +11,18 @@ export type Mode = 'job' | 'batch' | 'session';
 export type JobState =
   'waiting' | 'unknown' | 'refused' | 'dropped' | 'queued' | 'running' | 'done' | 'failed' | 'cancelled';
 export type WorkloadState = 'open' | 'active' | 'inactive' | 'closed' | 'unknown';
+/** `resubmit_missing`: whatever failed, was refused, cancelled or dropped; its target is the usage cap to set first. */
 export type Action =
-  'cancel' | 'drop' | 'cancel_remaining' | 'cancel_all' | 'close' | 'end' | 'resubmit' | 'resubmit_failed' | 'refresh';
+  | 'cancel'
+  | 'drop'
+  | 'cancel_remaining'
+  | 'cancel_all'
+  | 'close'
+  | 'end'
+  | 'resubmit'
+  | 'resubmit_failed'
+  | 'resubmit_missing'
+  | 'refresh';
 
 /** QPU usage in seconds. */
 export interface Usage {
@@ -190,7 +200,12 @@ export interface Command {
   target: string | null;
 }
 
-export type Request = Attach | Command;
+/** This page goes, or no longer follows: from then on it does not count as one that draws outputs. */
+export interface Detach {
+  kind: 'detach';
+}
+
+export type Request = Attach | Command | Detach;
 
 /** The kernel and this screen do not speak the same protocol. */
 export class ProtocolMismatch extends Error {}

@@ -33,20 +33,21 @@ function fold(state: WorkloadSnapshot): Fold {
   return { kept: { ...state, events, jobs: state.jobs.filter(job => first.has(job)) }, folded };
 }
 
+/** What is kept of a workload, for our own views. */
+export function keep(state: WorkloadSnapshot, process: string, asOf: number): Saved {
+  return written(state, fold(state), process, asOf);
+}
+
+function written(state: WorkloadSnapshot, { kept, folded }: Fold, process: string, asOf: number): Saved {
+  const now = state.seen_at ?? round(asOf);
+  const about = { kind: 'snapshot', version: VERSION, workload: state.id, epoch: 0, seq: 0, now } as const;
+  return { ...about, ...whole(kept), folded, process };
+}
+
 /** Everything that an output holds of the workload, by MIME type. */
 export function forms(state: WorkloadSnapshot, process: string, asOf: number): Record<string, unknown> {
   const { kept, folded } = fold(state);
-  const saved: Saved = {
-    kind: 'snapshot',
-    version: VERSION,
-    workload: state.id,
-    epoch: 0,
-    seq: 0,
-    now: state.seen_at ?? round(asOf),
-    ...whole(kept),
-    folded,
-    process,
-  };
+  const saved = written(state, { kept, folded }, process, asOf);
   // In English, as the kernel writes it: a document is read by others than the one whose JupyterLab renews it.
   return inEnglish(() => ({ [MIME]: saved, 'text/html': asHtml(kept, folded), 'text/plain': asText(kept, folded) }));
 }

@@ -38,7 +38,7 @@ export interface Workload {
   epoch: number;
   /** Number of the last message that is in `state`. */
   seq: number;
-  /** Service clock minus this machine's, in seconds. */
+  /** Service clock minus this machine's, in seconds: the snapshot's own figure, but for a wrong clock here. */
   offset: number;
   clicks: readonly Click[];
   /** When its last message came, in messages. */
@@ -48,6 +48,8 @@ export interface Workload {
 /** Sends a request; false if there is no way to the kernel at the moment. */
 export type Send = (request: Request) => boolean;
 
+const AHEAD = 60; // seconds by which no message is late: a clock that is further off than that is wrong
+const BEHIND = 1; // no message comes early
 const LATE_MS = 1500;
 const LOST_MS = 60_000;
 const KEEP_MS = 4000; // an outcome stands where the next click goes
@@ -67,12 +69,20 @@ export class Store {
   private readonly timers = new Map<string, ReturnType<typeof setTimeout>[]>();
   private readonly asked = new Set<string>();
   private received = 0;
+  private late = Infinity; // how late, in seconds, the message came that was least late
   private attachedAt = 0;
 
   constructor(
     private readonly send: Send,
     private readonly now: () => number = () => Date.now() / 1000,
   ) {}
+
+  /** Of what a document holds: nothing in it tells of this machine's clock, for nobody knows when it was written. */
+  static saved(snapshot: Snapshot): Store {
+    const store = new Store(() => false);
+    store.replace(snapshot, null);
+    return store;
+  }
 
   /** Called after every change; returns what ends it. */
   subscribe(listener: () => void): () => void {
@@ -105,7 +115,7 @@ export class Store {
         this.greet(message);
         break;
       case 'snapshot':
-        this.replace(message);
+        this.replace(message, message.now);
         break;
       case 'patch':
         this.patch(message);
@@ -153,6 +163,7 @@ export class Store {
 
   /** The kernel is gone or starts anew: what it knew is void, clicks under way are lost. */
   reset(): void {
+    this.late = Infinity;
     this.hello = null;
     this.problem = null;
     this.clearTimers();
@@ -195,16 +206,18 @@ export class Store {
       if (!known.has(id) && touched <= this.attachedAt) this.workloads.delete(id);
   }
 
-  private replace(message: Snapshot): void {
-    const { workload, epoch, seq, now } = message;
+  /** `sent` is when the message left, in service time; null: it comes from a document. */
+  private replace(message: Snapshot, sent: number | null): void {
+    const { workload, epoch, seq } = message;
     const old = this.workloads.get(workload);
     if (old !== undefined && (epoch < old.epoch || (epoch === old.epoch && seq < old.seq))) return; // a late reply
     this.asked.delete(workload);
+    const state = expand(message);
     this.workloads.set(workload, {
-      state: expand(message),
+      state,
       epoch,
       seq,
-      offset: now - this.now(),
+      offset: this.offset(state, sent),
       clicks: old?.clicks ?? [],
       touched: this.received,
     });
@@ -222,16 +235,19 @@ export class Store {
       }
       return;
     }
-    // A message arrives late, never early: the largest offset seen is the nearest to the truth.
-    const seen = patch.now - this.now();
-    const offset = Math.abs(seen - old.offset) > 2 ? seen : Math.max(seen, old.offset);
-    this.workloads.set(patch.workload, {
-      ...old,
-      seq: patch.seq,
-      offset,
-      touched: this.received,
-      state: applied(old.state, patch),
-    });
+    const state = applied(old.state, patch);
+    const offset = this.offset(state, patch.now);
+    this.workloads.set(patch.workload, { ...old, seq: patch.seq, offset, touched: this.received, state });
+  }
+
+  /**
+   * The kernel knows the service's clock; this machine's is the kernel's own, or as right. That it is not shows in the
+   * messages: they come late, by seconds on a busy machine, but never early, and never all of them by a minute.
+   */
+  private offset({ clock_offset: offset }: WorkloadSnapshot, sent: number | null): number {
+    if (sent === null) return offset;
+    this.late = Math.min(this.late, this.now() - (sent - offset));
+    return this.late > AHEAD || this.late < -BEHIND ? offset - this.late : offset;
   }
 
   private answer({ id, status, message }: Ack): void {

@@ -4,9 +4,9 @@ import type { ICommandPalette } from '@jupyterlab/apputils';
 import type { ILauncher } from '@jupyterlab/launcher';
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { LabIcon } from '@jupyterlab/ui-components';
-import type { Desk } from './desk';
-import { allowOutside } from './notices';
-import { insertAdopt, openQuickstart } from './open';
+import type { Desk } from './desk/desk';
+import { allowOutside } from './desk/notices';
+import { insertAdopt, openQuickstart } from './notebook/open';
 import { trans } from '../core/texts';
 
 export const Ids = {

@@ -9,21 +9,21 @@ import { ITranslator } from '@jupyterlab/translation';
 import { LabIcon } from '@jupyterlab/ui-components';
 import '../cell/bridge';
 import { trans } from '../core/texts';
-import { Account } from './account';
-import badge from './badge.css';
+import { Account } from './kernels/account';
+import badge from './panel/badge.css';
 import { addCommands, offerCommands } from './commands';
-import { Desk } from './desk';
+import { Desk } from './desk/desk';
 import svgstr from './icon.svg';
-import { Kernels } from './kernels';
-import { Memory } from './memory';
-import { Notices } from './notices';
-import { insertAdopt, openQuickstart } from './open';
-import { Outputs } from './output';
-import { Panel } from './panel';
-import { reveal } from './reveal';
-import { DEFAULTS, follow, type Settings } from './settings';
-import { Signals } from './signals';
-import { StatusItem } from './status';
+import { Kernels } from './kernels/kernels';
+import { Memory } from './desk/memory';
+import { Notices } from './desk/notices';
+import { insertAdopt, insertBegin, openQuickstart } from './notebook/open';
+import { Outputs } from './notebook/output';
+import { Panel } from './panel/panel';
+import { reveal } from './notebook/reveal';
+import { DEFAULTS, follow, type Settings } from './desk/settings';
+import { Signals } from './desk/signals';
+import { StatusItem } from './desk/status';
 import { speakWith } from './texts';
 
 const ID = 'qmode-widgets:sidebar';
@@ -69,6 +69,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
         void reveal(app, ...where),
       openQuickstart: () => void openQuickstart(app, ''),
       insertAdopt: () => void insertAdopt(app),
+      insertBegin: () => void insertBegin(app),
     };
     const panel = new Panel(desk, doors, icon);
     app.shell.add(panel, settings.side, { rank: 600 });
@@ -85,7 +86,13 @@ const plugin: JupyterFrontEndPlugin<void> = {
 
     document.head.append(Object.assign(document.createElement('style'), { textContent: badge }));
     desk.subscribe(() => panel.count(settings.badge ? (desk.triage.groups.get('needs')?.length ?? 0) : 0));
-    new Notices(desk, signals, () => settings, showEntry);
+    new Notices(
+      desk,
+      signals,
+      () => settings,
+      showEntry,
+      (name, value) => void stored?.set(name, value),
+    );
     let item: { dispose(): void } | null = null;
     const placeItem = (): void => {
       if (!settings.statusItem || statusBar === null) {

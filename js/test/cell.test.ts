@@ -1,5 +1,5 @@
 import { act } from 'preact/test-utils';
-import { afterEach, expect, it, vi } from 'vitest';
+import { afterEach, describe, expect, it, vi } from 'vitest';
 import widget from '../cell/index';
 import { PROTOCOL } from '../core/protocol';
 import { hello, job, snapshot, workload } from './samples';
@@ -24,7 +24,8 @@ function mockModel() {
   };
 }
 
-async function show(model: ReturnType<typeof mockModel>) {
+/** With a kernel that answers, unless told otherwise. */
+async function show(model: ReturnType<typeof mockModel>, answers = true) {
   const { initialize, render } = widget();
   const end = initialize({ model });
   const el = document.createElement('div');
@@ -33,6 +34,7 @@ async function show(model: ReturnType<typeof mockModel>) {
   await act(() => {
     unmount = render({ model, el });
   });
+  if (answers) await model.emit('msg:custom', hello(['w1']));
   return {
     el,
     close: () => {
@@ -57,7 +59,9 @@ it('shows the state that came with the widget at once, then asks for what follow
   const { el, close } = await show(model);
   expect(el.textContent).toContain('▶ Running');
   expect(model.send).toHaveBeenCalledWith({ kind: 'attach', protocol: PROTOCOL, workload: 'w1' });
-  expect(model.state).toEqual({ _start: { workload: 'w1' } }); // nothing of it would be saved with the notebook
+  // What would be saved with the notebook is a snapshot as documents keep it.
+  expect(model.state).toMatchObject({ _start: { workload: 'w1', saved: { folded: [], process: 'p1' } } });
+  expect(model.state._start).not.toHaveProperty('hello');
   await model.emit('msg:custom', {
     kind: 'patch',
     workload: 'w1',
@@ -125,4 +129,86 @@ it('says that its kernel has ended, keeps what was last seen, and offers no clic
   expect(el.textContent).toContain('last seen');
   expect(el.querySelector('[data-action]')).toBeNull();
   close();
+});
+
+describe('over the manager’s own kernel', () => {
+  /** As JupyterLab's and VS Code's managers have one; `process` is what it says of itself. */
+  const managed = (process: string) => {
+    const sent: { channel: string; header: { msg_type: string; session: string }; content: unknown }[] = [];
+    const sendControlMessage = vi.fn((message: (typeof sent)[number]) => {
+      sent.push(message);
+      return { done: Promise.resolve({ header: { session: process } }) };
+    });
+    return { sent, model: { ...mockModel(), widget_manager: { kernel: { clientId: 'page', sendControlMessage } } } };
+  };
+
+  it('a click reaches a kernel that a cell keeps busy', async () => {
+    const { sent, model } = managed('p1');
+    const { el, close } = await show(model, false);
+    await cancel(el); // the kernel has not answered over the comm, and cannot
+    expect(sent.at(-1)).toMatchObject({
+      channel: 'control',
+      header: { msg_type: 'qmode_request', session: 'page' },
+      content: { kind: 'command', action: 'cancel', target: 'r:0.0' },
+    });
+    expect(model.send.mock.calls).toEqual([[{ kind: 'attach', protocol: PROTOCOL, workload: 'w1' }]]); // what it shows comes over its comm
+    close();
+  });
+
+  it('another start of the kernel is not the one that wrote the state', async () => {
+    const { el, close } = await show(managed('p2').model, false);
+    expect(el.querySelector('[data-action]')).toBeNull();
+    expect(el.querySelector('.qm-card')!.getAttribute('data-saved')).toBe('true');
+    close();
+  });
+
+  it('a manager without a kernel leaves the comm', async () => {
+    const model = { ...mockModel(), widget_manager: { kernel: undefined } };
+    const { el, close } = await show(model);
+    await cancel(el);
+    expect(model.send).toHaveBeenLastCalledWith(expect.objectContaining({ action: 'cancel' }));
+    close();
+  });
+});
+
+describe('state that was saved with a notebook', () => {
+  it.each([
+    ['by the kernel', { hello: hello(['w1']) }],
+    ['by a page', {}],
+  ])('%s is drawn as saved, and leads back, while no kernel answers', async (_, more) => {
+    vi.useFakeTimers();
+    const model = mockModel();
+    const state = workload({ mode: 'session', seen_at: 900, jobs: [job(0, 'running', { running: 890 })] });
+    model.state._start = {
+      workload: 'w1',
+      ...more,
+      ...('hello' in more ? { snapshot: snapshot(state) } : { saved: snapshot(state) }),
+    };
+    const { el, close } = await show(model, false);
+    expect(el.textContent).toContain('As of ');
+    expect(el.textContent).toContain('looking for its kernel…');
+    expect(el.querySelectorAll('tr[data-key]')).toHaveLength(1);
+    expect(el.querySelector('[data-action]')).toBeNull();
+    const before = el.querySelector('.qm-tiles')!.textContent;
+    await act(() => void vi.advanceTimersByTime(3500));
+    expect(el.textContent).toContain('qmode.attach("w1", service)');
+    expect(el.querySelector('.qm-tiles')!.textContent).toBe(before); // no clock of it goes on
+    await model.emit('msg:custom', hello(['w1'])); // it was busy, and is there
+    await model.emit('msg:custom', snapshot(state, 2));
+    expect(el.querySelector('[data-action]')).not.toBeNull();
+    close();
+    vi.useRealTimers();
+  });
+
+  it('says how to attach where nothing of it was saved', async () => {
+    vi.useFakeTimers();
+    const model = mockModel();
+    model.state._start = { workload: 'w1' };
+    const { el, close } = await show(model, false);
+    expect(el.textContent).toContain('Waiting for the kernel…');
+    await act(() => void vi.advanceTimersByTime(3500));
+    expect(el.textContent).toContain('qmode.attach("w1", service)');
+    close();
+    vi.useRealTimers();
+  });
 });

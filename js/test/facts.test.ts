@@ -15,7 +15,6 @@ import {
   sentence,
   toGo,
   shownJobs,
-  staleness,
   tally,
   workloadFace,
 } from '../core/facts';
@@ -37,12 +36,15 @@ describe('durations', () => {
     [8.24, '8.2 s'],
     [0, '0 s'],
     [34.1, '34.1 s'],
-    [1204, '1,204 s'],
+    [299, '299 s'],
+    [1204, '20.1 min'],
+    [7200, '2 h'],
     [8, '8 s'],
   ])('usage of %d is %s', (s, text) => expect(usageSeconds(s)).toBe(text));
   it.each([
     [12, '12 s'],
-    [240, '4 min'],
+    [240, '240 s'],
+    [310, '5 min'],
     [7200, '2 h'],
     [400_000, '5 d'],
   ])('%d s ago is %s', (s, text) => expect(ago(s)).toBe(text));
@@ -55,7 +57,7 @@ describe('the countdown that matters now', () => {
     expect(countdown(workload({ ttl: running }), 1000)).toMatchObject({
       label: 'until it must end',
       deadline: 10_000,
-      note: 'goes idle 1:00 after the last job',
+      note: 'inactive 1:00 after the last job',
       near: false,
       tone: 'dim',
     });
@@ -64,11 +66,11 @@ describe('the countdown that matters now', () => {
   it('is the interactive TTL while idle; in a session that is billed, so it warns, at last in red', () => {
     const idle = { ...running, interactive_deadline: 1030 };
     expect(countdown(workload({ ttl: idle }), 1000)).toMatchObject({
-      label: 'until it goes idle',
+      label: 'until it is inactive',
       deadline: 1030,
       tone: 'dim',
       near: false,
-      note: 'after that a new job queues again, must end in 2:30:00',
+      note: 'then a job queues again, must end in 2:30:00',
     });
     const session = workload({ mode: 'session', ttl: idle });
     expect(countdown(session, 1000)).toMatchObject({ tone: 'warn', near: true });
@@ -78,8 +80,23 @@ describe('the countdown that matters now', () => {
   it('warns when max TTL is about to run out, and says what then happens', () => {
     const state = workload({ ttl: running, jobs: [job(0, 'running'), job(1, 'queued'), job(2, 'done')] });
     expect(countdown(state, 9750)).toMatchObject({ tone: 'warn', near: true });
-    expect(countdown(state, 9750)!.note).toBe('max TTL: what has not finished then (2 jobs now) fails');
+    expect(countdown(state, 9750)!.note).toBe('2 jobs will not be done by then');
     expect(countdown(state, 9950)!.tone).toBe('fail');
+  });
+
+  it('does not warn of max TTL where what is left fits at the pace of what is done, nor where nothing is left', () => {
+    const done = job(0, 'done', { running: 9700, finished: 9710 });
+    const going = job(1, 'running', { running: 9745 });
+    const rest = (n: number) => Array.from({ length: n }, (_, i) => job(i + 2, 'queued'));
+    const of = (n: number) => countdown(workload({ ttl: running, jobs: [done, going, ...rest(n)] }), 9750)!;
+    expect(of(3)).toMatchObject({ near: false, tone: 'dim' }); // 45 of 250 s
+    expect(of(30)).toMatchObject({ near: true, note: '6 jobs will not be done by then' });
+    expect(countdown(workload({ ttl: running, jobs: [done] }), 9950)).toMatchObject({ near: false });
+  });
+
+  it('says nothing of a further job where none is taken', () => {
+    const closing = { accepting_jobs: false, ttl: { ...running, interactive_deadline: 1030 } };
+    expect(countdown(workload(closing), 1000)).toMatchObject({ label: 'until it must end', note: '' });
   });
 
   it('shows what will run before the first job, without counting down', () => {
@@ -102,7 +119,9 @@ describe('the countdown that matters now', () => {
 describe('state in words', () => {
   it("says what it means for the user, and the service's own words as title", () => {
     expect(face(workload({ mode: 'session' }))).toMatchObject({ word: 'Idle, billed', tone: 'warn' });
-    expect(face(workload())).toMatchObject({ word: 'Idle', tone: 'dim' });
+    expect(face(workload())).toMatchObject({ word: 'Waiting, free', tone: 'dim' });
+    expect(face(workload({ jobs: [job(0, 'waiting')] })).word).toBe('Not sent yet');
+    expect(face(workload({ jobs: [job(0, 'waiting'), job(1, 'queued')] })).word).toBe('Queued');
     expect(face(workload({ jobs: [job(0, 'running')] }))).toMatchObject({
       word: 'Running',
       title: expect.stringContaining('In progress, accepting new jobs'),
@@ -139,7 +158,7 @@ describe('state in words', () => {
       of('done'),
       of('unknown'),
       of('dropped'),
-    ]).toEqual(['cancel', 'cancel', 'drop', 'resubmit', 'resubmit', 'resubmit', null, null, null]);
+    ]).toEqual(['cancel', 'cancel', 'drop', 'resubmit', 'resubmit', 'resubmit', null, null, 'resubmit']);
   });
 
   it('puts the code, the reason and the way out into one line', () => {
@@ -149,13 +168,6 @@ describe('state in words', () => {
       ),
     ).toBe('transient (9707) · attempt 2');
     expect(jobReason(job(0, 'running', { qpu_used: true }))).toBe('QPU used');
-  });
-
-  it('is stale only when the last request failed or the kernel is out of reach', () => {
-    expect(staleness(workload({ seen_at: 988 }), 1000, false)).toBeNull();
-    expect(staleness(workload({ seen_at: 988, problem: '503' }), 1000, false)).toBe('last seen 12 s ago');
-    expect(staleness(workload({ seen_at: 988 }), 1000, true)).toBe('last seen 12 s ago');
-    expect(staleness(workload({ seen_at: null }), 1000, true)).toBe('not seen yet');
   });
 
   it('ends a sentence of the service with one full stop', () => {
@@ -198,9 +210,9 @@ describe('state in words', () => {
 describe('questions', () => {
   const jobs = [
     job(0, 'failed', { usage: usage({ estimated: 8 }), pubs: '8–9' }),
-    job(1, 'running'),
-    job(2, 'queued'),
-    job(3, 'waiting'),
+    job(1, 'running', { usage: usage({ estimated: 8, reported: 2, status: 'running' }) }),
+    job(2, 'queued', { usage: usage({ estimated: 8 }) }),
+    job(3, 'waiting', { usage: usage({ estimated: 8 }) }),
   ];
   const state = workload({ jobs });
 
@@ -224,20 +236,41 @@ describe('questions', () => {
   it('counts what is cancelled and offers the running ones too', () => {
     expect(question(state, 'cancel_remaining', null)).toMatchObject({
       text: 'Cancel 2 jobs that have not started? The 1 running goes on.',
-      yes: { label: 'Cancel 2', danger: true },
-      also: { label: 'Cancel all 3', action: 'cancel_all' },
+      yes: { label: 'Cancel 2, saves ≈ 16 s', danger: true },
+      also: { label: 'Cancel 3, saves up to ≈ 22 s', action: 'cancel_all' },
     });
   });
 
   it('asks in one place whether what is open is to finish or to be cancelled', () => {
     expect(question(state, 'close', null)).toMatchObject({
       text: 'End this batch? It takes no further jobs and never reopens. 3 jobs have not finished.',
-      yes: { label: 'Let them finish', action: 'close' },
-      also: { label: 'Cancel all 3', action: 'end', danger: true },
+      yes: { label: 'Let 3 finish ≈ 24 s', action: 'close' },
+      also: { label: 'Cancel 3, saves up to ≈ 22 s', action: 'end', danger: true },
     });
     expect(question(workload({ mode: 'session' }), 'close', null)).toMatchObject({
       yes: { label: 'End session', action: 'close' },
       also: null,
+    });
+  });
+
+  it('asks about several at once, and says what has begun', () => {
+    expect(question(state, 'cancel', ['r:1.0', 'r:2.0'])).toMatchObject({
+      text: 'Cancel 2 selected jobs? What the running one has used until then stays billed.',
+      yes: { label: 'Cancel 2, saves up to ≈ 14 s', danger: true },
+    });
+    expect(question(state, 'cancel', ['r:2.0'])!.text).toBe('Cancel 1 selected job? None of them has started.');
+  });
+
+  it('names the row it runs again, and says "?" where no expectation is known', () => {
+    expect(question(state, 'resubmit_failed', null)!.yes.label).toBe('Run partition 1 again ≈ 8 s');
+    expect(question(workload({ jobs: [job(0, 'queued')] }), 'cancel', 'r:0.0')!.yes.label).toBe('Cancel, saves ≈ ? s');
+  });
+
+  it('says what waiting on would cost where an idle session is ended', () => {
+    const idle = workload({ mode: 'session', ttl: ttl({ interactive_ttl: 60, interactive_deadline: 1021 }) });
+    expect(question(idle, 'close', null, 1000)).toMatchObject({
+      text: expect.stringContaining('Waiting on costs at most ≈ 21 s more.'),
+      yes: { label: 'End session, saves ≈ 21 s' },
     });
   });
 

@@ -1,7 +1,7 @@
 import type { Kernel, KernelMessage, KernelSpec, Session } from '@jupyterlab/services';
 import { beforeEach, describe, expect, it, vi } from 'vitest';
 import { PROTOCOL } from '../core/protocol';
-import { Kernels } from '../lab/kernels';
+import { Kernels } from '../lab/kernels/kernels';
 import { hello, job, snapshot, workload } from './samples';
 
 class Signal<S, A> {

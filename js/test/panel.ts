@@ -1,93 +1,12 @@
 /** Goes through what JupyterLab's panel can say, as crawl.ts does for the cell. */
-import type { Session } from '@jupyterlab/services';
 import { act } from 'preact/test-utils';
 import { vi } from 'vitest';
-import { Store } from '../core/store';
-import { Account, type Look as Seen } from '../lab/account';
-import { Desk } from '../lab/desk';
-import type { Kernels } from '../lab/kernels';
-import { draw } from '../lab/list';
-import { Memory } from '../lab/memory';
-import { DEFAULTS } from '../lab/settings';
-import { Signals } from '../lab/signals';
-import { reasonText } from '../lab/triage';
-import { kindOf, type Look, NOW, PAGES } from './crawl';
-import { hello, snapshot } from './samples';
-import { remembered } from './watches';
-
-const place = { kernel: 'κ1', path: 'κ1', name: 'κ1', type: 'notebook' };
-
-/** Those pages that a row tells apart. */
-const ROWS = [
-  'running',
-  'one job',
-  'one job, done',
-  'one that failed, paid',
-  'idle session',
-  'idle session, running out',
-  'session in between',
-  'must end soon',
-  'empty',
-  'planned',
-  'cap reached',
-  'closed',
-  'stale',
-  'read only',
-];
-
-/** A kernel that watches the workloads of some pages, and an account that knows more. */
-function deskOf(names: readonly string[], seen: Seen | null, lost: boolean): Desk {
-  const store = new Store(() => true);
-  store.receive(hello(names.map((_, n) => `ω${n}`)));
-  names.forEach((name, n) => {
-    const { state } = PAGES[name]!();
-    store.receive(snapshot({ ...state, id: `ω${n}`, workload_id: null, lineage: [] }, 1, NOW));
-  });
-  if (lost) store.connected(false);
-  const wire = { store, busy: true, answered: true, found: true, account: () => false };
-  const all = [{ id: 'κ1', place, spec: 'π', kernelName: 'π', wire }];
-  const nothing = (): void => undefined;
-  const kernels = { all, ready: true, subscribe: () => nothing, hear: () => nothing, find: () => all[0] };
-  const memory = new Memory(null, '', undefined, null);
-  memory.look = seen;
-  if (seen !== null)
-    for (const [id, more] of Object.entries({
-      μ1: {},
-      μ2: { ended: NOW - 60, end: 'closed on exit' as const },
-      μ3: { ended: NOW - 40_000, mode: 'session' as const },
-      μ4: { mode: 'job' as const, spent: null },
-    }))
-      memory.workloads.set(id, remembered({ id, aliases: [id], backend: 'βέτα', place, seen: NOW - 90, ...more }));
-  // Only the part of JupyterLab's managers that we use is played.
-  const sessions = { startNew: () => Promise.reject(new Error('Λάθος')) } as unknown as Session.IManager;
-  const account = new Account(kernels as unknown as Kernels, sessions);
-  return new Desk(kernels as unknown as Kernels, memory, account, DEFAULTS);
-}
-
-const instance = { plan: 'π', used: 34, limit: 600, allocation: 900, left: 566, reached: false, returns: null };
-const listed = { backend: 'βέτα', instance: 'ι', created: NOW - 900, usage: 12, label: null };
-const SEEN: Seen = {
-  instances: [
-    { ...instance, name: 'ι', returns: { at: NOW + 86_400, seconds: 60 } },
-    { ...instance, name: 'ια', used: null },
-    { ...instance, name: 'ιβ', limit: null, reached: true },
-  ],
-  workloads: [
-    { ...listed, id: 'ν1', mode: 'session', status: 'active' },
-    { ...listed, id: 'ν2', mode: 'batch', status: 'inactive' },
-    { ...listed, id: 'ν3', mode: 'job', status: 'open', usage: null },
-    { ...listed, id: 'ν4', mode: 'job', status: 'closed' },
-  ],
-  unseen: ['ο'],
-  at: NOW - 90,
-};
-
-const DESKS: Record<string, () => Desk> = {
-  empty: () => deskOf([], null, false),
-  account: () => deskOf([], SEEN, false),
-  all: () => deskOf(ROWS, SEEN, false),
-  'way lost': () => deskOf(ROWS, null, true),
-};
+import type { Desk } from '../lab/desk/desk';
+import { Signals } from '../lab/desk/signals';
+import { reasonText } from '../lab/desk/triage';
+import { draw, questionOf } from '../lab/panel/list';
+import { kindOf, type Look, NOW } from './crawl';
+import { deskOf, DESKS, ROWS, SEEN } from './desks';
 
 async function show(desk: Desk, use: (box: HTMLElement) => unknown): Promise<void> {
   const box = document.createElement('div');
@@ -99,6 +18,7 @@ async function show(desk: Desk, use: (box: HTMLElement) => unknown): Promise<voi
       reveal: () => undefined,
       openQuickstart: () => undefined,
       insertAdopt: () => undefined,
+      insertBegin: () => undefined,
     });
   });
   await use(box);
@@ -139,7 +59,7 @@ export async function signalled(): Promise<[where: string, said: string][]> {
   for (const { name, text } of new Signals(0).read(desk.triage, NOW)) found.push([name, text]);
   for (const action of ['end-idle', 'cancel-all'] as const) {
     const sweep = desk.sweep(action);
-    if (sweep !== null) found.push([action, sweep.text], [action, sweep.yes]);
+    if (sweep !== null) found.push([action, questionOf(sweep).text], [action, questionOf(sweep).yes.label]);
   }
   vi.clearAllTimers();
   return found;

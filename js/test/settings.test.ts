@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { DEFAULTS, read } from '../lab/settings';
+import { DEFAULTS, read } from '../lab/desk/settings';
 import schema from '../schema/sidebar.json';
 
 describe('settings', () => {

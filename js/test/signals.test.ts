@@ -1,8 +1,8 @@
-import { describe, expect, it } from 'vitest';
+import { describe, expect, it, vi } from 'vitest';
 import type { WorkloadSnapshot } from '../core/protocol';
-import { type Locks, Memory } from '../lab/memory';
-import { Signals } from '../lab/signals';
-import { type Remembered, triage } from '../lab/triage';
+import { type Locks, Memory } from '../lab/desk/memory';
+import { Signals } from '../lab/desk/signals';
+import { type Remembered, triage } from '../lab/desk/triage';
 import { job, snapshot, ttl, usage, workload } from './samples';
 import { known, remembered, watchesOf } from './watches';
 
@@ -56,10 +56,27 @@ describe('signals', () => {
     const [signal] = read(begin(), idle);
     expect(signal).toMatchObject({ kind: 'ttl', level: 'warning', action: 'end', until: 16 });
     expect(signal!.text).toBe(
-      'w1 on ibm_fez goes idle in 0:16. It is billed while it waits; after that a job queues again.',
+      'w1 on ibm_fez is idle and billed; inactive in 0:16: waiting on costs at most ≈ 16 s more.',
     );
     const later = { ...idle, ttl: ttl({ interactive_ttl: 60, interactive_deadline: NOW + 25 }) };
     expect(read(begin(), later)[0]!.name).not.toBe(signal!.name);
+  });
+
+  it('says what a kernel that ended has left on the service, once', () => {
+    const signals = begin();
+    const queued = young({ jobs: [job(0, 'done'), job(1, 'queued', { usage: usage({ estimated: 3 }) })] });
+    read(signals, queued);
+    const gone = (left: number) =>
+      triage(known({ remembered: [remembered({ left, expected: 3, word: 'closed', end: 'closed on exit' })] }));
+    const asked = signals.read(gone(1), NOW);
+    expect(asked).toMatchObject([{ kind: 'left', level: 'warning', action: 'cancel' }]);
+    expect(asked[0]!.text).toBe(
+      'The kernel of w1 has ended. On the service 1 job is still queued or runs, ≈ 3 s: that is billed.',
+    );
+    expect(signals.read(gone(1), NOW)).toEqual([]);
+    expect(begin().read(gone(1), NOW)).toEqual([]); // a page that was opened later
+    read(signals, queued);
+    expect(signals.read(gone(0), NOW)).toEqual([]);
   });
 
   it('tells of a reached cap once', () => {
@@ -150,6 +167,20 @@ describe('memory', () => {
     const locks = { request } as unknown as Locks;
     const claims = [open(box(), locks), open(box(), locks)].map(tab => tab.claim('failed:w1:1'));
     expect(await Promise.all(claims)).toEqual([true, false]);
+  });
+
+  it('shares what was put aside between the tabs of one person', () => {
+    const storage = box();
+    const [one, two] = [open(storage), open(storage)];
+    const heard = vi.fn();
+    two.onOther(heard);
+    one.dismissed.set('w1', 2);
+    one.save();
+    window.dispatchEvent(new StorageEvent('storage', { key: 'qm' }));
+    expect(heard).toHaveBeenCalledOnce();
+    expect(two.dismissed.get('w1')).toBe(2);
+    window.dispatchEvent(new StorageEvent('storage', { key: 'another' }));
+    expect(heard).toHaveBeenCalledOnce();
   });
 
   it('keeps what another tab knows better', () => {

@@ -77,13 +77,35 @@ describe('snapshots and patches', () => {
     expect(state(store).events.at(-1)!.text).toBe('e301');
   });
 
-  it('learns the service clock: late messages do not shift it, a corrected clock does', () => {
+  it("takes the service's clock from the snapshot, however late a message is", () => {
     const { store } = setup();
-    expect(store.workloads.get('w1')!.offset).toBe(0);
-    store.receive({ ...patch(2, {}), now: 999.2 });
-    expect(store.workloads.get('w1')!.offset).toBe(0);
-    store.receive({ ...patch(3, {}), now: 1300 });
-    expect(store.workloads.get('w1')!.offset).toBe(300);
+    const offset = () => store.workloads.get('w1')!.offset;
+    expect(offset()).toBe(0);
+    store.receive({ ...snapshot(workload({ clock_offset: 5 })), seq: 2, now: 1005 - 40 }); // 40 s on its way
+    expect(offset()).toBe(5);
+    store.receive({ ...patch(3, { set: { clock_offset: 7 } }), now: 1007 - 3 });
+    expect(offset()).toBe(7);
+  });
+
+  it("does not trust this machine's clock where all messages say that it is wrong", () => {
+    const ahead = new Store(
+      () => true,
+      () => 1000,
+    );
+    ahead.receive(snapshot(workload({ clock_offset: 5 }), 1, 705)); // the kernel's clock says 700
+    expect(ahead.workloads.get('w1')!.offset).toBe(-295);
+    const behind = new Store(
+      () => true,
+      () => 1000,
+    );
+    behind.receive(snapshot(workload({ clock_offset: 5 }), 1, 1305));
+    expect(behind.workloads.get('w1')!.offset).toBe(305);
+  });
+
+  it('takes the age of a document for what it is', () => {
+    const month = 30 * 86_400;
+    const store = Store.saved(snapshot(workload({ clock_offset: 2, seen_at: 1000 - month }), 0, 1000 - month));
+    expect(store.workloads.get('w1')!.offset).toBe(2);
   });
 
   it('forgets a workload that is gone, and all of another start of the kernel', () => {

@@ -1,7 +1,7 @@
 import { afterEach, describe, expect, it } from 'vitest';
 import { trans } from '../core/texts';
 import { speakWith as speak } from '../lab/texts';
-import { failedText, groupTitle, titleOf, triage } from '../lab/triage';
+import { failedText, groupTitle, titleOf, triage } from '../lab/desk/triage';
 import { job, workload } from './samples';
 import { known, watchesOf } from './watches';
 

@@ -97,7 +97,7 @@ describe('a widget', () => {
 
   it("speaks JupyterLab's language where our extension is, and English elsewhere", async () => {
     window.qmodeWidgetsBridge = { send: () => false, texts: MARKED };
-    expect(await show()).toContain('▶ ⟦Running⟧');
+    expect(await show()).toContain('▶ ⟦running⟧');
     window.qmodeWidgetsBridge = { send: () => false }; // an extension of before
     expect(await show()).toContain('▶ Running');
   });

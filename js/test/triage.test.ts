@@ -11,7 +11,8 @@ import {
   spentToday,
   titleOf,
   triage,
-} from '../lab/triage';
+} from '../lab/desk/triage';
+import { leftText } from '../lab/desk/signals';
 import { job, snapshot, ttl, usage, workload } from './samples';
 import { known, remembered, watchesOf } from './watches';
 
@@ -61,6 +62,7 @@ describe('one entry a workload', () => {
         created: 1,
         usage: 2,
         label: null,
+        at: 0,
       },
     ] as const;
     const groups = groupsOf(
@@ -80,6 +82,7 @@ describe('one entry a workload', () => {
       created: 1,
       usage: null,
       label: null,
+      at: 0,
     }));
     expect(groupsOf(known({ watches, listed }))).toEqual({ running: ['run'], unwatched: ['other'] });
   });
@@ -187,6 +190,48 @@ describe('where each belongs', () => {
   });
 });
 
+describe('the service outranks memory', () => {
+  const of = (more: Partial<Known>): Entry => only(known(more));
+  const listed = {
+    id: 'w1',
+    mode: 'session',
+    backend: 'ibm_fez',
+    instance: 'i',
+    status: 'pending',
+    label: null,
+  } as const;
+  const ended = remembered({ ended: NOW - 30, end: 'closed on exit', word: 'closed' });
+
+  it('files nothing under finished that the account still lists after it', () => {
+    expect(of({ remembered: [ended] }).group).toBe('today');
+    const row = { ...listed, created: 1, usage: 0 };
+    expect(of({ remembered: [ended], listed: [{ ...row, at: NOW - 5 }] }).group).toBe('unwatched');
+    expect(of({ remembered: [ended], listed: [{ ...row, at: NOW - 60 }] }).group).toBe('today'); // read before the end
+  });
+
+  it('calls a closed workload finished only when no job is left', () => {
+    const closed = { mode: 'session', state: 'closed', closed: NOW - 5, seen_at: NOW } as const;
+    const queued = only(known({ watches: watchesOf('k1', workload({ ...closed, jobs: [job(0, 'queued')] })) }));
+    expect(queued.group).toBe('running');
+    const done = only(known({ watches: watchesOf('k1', workload({ ...closed, jobs: [job(0, 'done')] })) }));
+    expect(done.group).toBe('today');
+  });
+
+  it('says what the account knows of the jobs left, else what the page last saw', () => {
+    const before = remembered({ left: 1, expected: 3 });
+    expect(leftText(of({ remembered: [before] }))).toBe('1 job is still queued or runs, ≈ 3 s');
+    const row = { ...listed, created: 1, usage: 0, at: NOW, jobs: 2, expected: 40 };
+    expect(leftText(of({ remembered: [before], listed: [row] }))).toBe('2 jobs are still queued or run, ≈ 40 s');
+    expect(leftText(of({ listed: [{ ...row, jobs: 0, expected: null }] }))).toBe('');
+  });
+
+  it('calls what cannot be reached old, whatever else is to be said of it', () => {
+    const failed = workload({ problem: 'HTTP 503', seen_at: NOW - 40, jobs: [job(0, 'failed'), job(1, 'queued')] });
+    expect(only(known({ watches: watchesOf('k1', failed) }))).toMatchObject({ stale: true, reason: 'failed' });
+    expect(only(known({ watches: watchesOf('k1', { ...failed, problem: null }) })).stale).toBe(false);
+  });
+});
+
 describe('what a row says', () => {
   const entry = (state: WorkloadSnapshot): Entry => only(known({ watches: watchesOf('k1', state) }));
 
@@ -197,15 +242,15 @@ describe('what a row says', () => {
   });
 
   it('tells reported from expected, and never 0 for unknown', () => {
-    expect(spentText(entry(workload()))).toBe('');
-    expect(spentText(entry(workload({ usage: usage({ estimated: 96 }) })))).toBe('≈ 96 s expected');
-    expect(spentText(entry(workload({ usage: usage({ reported: 34.1, status: 'running', estimated: 96 }) })))).toBe(
-      '34.1 s used of ≈ 96 s',
-    );
-    expect(spentText(entry(workload({ usage: usage({ reported: 241, status: 'running', idle: 54 }) })))).toBe(
+    expect(spentText(entry(workload()), NOW)).toBe('');
+    expect(spentText(entry(workload({ usage: usage({ estimated: 96 }) })), NOW)).toBe('≈ 96 s expected');
+    expect(
+      spentText(entry(workload({ usage: usage({ reported: 34.1, status: 'running', estimated: 96 }) })), NOW),
+    ).toBe('34.1 s used of ≈ 96 s');
+    expect(spentText(entry(workload({ usage: usage({ reported: 241, status: 'running', idle: 54 }) })), NOW)).toBe(
       '241 s used, 54 s idle',
     );
-    expect(spentToday([entry(workload())])).toBeNull();
+    expect(spentToday([entry(workload())], NOW).seconds).toBeNull();
   });
 
   it('is found by any word of its name, id, backend, instance or notebook', () => {

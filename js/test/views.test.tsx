@@ -1,5 +1,6 @@
 import { act } from 'preact/test-utils';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
+import { clock, dateTime } from '../core/clock';
 import { mountCell } from '../core/mount';
 import type { Request, WorkloadSnapshot } from '../core/protocol';
 import { Store } from '../core/store';
@@ -317,11 +318,7 @@ describe('clicks', () => {
 
   it("offers the header's actions with the number they touch", async () => {
     await mount(two());
-    expect(all('.qm-head .qm-button').map(each => each.textContent)).toEqual([
-      'Run failed again ≈ 8 s',
-      'Cancel…',
-      'End batch…',
-    ]);
+    expect(all('.qm-head .qm-button').map(each => each.textContent)).toEqual(['Cancel…', 'End batch…']);
     await click(one('[data-action=cancel_remaining]'));
     await click(one('[data-confirm=also]'));
     expect(sent).toMatchObject([{ action: 'cancel_all', target: null }]);
@@ -375,8 +372,12 @@ describe('clicks', () => {
     await click(all('.qm-fold button').find(each => each.textContent === 'Select…')!);
     await click(row('r:1.0').querySelector<HTMLElement>('.qm-choose')!);
     await click(row('r:2.0').querySelector<HTMLElement>('.qm-choose')!);
-    expect(one('[data-cancel-chosen]').textContent).toBe('Cancel 2 selected');
-    await click(one('[data-cancel-chosen]'));
+    const chosen = one('[data-place=":chosen"]');
+    expect(chosen.textContent).toBe('Cancel 2, saves ≈ ? s');
+    await click(chosen);
+    expect(sent).toEqual([]);
+    expect(one('.qm-fold .qm-confirm').textContent).toContain('What the running one has used until then stays billed.');
+    await click(one('[data-confirm=yes]'));
     expect(sent).toMatchObject([
       { action: 'cancel', target: 'r:1.0' },
       { action: 'cancel', target: 'r:2.0' },
@@ -517,6 +518,23 @@ describe('many partitions', () => {
     expect(all('.qm-cell').map(each => each.style.flexGrow)).toEqual(['300', '700']);
   });
 
+  it('keeps the focus on a row, however far a key leads: no event of scrolling is waited for', async () => {
+    await mount(workload({ jobs: Array.from({ length: 300 }, (_, n) => job(n, 'queued')) }));
+    const press = (key: string): Promise<void> =>
+      act(
+        () =>
+          void (document.activeElement ?? box).dispatchEvent(
+            new KeyboardEvent('keydown', { key, bubbles: true, cancelable: true }),
+          ),
+      );
+    const at = (): string | undefined => document.activeElement!.closest('tr')?.dataset.key;
+    row('r:0.0').querySelector<HTMLElement>('.qm-expand')!.focus();
+    await press('End');
+    expect(at()).toBe('r:299.0');
+    await press('Home');
+    expect(at()).toBe('r:0.0');
+  });
+
   it('filters by the counts under the strip', async () => {
     await mount(workload({ jobs: [job(0, 'done'), job(1, 'failed'), job(2, 'done')] }));
     await click(all('.qm-count')[0]!);
@@ -533,6 +551,27 @@ it('says so when the kernel speaks another protocol', async () => {
 });
 
 describe('what a document keeps', () => {
+  it('tells the times of then, however old it is', async () => {
+    const month = 30 * 86_400;
+    const [begun, over] = [NOW - month - 100, NOW - month];
+    const state = workload({
+      state: 'closed',
+      closed: over,
+      clock_offset: 2,
+      seen_at: over + 5,
+      jobs: [job(0, 'done', { created: begun, running: begun, finished: over })],
+      events: [{ id: 1, time: over, level: 'info', text: 'closed', job: null }],
+    });
+    store = Store.saved(snapshot(state, 0, over + 5));
+    await act(() => {
+      unmount = mountCell(box, store, 'w1', { folded: [], reattach: null, pending: false, note: '' });
+    });
+    expect(one('.qm-time').textContent).toBe(`${clock(over, 2)} closed`);
+    expect(one('.qm-begin').textContent).toBe(clock(begun, 2));
+    expect(one('.qm-events time').textContent).toBe(clock(over, 2));
+    expect(one('.qm-saved').textContent).toBe(`As of ${dateTime(over + 5, 2)}`);
+  });
+
   it('is shown as of its moment, with what is folded counted, and leads back', async () => {
     const back = vi.fn();
     const state = workload({ seen_at: NOW - 3600, jobs: [job(0, 'failed'), job(1, 'queued')] });
@@ -549,7 +588,7 @@ describe('what a document keeps', () => {
     });
     expect(one('.qm-progress .qm-big').textContent).toBe('998 of 1,000 done');
     expect(one('.qm-saved').textContent).toMatch(/^As of .* no kernel watches it/);
-    expect(one('.qm-fold').textContent).toContain('998 more done, 4,100 s');
+    expect(one('.qm-fold').textContent).toContain('998 more done, 68.3 min');
     expect(all('[data-action]')).toEqual([]);
     expect(vi.getTimerCount()).toBe(0);
     await click(one('[data-reattach]'));

@@ -1,7 +1,7 @@
 /** What kernels, account and memory know, short to write. */
 import type { Snapshot, WorkloadSnapshot } from '../core/protocol';
 import { Store } from '../core/store';
-import type { Known, Remembered, Watch } from '../lab/triage';
+import type { Known, Remembered, Watch } from '../lab/desk/triage';
 import { snapshot } from './samples';
 
 const NOW = 1_764_000_000;
@@ -23,6 +23,7 @@ export function watchesOf(kernel: string, ...states: WorkloadSnapshot[]): Watch[
 
 export const remembered = (more: Partial<Remembered> = {}): Remembered => ({
   id: 'w1',
+  workload: 'w1',
   aliases: ['w1'],
   label: null,
   mode: 'batch',
@@ -38,6 +39,8 @@ export const remembered = (more: Partial<Remembered> = {}): Remembered => ({
   done: 0,
   total: 0,
   capped: false,
+  left: 0,
+  expected: null,
   ended: null,
   end: null,
   ...more,

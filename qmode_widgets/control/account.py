@@ -127,9 +127,7 @@ def _pages(link: Link, unseen: list[str]) -> Iterator[Workload]:
     seen: set[str] = set()
     while True:
         # user=me: a member of an instance may see other people's workloads, and could cancel them.
-        page = ask(
-            link.workloads, limit=PAGE, sort="-createdAt", user="me", status=["pending", "in_progress"], **cursor
-        )
+        page = ask(link.workloads, limit=PAGE, sort="-createdAt", user="me", status=OPEN, **cursor)
         unseen += page.problems
         fresh = [w for w in page.workloads if w.id not in seen]
         seen.update(w.id for w in fresh)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import queue
+import sys
 import time
 from collections.abc import Callable, Iterable, Sequence
 from functools import partial
@@ -20,10 +21,12 @@ from ..model.outcome import Cancelled, CancelOutcome, CancelOutcomes, CloseOutco
 from ..model.partition import Partition
 from ..model.snapshot import Event, JobSnapshot, JobState, Mode, Ttl, Usage, WorkloadSnapshot
 from ..model.text import state_word, table
+from ..planning.allowance import cut_off
 from ..planning.content import PlanContent
 from ..planning.plan import before_sending
 from ..planning.preflight import Preflight
 from ..planning.settings import options_set
+from ..planning.splitting import price
 from ..portal import ForkedError, get, portal
 from . import prepare, primitives
 from .adoption import Adoption
@@ -42,8 +45,14 @@ if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
 LONGEST_KEY = 200
+LOW_END = 0.8  # of an estimate
 MOST_LISTED = 10  # results that an error names
 T = TypeVar("T")
+
+
+def on_terminal() -> bool:
+    """Somebody watches a terminal, and no notebook shows the workload."""
+    return sys.stderr is not None and sys.stderr.isatty() and "ipykernel" not in sys.modules
 
 
 class OneEach(type):
@@ -68,7 +77,7 @@ class Controller(metaclass=OneEach):
         check_retries(retries)
         self._portal = portal()
         ledger.read_only = self_test()
-        self._options: dict[str, dict[str, Any]] = {}  # of the primitive of each run
+        self._run_options: dict[str, dict[str, Any]] = {}  # of the primitive of each run
         self._plans: dict[str, PlanContent] = {}  # of each run that a plan submitted
         self._one = self._portal.call(self._begin, ledger)
         self._workload = self._one._workload
@@ -172,7 +181,7 @@ class Controller(metaclass=OneEach):
     def on_change(self, callback: Callable[[WorkloadSnapshot], object]) -> Callable[[], None]:
         """Call back with each changed snapshot, on a thread of its own; returns what ends it.
 
-        A callback that is slow misses what came in between and holds nobody up; one that raises says so in the events.
+        A slow callback gets the latest snapshot only, and delays no other. One that raises is reported in the events.
         """
         heard = Subscription(callback, self._callback_failed)
         return self._listen(heard, heard.tell, now=False)
@@ -364,6 +373,7 @@ class Controller(metaclass=OneEach):
         target_of(backend_of(primitive))  # fetched now, where it can be said that it cannot
         parts = prepare.divide(kind, primitive, listed, partitions, run_options)
         limit = self._portal.call(self._workload.guards.max_execution_time)
+        parts = self._within_cap(kind, primitive, listed, parts, run_options)
 
         def prepared(run: str, there: frozenset[int]) -> list[Record]:
             made = prepare.prepare(
@@ -388,9 +398,32 @@ class Controller(metaclass=OneEach):
             return Key(key, self).submit(parts, prepared, label, options)
         run = self._portal.call(self._workload.new_run)
         records = prepared(run, frozenset())
-        self._options[run] = options
+        self._run_options[run] = options
         self._portal.call(self._workload.submit, records, run, label)
         return Run(self, run, tuple(r.row for r in records))
+
+    def _within_cap(
+        self, kind: Kind, primitive: Any, pubs: list[Any], parts: list[Partition], run_options: dict[str, Any]
+    ) -> list[Partition]:
+        """The partitions, with their expected usage where there is a usage cap to compare it with.
+
+        A partition that the cap must cut off would be billed the cap and give nothing: it is not sent. Nine of ten
+        estimates are within 0.8 to 1.25 of the bill, so only what exceeds the cap at its low end is refused.
+
+        Raises:
+            SubmissionError: naming the first one, with its expected usage and what the cap leaves.
+        """
+        cap, used = self._ask(lambda: (self._ledger.cap, self._ledger.used() or 0.0))
+        if cap is None:
+            return parts
+        if kind in ("sampler", "estimator") and any(p.expected is None for p in parts):
+            with contextlib.suppress(ValueError):  # what cannot be estimated is left to the service's own limit
+                parts = price(pubs, backend_of(primitive), primitive, parts, **run_options)
+        lost = [c for c in cut_off(parts, cap, used) if LOW_END * c.expected > c.left]
+        if lost:
+            more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
+            raise SubmissionError(f"usage_cap={cap:g}: {lost[0]}{more}")
+        return parts
 
     def before_sending(
         self,
@@ -501,13 +534,18 @@ class Controller(metaclass=OneEach):
 
     # --- results -----------------------------------------------------------------------------------------------
 
-    def wait(self, timeout: float | None = None, *, run: str | None = None, progress: bool = False) -> bool:
+    def wait(self, timeout: float | None = None, *, run: str | None = None, progress: bool | None = None) -> bool:
         """Until every job has ended (of one run, or of all); False when the time (seconds) ran out first.
 
         Of a batch or session this counts jobs that others submit, so the service is asked at least once.
         An interrupt ends the waiting and cancels nothing.
+
+        Args:
+            timeout: in seconds.
+            run: the id of a run.
+            progress: show a bar; by default on a terminal, and not in a script without one.
         """
-        if not progress:
+        if not (on_terminal() if progress is None else progress):
             return self._wait(timeout, run)
         from tqdm.auto import tqdm
 
@@ -540,7 +578,7 @@ class Controller(metaclass=OneEach):
         return True
 
     def result(
-        self, timeout: float | None = None, *, run: str | None = None, job: Any = None, progress: bool = False
+        self, timeout: float | None = None, *, run: str | None = None, job: Any = None, progress: bool | None = None
     ) -> Any:
         """The result of the only run or job; of several, of the one that you name. Waits for it.
 
@@ -548,7 +586,7 @@ class Controller(metaclass=OneEach):
             timeout: in seconds.
             run: the id of a run, whose partitions are merged in the order of its PUBs.
             job: a job's id, its row key, or the job object. A job that was run again stands for its last attempt.
-            progress: show a bar.
+            progress: show a bar; by default on a terminal, and not in a script without one.
 
         Raises:
             QmodeError: there is none, or there are several and none is named: the error lists them.
@@ -593,7 +631,7 @@ class Controller(metaclass=OneEach):
             self._workload.results.run(work, partial=True) if isinstance(work, str) else self._workload.results.of(work)
         )
 
-    def _result(self, work: Record | str, timeout: float | None, *, progress: bool = False) -> Any:
+    def _result(self, work: Record | str, timeout: float | None, *, progress: bool | None = None) -> Any:
         if isinstance(work, str):
             if not self.wait(timeout, run=work, progress=progress):
                 left = [r for r in self._ask(lambda: self._ledger.latest(work)).values() if not r.state.final]
@@ -699,13 +737,19 @@ class Controller(metaclass=OneEach):
     def widget(self) -> Any:
         """The live widget, for a layout of your own: `VBox([controller.widget, …])`.
 
-        Raises:
-            QmodeError: outside a notebook's kernel.
+        Given wherever anywidget can be made: notebooks, marimo, Voilà, Solara, Panel, Shiny.
         """
-        found = registry.widget(self) if registry.widget is not None else None
-        if found is None:
-            raise QmodeError("a widget needs a notebook: this process is not a kernel with a page")
-        return found
+        assert registry.widget is not None  # set when the package's names are used for the first time
+        return registry.widget(self)
+
+    def _ipython_display_(self) -> None:
+        """Where no page of ours follows, an output that the kernel renews; elsewhere the MIME bundle."""
+        if registry.show is None or not registry.show(self):
+            raise NotImplementedError
+
+    def _display_(self) -> Any:
+        """How marimo shows it."""
+        return self.widget
 
     def _wake(self) -> None:
         """Look at the workload now."""

@@ -95,7 +95,7 @@ class Key:
                         r.settle(
                             JobState.UNKNOWN, "an earlier call with its key may have sent it: looking whether it did"
                         )
-                controller._options[run] = options
+                controller._run_options[run] = options
                 self._mark.touch()
                 portal().call(lambda: workload.submit_keyed(records, run, label, alone=not doubtful))
         except Timeout:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sys
 import warnings
 from collections.abc import Callable
 from typing import Any
 from weakref import WeakValueDictionary, ref
 
-from ..portal import at_exit, portal
+from ..model.snapshot import WorkloadState
+from ..portal import at_exit, last_at_exit, portal
 
 
 class Registry:
@@ -22,6 +24,7 @@ class Registry:
     def __init__(self) -> None:
         self._empty()
         self.display: Callable[[Any], dict[str, Any] | None] | None = None  # set by the package: how one is shown
+        self.show: Callable[[Any], bool] | None = None  # likewise: shows it in an output that the kernel renews
         self.widget: Callable[[Any], Any] | None = None  # likewise: its widget
         self.gone: Callable[[Any], object] | None = None  # likewise: takes it off the screens
 
@@ -111,6 +114,21 @@ class Registry:
 
         await asyncio.gather(*(one(c) for c in list(self._known.values())), return_exceptions=True)
 
+    def say_what_is_open(self) -> None:
+        """A script ends: say on its terminal which workloads stay open, and how to find them again."""
+        if "ipykernel" in sys.modules:
+            return  # screens hear of it
+        for controller in self.all():
+            shot = controller.snapshot()
+            left = sum(not job.state.final for job in shot.jobs)
+            over = shot.state is WorkloadState.CLOSED or (shot.mode == "job" and not left)
+            if not over and (left or shot.accepting_jobs is not False):
+                jobs = f"{left} jobs have not ended" if left else "it takes further jobs"
+                sys.stderr.write(
+                    f"qmode_widgets: the {shot.mode} {shot.workload_id or shot.id} on {shot.backend} stays open "
+                    f"({jobs}): qmode_widgets.attach({shot.id!r}) finds it again\n"
+                )
+
     def in_child(self) -> None:
         """This process was forked: what its parent controls and shows is none of its business."""
         self._empty()
@@ -118,5 +136,6 @@ class Registry:
 
 registry = Registry()
 at_exit(registry.exit)
+last_at_exit(registry.say_what_is_open)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=registry.in_child)

@@ -25,7 +25,7 @@ class Owner(Protocol):
 
     _workload: Workload
     _portal: Portal
-    _options: dict[str, dict[str, Any]]
+    _run_options: dict[str, dict[str, Any]]
     _plans: dict[str, PlanContent]
 
     @property
@@ -33,11 +33,11 @@ class Owner(Protocol):
         """The workload's."""
         ...
 
-    def wait(self, timeout: float | None = None, *, run: str | None = None, progress: bool = False) -> bool:
+    def wait(self, timeout: float | None = None, *, run: str | None = None, progress: bool | None = None) -> bool:
         """Until its jobs have ended."""
         ...
 
-    def result(self, timeout: float | None = None, *, run: str | None = None) -> Any:
+    def result(self, timeout: float | None = None, *, run: str | None = None, progress: bool | None = None) -> Any:
         """Its result."""
         ...
 
@@ -76,13 +76,13 @@ class Run(Coroutine[Any, Any, Any]):
 
         return self._controller._ask(rows)
 
-    def wait(self, timeout: float | None = None, *, progress: bool = False) -> bool:
+    def wait(self, timeout: float | None = None, *, progress: bool | None = None) -> bool:
         """Until every partition has ended; False when the time (seconds) ran out first."""
         return self._controller.wait(timeout, run=self.id, progress=progress)
 
-    def result(self, timeout: float | None = None) -> Any:
-        """The merged result in PUB order; waits for it."""
-        return self._controller.result(timeout, run=self.id)
+    def result(self, timeout: float | None = None, *, progress: bool | None = None) -> Any:
+        """The merged result in PUB order; waits for it, with a bar on a terminal."""
+        return self._controller.result(timeout, run=self.id, progress=progress)
 
     def partial_result(self) -> Any:
         """What there is of it, and what is missing."""
@@ -143,7 +143,10 @@ class Run(Coroutine[Any, Any, Any]):
     def provenance(self) -> Provenance:
         """Where its result comes from: jobs, options, plan, bill, calibration, versions. Asks the service for some."""
         return provenance(
-            self._controller._workload.ledger, self.id, options=self._controller._options.get(self.id), plan=self.plan
+            self._controller._workload.ledger,
+            self.id,
+            options=self._controller._run_options.get(self.id),
+            plan=self.plan,
         )
 
     def report(self, path: str | Path) -> Path:

@@ -6,7 +6,7 @@ import argparse
 import asyncio
 import sys
 
-from .options import Options
+from qmode_widgets.emulator.options import Options
 
 
 def main() -> int:
@@ -17,13 +17,23 @@ def main() -> int:
         "set, an unmodified QiskitRuntimeService() talks to it. Runs until SIGINT or SIGTERM.",
     )
     Options.add_to(parser)
+    parser.add_argument(
+        "--like",
+        metavar="ACCOUNT",
+        help="be the twin of a saved account's service, or of the file of a twin; --backends says which of its "
+        "backends, all by default",
+    )
     parser.add_argument("--env-file", metavar="PATH", help="write the export lines to this file, too")
     parser.add_argument("--runtime-file", metavar="PATH", help=argparse.SUPPRESS)
     parser.add_argument("--parent", type=int, help=argparse.SUPPRESS)
     args = parser.parse_args()
     try:
         options = Options.parsed(args)
-        from .http.serve import Announcement, serve
+        if args.like is not None:
+            from qmode_widgets.emulator.client.recorder import like_account
+
+            options = like_account(args.like, options)
+        from qmode_widgets.emulator.http.serve import Announcement, serve
 
         announcement = Announcement(args.env_file, args.runtime_file, options)
         try:

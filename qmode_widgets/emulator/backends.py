@@ -15,6 +15,8 @@ from pathlib import Path
 from statistics import median
 from typing import Any
 
+from .twin import Recorded, Twin
+
 # Specially calibrated instructions by processor family: name -> classical bits. From the guide "Specially calibrated
 # instructions"; Nighthawk r2's are left out, since no data file is of one.
 SPECIAL: dict[str, dict[str, int]] = {
@@ -29,26 +31,26 @@ SLOW_X = 10.0  # xslow takes ten times an x
 SLOW_CZ = 2.0  # cz takes twice its time in a slow gate calibration
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Device:
     """One backend.
 
     Args:
         name: its name.
-        source: the fake backend whose calibration it carries.
+        recorded: its configuration and properties, as a service answers them; shared, and must not be changed.
         mock: a target of dry runs.
         calibration: the alternative calibration, or None for the default one.
     """
 
     name: str
-    source: str
+    recorded: Recorded
     mock: bool = False
     calibration: str | None = None
 
     @property
     def family(self) -> str:
         """The processor family, such as "Heron"."""
-        return str(_data(self.source, "conf").get("processor_type", {}).get("family", ""))
+        return _family(self.recorded.configuration)
 
     @property
     def calibrations(self) -> tuple[str, ...]:
@@ -62,25 +64,13 @@ class Device:
     @cached_property
     def configuration(self) -> dict[str, Any]:
         """The answer to `GET /backends/{name}/configuration`."""
-        conf = _with_fractional_gates(_data(self.source, "conf"), self.properties)
-        special = SPECIAL.get(self.family, {})
-        signatures = [
-            {"name": name, "num_qubits": 1, "num_clbits": clbits, "parameters": []} for name, clbits in special.items()
-        ]
-        return conf | {
-            "backend_name": self.name,
-            "simulator": False,
-            "local": False,
-            "n_registers": 1,
-            "instruction_signatures": signatures,
-            "supported_instructions": [*conf.get("supported_instructions", ()), *special],
-        }
+        return self.recorded.configuration | {"backend_name": self.name}
 
     @cached_property
     def properties(self) -> dict[str, Any]:
         """The answer to `GET /backends/{name}/properties`."""
-        props = _data(self.source, "props")
-        gates = [*props["gates"], *_special_gates(props, SPECIAL.get(self.family, {}))]
+        props = self.recorded.properties
+        gates = props["gates"]
         if self.calibration is not None:
             gates = [_stretched(gate, SLOW_CZ) if gate["gate"] == "cz" else gate for gate in gates]
         return props | {"backend_name": self.name, "gates": gates}
@@ -88,17 +78,17 @@ class Device:
     @property
     def qubits(self) -> int:
         """The number of qubits."""
-        return int(_data(self.source, "conf")["n_qubits"])
+        return int(self.recorded.configuration["n_qubits"])
 
     @property
     def version(self) -> str:
         """The backend's version."""
-        return str(_data(self.source, "conf").get("backend_version", "1.0.0"))
+        return str(self.recorded.configuration.get("backend_version", "1.0.0"))
 
     def list_entry(self, queue_length: int) -> dict[str, Any]:
         """Return its entry in `GET /backends`."""
-        conf = _data(self.source, "conf")
-        processor = conf.get("processor_type", {})
+        conf = self.recorded.configuration
+        processor = conf.get("processor_type") or {}
         clops = conf.get("clops_h")
         return {
             "name": self.name,
@@ -116,7 +106,7 @@ class Device:
     @cached_property
     def _performance(self) -> dict[str, Any]:
         """Median and best errors of the calibration; the layered error is not known."""
-        props = _data(self.source, "props")
+        props = self.recorded.properties
         pairs = [
             (value, gate["gate"], gate["qubits"])
             for gate in props["gates"]
@@ -139,6 +129,10 @@ class Device:
             "length_queue": queue_length,
             "backend_version": self.version,
         }
+
+
+def _family(configuration: dict[str, Any]) -> str:
+    return str((configuration.get("processor_type") or {}).get("family", ""))
 
 
 @cache
@@ -214,32 +208,60 @@ def _folder() -> Path:
 
 def available() -> list[str]:
     """Return the names of the fake backends whose data can be served."""
-    return sorted(p.name for p in _folder().iterdir() if list(p.glob("conf_*.json")) and list(p.glob("props_*.json")))
+    return sorted(
+        path.name
+        for path in _folder().iterdir()
+        if all((path / f"{kind}_{path.name}.json").exists() for kind in ("conf", "props"))
+    )
 
 
 @cache
-def _data(source: str, kind: str) -> dict[str, Any]:
-    """Return a data file; it is shared and must not be changed."""
-    (path,) = _folder().joinpath(source).glob(f"{kind}_*.json")
-    data: dict[str, Any] = json.loads(path.read_text())
-    return data
+def fake(source: str) -> Recorded:
+    """Return what a fake backend would answer, with what its data files leave out."""
+
+    def data(kind: str) -> dict[str, Any]:
+        found: dict[str, Any] = json.loads((_folder() / source / f"{kind}_{source}.json").read_text())
+        return found
+
+    conf, props = data("conf"), data("props")
+    special = SPECIAL.get(_family(conf), {})
+    signatures = [
+        {"name": name, "num_qubits": 1, "num_clbits": clbits, "parameters": []} for name, clbits in special.items()
+    ]
+    props = props | {"gates": [*props["gates"], *_special_gates(props, special)]}
+    conf = _with_fractional_gates(conf, props)
+    conf = conf | {
+        "simulator": False,
+        "local": False,
+        "n_registers": 1,
+        "instruction_signatures": signatures,
+        "supported_instructions": [*conf.get("supported_instructions", ()), *special],
+    }
+    return Recorded(name=source, configuration=conf, properties=props)
 
 
-def devices(names: list[str]) -> dict[str, Device]:
+def devices(names: list[str], twin: Twin | None = None) -> dict[str, Device]:
     """Return the backends of these names, and a mock of each for dry runs.
 
-    A name is a prefix, an underscore and the name of a fake backend; the prefix may hold underscores itself.
+    A name is one of the twin's, or a prefix, an underscore and the name of a fake backend; the prefix may hold
+    underscores itself.
 
     Raises:
-        ValueError: the part after the last underscore is not the name of a fake backend.
+        ValueError: the twin has no such backend, and the part after the last underscore is not the name of a fake one.
     """
     known = available()
+    recorded = {} if twin is None else {backend.name: backend for backend in twin.backends}
     found: dict[str, Device] = {}
+    mocks: dict[str, Recorded] = {}
     for name in names:
         prefix, _, source = name.rpartition("_")
-        if source not in known or not re.fullmatch(r"[a-z][a-z0-9_]{0,30}[a-z0-9]", prefix) or prefix == "mock":
-            raise ValueError(f"no backend {name!r}: use <prefix>_<name> with a name among {', '.join(known)}")
-        found[name] = Device(name, source)
-    for source in dict.fromkeys(device.source for device in found.values()):
-        found[f"mock_{source}"] = Device(f"mock_{source}", source, mock=True)
-    return found
+        if name in recorded:
+            found[name] = Device(name, recorded[name])
+            source = name.removeprefix("ibm_")
+        elif source in known and re.fullmatch(r"[a-z][a-z0-9_]{0,30}[a-z0-9]", prefix) and prefix != "mock":
+            found[name] = Device(name, fake(source))
+        else:
+            of_twin = f"{', '.join(recorded)}, or " if recorded else ""
+            raise ValueError(f"no backend {name!r}: use {of_twin}<prefix>_<name> with a name among {', '.join(known)}")
+        mocks.setdefault(f"mock_{source}", found[name].recorded)
+    return found | {name: Device(name, backend, mock=True) for name, backend in mocks.items()}

@@ -11,7 +11,14 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 # Changes with the protocol between `start()` and a running service: a service of another version is replaced.
-VERSION = "0.1.0+2"
+VERSION = "0.1.0+3"
+
+SIMULATIONS = ("auto", "statevector", "stabilizer", "matrix_product_state", "nearest_clifford", "shapes")
+
+
+def names_in(text: str) -> list[str]:
+    """Return the names in a comma-separated list."""
+    return [name.strip() for name in text.split(",") if name.strip()]
 
 
 def _option(default: Any, text: str) -> Any:
@@ -39,8 +46,20 @@ class Options:
     rate_limit: bool = _option(True, "refuse more than 5 submissions of a user in a minute, which is 60 s / speed")
     at_usage_limit: str = _option("wait", "pending jobs of an instance at its usage limit: wait, or cancel them")
     backends: str = _option("emu_fez,emu_torino", "comma-separated; any_fez has FakeFez's calibration, and so on")
+    twin: str = _option("", "file of a twin: its backends and its instance are served, too")
     workers: int = _option(0, "simulation processes; 0: one per core, at most 4")
-    max_qubits: int = _option(24, "largest circuit simulated by state vector; larger ones must be Clifford")
+    dask: str = _option("", "scheduler of a Dask cluster that simulates, such as tcp://scheduler:8786; needs the extra")
+    simulation: str = _option(
+        "auto",
+        "how circuits are simulated: auto, statevector, stabilizer, matrix_product_state, nearest_clifford; shapes "
+        "gives random bits at once",
+    )
+    max_qubits: int = _option(24, "largest circuit simulated by state vector")
+    bond_dimension: int = _option(64, "largest bond dimension of a matrix product state")
+    mps_seconds: float = _option(
+        60.0,
+        "seconds that a job's matrix product states may take with simulation auto; then the nearest Clifford circuit",
+    )
     state: str = _option(
         "", "SQLite file that keeps the key, sessions, jobs and results across restarts; empty: memory"
     )
@@ -71,6 +90,9 @@ class Options:
         check("jitter", 0 <= self.jitter <= 1, "between 0 and 1")
         check("workers", 0 <= self.workers <= 64, "between 0 and 64")
         check("max_qubits", 1 <= self.max_qubits <= 30, "between 1 and 30: each further qubit doubles the memory")
+        check("simulation", self.simulation in SIMULATIONS, f"use one of {', '.join(SIMULATIONS)}")
+        check("bond_dimension", 1 <= self.bond_dimension <= 4096, "between 1 and 4096")
+        check("mps_seconds", 0 <= self.mps_seconds < math.inf, "give seconds, 0 or more")
         check("keep", self.keep >= 100, "at least 100")
         check("at_usage_limit", self.at_usage_limit in ("wait", "cancel"), "use wait or cancel")
         check("backends", bool(self.backend_names), "name at least one")
@@ -78,7 +100,7 @@ class Options:
     @property
     def backend_names(self) -> list[str]:
         """The backends' names, in the order listed."""
-        return [name.strip() for name in self.backends.split(",") if name.strip()]
+        return names_in(self.backends)
 
     def to_dict(self) -> dict[str, Any]:
         """Return plain data for JSON, which has no infinity: an endless speed is the text "inf"."""

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import sys
+from functools import cache
 from pathlib import Path
 
 import psutil
@@ -49,3 +51,36 @@ def alive(process: psutil.Process) -> bool:
         return bool(process.is_running() and process.status() != psutil.STATUS_ZOMBIE)
     except psutil.Error:
         return False
+
+
+def memory() -> int:
+    """Return the bytes of memory of this machine or, on Linux, of the container that we run in."""
+    total = int(psutil.virtual_memory().total)
+    with contextlib.suppress(OSError, ValueError):  # "max": no limit
+        total = min(total, int(Path("/sys/fs/cgroup/memory.max").read_text()))
+    return total
+
+
+@cache
+def settle_worker(memory: int) -> None:
+    """Make this process a good worker: the server goes first, memory is bounded, and it ends with the server.
+
+    On Linux a huge job then fails with a `MemoryError` before the machine runs out, and a worker ends with a killed
+    server even while it simulates; elsewhere it ends when its task does.
+
+    Args:
+        memory: bytes that a job may use.
+    """
+    with contextlib.suppress(OSError, AttributeError):
+        os.nice(10)
+    if sys.platform != "linux":
+        return
+    import ctypes
+    import resource
+    import signal
+
+    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+    # Libraries reserve address space for their threads that they never use; 4 GiB on top are for it.
+    limit = memory + 4 * 2**30
+    with contextlib.suppress(ValueError, OSError):
+        resource.setrlimit(resource.RLIMIT_AS, (limit, resource.getrlimit(resource.RLIMIT_AS)[1]))

@@ -1,7 +1,7 @@
 """The account, for the panel: what is open and what the instances may still use, read in a kernel that has a service.
 
-`js/lab/account.ts` is the mirror. Requests come on the control channel as `qmode_account` and are only handed over
-there; what came of them is broadcast on the beacon:
+`js/lab/kernels/account.ts` is the mirror. Requests come on the control channel as `qmode_account` and are only handed
+over there; what came of them is broadcast on the beacon:
 
     about  id                    account-about   id, instances                       fingerprints of the instances
     look   id                    account         id, instances, workloads, unseen    or account-answer with `failed`

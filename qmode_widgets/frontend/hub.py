@@ -83,7 +83,7 @@ class Hub:
         self._left: dict[str, tuple[int, list[Outlet]]] = {}  # widgets of workloads that were let go
         self._seen: OrderedDict[str, None] = OrderedDict()
         self._link: KernelLink | None = None
-        self._spoken: set[int | None] = set()  # the protocol numbers of the pages that have asked
+        self._pages: dict[str, int | None] = {}  # pages that follow, by their session, and the protocol they speak
         self._context = contextvars.copy_context()  # ipykernel 7.0 finds the message to answer to only there
         self._looking: asyncio.Task[None] | None = None
         self.problem: str | None = None  # why the sidebar cannot do all it should
@@ -96,7 +96,7 @@ class Hub:
         if kernel is None or self._link is not None:
             return
         try:
-            self._link = KernelLink(kernel, self.receive, self.greeting)
+            self._link = KernelLink(kernel, lambda message, page: self.receive(message, None, page), self.greeting)
         except Exception as error:  # noqa: BLE001 - a kernel we do not know must not keep the package from importing
             self.problem = str(error)
             return
@@ -179,7 +179,13 @@ class Hub:
 
         Not where any page speaks another protocol, or says none: it would refuse what we send.
         """
-        return self._link is not None and self._link.problem is None and self._spoken == {protocol.PROTOCOL}
+        speaks = self._link is not None and self._link.problem is None
+        return speaks and set(self._pages.values()) == {protocol.PROTOCOL}
+
+    @property
+    def misunderstood(self) -> bool:
+        """A page has asked whose extension speaks another protocol: what it draws by itself would stand still."""
+        return bool(set(self._pages.values()) - {protocol.PROTOCOL})
 
     # -- what screens use
 
@@ -218,13 +224,13 @@ class Hub:
 
         portal().call(add)
 
-    def receive(self, message: object, outlet: Outlet | None = None) -> None:
-        """Take a request of a screen: of a widget, or of a sidebar. Returns at once."""
-        portal().send(self._handle, message, outlet)
+    def receive(self, message: object, outlet: Outlet | None = None, page: str = "") -> None:
+        """Take a request of a screen: of a widget, or of the sidebar of a page. Returns at once."""
+        portal().send(self._handle, message, outlet, page)
 
     # -- on the loop
 
-    def _handle(self, message: object, outlet: Outlet | None) -> None:
+    def _handle(self, message: object, outlet: Outlet | None, page: str) -> None:
         try:
             request = protocol.read(message)
         except ValueError as error:
@@ -235,10 +241,13 @@ class Hub:
         if isinstance(request, Command):
             self._command(request)
             return
+        if request is None:
+            self._pages.pop(page, None)
+            return
         if outlet is not None:
             outlet.attached = True
         else:
-            self._spoken.add(protocol.spoken(message))
+            self._pages[page] = protocol.spoken(message)
         for feed in [f for key, f in self._feeds.items() if request in ("all", key)]:
             self._send_whole(feed, outlet)
         self._keep_looking()

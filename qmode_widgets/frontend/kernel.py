@@ -30,8 +30,9 @@ _NEEDED = ("session", "iopub_socket", "comm_manager")
 class KernelLink:
     """Receives requests from, and broadcasts messages to, every page that shows this kernel."""
 
-    def __init__(self, kernel: Any, receive: Callable[[object], None], greeting: Callable[[], Message]) -> None:
-        """Hook into `kernel`. `receive` and `greeting` are called on the control thread: they must not block.
+    def __init__(self, kernel: Any, receive: Callable[[object, str], None], greeting: Callable[[], Message]) -> None:
+        """Hook into `kernel`. `receive(content, page)` and `greeting` are called on the control thread: they must not
+        block.
 
         Raises:
             RuntimeError: this kernel is not one whose comms we know how to reach.
@@ -124,7 +125,7 @@ class KernelLink:
 
     def _on_request(self, stream: Any, ident: Any, msg: dict[str, Any]) -> None:
         self.listening = True
-        self._receive(msg.get("content"))
+        self._receive(msg.get("content"), str((msg.get("header") or {}).get("session", "")))
         self._kernel.session.send(stream, REPLY, {"status": "ok", **self._greeting()}, msg, ident)
 
 

@@ -12,11 +12,12 @@ Screen to kernel (`Request`):
 
     attach    protocol, workload?  say hello, then send snapshots: of one workload, or of all
     command   id, workload, action, target?
+    detach                         the page goes: it no longer counts as one that draws outputs
 
-Times in `state` are service time; `now` is the service's clock when the message left, from which a screen learns how
-far its own clock is off. `epoch` is new when a workload comes anew in the same kernel, and grows: a screen that missed
-`gone` takes the numbers of the later epoch. A field that is unknown is null. A screen ignores fields it does not know
-and refuses another protocol number.
+Times in `state` are service time, and its `clock_offset` turns them into this machine's; `now` is the service's clock
+when the message left, from which a screen learns where its own clock is wrong. `epoch` is new when a workload comes
+anew in the same kernel, and grows: a screen that missed `gone` takes the numbers of the later epoch. A field that is
+unknown is null. A screen ignores fields it does not know and refuses another protocol number.
 
 Fields that have their default are left out. A snapshot's `common` holds the value that most jobs have in each field,
 and its `jobs` only what differs from it: 1,000 jobs take about 200 kB instead of 600.
@@ -40,7 +41,7 @@ PROTOCOL = 2
 
 Json: TypeAlias = Any
 Message: TypeAlias = dict[str, Json]
-Request: TypeAlias = Command | Literal["all"] | str
+Request: TypeAlias = Command | Literal["all"] | str | None
 
 _MAX_ID = 200  # longer than any id we or the service make; a bound for what a page may send
 
@@ -205,7 +206,7 @@ def ack(outcome: Ack) -> Message:
 
 
 def read(message: object) -> Request:
-    """A screen's request: a Command, or the workload to attach to ("all" for every one).
+    """A screen's request: a Command, the workload to attach to ("all" for every one), or None: the page goes.
 
     Raises:
         ValueError: it is none of ours; the text names what is wrong with it.
@@ -215,13 +216,15 @@ def read(message: object) -> Request:
     kind = message.get("kind")
     if kind == "attach":
         return _text(message, "workload") if message.get("workload") is not None else "all"
+    if kind == "detach":
+        return None
     if kind == "command":
         action = _text(message, "action")
         if action not in list(Action):  # a list: Python 3.11 refuses `in` with a text on the enum itself
             raise ValueError(f"unknown action {action!r}: this kernel knows {', '.join(Action)}")
         target = _text(message, "target") if message.get("target") is not None else None
         return Command(_text(message, "id"), _text(message, "workload"), Action(action), target)
-    raise ValueError(f"unknown request {kind!r}: this kernel knows attach and command (protocol {PROTOCOL})")
+    raise ValueError(f"unknown request {kind!r}: this kernel knows attach, command and detach (protocol {PROTOCOL})")
 
 
 def _text(message: Mapping[Any, Any], name: str) -> str:

@@ -19,7 +19,7 @@ from .protocol import Message
 MIME = "application/vnd.qmode-widgets.workload+json"
 
 VERSION = 1  # of what a document holds; a reader takes its own and earlier ones
-KEPT = 60  # rows a document keeps; beyond, the least urgent become a count and a sum
+ROWS_KEPT = 60  # rows a document keeps; beyond, the least urgent become a count and a sum
 _EVENTS = 10
 _LONGEST = 200  # of a reason, in HTML
 # What needs a reader first; the same order as in js/core/facts.ts.
@@ -31,12 +31,12 @@ _HEAD = ("#", "PUBs", "State", "Job", "Usage", "")
 
 
 def fold(state: WorkloadSnapshot) -> tuple[WorkloadSnapshot, list[dict[str, Any]]]:
-    """The state with at most `KEPT` jobs, and what the others come to: state, count, usage in seconds."""
+    """The state with at most `ROWS_KEPT` jobs, and what the others come to: state, count, usage in seconds."""
     state = replace(state, events=state.events[-_EVENTS:])
-    if len(state.jobs) <= KEPT:
+    if len(state.jobs) <= ROWS_KEPT:
         return state, []
     shown = [job for job in state.jobs if not job.superseded]
-    first = {job.key for job in sorted(shown, key=lambda job: _URGENCY.index(job.state))[:KEPT]}
+    first = {job.key for job in sorted(shown, key=lambda job: _URGENCY.index(job.state))[:ROWS_KEPT]}
     folded = []
     for word in _URGENCY:
         rest = [job for job in shown if job.state is word and job.key not in first]
@@ -62,6 +62,17 @@ def data(state: WorkloadSnapshot, process: str) -> Message:
         "folded": folded,
         "process": process,
     }
+
+
+def same_to_read(a: WorkloadSnapshot, b: WorkloadSnapshot) -> bool:
+    """Nothing that is read in a saved output differs: jobs, state, usage and problem."""
+    return (a.jobs, a.state, a.accepting_jobs, a.usage, a.problem) == (
+        b.jobs,
+        b.state,
+        b.accepting_jobs,
+        b.usage,
+        b.problem,
+    )
 
 
 def as_text(state: WorkloadSnapshot) -> str:

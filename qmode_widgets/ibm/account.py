@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import defaultdict
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -34,6 +35,7 @@ class Account:
     status: str | None = None  # of the backend: "active", "maintenance", "internal", …
     operational: bool | None = None
     pending: int | None = None  # jobs of all users
+    wait: Mapping[str, Any] | None = None  # how long jobs waited: `wait_time_seconds`, as the service tells it
 
 
 def account(backend: Any, *, usage: bool = True) -> Account:

@@ -1,4 +1,4 @@
-"""Finished jobs of one's own: what they ran, by their stored inputs, and what they were billed."""
+"""Reads the user's finished jobs: circuits, options and billed seconds."""
 
 from __future__ import annotations
 

@@ -1,6 +1,8 @@
 """One request that can be cancelled: cancelling `send` closes its connection.
 
-It has no time-outs, retries or redirects of its own. Proxies and certificates are those that the client would use.
+It has no time-outs or redirects of its own, and sends a POST once. aiohttp sends a GET, PUT or DELETE, which do no more
+when they are carried out twice, once more where a kept connection was closed under it. Proxies and certificates are
+those that the client would use.
 """
 
 from __future__ import annotations

@@ -22,6 +22,8 @@ class Action(StrEnum):
     END = "end"  # cancel whatever has not ended, then close
     RESUBMIT = "resubmit"
     RESUBMIT_FAILED = "resubmit_failed"
+    # whatever failed, was refused, cancelled or dropped; `target`: the usage cap in seconds that is set first, if any
+    RESUBMIT_MISSING = "resubmit_missing"
     REFRESH = "refresh"
 
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from itertools import pairwise
 from math import prod
 
+from ..errors import ArgumentError
+
 
 @dataclass(frozen=True, slots=True)
 class Piece:
@@ -67,9 +69,9 @@ def even(pubs: int, parts: int) -> list[Partition]:
         ValueError: no PUBs, or a number of partitions below 1 or above the number of PUBs.
     """
     if pubs < 1:
-        raise ValueError("there are no PUBs to partition: pass at least one")
+        raise ArgumentError("there are no PUBs to partition: pass at least one")
     if not 1 <= parts <= pubs:
-        raise ValueError(
+        raise ArgumentError(
             f"{parts} partitions of {pubs} PUBs: choose between 1 and {pubs}, or split PUBs with qmode.partition(...)"
         )
     cuts = [round(i * pubs / parts) for i in range(parts + 1)]
@@ -87,41 +89,47 @@ def check(partitions: Sequence[Partition], pubs: int) -> None:
     pieces: dict[int, list[Piece]] = {}
     for number, partition in enumerate(partitions):
         if not partition.pieces:
-            raise ValueError(f"partition {number} has no PUBs: drop it")
+            raise ArgumentError(f"partition {number} has no PUBs: drop it")
         for piece in partition.pieces:
             if not 0 <= piece.pub < pubs:
-                raise ValueError(f"partition {number} names PUB {piece.pub}, but there are PUBs 0 to {pubs - 1} only")
+                raise ArgumentError(
+                    f"partition {number} names PUB {piece.pub}, but there are PUBs 0 to {pubs - 1} only"
+                )
             pieces.setdefault(piece.pub, []).append(piece)
     for pub in range(pubs):
         if pub not in pieces:
-            raise ValueError(f"PUB {pub} is in no partition: every PUB must be in exactly one")
+            raise ArgumentError(f"PUB {pub} is in no partition: every PUB must be in exactly one")
         _check_pub(pub, pieces[pub])
 
 
 def _check_pub(pub: int, pieces: Sequence[Piece]) -> None:
     if any(p.whole for p in pieces):
         if len(pieces) > 1:
-            raise ValueError(f"PUB {pub} is in {len(pieces)} partitions: every PUB must be in exactly one")
+            raise ArgumentError(f"PUB {pub} is in {len(pieces)} partitions: every PUB must be in exactly one")
         return
     if bad := next((p for p in pieces if p.shots is not None and p.shots < 1), None):
-        raise ValueError(f"PUB {pub}: a piece of {bad.shots} shots; a piece needs at least one")
+        raise ArgumentError(f"PUB {pub}: a piece of {bad.shots} shots; a piece needs at least one")
     stretches = _stretches(pub, pieces)
     for piece in pieces:
         if piece.shots is None and (times := stretches[piece.start, piece.stop]) > 1:
-            raise ValueError(f"PUB {pub}: {piece} is there {times} times: every part must be in exactly one partition")
+            raise ArgumentError(
+                f"PUB {pub}: {piece} is there {times} times: every part must be in exactly one partition"
+            )
     if None in {start for start, _ in stretches}:
         if len(stretches) > 1:
-            raise ValueError(f"PUB {pub} is split by shots in one place and by parameter sets in another: choose one")
+            raise ArgumentError(
+                f"PUB {pub} is split by shots in one place and by parameter sets in another: choose one"
+            )
         return
     size = prod(pieces[0].shape or ())
     at = 0
     for start, stop in sorted((a or 0, b or 0) for a, b in stretches):
         if start != at:
             what = "in no partition" if start > at else "in more than one partition"
-            raise ValueError(f"PUB {pub}: the parameter sets {min(at, start)}:{max(at, start)} are {what}")
+            raise ArgumentError(f"PUB {pub}: the parameter sets {min(at, start)}:{max(at, start)} are {what}")
         at = stop
     if at != size:
-        raise ValueError(f"PUB {pub}: the partitions carry the parameter sets 0:{at}, the PUB has {size}")
+        raise ArgumentError(f"PUB {pub}: the partitions carry the parameter sets 0:{at}, the PUB has {size}")
 
 
 def _stretches(pub: int, pieces: Iterable[Piece]) -> dict[tuple[int | None, int | None], int]:
@@ -129,9 +137,9 @@ def _stretches(pub: int, pieces: Iterable[Piece]) -> dict[tuple[int | None, int 
     counts: dict[tuple[int | None, int | None], int] = {}
     shapes = {p.shape for p in pieces if p.start is not None}
     if len(shapes) > 1:
-        raise ValueError(f"PUB {pub}: its pieces name different shapes: {', '.join(map(str, shapes))}")
+        raise ArgumentError(f"PUB {pub}: its pieces name different shapes: {', '.join(map(str, shapes))}")
     for p in pieces:
         if p.start is not None and (p.stop is None or p.shape is None or not 0 <= p.start < p.stop):
-            raise ValueError(f"PUB {pub}: the piece {p} needs 0 ≤ start < stop and the shape of the parameter sets")
+            raise ArgumentError(f"PUB {pub}: the piece {p} needs 0 ≤ start < stop and the shape of the parameter sets")
         counts[p.start, p.stop] = counts.get((p.start, p.stop), 0) + 1
     return counts

@@ -1,4 +1,7 @@
-"""Which mode, and why: the guide's rules as one table, applied to a workload's facts and compared with the forecasts.
+"""Why a mode: the guide's rules as one table, applied to a workload's facts, beside what the forecasts say.
+
+Which mode is taken is decided by the forecasts, the limits and the allowance (`choice`); the rules are the reasons.
+Where they favour another mode, the first reason says so. Without forecasts the heaviest rule decides.
 
 Sources: the guide "Choose the right execution mode" [choose], the execution modes' FAQ [faq], "Workload usage" [usage],
 "Minimize job run time" [minimize] of IBM's documentation.
@@ -11,8 +14,11 @@ from dataclasses import dataclass, field
 from typing import Literal
 
 from ..model.snapshot import Mode
+from .choice import Candidate, Wish, choose
 from .durations import billed, duration
-from .forecast import LANES_NOTE, MODES, Forecast
+from .forecast import MODES, Forecast
+from .limits import Finding
+from .usage import Jobs
 
 MINUTE = 60.0
 Kind = Literal["for", "against", "refuses", "warning"]
@@ -34,11 +40,18 @@ class Facts:
     learning: float = 0.0  # seconds of noise learning of layers, over all jobs and iterations
     combinable: int = 1  # into how few jobs they could be combined
     split_saves: float = 0.0  # seconds of a session's bill that more, smaller jobs save in the forecast
+    classical: float = 0.0  # seconds of the user's own work between steps
+    interactive_ttl: float = 60.0  # of a session
 
     @property
     def single(self) -> bool:
         """One primitive request, and that is all."""
         return len(self.jobs) == 1 and not self.iterative and self.inputs_ready
+
+    @property
+    def needs_session(self) -> bool:
+        """The user asks for what only a session gives."""
+        return self.exclusive or self.noise_model == "learned once"
 
     @property
     def small(self) -> int:
@@ -124,8 +137,14 @@ RULES: tuple[Rule, ...] = (
          "In job mode every job queues alone, and other users' jobs come in between.", "choose"),
     Rule("interrupted", "against", ("batch",), lambda f: len(f.jobs) > 1,
          "Other jobs and calibrations may run between a batch's jobs, and their order is not guaranteed.", "choose"),
+    Rule("long steps", "against", ("session",), lambda f: f.iterative and f.classical > f.interactive_ttl,
+         "A step of your own work ({classical}) is longer than the interactive TTL ({interactive_ttl}): the session "
+         "goes inactive after it, and queues again.", "choose"),
     Rule("idle is billed", "against", ("session",), lambda f: True,
          "A session is billed for all the time it is active, idle included; generally more than a batch.", "usage"),
+    Rule("session goes inactive", "warning", ("session",), lambda f: f.iterative and f.classical > f.interactive_ttl,
+         "A step of your own work ({classical}) is longer than the interactive TTL ({interactive_ttl}): the session "
+         "goes inactive after it, is billed for the TTL, and queues again.", "choose"),
     Rule("combine", "warning", MODES, lambda f: len(f.jobs) > f.combinable and f.small > 1,
          "{small} of {jobs} jobs use under a minute of QPU time: combine them, every job has a fixed overhead.",
          "choose", change="Larger jobs share the overhead."),
@@ -140,7 +159,7 @@ RULES: tuple[Rule, ...] = (
          "choose"),
     Rule("learned again", "warning", MODES, lambda f: f.noise_model == "in every job" and f.runs > 1,
          "Each of {runs} jobs learns the noise of its layers again, ≈ {learning:,.0f} s in all: learn it once with "
-         "planning.compare.learn_noise and pass it on; noise_model=\"learned once\" plans that.", "choose"),
+         "qmode.learn_noise and pass it on; noise_model=\"learned once\" plans that.", "choose"),
 )  # fmt: skip
 
 
@@ -162,25 +181,35 @@ class Advice:
     against: Mapping[Mode, tuple[Reason, ...]]  # the other modes'
     changes: tuple[str, ...] = ()
     warnings: tuple[Reason, ...] = ()
-    disagreement: str | None = None  # rules and forecast see it differently
+    disagreement: str | None = None  # the first reason, where the forecast decides against the guide's rules
     trade: str | None = None  # what the advised mode costs more than the cheapest one, and what that buys
     applied: frozenset[str] = field(default_factory=frozenset)  # ids of all rules that applied
 
 
-def advise(facts: Facts, forecasts: Mapping[Mode, Forecast] | None = None) -> Advice:
-    """Apply the table. A mode whose forecast fails is not advised while there is one whose forecast does not."""
-    forecasts = forecasts or {}
+def advise(
+    facts: Facts,
+    forecasts: Mapping[Mode, Forecast] | None = None,
+    mode: Mode | None = None,
+    refused: Mapping[Mode, Sequence[Finding]] | None = None,
+) -> Advice:
+    """The reasons for a mode, and against the others.
+
+    Args:
+        facts: of the workload.
+        forecasts: of each mode.
+        mode: that was chosen; without it the forecasts choose, or without these the rules.
+        refused: why the service would not take the work in a mode, by mode.
+    """
+    forecasts, refused = forecasts or {}, refused or {}
     applied = [rule for rule in RULES if rule.when(facts)]
-    refused = {mode for rule in applied if rule.kind == "refuses" for mode in rule.modes}
-    weight = dict.fromkeys((m for m in MODES if m not in refused), 0)
-    for rule in applied:
-        for mode in rule.modes:
-            if rule.kind == "for" and mode in weight:
-                weight[mode] = max(weight[mode], rule.weight)
+    not_there = {m for rule in applied if rule.kind == "refuses" for m in rule.modes}
+    weight = weights(facts)
     wanted = max(weight, key=lambda m: (weight[m], -MODES.index(m)))
-    fewest = min((forecasts[m].failed for m in weight if m in forecasts), default=0)
-    works = [m for m in weight if m not in forecasts or forecasts[m].failed == fewest]
-    mode = max(works, key=lambda m: (weight[m], -MODES.index(m)))
+    if mode is None and forecasts:
+        none = Jobs(None, (), ())  # type: ignore[arg-type]  # the same jobs in every mode
+        found = [Candidate.of(none, forecasts[m], refused.get(m, ())) for m in weight if m in forecasts]
+        mode = choose(found, Wish(session=facts.needs_session), lambda c: weight[c.mode]).mode
+    mode = mode or wanted
     of = {m: tuple(_reason(r, facts) for r in applied if m in r.modes and r.kind == "for") for m in MODES}
     against = {
         m: tuple(_reason(r, facts) for r in applied if m in r.modes and r.kind in ("against", "refuses"))
@@ -188,11 +217,13 @@ def advise(facts: Facts, forecasts: Mapping[Mode, Forecast] | None = None) -> Ad
         if m != mode
     }
     reasons = of[mode]
+    instead = None
     if mode != wanted:
-        failing = Reason("fails in the forecast", _fails(forecasts[wanted]), "forecast")
-        against[wanted] = (failing, *against[wanted])
-        reasons = (failing, *reasons)
-    for m in refused:  # the rules wanted a mode that is not there: say what is lost
+        rule, instead = _instead(mode, wanted, forecasts, refused.get(wanted, ()))
+        said = Reason(rule, instead, "forecast")
+        against[wanted] = (said, *against[wanted])
+        reasons = (said, *reasons)
+    for m in not_there:  # the rules wanted a mode that is not there: say what is lost
         reasons += tuple(Reason(r.rule, f"Instead of a {m}: {r.text}", r.source) for r in against[m][:1] if of[m])
     warnings = tuple(_reason(r, facts) for r in applied if r.kind == "warning" and mode in r.modes)
     changes = tuple(
@@ -200,12 +231,24 @@ def advise(facts: Facts, forecasts: Mapping[Mode, Forecast] | None = None) -> Ad
             r.change for r in applied if r.change and (r.kind == "refuses" or (r.kind == "for" and mode in r.modes))
         )
     )
-    if mode != wanted and facts.iterative:
+    if mode != "session" and facts.iterative:
         changes = ("Several parameter sets in each step need fewer steps, and so fewer waits.", *changes)
     return Advice(
-        mode, reasons, against, changes, warnings, _disagreement(mode, refused, forecasts),
-        _trade(mode, refused, forecasts), frozenset(r.id for r in applied),
+        mode, reasons, against, changes, warnings, instead,
+        _trade(mode, not_there, forecasts, refused), frozenset(r.id for r in applied),
     )  # fmt: skip
+
+
+def weights(facts: Facts) -> dict[Mode, int]:
+    """How heavily the guide's rules speak for each mode that the account has."""
+    applied = [rule for rule in RULES if rule.when(facts)]
+    not_there = {m for rule in applied if rule.kind == "refuses" for m in rule.modes}
+    weight: dict[Mode, int] = dict.fromkeys((m for m in MODES if m not in not_there), 0)
+    for rule in applied:
+        for mode in rule.modes:
+            if rule.kind == "for" and mode in weight:
+                weight[mode] = max(weight[mode], rule.weight)
+    return weight
 
 
 def _reason(rule: Rule, facts: Facts) -> Reason:
@@ -215,8 +258,35 @@ def _reason(rule: Rule, facts: Facts) -> Reason:
         runs=facts.runs,
         learning=facts.learning,
         split_saves=facts.split_saves,
+        classical=duration(facts.classical),
+        interactive_ttl=duration(facts.interactive_ttl),
     )
     return Reason(rule.id, text, rule.source)
+
+
+def _instead(
+    mode: Mode, wanted: Mode, forecasts: Mapping[Mode, Forecast], refused: Sequence[Finding]
+) -> tuple[str, str]:
+    """Why not the mode that the guide's rules favour: the id of the reason, and a sentence."""
+    other = forecasts.get(wanted)
+    if other is not None and other.failed:
+        return "fails in the forecast", _fails(other)
+    if refused:
+        return "refused", f"The guide says {wanted}, but that would be refused: {refused[0].message}."
+    own = forecasts[mode]
+    if other is None or own.last_result is None or other.last_result is None:
+        return "forecast", f"The forecast speaks for {mode} mode."
+    return (
+        "forecast",
+        f"The guide says {wanted} for this kind of work; the forecast says {mode} mode: ≈ {billed(own.usage)} billed "
+        f"instead of {billed(other.usage)}, last result {_when(own.last_result - other.last_result)}.",
+    )
+
+
+def _when(later: float) -> str:
+    if abs(later) < 1:
+        return "no later"
+    return f"{duration(abs(later))} {'later' if later > 0 else 'sooner'}"
 
 
 def _fails(course: Forecast) -> str:
@@ -225,7 +295,12 @@ def _fails(course: Forecast) -> str:
     return f"In a {course.mode}, {course.failed} of {of} jobs would fail in the forecast ({why})."
 
 
-def _trade(mode: Mode, refused: set[Mode], forecasts: Mapping[Mode, Forecast]) -> str | None:
+def _trade(
+    mode: Mode,
+    not_there: set[Mode],
+    forecasts: Mapping[Mode, Forecast],
+    refused: Mapping[Mode, Sequence[Finding]],
+) -> str | None:
     """What the mode is billed more than the cheapest one that works, and how much sooner it ends for that."""
     if mode not in forecasts:
         return None
@@ -233,42 +308,15 @@ def _trade(mode: Mode, refused: set[Mode], forecasts: Mapping[Mode, Forecast]) -
     others = [
         c
         for m, c in forecasts.items()
-        if m != mode and m not in refused and c.failed <= own.failed and c.last_result is not None
+        if m != mode and m not in not_there and not refused.get(m) and c.failed <= own.failed
     ]
-    cheapest = min(others, key=lambda c: c.usage, default=None)
+    cheapest = min((c for c in others if c.last_result is not None), key=lambda c: c.usage, default=None)
     if cheapest is None or own.last_result is None or cheapest.last_result is None or not cheapest.usage:
         return None
-    sooner = cheapest.last_result - own.last_result
-    if own.usage < 1.1 * cheapest.usage or sooner <= 0:
+    if own.usage < 1.1 * cheapest.usage:
         return None
     return (
         f"The price of the {mode}: ≈ {duration(own.usage)} billed instead of {duration(cheapest.usage)} in "
-        f"{cheapest.mode} mode ({own.usage / cheapest.usage:.1f} times); in return it ends {duration(sooner)} sooner."
+        f"{cheapest.mode} mode ({own.usage / cheapest.usage:.1f} times); in return it ends "
+        f"{_when(own.last_result - cheapest.last_result)}."
     )
-
-
-def _disagreement(mode: Mode, refused: set[Mode], forecasts: Mapping[Mode, Forecast]) -> str | None:
-    """Where another mode is forecast to be clearly faster without costing more, or cheaper without taking longer."""
-    if mode not in forecasts:
-        return None
-    own = forecasts[mode]
-    for other, course in forecasts.items():
-        if other == mode or other in refused or course.last_result is None or course.failed > own.failed:
-            continue
-        if own.last_result is None or own.failed > course.failed:
-            return (
-                f"The rules say {mode}, but in the forecast {own.failed} of its jobs fail "
-                f"({', '.join(own.hits) or 'no result'}); in {other} mode {course.failed} do."
-            )
-        faster, cheaper = own.last_result - course.last_result, own.usage - course.usage
-        if faster > 0.1 * own.last_result and cheaper >= -0.01 * own.usage:
-            return (
-                f"The rules say {mode}; the forecast sees the last result {duration(faster)} sooner in {other} mode, "
-                f"at {billed(course.usage)} of usage instead of {billed(own.usage)}. {LANES_NOTE}"
-            )
-        if cheaper > 0.1 * own.usage and faster >= -0.01 * own.last_result:
-            return (
-                f"The rules say {mode}; the forecast bills {duration(cheaper)} less in {other} mode and ends no later. "
-                f"{LANES_NOTE}"
-            )
-    return None

@@ -5,6 +5,7 @@ comparison of settings in a batch.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
@@ -12,6 +13,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ArgumentError
 from ..ibm.client import backend_of, mode_of
 from ..model.partition import Partition, Piece
 from .advice import Facts
@@ -19,7 +21,8 @@ from .content import Submission
 from .durations import duration
 from .figures import comparison_figure
 from .limits import is_open_plan
-from .plan import Circumstances, Outlook, Plan
+from .plan import Circumstances, Outlook, Plan, chosen_of
+from .request import request
 from .settings import settings
 from .usage import Jobs
 from .work import analyse, listed
@@ -85,10 +88,12 @@ def learn_noise(
 
     chosen = settings(estimator)
     if not (chosen.client_side and (chosen.pec or chosen.pea)):
-        raise ValueError("the estimator uses no noise model: pass a client-side Estimator with PEC or PEA switched on")
+        raise ArgumentError(
+            "the estimator uses no noise model: pass a client-side Estimator with PEC or PEA switched on"
+        )
     layers = tuple(estimator.find_unique_layers(pubs))
     if not layers:
-        raise ValueError("these PUBs have no layers of two-qubit gates: there is no noise to learn")
+        raise ArgumentError("these PUBs have no layers of two-qubit gates: there is no noise to learn")
     learner = NoiseLearnerV3(mode=session.primitive_mode, options=options)
     run = session.submit(learner, layers, partitions=1)
     parts = run.result(timeout=timeout)  # one result a partition
@@ -107,10 +112,11 @@ def variational_loop(
     noise: LearnedNoise | None = None,
     timeout: float | None = None,
 ) -> tuple[Any, list[Step]]:
-    """Minimise an expectation value step by step in one session.
+    """Minimise an expectation value step by step, in one session or in the mode that a plan advises.
 
     Args:
-        session: a `SessionController`; it stays open, close it when nothing more is to come.
+        session: a `SessionController`, or another controller, in which each step queues again. It stays open: close it
+            when nothing more is to come.
         estimator: made for the session or its backend.
         ansatz: an ISA circuit with the parameters to optimise.
         observable: laid out for the ansatz.
@@ -128,12 +134,13 @@ def variational_loop(
     """
     values = np.asarray(start, dtype=float)
     if values.shape != (ansatz.num_parameters,):
-        raise ValueError(f"{values.size} start values for {ansatz.num_parameters} parameters of the ansatz")
+        raise ArgumentError(f"{values.size} start values for {ansatz.num_parameters} parameters of the ansatz")
     steps: list[Step] = []
     primitive = estimator if noise is None else noise.on(estimator)
 
     def cost(parameters: Vector) -> float:
-        with session.iteration(f"step {len(steps)}"):
+        label = f"step {len(steps)}"
+        with session.iteration(label) if hasattr(session, "iteration") else nullcontext():
             run = session.submit(primitive, [(ansatz, observable, parameters)], partitions=1)
             data = run.result(timeout=timeout)[0].data
         error = float(np.squeeze(data.stds)) if "stds" in data else None
@@ -206,7 +213,7 @@ def compare(
     primitive: Any,
     *,
     instance_plan: str | None = None,
-    queue_wait: float | None = None,
+    queue_wait: float | Mapping[str, Any] | None = None,
     usage_left: float | None = None,
     price_per_minute: float | None = None,
     **given: Any,
@@ -230,15 +237,16 @@ def compare(
     """
     grid = _labelled(options_grid)
     own_pubs = tuple(listed(pubs))
+    asked = request(instance_plan=instance_plan, usage_left=usage_left, price_per_minute=price_per_minute)
     around = Circumstances.of(
         backend,
-        instance_plan=instance_plan,
-        usage_left=usage_left,
+        instance_plan=asked.instance_plan,
+        usage_left=asked.usage_left,
         queue_wait=queue_wait,
-        price_per_minute=price_per_minute,
+        price_per_minute=asked.price_per_minute,
         **given,
     )
-    primitives = {label: _configured(primitive, backend, options) for label, options in grid.items()}
+    primitives = {label: configured(primitive, backend, options) for label, options in grid.items()}
     submissions = []
     for label, own in primitives.items():
         chosen = settings(primitive, grid[label]) if own is None else settings(own)
@@ -247,17 +255,18 @@ def compare(
         submissions.append(Submission(Jobs.of(work, [whole]), own_pubs, own, label=label))
     facts = Facts((), pubs=len(own_pubs), comparison=True, combinable=len(submissions),
                   open_plan=is_open_plan(around.instance_plan))  # fmt: skip
-    return Comparison(Outlook.of(submissions, facts, around).plan(around), grid, primitives, own_pubs)
+    outlook = chosen_of([Outlook.of(submissions, facts, around)], around)
+    return Comparison(outlook.plan(around), grid, primitives, own_pubs)
 
 
 def _labelled(grid: Mapping[str, Mapping[str, Any]] | Sequence[Mapping[str, Any]]) -> dict[str, Mapping[str, Any]]:
     if not grid:
-        raise ValueError("no settings to compare: pass at least one")
+        raise ArgumentError("no settings to compare: pass at least one")
     if isinstance(grid, Mapping):
         return {str(k): v for k, v in grid.items()}
     labelled = {_label(options): options for options in grid}
     if len(labelled) != len(grid):
-        raise ValueError("two settings are the same: pass a dict of labels to options to tell them apart")
+        raise ArgumentError("two settings are the same: pass a dict of labels to options to tell them apart")
     return labelled
 
 
@@ -266,8 +275,11 @@ def _label(options: Mapping[str, Any], within: str = "") -> str:
     return ", ".join(parts) or "defaults"
 
 
-def _configured(primitive: Any, backend: Any, options: Mapping[str, Any]) -> Any:
-    """A primitive of its own for one setting; the user's object is read, never written."""
+def configured(primitive: Any, backend: Any, options: Mapping[str, Any]) -> Any:
+    """A primitive of its own for one backend and one setting; the user's object is read, never written.
+
+    None for a primitive's name.
+    """
     if isinstance(primitive, str):
         return None
     if isinstance(primitive, type):
@@ -284,7 +296,7 @@ def _nested_dict(options: Mapping[str, Any]) -> dict[str, Any]:
 def _apply(target: Any, options: Mapping[str, Any]) -> None:
     for name, value in options.items():
         if not hasattr(target, name):
-            raise ValueError(f"unknown option {name!r} of {type(target).__name__}")
+            raise ArgumentError(f"unknown option {name!r} of {type(target).__name__}")
         if isinstance(value, Mapping):
             _apply(getattr(target, name), value)
         else:

@@ -9,6 +9,9 @@ from typing import Any
 from ..model.partition import Partition
 from ..model.snapshot import Mode
 from .advice import Advice, Reason
+from .allowance import Failures, RunsOut
+from .budget import Allocation
+from .choice import Candidate
 from .forecast import Bill, Conditions, Forecast
 from .limits import Finding
 from .preflight import Preflight
@@ -50,6 +53,12 @@ class PlanContent:
     learning: UsageEstimate | None = None  # of the one job that learns the noise for all others
     division: str = ""  # why this number of jobs
     savings: tuple[Saving, ...] = ()  # what would save most, the largest first
+    candidates: tuple[Candidate, ...] = ()  # every mode and way to cut the work that was judged
+    allocation: tuple[Allocation, ...] = ()  # what each PUB gets of a budget
+    budget: float | None = None
+    runs_out: tuple[RunsOut, ...] = ()  # where the expected bill passes what is left, or the budget
+    failures: Failures | None = None  # what failures cost
+    chosen_for: str = ""  # what the choice was made for: the least bill, the soonest result, …
     preflight: Preflight = field(kw_only=True)
 
     @property
@@ -120,6 +129,22 @@ class PlanContent:
             "forecasts": {m: asdict(f) for m, f in self.forecasts.items()},
             "before_sending": dict(self.preflight.rows()) | {"alarms": list(self.preflight.alarms)},
             "savings": [asdict(s) for s in self.savings],
+            "candidates": [
+                {
+                    "jobs": c.count,
+                    "mode": c.mode,
+                    "bill": c.bill,
+                    "first_result": c.first_result,
+                    "last_result": c.last_result,
+                    "refused": [f.message for f in c.refused],
+                }
+                for c in self.candidates
+            ],
+            "chosen_for": self.chosen_for,
+            "budget": self.budget,
+            "allocation": [asdict(a) for a in self.allocation],
+            "runs_out": [asdict(r) for r in self.runs_out],
+            "failures": None if self.failures is None else asdict(self.failures),
             "findings": [asdict(f) for f in self.findings],
             "iterations": self.iterations,
             "classical": self.classical,

@@ -12,6 +12,7 @@ import numpy as np
 import plotly.graph_objects as go
 from plotly.subplots import make_subplots
 
+from ..errors import ArgumentError
 from ..model.snapshot import Mode
 from .content import PlanContent
 from .durations import duration
@@ -208,7 +209,7 @@ def comparison_figure(results: Mapping[str, Any]) -> go.Figure:
         ValueError: no results.
     """
     if not results:
-        raise ValueError("no results to draw")
+        raise ArgumentError("no results to draw")
     figure = go.Figure()
     titles = {"x": "PUB and element", "y": "expectation value"}
     for label, result in results.items():

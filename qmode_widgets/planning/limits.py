@@ -59,6 +59,7 @@ def check_limits(
     given: Conditions | None = None,
     expected: Forecast | None = None,
     bills: Mapping[Mode, Bill] | None = None,
+    budget: float | None = None,
 ) -> list[Finding]:
     """All findings about submitting these jobs in this mode, errors first.
 
@@ -70,6 +71,7 @@ def check_limits(
         given: what was assumed of the service.
         expected: the forecast of this mode.
         bills: what each mode is billed over all iterations; the sum of the jobs if left out.
+        budget: seconds that the user wants to spend at most.
     """
     given = given or Conditions()
     found: list[Finding] = []
@@ -82,18 +84,95 @@ def check_limits(
         found += _primitive(jobs.work)
         found += _rep_delay(jobs.work, jobs.usages)
     found += _pace(usages, mode, given)
-    found += _plan(mode, instance_plan, usage_left, bills or {mode: _sum(usages)}, len(usages))
-    if expected is not None and "max TTL" in expected.hits:
-        found.append(
-            Finding(
-                "error",
-                "max TTL",
-                f"{expected.failed} of {expected.failed + expected.completed} jobs would still be queued when the max "
-                f"TTL of {billed(given.max_ttl)} runs out: open the {mode} with a longer max_time where the plan "
-                "allows it, split the workload, or run it in job mode",
-            )
-        )
+    bills = bills or {mode: _sum(usages)}
+    found += _plan(mode, instance_plan, usage_left, bills, len(usages))
+    found += _budget(budget, bills[mode])
+    found += _max_ttl(mode, given, expected)
     return sorted(dict.fromkeys(found), key=lambda f: f.level != "error")
+
+
+def refusals(
+    submissions: Sequence[Jobs],
+    course: Forecast,
+    *,
+    instance_plan: str | None = None,
+    usage_left: float | None = None,
+    given: Conditions | None = None,
+    budget: float | None = None,
+) -> tuple[Finding, ...]:
+    """The errors that depend on the mode and on how the work is cut, of one candidate: what would be refused, why.
+
+    Args:
+        submissions: the jobs.
+        course: the forecast of the candidate's mode on them.
+        instance_plan: as for `check_limits`, as are `usage_left` and `given`.
+        usage_left: seconds.
+        given: what was assumed of the service.
+        budget: seconds that the user wants to spend at most.
+    """
+    usages = [usage for jobs in submissions for usage in jobs.usages]
+    bills = {course.mode: Bill(course.usage, course.usage, course.usage)}
+    found = [f for f in _plan(course.mode, instance_plan, usage_left, bills, len(usages)) if f.level == "error"]
+    found += _budget(budget, bills[course.mode])
+    found += _max_ttl(course.mode, given or Conditions(), course)
+    rules: set[str] = set()
+    for jobs in submissions:
+        for usage in jobs.usages:
+            if (late := _too_long(jobs.work, 0, 0, usage)) is not None and late.rule not in rules:
+                rules.add(late.rule)
+                found.append(late)
+    return tuple(found)
+
+
+def _budget(budget: float | None, bill: Bill) -> list[Finding]:
+    if budget is None or bill.expected <= budget + 1e-9:
+        return []
+    return [
+        Finding(
+            "error",
+            "budget",
+            f"≈ {billed(bill.expected)} expected, over the budget of {billed(budget)}: give more, or plan fewer "
+            "PUBs or steps",
+        )
+    ]
+
+
+def _max_ttl(mode: Mode, given: Conditions, expected: Forecast | None) -> list[Finding]:
+    if expected is None or "max TTL" not in expected.hits:
+        return []
+    return [
+        Finding(
+            "error",
+            "max TTL",
+            f"{expected.failed} of {expected.failed + expected.completed} jobs would still be queued when the max TTL "
+            f"of {billed(given.max_ttl)} runs out: open the {mode} with a longer max_time where the plan allows it, "
+            "split the workload, or run it in job mode",
+        )
+    ]
+
+
+def _too_long(work: Work, number: int, pub: int, usage: UsageEstimate) -> Finding | None:
+    """A job whose expected usage is more than the service, or its own options, let it use."""
+    cap = work.settings.max_execution_time
+    if usage.expected > JOB_SECONDS:
+        return Finding(
+            "error",
+            "job time",
+            f"≈ {billed(usage.expected)} of QPU usage expected, most of it PUB {pub}'s; the service ends a job after "
+            f"{billed(JOB_SECONDS)}: split it",
+            number,
+            pub,
+        )
+    if cap is not None and usage.expected > cap:
+        return Finding(
+            "error",
+            "max_execution_time",
+            f"{usage.expected:,.0f} s of QPU usage expected, most of it PUB {pub}'s; max_execution_time={cap:g} s "
+            "would cut it off: raise it or split the job",
+            number,
+            pub,
+        )
+    return None
 
 
 def is_open_plan(plan: str | None) -> bool:
@@ -121,25 +200,8 @@ def _job(work: Work, number: int, partition: Partition, usage: UsageEstimate) ->
             number,
             pub,
         )
-    cap = work.settings.max_execution_time
-    if usage.expected > JOB_SECONDS:
-        yield Finding(
-            "error",
-            "job time",
-            f"≈ {billed(usage.expected)} of QPU usage expected, most of it PUB {pub}'s; the service ends a job after "
-            f"{billed(JOB_SECONDS)}: split it",
-            number,
-            pub,
-        )
-    elif cap is not None and usage.expected > cap:
-        yield Finding(
-            "error",
-            "max_execution_time",
-            f"{usage.expected:,.0f} s of QPU usage expected, most of it PUB {pub}'s; "
-            f"max_execution_time={cap:g} s would cut it off: raise it or split the job",
-            number,
-            pub,
-        )
+    if (late := _too_long(work, number, pub, usage)) is not None:
+        yield late
     if work.settings.fixed_shots and any(piece.shots is not None for piece in partition.pieces):
         yield Finding(
             "error",
@@ -276,10 +338,10 @@ def _plan(mode: Mode, plan: str | None, left: float | None, bills: Mapping[Mode,
         )
     if open_plan and jobs > PENDING_ON_OPEN and mode != "session":
         yield Finding(
-            "warning",
+            "error",
             "pending jobs",
-            f"{jobs} jobs; the Open Plan takes {PENDING_ON_OPEN} pending ones (further ones are refused, code 3458): "
-            "combine them, or send the next when one has ended",
+            f"{jobs} jobs at once; the Open Plan takes {PENDING_ON_OPEN} pending ones (further ones are refused, code "
+            f"3458): combine them into {PENDING_ON_OPEN}, or submit the next when one has ended",
         )
     source = "the instance has left"
     if left is None and open_plan:

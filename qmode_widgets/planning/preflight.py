@@ -23,7 +23,6 @@ from .forecast import Bill
 from .limits import is_open_plan, reported_late
 from .usage import Jobs
 
-SERVICE_OVER_BILL = 1.25  # what the service estimates, over what it then bills [tests/data]
 FINAL = ("Completed", "Failed", "Cancelled")
 
 
@@ -39,10 +38,7 @@ class DryRun:
     def __str__(self) -> str:
         if self.service is None:
             return f"no second opinion of the service: {self.refused}"
-        return (
-            f"the service's dry run of job {self.job}: {billed(self.service)}, ours ≈ {billed(self.ours)} (its "
-            f"estimates run about {SERVICE_OVER_BILL:g} times what is then billed)"
-        )
+        return f"the service's dry run of job {self.job}: {billed(self.service)}, ours ≈ {billed(self.ours)}"
 
 
 @dataclass(frozen=True, slots=True)

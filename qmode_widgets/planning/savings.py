@@ -1,24 +1,25 @@
 """What would save most of a plan's bill: each with its saving in seconds and its price in quality or time.
 
-Everything follows from the breakdown of the estimate and from the forecasts of the other modes and cuts; nothing is
-measured. A saving in QPU time is a saving of the same seconds on a session's clock.
+Each saving is worked out job by job, rounded up as bills are: followed as it is written, a plan's bill is what it says.
+A saving in QPU time is a saving of the same seconds on a session's clock.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 from ..model.snapshot import Mode
+from ..model.timing import whole_seconds
+from .choice import Candidate
 from .durations import billed, duration
 from .forecast import Bill, Forecast
-from .splitting import Candidate
 from .usage import Jobs, UsageEstimate
 
 SHORT_REP_DELAYS = (100e-6, 20e-6)  # seconds; Heron takes 20 to 2000 µs
 LEAST, LEAST_PART = 1.0, 0.02  # savings under a second, or 2 % of the bill, are not worth a line
-MARGIN = 0.95  # of a budget that shots are made to fit
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,10 +42,12 @@ def savings(
     bills: Mapping[Mode, Bill],
     *,
     forecasts: Mapping[Mode, Forecast],
+    steps: int = 1,
     refused: frozenset[Mode] = frozenset(),
     taken: Candidate | None = None,
     ways: Sequence[Candidate] = (),
     once: UsageEstimate | None = None,
+    merged: tuple[int, float] | None = None,
     left: float | None = None,
 ) -> tuple[Saving, ...]:
     """What would save most, the largest first.
@@ -55,10 +58,12 @@ def savings(
         mode: the advised mode.
         bills: what each mode is billed.
         forecasts: of each mode.
-        refused: modes that the account does not have.
-        taken: how the work is cut.
-        ways: other cuts of the same work.
+        steps: iterations.
+        refused: modes that the account does not have, or in which the work would be refused.
+        taken: the candidate that is advised.
+        ways: the same work cut otherwise, in the same mode.
         once: the job that would learn the noise of layers for all others, where every job learns it now.
+        merged: into how many PUBs the observables of one circuit could be put, and seconds that saves a step.
         left: seconds that the instance may still use.
     """
     now = bills[mode].expected
@@ -68,37 +73,55 @@ def savings(
         if seconds >= max(LEAST, LEAST_PART * now):
             found.append(Saving(what, seconds, now - seconds, price))
 
-    if shorter := _rep_delays(submissions, usage):
-        *longer, (shortest, most) = shorter
+    def less(cut: Callable[[Jobs, UsageEstimate], float]) -> float:
+        """Seconds that all jobs are billed less when each loses so many before rounding."""
+        return steps * sum(_rounded(own, cut(jobs, own)) for jobs in submissions for own in jobs.usages)
+
+    if shorter := _rep_delays(submissions):
+        by_delay = [(delay, less(partial(_shorter, saved))) for delay, saved in shorter]
+        *longer, (shortest, most) = by_delay
         also = "".join(f" ({d * 1e6:,.4g} µs: bill ≈ {billed(now - saved)})" for d, saved in longer)
         add(
-            f"execution.rep_delay of {shortest * 1e6:,.4g} µs instead of {submissions[0].work.rep_delay * 1e6:,.4g} µs"
-            f"{also}",
+            f"execution.rep_delay={shortest:.6f} ({shortest * 1e6:,.4g} µs instead of "
+            f"{submissions[0].work.rep_delay * 1e6:,.4g} µs){also}",
             most,
             "qubits have less time to relax, so the state that each shot starts from is less pure; compare a few shots "
             "first",
         )
-    part = usage.breakdown
-    add("no measurement mitigation (resilience_level=0)", part.readout, "readout errors stay in the result")
+    if any(jobs.work.settings.trex for jobs in submissions):
+        add(
+            "resilience.measure_mitigation=False (no measurement mitigation)",
+            less(lambda jobs, own: own.breakdown.readout * jobs.work.factor),
+            "readout errors stay in the result",
+        )
     factors = {jobs.work.settings.noise_factors for jobs in submissions}
     if len(factors) == 1 and len(only := factors.pop()) > 1:
-        run = part.rep_delay + part.initialisation + part.circuit
         add(
-            f"no zero-noise extrapolation (now {len(only)} noise factors)",
-            run * (1 - 1 / len(only)),
+            f"resilience.zne_mitigation=False (no zero-noise extrapolation, now {len(only)} noise factors)",
+            less(_without_factors),
             "gate errors are not extrapolated away",
         )
     if once is not None:
+        learned = less(lambda jobs, own: own.breakdown.layers * jobs.work.factor)
         add(
-            'noise_model="learned once" (planning.compare.learn_noise)',
-            part.layers - once.expected,
+            'noise_model="learned once" (qmode.learn_noise)',
+            learned - once.expected,
             "the noise model ages: use it within the session that learned it",
         )
-    best = min((w for w in ways if taken is not None and w.failed <= taken.failed), key=lambda w: w.bill, default=None)
-    if best is not None and taken is not None and best.count != taken.count:
+    if merged is not None:
+        count, seconds = merged
+        add(
+            f"qmode.merge_pubs(pubs): {count} PUB{'s' * (count != 1)} instead of {len(submissions[0].work.items)}, "
+            "commuting observables are measured together",
+            steps * seconds,
+            "none; merged.results(result) has one result a PUB of yours, in your order",
+        )
+    best = min((w for w in ways if not w.refused), key=lambda w: w.bill, default=None)
+    if best is not None and taken is not None and best.count != taken.count and best.failed <= taken.failed:
         later = (best.last_result or 0.0) - (taken.last_result or 0.0)
         price = f"the last result comes {duration(later)} later" if later > 1 else "results come in larger parts"
-        add(f"{best.count} job{'s' * (best.count != 1)} instead of {taken.count}", taken.bill - best.bill, price)
+        what = f"partitions={best.count} ({best.count} job{'s' * (best.count != 1)} instead of {taken.count})"
+        add(what, taken.bill - best.bill, price)
     for other, bill in bills.items():
         course, own = forecasts[other], forecasts[mode]
         if other == mode or other in refused or course.failed > own.failed or course.last_result is None:
@@ -110,6 +133,30 @@ def savings(
     return tuple(sorted(_once_each(found), key=lambda s: -s.seconds))
 
 
+def _shorter(delay: float, _: Jobs, own: UsageEstimate) -> float:
+    """Seconds of a job that a shorter repetition delay saves."""
+    return delay * (own.executions + own.learning_executions)
+
+
+def _rounded(own: UsageEstimate, seconds: float) -> float:
+    """What a job is billed less when it takes so many seconds less on the QPU."""
+    exact = own.breakdown.total - own.breakdown.rounding
+    return own.expected - whole_seconds(max(0.0, exact - seconds))
+
+
+def _without_factors(jobs: Jobs, own: UsageEstimate) -> float:
+    """Seconds of a job that noise factors add: more circuits, longer by gate folding; with PEA also its learning."""
+    work, cut = jobs.work, 0.0
+    count = len(work.settings.noise_factors)
+    for pub in own.pubs:
+        item = work.items[pub.pub]
+        executions = item.executions.expected * pub.part
+        once = (work.per_execution + item.unfolded) * executions / count
+        once += work.timing.randomized * item.randomized * pub.part / count
+        cut += pub.expected - once
+    return (cut + own.breakdown.layers) * work.factor
+
+
 def _once_each(found: Iterable[Saving]) -> list[Saving]:
     """Job mode and a batch with the same saving are listed once."""
     kept: dict[tuple[float, str], Saving] = {}
@@ -118,8 +165,8 @@ def _once_each(found: Iterable[Saving]) -> list[Saving]:
     return list(kept.values())
 
 
-def _rep_delays(submissions: Sequence[Jobs], usage: UsageEstimate) -> list[tuple[float, float]]:
-    """Shorter repetition delays that the backend takes, and the seconds each saves."""
+def _rep_delays(submissions: Sequence[Jobs]) -> list[tuple[float, float]]:
+    """Shorter repetition delays that the backend takes, and the seconds each saves an execution."""
     works = [jobs.work for jobs in submissions]
     delay = min(w.rep_delay for w in works)
     allowed = works[0].timing.rep_delay_range
@@ -128,19 +175,22 @@ def _rep_delays(submissions: Sequence[Jobs], usage: UsageEstimate) -> list[tuple
     shorter = [d for d in SHORT_REP_DELAYS if allowed[0] <= d < delay]
     if not shorter and 0 < allowed[0] < delay:
         shorter = [allowed[0]]
-    executions = usage.executions + usage.learning_executions
-    return [(d, (delay - d) * executions) for d in shorter]
+    return [(d, (delay - d) * works[0].factor) for d in shorter]
 
 
 def _shots(usage: UsageEstimate, now: float, left: float | None) -> list[Saving]:
     """How many of the shots fit what the instance has left."""
-    if left is None or now <= left:
+    if left is None or now <= left or (share := fitting_shots(usage, now, left)) is None:
         return []
-    part = usage.breakdown
-    run = part.rep_delay + part.initialisation + part.circuit
-    share = (MARGIN * left - (now - run)) / run if run else 0.0
-    if share <= 0.01:
-        return []
-    saved = (1 - share) * run
+    saved = now - left
     price = f"statistical errors {1 / math.sqrt(share):.1f} times as large"
-    return [Saving(f"{share:.0%} of the shots, which fits the {left:,.0f} s left,", saved, now - saved, price)]
+    return [Saving(f"{math.floor(100 * share)} % of the shots (budget={left:g} allocates them)", saved, left, price)]
+
+
+def fitting_shots(usage: UsageEstimate, bill: float, limit: float) -> float | None:
+    """Which part of the shots fits a limit; None where under 1 % does."""
+    part = usage.breakdown
+    run = part.rep_delay + part.initialisation + part.circuit + part.randomized + part.calibration
+    rounding = usage.jobs - part.rounding  # that other shots may add
+    share = (limit - rounding - (bill - run)) / run if run > 0 else 0.0
+    return share if 0.01 < share < 1 else None

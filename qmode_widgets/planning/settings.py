@@ -13,6 +13,8 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from difflib import get_close_matches
 from typing import Any, Literal
 
+from ..errors import ArgumentError
+
 Kind = Literal["sampler", "estimator", "executor", "noise-learner"]
 Auto = int | Literal["auto"]
 
@@ -54,6 +56,19 @@ _GROUPS = {                                        # what groups of options may 
     "layer_noise_learning": {"max_layers_to_learn", "shots_per_randomization", "num_randomizations",
                              "layer_pair_depths"},
 }  # fmt: skip
+_NOT_FOR: dict[str, dict[str, str]] = {  # options that a primitive does not have, and what to do instead
+    "sampler": {
+        "resilience_level": "a Sampler has no resilience levels; leave it out, or plan for the Estimator",
+        "resilience": "a Sampler mitigates nothing; leave it out, or plan for the Estimator",
+        "default_precision": "a Sampler takes shots, not a precision: set default_shots",
+    },
+    "executor": {
+        "resilience_level": "an Executor runs its program as it is; leave it out",
+        "resilience": "an Executor runs its program as it is; leave it out",
+        "default_precision": "an Executor's program names its shots; leave it out",
+        "default_shots": "an Executor's program names its shots; leave it out",
+    },
+}
 _LEVELS = {  # resilience level: gates twirled, measurements twirled, TREX, ZNE
     0: (False, False, False, False),
     1: (False, True, True, False),
@@ -183,6 +198,9 @@ def settings(primitive: Any = "sampler", options: Any = None) -> Settings:
     raw = options
     tree = _plain(options)
     _refuse_unknown(tree, _KEYS)
+    for name, words in _NOT_FOR.get(kind, {}).items():
+        if name in tree:
+            raise ArgumentError(f"options.{name}={tree[name]!r}: {words}")
     return _resolve(kind, client_side, tree, raw)
 
 
@@ -191,7 +209,7 @@ def _refuse_unknown(tree: Mapping[str, Any], known: set[str], within: str = "") 
         if name not in known:
             near = get_close_matches(name, sorted(known), 1)
             hint = f"did you mean {within + near[0]!r}?" if near else f"one of {', '.join(sorted(known))}"
-            raise ValueError(f"unknown option {within + name!r}: {hint}")
+            raise ArgumentError(f"unknown option {within + name!r}: {hint}")
         if name in _GROUPS and isinstance(value, Mapping):
             _refuse_unknown(value, _GROUPS[name], f"{within}{name}.")
 
@@ -200,7 +218,7 @@ def _identify(primitive: Any) -> tuple[Kind, bool]:
     if isinstance(primitive, str):
         if primitive not in _NAMES:
             near = get_close_matches(primitive, _NAMES, 1)
-            raise ValueError(
+            raise ArgumentError(
                 f"unknown primitive {primitive!r}: one of {', '.join(_NAMES)}"
                 + (f"; did you mean {near[0]!r}?" if near else "")
             )
@@ -216,7 +234,7 @@ def _identify(primitive: Any) -> tuple[Kind, bool]:
         ):
             if name.removeprefix("Base").startswith(word):
                 return kind, client_side  # type: ignore[return-value]
-    raise ValueError(
+    raise ArgumentError(
         f"{type(primitive).__name__} is not a primitive: pass a Sampler, an Estimator, an Executor or a name"
     )
 
@@ -240,7 +258,7 @@ def _plain(options: Any) -> dict[str, Any]:
     elif is_dataclass(options) and not isinstance(options, type):
         pairs = ((f.name, getattr(options, f.name, None)) for f in fields(options))
     else:
-        raise ValueError(f"options of type {type(options).__name__}: pass a dict or the primitive's options")
+        raise ArgumentError(f"options of type {type(options).__name__}: pass a dict or the primitive's options")
     return {k: _plain(v) if _nested(v) else v for k, v in pairs if not _unset(v) and not k.startswith("_")}
 
 
@@ -255,30 +273,27 @@ def _unset(value: Any) -> bool:
 
 
 def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> Settings:
-    group = {name: dict(tree.get(name) or {}) for name in ("resilience", "twirling", "execution")}
-    res, twirl, run = group["resilience"], group["twirling"], group["execution"]
-    zne, pec = dict(res.get("zne") or {}), dict(res.get("pec") or {})
-    trex, learn = dict(res.get("measure_noise_learning") or {}), dict(res.get("layer_noise_learning") or {})
+    res, twirl, run = (_group(tree, name) for name in ("resilience", "twirling", "execution"))
+    zne, pec = _group(res, "zne", "resilience."), _group(res, "pec", "resilience.")
+    trex = _group(res, "measure_noise_learning", "resilience.")
+    learn = _group(res, "layer_noise_learning", "resilience.")
     layers: tuple[str, ...] = ("resilience", "layer_noise_learning")
     if kind == "noise-learner":
         learn, layers = tree, ()
     level = tree.get("resilience_level", 1)
-    if kind == "estimator" and level not in _LEVELS:
-        raise ValueError(f"resilience_level={level!r}: 0, 1 or 2")
+    if kind == "estimator" and (isinstance(level, bool) or not isinstance(level, int) or level not in _LEVELS):
+        raise ArgumentError(f"resilience_level={level!r}: 0, 1 or 2")
     gates, measure, mitigated, extrapolated = _LEVELS[level] if kind == "estimator" else (False,) * 4
-    gates, measure = bool(twirl.get("enable_gates", gates)), bool(twirl.get("enable_measure", measure))
-    mitigated = bool(res.get("measure_mitigation", mitigated))
-    extrapolated = bool(res.get("zne_mitigation", extrapolated))
-    cancelled = bool(res.get("pec_mitigation", False))
+    gates, measure = _switch(twirl, "enable_gates", gates), _switch(twirl, "enable_measure", measure)
+    mitigated = _switch(res, "measure_mitigation", mitigated)
+    extrapolated = _switch(res, "zne_mitigation", extrapolated)
+    cancelled = _switch(res, "pec_mitigation", False)
     if cancelled and extrapolated:
         if "zne_mitigation" in res:
-            raise ValueError("pec_mitigation and zne_mitigation are both on: a job can do one of them")
+            raise ArgumentError("pec_mitigation and zne_mitigation are both on: a job can do one of them")
         extrapolated = False  # PEC asked for at resilience level 2 replaces its ZNE
     pea = extrapolated and zne.get("amplifier") == "pea"
-    factors = zne.get("noise_factors", NOISE_FACTORS)
-    factors = NOISE_FACTORS if isinstance(factors, str) else tuple(float(x) for x in factors)
-    if extrapolated and (not factors or min(factors) < 1):
-        raise ValueError(f"resilience.zne.noise_factors={factors}: give one or more, each at least 1")
+    factors = _noise_factors(zne.get("noise_factors", "auto"))
     told = Settings(
         kind,
         client_side,
@@ -303,13 +318,13 @@ def _resolve(kind: Kind, client_side: bool, tree: dict[str, Any], raw: Any) -> S
         else (None if _explicitly_none(raw, *layers, "max_layers_to_learn") else LEARN_LAYERS),
         learn_randomizations=_count(learn, "num_randomizations") or LEARN_RANDOMIZATIONS,
         learn_shots=_count(learn, "shots_per_randomization") or LEARN_SHOTS,
-        learn_depths=tuple(learn.get("layer_pair_depths") or LEARN_DEPTHS),
-        dynamical_decoupling=bool((tree.get("dynamical_decoupling") or {}).get("enable", False)),
-        init_qubits=bool(run.get("init_qubits", True)),
+        learn_depths=_depths(learn.get("layer_pair_depths")),
+        dynamical_decoupling=_switch(_group(tree, "dynamical_decoupling"), "enable", False),
+        init_qubits=_switch(run, "init_qubits", True),
         rep_delay=_positive(run, "rep_delay", zero=True),
-        meas_type=str(run.get("meas_type", "classified")),
+        meas_type=_meas_type(run),
         max_execution_time=_positive(tree, "max_execution_time")
-        or _positive(dict(tree.get("environment") or {}), "max_execution_time"),
+        or _positive(_group(tree, "environment"), "max_execution_time"),
         raw=raw,
     )
     if told.client_side or told._product is None:
@@ -326,6 +341,53 @@ def _explicitly_none(options: Any, *path: str) -> bool:
     return False
 
 
+def _group(tree: Mapping[str, Any], name: str, within: str = "") -> Mapping[str, Any]:
+    given = tree.get(name)
+    if given is None:
+        return {}
+    if not isinstance(given, Mapping):
+        raise ArgumentError(f"options.{within}{name}={given!r}: give a dict of its options")
+    return given
+
+
+def _switch(tree: Mapping[str, Any], name: str, default: bool) -> bool:
+    value = tree.get(name, default)
+    if type(value).__name__ not in ("bool", "bool_"):
+        raise ArgumentError(f"{name}={value!r}: give True or False")
+    return bool(value)
+
+
+def _noise_factors(given: Any) -> tuple[float, ...]:
+    if isinstance(given, str) and given == "auto":
+        return NOISE_FACTORS
+    try:
+        factors = tuple(float(x) for x in given) if not isinstance(given, str) else ()
+    except (TypeError, ValueError):
+        factors = ()
+    if not factors or not all(1 <= x < math.inf for x in factors):
+        raise ArgumentError(f"resilience.zne.noise_factors={given!r}: give one or more numbers, each at least 1")
+    return factors
+
+
+def _depths(given: Any) -> tuple[int, ...]:
+    if given is None:
+        return LEARN_DEPTHS
+    try:
+        depths = tuple(int(d) for d in given) if not isinstance(given, str) else ()
+    except (TypeError, ValueError):
+        depths = ()
+    if not depths or min(depths) < 0:
+        raise ArgumentError(f"layer_pair_depths={given!r}: give one or more whole numbers, 0 or more each")
+    return depths
+
+
+def _meas_type(run: Mapping[str, Any]) -> str:
+    given = run.get("meas_type", "classified")
+    if given not in ("classified", "kerneled", "avg_kerneled"):
+        raise ArgumentError(f'execution.meas_type={given!r}: "classified", "kerneled" or "avg_kerneled"')
+    return str(given)
+
+
 def _auto(tree: Mapping[str, Any], name: str) -> Auto:
     if tree.get(name, "auto") == "auto":
         return "auto"
@@ -337,7 +399,7 @@ def _count(tree: Mapping[str, Any], name: str, least: int = 1) -> int | None:
     if value is None:
         return None
     if isinstance(value, bool) or not hasattr(value, "__index__") or int(value) < least:
-        raise ValueError(f"{name}={value!r}: give a whole number of at least {least}")
+        raise ArgumentError(f"{name}={value!r}: give a whole number of at least {least}")
     return int(value)
 
 
@@ -351,5 +413,5 @@ def _positive(tree: Mapping[str, Any], name: str, *, zero: bool = False) -> floa
         or not math.isfinite(value)
         or (value < 0 or (value == 0 and not zero))
     ):
-        raise ValueError(f"{name}={value!r}: give a {'non-negative' if zero else 'positive'} number")
+        raise ArgumentError(f"{name}={value!r}: give a {'non-negative' if zero else 'positive'} number")
     return float(value)

@@ -4,8 +4,8 @@ Guide: a job has a fixed overhead, so jobs under a minute of QPU time are combin
 balanced jobs for the execution lanes. Jobs are cut where equal shares of the QPU time end: at the nearest PUB boundary,
 or inside a PUB between two parameter sets where it is longer than half a share.
 
-How many jobs there are is decided by forecast (`choose`): the bill first, then the time. The candidates are as many
-jobs as the limits demand, and more, up to one a lane.
+How many jobs there are is decided by forecast (`choice.choose`): the least bill, unless the last result comes clearly
+sooner. The candidates are as many jobs as the limits demand, and more, up to one a lane.
 """
 
 from __future__ import annotations
@@ -19,9 +19,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from ..errors import ArgumentError
 from ..model.partition import Partition, Piece, check
-from ..model.snapshot import Mode
-from .forecast import Conditions, Forecast, forecast
+from .choice import Candidate, choose
+from .forecast import Conditions, forecast
 from .limits import (
     EXECUTIONS,
     INSTRUCTIONS,
@@ -37,50 +38,10 @@ from .work import Work, analyse
 
 LEAST_SECONDS = 60.0  # jobs that use less QPU time are combined [guide: choose the right execution mode]
 LANES = 5
+CAP_PART = 0.95  # of a job's cap that its expected usage may take
 MAX_JOBS = 10_000  # a workload of more is a mistake in the shots
 
 Seconds = npt.NDArray[np.float64]
-
-
-SAME = 0.03  # bills or times this close count as equal: the estimate is no better
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Candidate:
-    """One way to cut a workload, and what its forecast says. Seconds."""
-
-    jobs: Jobs
-    mode: Mode
-    bill: float
-    first_result: float | None
-    last_result: float | None
-    failed: int
-
-    @classmethod
-    def of(cls, jobs: Jobs, course: Forecast) -> Candidate:
-        """From the forecast of the mode that these jobs would run in."""
-        return cls(jobs, course.mode, course.usage, course.first_result, course.last_result, course.failed)
-
-    @property
-    def count(self) -> int:
-        """How many jobs (of each iteration)."""
-        return len(self.jobs.partitions)
-
-
-def choose(candidates: Sequence[Candidate]) -> Candidate:
-    """The candidate to take: bill first, then time.
-
-    Fewest failing jobs; then the least bill, within 3 %, but never a bill that is higher because every further job
-    learns its noise again; then the last result, within 3 %; then the first result.
-    """
-    fewest = min(c.failed for c in candidates)
-    left = [c for c in candidates if c.failed == fewest]
-    least = min(c.bill for c in left)
-    learns = any(u.breakdown.learning > 0 for c in left for u in c.jobs.usages)
-    left = [c for c in left if c.bill <= least * (1 if learns else 1 + SAME) + 1e-9]
-    ends = [math.inf if c.last_result is None else c.last_result for c in left]
-    left = [c for c, end in zip(left, ends, strict=True) if end <= min(ends) * (1 + SAME)]
-    return min(left, key=lambda c: (math.inf if c.first_result is None else round(c.first_result, 3), c.count))
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,10 +97,12 @@ class Rules:
     def __post_init__(self) -> None:
         given = {n: v for n in ("jobs", "seconds", "executions") if (v := getattr(self, n)) is not None}
         if len(given) > 1:
-            raise ValueError(f"{' and '.join(given)} are both given: the size of a job is fixed by one of them")
+            raise ArgumentError(f"{' and '.join(given)} are both given: the size of a job is fixed by one of them")
         for name, value in {**given, "lanes": self.lanes}.items():
-            if not (value > 0 and math.isfinite(value)) or (name in ("jobs", "lanes") and value != int(value)):
-                raise ValueError(f"{name}={value!r}: give a positive number")
+            whole = name in ("jobs", "lanes")
+            number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+            if not number or not (value > 0 and math.isfinite(value)) or (whole and value != int(value)):
+                raise ArgumentError(f"{name}={value!r}: give a positive {'whole ' * whole}number")
 
 
 def partition(
@@ -186,30 +149,49 @@ def partition(
     ways = candidate_cuts(work, lanes, split_pubs=split_pubs)
     found = [Jobs.of(work, cuts) for cuts in ways]
     outcomes = [Candidate.of(j, forecast(j.loads, "batch", given, keep_bars=0)) for j in found]
-    return list(choose(outcomes).jobs.partitions)
+    taken = list(choose(outcomes).jobs.partitions)
+    check(taken, len(work.items))
+    return taken
 
 
 def candidate_cuts(work: Work, lanes: int, *, split_pubs: bool = True) -> list[list[Partition]]:
-    """Analysed PUBs in as few jobs as the limits allow, and in more, up to one a lane; none under a minute."""
+    """Analysed PUBs in as few jobs as the limits allow, and in more, up to one a lane; none under a minute.
+
+    Where the options cap a job's usage (`max_execution_time`), also in as many jobs as keep the cap.
+    """
     found: dict[int, list[Partition]] = {}
+    sizes = Sizes.of(work, split_pubs=split_pubs)
     for most in range(1, lanes + 1):
-        cuts = cut_work(work, Rules(lanes=most), split_pubs=split_pubs)
+        cuts = cut_work(work, Rules(lanes=most), sizes=sizes)
         found.setdefault(len(cuts), cuts)
         if len(cuts) < most:  # each would use less than a minute
             break
+    cap = work.settings.max_execution_time
+    if cap is not None:
+        per_job = job_usage(work, [(work.items[0], 0.0)]).expected
+        for part in (CAP_PART, CAP_PART / 2):  # cuts between parameter sets are not exact
+            if part * cap < per_job + 1:  # no job keeps this cap: the plan says so
+                break
+            cuts = cut_work(work, Rules(seconds=part * cap, lanes=lanes), sizes=sizes)
+            found.setdefault(len(cuts), cuts)
     return list(found.values())
 
 
-def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True) -> list[Partition]:
-    """Divide analysed PUBs into jobs."""
+def cut_work(work: Work, rules: Rules, *, split_pubs: bool = True, sizes: Sizes | None = None) -> list[Partition]:
+    """Divide analysed PUBs into jobs.
+
+    With `sizes` it is one of several ways, of which only the one that is taken need be checked (`partition.check`).
+    """
+    candidate = sizes is not None
     per_job = job_usage(work, [(work.items[0], 0.0)]).expected  # overhead and learning, whatever the PUBs
-    sizes = Sizes.of(work, split_pubs=split_pubs)
+    sizes = Sizes.of(work, split_pubs=split_pubs) if sizes is None else sizes
     rules = replace(rules, per_job=per_job)
     partitions = cut_sizes(sizes, rules)
     if rules.jobs is None and any(too_many_instructions(work, p) for p in partitions):
         loaded = [busiest_qubit(work, [Piece(item.index)])[0] / INSTRUCTIONS for item in work.items]
         partitions = cut_sizes(replace(sizes, loaded=np.array(loaded)), rules)
-    check(partitions, len(work.items))
+    if not candidate:
+        check(partitions, len(work.items))
     return partitions
 
 
@@ -244,13 +226,13 @@ def _jobs_per_group(
     if rules.jobs is None:
         return [_wanted(s, float(sizes.executions[m].sum()), rules) for s, m in zip(seconds, members, strict=True)]
     if rules.jobs < len(members):
-        raise ValueError(
+        raise ArgumentError(
             f"{rules.jobs} jobs for PUBs of {len(members)} different shots: the primitive takes one number of shots a "
             f"job, so at least {len(members)} jobs are needed"
         )
     most = [int(sum(sizes.units[m])) if not _only_shots(sizes, m) else 10**9 for m in members]
     if rules.jobs > sum(most):
-        raise ValueError(
+        raise ArgumentError(
             f"{rules.jobs} jobs of {sum(most)} parts (PUBs and parameter sets): ask for at most {sum(most)}"
         )
     out = [1] * len(members)
@@ -281,7 +263,7 @@ def _wanted(seconds: float, executions: float, rules: Rules) -> int:
 
 def _refuse_absurd(jobs: int, what: str) -> None:
     if jobs > MAX_JOBS:
-        raise ValueError(
+        raise ArgumentError(
             f"{what} would take {jobs:,} jobs, {jobs / 300:,.0f} hours to submit at 5 a minute: lower the shots, or "
             "make the jobs larger"
         )
@@ -420,7 +402,7 @@ def _by_shots(pub: int, sizes: Sizes, jobs: int) -> list[Partition]:
     shots = int(sizes.shots[pub])
     _refuse_absurd(jobs, f"PUB {pub} with {shots:,} shots")
     if jobs > shots:
-        raise ValueError(f"PUB {pub}: {jobs} jobs of {shots} shots: ask for at most {shots}")
+        raise ArgumentError(f"PUB {pub}: {jobs} jobs of {shots} shots: ask for at most {shots}")
     edges = [round(k * shots / jobs) for k in range(jobs + 1)]
     return [Partition((Piece(pub, shots=b - a),)) for a, b in pairwise(edges)]
 

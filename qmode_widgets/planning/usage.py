@@ -1,11 +1,12 @@
 """What a workload will be billed, in seconds of QPU usage: low, expected, high, and how it comes about.
 
-    expected = Σ over jobs, each in whole seconds rounded up:
-               1.8 s × sub-jobs + (rep_delay + initialisation + circuit length) × executions
-    low      = the same without initialisation, rounded down
+    expected = Σ over jobs, each in whole seconds rounded up (`model.timing.bill`):
+               1.6 s × sub-jobs + (rep_delay + initialisation + circuit length) × executions
+               + 2.5 ms × randomised circuits
+    low      = 1.4 s a sub-job, without initialisation and without a time for randomised circuits, rounded down
     high     = 2 s × sub-jobs, 100 µs more per execution (IBM's allowance for the circuit), loops and branches at their
-               longest, sampling and learning at their upper end, 5 ms a circuit, rounded up; for sampler work never
-               under 2 + 0.00035 × executions
+               longest, sampling and learning at their upper end, 4 ms a randomised circuit, 5 ms a circuit, rounded up;
+               for sampler work never under 2 + 0.00035 × executions; with PEA never under 2.2 × expected
 
 The README beside this file shows what was really billed next to these.
 """
@@ -15,16 +16,30 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, fields, replace
-from typing import Any
+from typing import Any, Literal
 
+from ..errors import ArgumentError
 from ..model.partition import Partition, Piece
-from ..model.timing import OVERHEAD, OVERHEAD_HIGH, TYPICAL_LENGTH, Timing, quick
+from ..model.timing import (
+    OVERHEAD,
+    OVERHEAD_HIGH,
+    OVERHEAD_LOW,
+    RANDOMIZED_HIGH,
+    TYPICAL_LENGTH,
+    Timing,
+    bill,
+    quick,
+    sub_jobs,
+)
 from .durations import billed
 from .forecast import Load
 from .settings import Settings, settings
 from .work import Executions, Learning, PubUsage, PubWork, Work, analyse
 
-SUB_JOB_EXECUTIONS = 10_000_000  # a job beyond this is split into sub-jobs [guide: job limits; documentation#4938]
+PEA_HIGH = 2.2  # tutorials state up to so many times what we expect of PEA work [tests/benchmarks/usage_fit.py]
+PEA_NOTE = (
+    f"PEA: tutorials state 1.3 to 2 times what we expect of it; the high end is {PEA_HIGH:g} times the expected bill"
+)
 PER_CIRCUIT = 0.005  # seconds a circuit, high end: IBM charges for each [documentation#5091], the rows show no more
 
 
@@ -36,6 +51,7 @@ class Breakdown:
     rep_delay: float = 0.0
     initialisation: float = 0.0
     circuit: float = 0.0
+    randomized: float = 0.0  # of each randomised circuit of the PUBs
     readout: float = 0.0  # measurement learning (TREX)
     layers: float = 0.0  # noise learning of layers (PEA, PEC)
     calibration: float = 0.0  # what one's own bills add to the work, or take off it
@@ -55,7 +71,7 @@ class Breakdown:
     @property
     def work(self) -> float:
         """All executions, without the overhead of jobs, before calibration and rounding."""
-        return self.rep_delay + self.initialisation + self.circuit + self.learning
+        return self.rep_delay + self.initialisation + self.circuit + self.randomized + self.learning
 
     @property
     def total(self) -> float:
@@ -131,7 +147,12 @@ class Jobs:
     @property
     def loads(self) -> list[Load]:
         """What a forecast needs of each job."""
-        return [Load(u.expected, u.configurations) for u in self.usages]
+        return self.loads_at("expected")
+
+    def loads_at(self, end: Literal["low", "expected", "high"]) -> list[Load]:
+        """The same with the low or the high end of each job's usage."""
+        estimator = self.work.settings.kind == "estimator"
+        return [Load(getattr(u, end), u.configurations, estimator) for u in self.usages]
 
     @classmethod
     def of(cls, work: Work, cuts: Iterable[Partition]) -> Jobs:
@@ -162,12 +183,15 @@ def pub_usage(work: Work, item: PubWork, part: float = 1.0) -> PubUsage:
     if part == 1.0 and (known := work.usage.get(item.index)) is not None:
         return known
     count = item.executions * part
-    expected = (work.per_execution + item.length) * count.expected
+    expected = (work.per_execution + item.length) * count.expected + work.timing.randomized * item.randomized * part
     usage = PubUsage(
         item.index,
         (work.rep_delay + item.length - item.shorter) * count.low,
         expected,
-        max(expected, high_execution(work, item.length + item.varies) * count.high),
+        max(
+            expected,
+            high_execution(work, item.length + item.varies) * count.high + RANDOMIZED_HIGH * item.randomized * part,
+        ),
         item.configurations,
         count.expected,
         item.length,
@@ -200,29 +224,40 @@ def job_usage(
     executions = sum(p.executions for p in pubs)
     upper = sum(item.executions.high * part for item, part in parts)
     circuit = sum(p.executions * p.length for p in pubs)
+    randomized = sum(item.randomized * part for item, part in parts)
     readout, layers = (
-        sum((work.per_execution + part.length) * part.executions.expected for part in learning if part.layers is of)
+        sum(
+            (work.per_execution + part.length) * part.executions.expected
+            + work.timing.randomized * part.randomized.expected
+            for part in learning
+            if part.layers is of
+        )
         for of in (False, True)
     )
-    sub_jobs = _sub_jobs(executions)
+    count = sub_jobs(executions)
     breakdown = Breakdown(
-        OVERHEAD * sub_jobs,
+        OVERHEAD * count,
         work.rep_delay * executions,
         work.initialisation * executions,
         circuit,
+        work.timing.randomized * randomized,
         readout,
         layers,
     )
     breakdown = replace(breakdown, calibration=(work.factor - 1) * breakdown.work)
-    breakdown = replace(breakdown, rounding=math.ceil(breakdown.total - 1e-9) - breakdown.total)
+    seconds = breakdown.work + breakdown.calibration  # all but the overhead
+    breakdown = replace(breakdown, rounding=bill(seconds, count) - breakdown.total)
     low = sum(p.low for p in pubs)
     low += sum((work.rep_delay + part.length) * part.executions.low for part in learning)
-    low = OVERHEAD * sub_jobs + low * min(1.0, work.factor)
+    low = OVERHEAD_LOW * count + low * min(1.0, work.factor)
     high = sum(p.high for p in pubs)
     high += PER_CIRCUIT * sum(item.configurations * part for item, part in parts)
-    high += sum(high_execution(work, part.length) * part.executions.high for part in learning)
-    high = OVERHEAD_HIGH * _sub_jobs(upper) + high * max(1.0, work.factor)
-    return _estimate(work, low, breakdown, high, executions, learning, sub_jobs, pubs)
+    high += sum(
+        high_execution(work, part.length) * part.executions.high + RANDOMIZED_HIGH * part.randomized.high
+        for part in learning
+    )
+    high = OVERHEAD_HIGH * sub_jobs(upper) + high * max(1.0, work.factor)
+    return _estimate(work, low, breakdown, high, executions, learning, count, pubs)
 
 
 def _estimate(
@@ -232,12 +267,16 @@ def _estimate(
     high: float,
     executions: float,
     learning: Sequence[Learning],
-    sub_jobs: int,
+    parts: int,
     pubs: tuple[PubUsage, ...],
 ) -> UsageEstimate:
     learned = sum(part.executions.expected for part in learning)
     if work.settings.plain:
         high = max(high, quick(executions))
+    assumed = work.assumed
+    if work.settings.pea:
+        high = max(high, PEA_HIGH * breakdown.total)
+        assumed = (*assumed, PEA_NOTE)
     return UsageEstimate(
         math.floor(low),
         breakdown.total,
@@ -247,13 +286,13 @@ def _estimate(
         learned,
         1,
         quick(executions + learned),
-        formula(breakdown, executions, learned, sub_jobs),
+        formula(breakdown, executions, learned, parts),
         pubs,
-        work.assumed,
+        assumed,
     )
 
 
-def formula(breakdown: Breakdown, executions: float, learned: float, sub_jobs: int, jobs: int = 1) -> str:
+def formula(breakdown: Breakdown, executions: float, learned: float, parts: int, jobs: int = 1) -> str:
     """How an expectation comes about, in words and numbers; of several jobs, the means."""
 
     def mean(seconds: float) -> str:
@@ -261,13 +300,14 @@ def formula(breakdown: Breakdown, executions: float, learned: float, sub_jobs: i
         each = 1e6 * seconds / executions if executions else 0.0
         return f"{each:,.0f}" if each >= 100 else f"{each:.3g}"
 
-    heads = f"{OVERHEAD} s × {sub_jobs} sub-job{'s' * (sub_jobs != 1)}"
+    heads = f"{OVERHEAD} s × {parts} sub-job{'s' * (parts != 1)}"
     if jobs > 1:
-        heads = f"{OVERHEAD} s × {sub_jobs} ({jobs} jobs)"
+        heads = f"{OVERHEAD} s × {parts} ({jobs} jobs)"
     text = (
         f"{heads} + ({mean(breakdown.rep_delay)} µs rep_delay + {mean(breakdown.initialisation)} µs initialisation + "
         f"{mean(breakdown.circuit)} µs circuit) × {executions:,.0f} executions"
     )
+    text += f" + {breakdown.randomized:,.1f} s for randomised circuits" if breakdown.randomized else ""
     text += f" + {breakdown.learning:,.1f} s for {learned:,.0f} learning executions" if learned else ""
     if breakdown.calibration:
         text += f" {breakdown.calibration:+,.1f} s by your own bills"
@@ -281,7 +321,7 @@ def total(jobs: Sequence[UsageEstimate], times: int = 1) -> UsageEstimate:
         breakdown += job.breakdown
     breakdown *= times
     executions, learned = times * sum(j.executions for j in jobs), times * sum(j.learning_executions for j in jobs)
-    sub_jobs = round(breakdown.overhead / OVERHEAD)
+    parts = round(breakdown.overhead / OVERHEAD)
     count = times * len(jobs)
     return UsageEstimate(
         times * sum(j.low for j in jobs),
@@ -292,7 +332,7 @@ def total(jobs: Sequence[UsageEstimate], times: int = 1) -> UsageEstimate:
         learned,
         count,
         quick(executions + learned, count),
-        formula(breakdown, executions, learned, sub_jobs, count),
+        formula(breakdown, executions, learned, parts, count),
         tuple(pub for job in jobs for pub in job.pubs),
         tuple(dict.fromkeys(note for job in jobs for note in job.assumed)),
     )
@@ -308,6 +348,7 @@ def counted_usage(
     depth: float = 0.0,
     delay: float = 0.0,
     rep_delay: float | None = None,
+    randomized: float = 0.0,
     primitive: str = "sampler",
 ) -> UsageEstimate:
     """The same estimate where only counts are known, not circuits (a log, a paper, a plan on a napkin).
@@ -322,6 +363,7 @@ def counted_usage(
             every third to every sixth layer.
         delay: seconds of delays in a circuit.
         rep_delay: seconds, where not the backend's default.
+        randomized: randomised circuits (randomisations × circuits, those of learning included), over all jobs.
         primitive: decides whether IBM's quick formula bounds `high`.
 
     Raises:
@@ -329,9 +371,9 @@ def counted_usage(
     """
     if not (math.isfinite(executions) and executions >= 0 and learning_executions >= 0 and jobs >= 1):
         given = f"executions={executions}, learning_executions={learning_executions}, jobs={jobs}"
-        raise ValueError(f"{given}: executions are 0 or more, jobs at least 1")
+        raise ArgumentError(f"{given}: executions are 0 or more, jobs at least 1")
     timing = Timing.of(backend)
-    chosen = settings(primitive, {"resilience_level": 0})
+    chosen = settings(primitive, {"resilience_level": 0} if "estimator" in primitive else None)
     repeat = timing.rep_delay if rep_delay is None else rep_delay
     work = Work(chosen, timing, backend, [], [], repeat, timing.assumed)
     seconds = timing.measure + delay + depth * timing.typical_layer()
@@ -340,12 +382,9 @@ def counted_usage(
     if length is not None:
         seconds, longer, shorter = length, 0.0, 0.0
     each = Executions.exactly(executions / jobs)
-    per_job = PubWork(0, (), 1, executions / jobs, each, seconds, varies=longer, shorter=shorter)
+    per_job = PubWork(
+        0, (), 1, executions / jobs, each, seconds, varies=longer, shorter=shorter, randomized=randomized / jobs
+    )
     learned = Learning("learning", Executions.exactly(learning_executions / jobs), timing.measure)
     job = job_usage(work, [(per_job, 1.0)], [learned] if learning_executions else [])
     return total([job], times=jobs)
-
-
-def _sub_jobs(executions: float) -> int:
-    """Sampler jobs are split as well; an infinite high end is not."""
-    return max(1, math.ceil(executions / SUB_JOB_EXECUTIONS)) if math.isfinite(executions) else 1

@@ -5,6 +5,7 @@ Colours are JupyterLab's variables with fallbacks that follow the page's colour 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from html import escape
 from textwrap import wrap
 
@@ -17,9 +18,18 @@ CELLS = 60  # partitions drawn one by one; beyond, neighbours are drawn together
 WIDTH = 110  # of the text view; longer sentences are wrapped
 SAVINGS = 4  # shown of those that a plan has
 
-CLASSES = {"sampler": "Sampler", "estimator": "Estimator", "executor": "Executor", "noise-learner": "NoiseLearnerV3"}
+ALLOCATIONS = 6  # PUBs whose share of a budget is shown
 
-_STYLE = """
+_CLASSES = {  # by kind, and whether the client prepares it: module, class, and the name it is used by
+    ("sampler", False): ("qiskit_ibm_runtime", "SamplerV2", "Sampler"),
+    ("sampler", True): ("qiskit_ibm_runtime.executor_sampler", "Sampler", "Sampler"),
+    ("estimator", False): ("qiskit_ibm_runtime", "EstimatorV2", "Estimator"),
+    ("estimator", True): ("qiskit_ibm_runtime.executor_estimator", "Estimator", "Estimator"),
+    ("executor", True): ("qiskit_ibm_runtime", "Executor", "Executor"),
+    ("noise-learner", True): ("qiskit_ibm_runtime", "NoiseLearnerV3", "NoiseLearnerV3"),
+}
+
+STYLE = """
 .qmode-plan{--q-fg:var(--jp-ui-font-color1,CanvasText);--q-dim:var(--jp-ui-font-color2,GrayText);
 --q-line:var(--jp-border-color2,color-mix(in srgb,currentColor 25%,transparent));
 --q-brand:var(--jp-brand-color1,light-dark(#1976d2,#64b5f6));
@@ -27,9 +37,10 @@ _STYLE = """
 font:var(--jp-ui-font-size1,13px)/1.45 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--q-fg);
 font-variant-numeric:tabular-nums;max-width:1200px;container-type:inline-size}
 .qmode-plan h3{font-size:1.25em;margin:0 0 2px;font-weight:600}
-.qmode-plan p{margin:2px 0}.qmode-plan .do{margin:0 0 6px}
-.qmode-plan .do code{background:var(--jp-layout-color2,color-mix(in srgb,currentColor 10%,transparent));
-padding:1px 5px;border-radius:3px;overflow-wrap:anywhere}.qmode-plan .dim{color:var(--q-dim)}
+.qmode-plan p{margin:2px 0}.qmode-plan .do{margin:2px 0 8px;padding:4px 8px;border-radius:3px;white-space:pre-wrap;
+background:var(--jp-layout-color2,color-mix(in srgb,currentColor 10%,transparent))}
+.qmode-plan .do code{font-family:var(--jp-code-font-family,monospace);background:none;padding:0;overflow-wrap:anywhere;
+color:var(--q-fg)}.qmode-plan .dim{color:var(--q-dim)}
 .qmode-plan .modes{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(220px,100%),1fr));
 gap:8px;margin:10px 0}
 .qmode-plan .mode{border:1px solid var(--q-line);border-radius:4px;padding:8px 10px}
@@ -45,6 +56,9 @@ gap:8px;margin:10px 0}
 .qmode-plan ul{margin:4px 0;padding-left:1.3em}.qmode-plan .warning{color:var(--q-warn)}
 .qmode-plan .error{color:var(--q-error)}.qmode-plan details{margin-top:6px}
 .qmode-plan summary{cursor:pointer;color:var(--q-dim)}
+.qmode-plan table{border-collapse:collapse;font-size:1em;margin:0}.qmode-plan caption{text-align:left;font-weight:600}
+.qmode-plan td,.qmode-plan th{text-align:left;vertical-align:top;padding:4px 12px 4px 0;font-weight:400;
+border-bottom:1px solid var(--q-line)}.qmode-plan thead th{color:var(--q-dim)}
 """
 
 
@@ -52,28 +66,52 @@ gap:8px;margin:10px 0}
 
 
 def do_this(plan: PlanContent) -> tuple[str, str]:
-    """The line of code that carries the plan out, and what it comes to in a sentence."""
+    """The lines of code that carry the plan out, ready to be pasted, and what it comes to in a sentence.
+
+    They use what the user has: `qmode`, `plan` or `comparison`, `backend` and `pubs`; in a loop also the primitive as
+    `sampler` or `estimator` and what `variational_loop` takes.
+    """
     jobs = _jobs(len(plan.partitions))
     what = {"job": jobs if len(plan.partitions) > 1 else "one job", "batch": f"a batch of {jobs}"}
     said = what.get(plan.mode, f"a session of {jobs}")
-    kind = plan.work.settings.kind
-    opened = {"session": "SessionController", "batch": "BatchController", "job": "JobController"}[plan.mode]
-    learn = f"session = qmode.{opened}.open(backend); noise = learn_noise(session, estimator, pubs); "
     if plan.iterations > 1:
         said += f" in each of {plan.iterations} steps"
-        code = f"{plan.mode} = qmode.{opened}.open(backend); in each step {plan.mode}.submit(primitive, pubs)"
-        if plan.mode == "session" and kind == "estimator":
-            before = learn if plan.learning is not None else f"session = qmode.{opened}.open(backend); "
-            noise = ", noise=noise" if plan.learning is not None else ""
-            code = f"{before}variational_loop(session, estimator, ansatz, observable, optimizer, start{noise})"
-    elif plan.labels:
-        code = "comparison.run()"
-    elif plan.learning is not None:
-        code = f"{learn}session.submit(noise.on(estimator), pubs)"
-    else:
-        given = plan.submissions[0].primitive is not None
-        code = "plan.run()" if given else f"plan.run({CLASSES[kind]}(mode=backend))"
-    return code, f"{said}, ≈ {billed(plan.bill.expected)} billed"
+    return "\n".join(_code(plan)), f"{said}, ≈ {billed(plan.bill.expected)} billed"
+
+
+def _code(plan: PlanContent) -> list[str]:
+    kind = plan.work.settings.kind
+    pubs = "plan.pubs" if plan.allocation else "pubs"
+    name = {"session": "session", "batch": "batch", "job": "jobs"}[plan.mode]
+    opened = {"session": "SessionController", "batch": "BatchController", "job": "JobController"}[plan.mode]
+    head, inside = f"with qmode.{opened}.open(backend) as {name}:", "    "
+    if plan.mode == "job":  # nothing is opened on the service, so nothing is to be closed
+        head, inside = f"{name} = qmode.{opened}.open(backend)", ""
+    learn = [f"{inside}noise = qmode.learn_noise({name}, estimator, {pubs})"] if plan.learning is not None else []
+    if plan.iterations > 1 and kind == "estimator":
+        noise = ", noise=noise" if plan.learning is not None else ""
+        loop = f"qmode.variational_loop({name}, estimator, ansatz, observable, optimizer, start{noise})"
+        return [head, *learn, f"{inside}found, steps = {loop}"]
+    if plan.iterations > 1:
+        return [
+            head,
+            f"{inside}for step in range({plan.iterations}):",
+            f"{inside}    result = {name}.submit({kind.replace('-', '_')}, {pubs}).result()",
+            f"{inside}    # make the next step's PUBs from the result",
+        ]
+    if plan.labels:
+        return ["comparison.run()"]
+    if plan.learning is not None:
+        return [head, *learn, f"{inside}result = {name}.submit(noise.on(estimator), {pubs}).result()"]
+    if plan.submissions[0].primitive is not None:
+        return ["plan.run()"]
+    module, cls, own = _CLASSES[kind, plan.work.settings.client_side]
+    options = plan.work.settings.raw
+    given = "" if not options else f", options={options!r}" if isinstance(options, Mapping) else ", options=options"
+    return [
+        f"from {module} import {cls}" + (f" as {own}" if own != cls else ""),
+        f"plan.run({own}(mode=backend{given}))",
+    ]
 
 
 def _first(plan: PlanContent) -> str:
@@ -117,6 +155,10 @@ def _rows(plan: PlanContent, mode: Mode) -> list[tuple[str, str]]:
         ("last result", _time(course.last_result)),
         ("billed", f"≈ {billed(course.usage)}"),
     ]
+    high = plan.conditions.queue_wait_high
+    queues_once = not course.reactivations and (mode != "job" or plan.iterations == 1)
+    if high is not None and queues_once and course.last_result is not None:
+        rows.append(("last, long queue", duration(course.last_result + high - plan.conditions.queue_wait)))
     if course.idle:
         rows.append(("of it idle", f"≈ {duration(course.idle)}"))
     if course.undone:
@@ -132,6 +174,8 @@ def _rows(plan: PlanContent, mode: Mode) -> list[tuple[str, str]]:
         rows.append(("waits for QPU", f"≈ {duration(wait)} a job"))
     if "max TTL" in course.hits:
         rows.append(("runs out", "max TTL"))
+    if (why := _refusal(plan, mode)) and mode not in _refused(plan):
+        rows.append(("refused", why))
     return rows
 
 
@@ -149,13 +193,32 @@ def _refused(plan: PlanContent) -> tuple[Mode, ...]:
     return ("session",) if "no sessions on the Open Plan" in plan.advice.applied else ()
 
 
+def _refusal(plan: PlanContent, mode: Mode) -> str:
+    """Why the service would not take these jobs in a mode; nothing where it would."""
+    jobs = plan.submissions[0].jobs
+    own = next((c for c in plan.candidates if c.jobs is jobs and c.mode == mode), None)
+    return own.refused[0].rule if own is not None and own.refused else ""
+
+
 def _notes(plan: PlanContent) -> list[tuple[str, str]]:
     """What to mind: level and sentence."""
     items = [(str(f.level), f"{'' if f.job is None else f'Job {f.job}: '}{f.message}") for f in plan.findings]
     items += [("warning", w.text) for w in plan.advice.warnings]
-    if plan.advice.disagreement:
-        items.append(("warning", plan.advice.disagreement))
     return items
+
+
+def _allocated(plan: PlanContent) -> str:
+    """What a budget buys, in a sentence; nothing without one."""
+    if not plan.allocation:
+        return ""
+    shown = "; ".join(str(a) for a in plan.allocation[:ALLOCATIONS])
+    more = len(plan.allocation) - ALLOCATIONS
+    rest = f"; {more} more: plan.allocation" if more > 0 else ""
+    return f"Within {billed(plan.budget or 0.0)}: {shown}{rest}."
+
+
+def _failing(plan: PlanContent) -> str:
+    return "" if plan.failures is None else f"Failures: {plan.failures}."
 
 
 def _assumed(plan: PlanContent) -> list[str]:
@@ -179,12 +242,13 @@ def html(plan: PlanContent) -> str:
     first = _first(plan)
     why = [*(r.text for r in plan.reasons[:2]), *([plan.advice.trade] if plan.advice.trade else [])]
     parts = [
-        f"<style>{_STYLE}</style><div class='qmode-plan'>",
+        f"<style>{STYLE}</style><div class='qmode-plan'>",
         f"<p class='error'>! {e(first)}</p>" if first else "",
-        f"<p class='do'>Do this: <code>{e(code)}</code> <span class='dim'>{e(comes_to)}</span></p>",
+        f"<p>Do this: <span class='dim'>{e(comes_to)}</span></p><pre class='do'><code>{e(code)}</code></pre>",
         f"<h3>{e(plan.mode.capitalize())} mode on {e(plan.backend)}</h3>",
         *(f"<p>{e(line)}</p>" for line in why),
         f"<p title='{e(plan.usage.formula, quote=True)}'>{e(_headline(plan))}</p>",
+        f"<p>{e(_allocated(plan))}</p>" if plan.allocation else "",
         "<div class='modes'>",
         *(_card(plan, modes) for modes in _same(plan)),
         "</div>",
@@ -204,7 +268,8 @@ def _card(plan: PlanContent, modes: tuple[Mode, ...]) -> str:
     mark += "<span class='mark dim'>not on this plan</span>" * (mode in _refused(plan))
     rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in _rows(plan, mode))
     same = " and ".join(f"<b>{m.capitalize()}</b>" for m in others)
-    why = [found[0].text for m in modes if (found := plan.advice.against.get(m))][:1]
+    said = plan.reasons[0].text if plan.reasons else ""
+    why = [r.text for m in modes for r in plan.advice.against.get(m, ()) if r.text != said][:1]
     notes = f"<p class='dim'>{same}: the same</p>" if same else ""
     notes += "".join(f"<p class='dim'>{escape(line)}</p>" for line in why)
     box = "mode advised" if mode == plan.mode else "mode"
@@ -253,10 +318,11 @@ def _save(plan: PlanContent) -> str:
 
 
 def _details(plan: PlanContent) -> str:
-    lines = [plan.usage.formula, f"IBM's quick formula: {billed(plan.usage.quick)}"]
+    lines = [plan.usage.formula, f"IBM's quick formula: {billed(plan.usage.quick)}", _failing(plan)]
+    lines += [f"Chosen for: {plan.chosen_for}"] if plan.chosen_for else []
     lines += [f"Would change it: {c}" for c in plan.advice.changes]
     lines += [f"Assumed: {a}" for a in _assumed(plan)]
-    items = "".join(f"<li>{escape(line)}</li>" for line in lines)
+    items = "".join(f"<li>{escape(line)}</li>" for line in lines if line)
     return f"<details><summary>How it comes about</summary><ul class='dim'>{items}</ul></details>"
 
 
@@ -268,9 +334,10 @@ def text(plan: PlanContent) -> str:
     code, comes_to = do_this(plan)
     first = _first(plan)
     out = [f"! {first}"] if first else []
-    out += [f"Do this: {code}", f"         {comes_to}", ""]
+    out += [f"Do this: {comes_to}", *(f"    {line}" for line in code.splitlines()), ""]
     out += _wrapped("", f"{plan.mode.upper()} mode on {plan.backend}: {_headline(plan)}")
-    for line in (*(r.text for r in plan.reasons), plan.advice.trade or "", plan.division):
+    lines = (*(r.text for r in plan.reasons), plan.advice.trade or "", _allocated(plan), plan.division)
+    for line in lines:
         out += _wrapped("+ ", line)
     out += ["", *_table(plan), ""]
     if plan.preflight.account.instance is not None or plan.preflight.alarms:
@@ -284,6 +351,9 @@ def text(plan: PlanContent) -> str:
     for change in plan.advice.changes:
         out += _wrapped("? ", f"would change it: {change}")
     out += _wrapped("= ", plan.usage.formula)
+    out += _wrapped("= ", _failing(plan))
+    if plan.chosen_for:
+        out += _wrapped("~ ", f"chosen for: {plan.chosen_for}")
     for note in _assumed(plan):
         out += _wrapped("~ ", f"assumed: {note}")
     return "\n".join(out)

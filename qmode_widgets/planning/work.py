@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from ..errors import PubError
+from ..errors import ArgumentError, PubError
 from ..model.merge import parameter_shape
 from ..model.timing import UNBOUND_DELAY, Length, NotIsaError, Timing
 from .settings import DEFAULT_PRECISION, DEFAULT_SHOTS, LEARN_BASES, TREX_RANDOMIZATIONS, TREX_SHOTS, Settings
@@ -77,6 +77,8 @@ class PubWork:
     overhead: float = 1.0  # sampling overhead (PEC) that `executions` holds
     varies: float = 0.0  # seconds that an execution may be longer: loops and branches
     shorter: float = 0.0  # seconds that it may be shorter, where only its depth is known
+    randomized: float = 0.0  # randomised circuits: configurations × noise factors × randomisations
+    unfolded: float = 0.0  # `length` without the gate folding of ZNE
 
     def at(self, index: int) -> PubWork:
         """The same work as another PUB of the list."""
@@ -91,6 +93,7 @@ class Learning:
     executions: Executions
     length: float
     layers: bool = False  # of layers, else of the readout
+    randomized: Executions = Executions(0.0, 0.0, 0.0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +140,15 @@ class Work:
         """What a job of these PUBs learns: readout (TREX) for every job, layers where no noise model is given."""
         s, out = self.settings, []
         if s.kind == "estimator" and s.trex:
-            trex = Executions.exactly(self._trex(items))
-            out.append(Learning("measurement learning (TREX)", trex, self.timing.measure))
+            randomizations, per = self._trex(items)
+            out.append(
+                Learning(
+                    "measurement learning (TREX)",
+                    Executions.exactly(randomizations * per),
+                    self.timing.measure,
+                    randomized=Executions.exactly(randomizations),
+                )
+            )
         if s.kind == "estimator" and s.learns_layers:
             out.append(self._layers())
         return out
@@ -150,18 +160,18 @@ class Work:
     def _layers(self) -> Learning:
         s = self.settings
         layers = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
-        each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations * s.learn_shots
-        typical = min(layers, TYPICAL_LAYERS)
-        counts = Executions(min(1, layers) * each, typical * each, layers * each)
-        return Learning("layer noise learning", counts, self.layer_length(), layers=True)
+        each = LEARN_BASES * len(s.learn_depths) * s.learn_randomizations
+        circuits = Executions(min(1, layers), min(layers, TYPICAL_LAYERS), layers) * each
+        return Learning("layer noise learning", circuits * s.learn_shots, self.layer_length(), True, circuits)
 
-    def _trex(self, items: Sequence[PubWork]) -> int:
+    def _trex(self, items: Sequence[PubWork]) -> tuple[int, int]:
+        """Randomisations of the readout's circuit, and the shots of each."""
         s = self.settings
         if s.client_side:  # executor_estimator/trex.py: one item, of the program's shots
             randomizations, per = s.split(math.ceil(max(i.shots for i in items)))
-            return (randomizations if s.trex_randomizations == "auto" else s.trex_randomizations) * per
+            return (randomizations if s.trex_randomizations == "auto" else s.trex_randomizations), per
         randomizations = TREX_RANDOMIZATIONS if s.trex_randomizations == "auto" else s.trex_randomizations
-        return randomizations * (TREX_SHOTS if s.trex_shots == "auto" else s.trex_shots)
+        return randomizations, (TREX_SHOTS if s.trex_shots == "auto" else s.trex_shots)
 
     def layer_length(self) -> float:
         """Mean length of a layer-learning circuit: pairs of the layer, dressed with single-qubit gates."""
@@ -183,18 +193,27 @@ def analyse(
         PubError: naming the PUB that is not ISA, not bound, mismatched, or has no shots.
         ValueError: no PUBs, a backend without durations, or options that it refuses.
     """
+    _check_backend(backend)
     timing = Timing.of(backend) if timing is None else timing
     if shots is not None and (type(shots) is bool or not hasattr(shots, "__index__") or shots < 1):
-        raise ValueError(f"shots={shots!r}: give a whole number of at least 1")
+        raise ArgumentError(f"shots={shots!r}: give a whole number of at least 1")
+    if shots is not None and settings.kind == "estimator":
+        raise ArgumentError(
+            f"shots={shots!r}: an Estimator takes a precision; precision={1 / math.sqrt(shots):.4g} is {shots} shots"
+        )
+    if shots is not None and settings.kind not in ("sampler", "estimator"):
+        raise ArgumentError(f"shots={shots!r}: quantum programs name their own shots; leave it out")
+    if precision is not None and settings.kind != "estimator":
+        raise ArgumentError(f"precision={precision!r}: only an Estimator takes a precision; a Sampler takes shots=")
     rep_delay = timing.rep_delay if settings.rep_delay is None else settings.rep_delay
     if (bounds := timing.rep_delay_range) and not bounds[0] <= rep_delay <= bounds[1]:
-        raise ValueError(
+        raise ArgumentError(
             f"rep_delay={rep_delay:g} s: {timing.backend} takes {bounds[0]:g} to {bounds[1]:g} s (it is in seconds)"
         )
     given = listed(pubs)
     work = Work(settings, timing, backend, [], [], rep_delay, ())
-    if precision is not None and not (0 < precision < math.inf):
-        raise ValueError(f"precision={precision!r}: give a number above 0")
+    if precision is not None and not (_real(precision) and 0 < precision < math.inf):
+        raise ArgumentError(f"precision={precision!r}: give a number above 0")
     reader = _Reader(work, shots, precision)
     for index, pub in enumerate(given):
         try:
@@ -215,6 +234,17 @@ def analyse(
     return work
 
 
+def _check_backend(backend: Any) -> None:
+    if isinstance(backend, list | tuple):
+        raise ArgumentError(
+            f"backend is a {type(backend).__name__} of {len(backend)}: a plan is for one backend; "
+            "qmode.compare_backends(pubs, backends) plans for several"
+        )
+    if backend is None or isinstance(backend, str):
+        name = "" if backend is None else repr(backend)
+        raise ArgumentError(f"backend={backend!r}: pass the backend object, such as service.backend({name})")
+
+
 def listed(pubs: Any) -> list[Any]:
     """PUBs as a list; a single quantum program is a list of one.
 
@@ -223,12 +253,23 @@ def listed(pubs: Any) -> list[Any]:
     """
     if hasattr(pubs, "items") and hasattr(pubs, "shots"):
         return [pubs]
-    if isinstance(pubs, str) or hasattr(pubs, "count_ops") or not isinstance(pubs, Iterable):
-        raise ValueError(f"a {type(pubs).__name__} is not a list of PUBs: pass [(circuit, …), …]")
+    if isinstance(pubs, str | Mapping) or hasattr(pubs, "count_ops") or not isinstance(pubs, Iterable):
+        raise ArgumentError(f"a {type(pubs).__name__} is not a list of PUBs: pass [(circuit, …), …]")
+    if isinstance(pubs, tuple) and pubs and hasattr(pubs[0], "count_ops") and len(pubs) > 1 and not _pub(pubs[1]):
+        raise ArgumentError("this is one PUB, not a list of PUBs: pass [(circuit, …)]")
     found = list(pubs)
     if not found:
-        raise ValueError("there are no PUBs: pass at least one")
+        raise ArgumentError("there are no PUBs: pass at least one")
     return found
+
+
+def _real(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def _pub(value: Any) -> bool:
+    """Whether this may be a PUB: a circuit, or a tuple that begins with one."""
+    return hasattr(value, "count_ops") or (isinstance(value, tuple) and bool(value) and hasattr(value[0], "count_ops"))
 
 
 class _Reader:
@@ -310,6 +351,12 @@ class _Reader:
         key = _bare(pub)
         if key is not None and (known := self.bare.get(key)) is not None:
             return known[0], known[1].at(index)
+        if isinstance(pub, tuple) and len(pub) > 1 and is_observable(pub[1]):
+            raise PubError(
+                index,
+                f"a {type(pub[1]).__name__} stands where a Sampler takes parameter values: this looks like an "
+                'Estimator\'s PUB; pass primitive="estimator", or (circuit, values, shots)',
+            )
         coerced = SamplerPub.coerce(pub, self.shots)
         settings = self.work.settings
         shots = coerced.shots or settings.shots or DEFAULT_SHOTS
@@ -321,7 +368,8 @@ class _Reader:
         if not size:
             raise PubError(index, f"no parameter sets (shape {coerced.shape}): give at least one")
         values = coerced.parameter_values
-        length = self.length(facts, values.as_array(coerced.circuit.parameters))
+        array = _finite(index, coerced.circuit, values.as_array(coerced.circuit.parameters))
+        length = self.length(facts, array)
         item = PubWork(
             index,
             (facts,),
@@ -333,6 +381,8 @@ class _Reader:
             size,
             8.0 * size * values.num_parameters,
             varies=length.high - length.seconds,
+            randomized=size * randomizations if settings.twirling else 0,
+            unfolded=length.seconds,
         )
         if key is not None:
             self.bare[key] = coerced, item
@@ -346,8 +396,8 @@ class _Reader:
             precision = None if settings.shots else settings.precision or DEFAULT_PRECISION
             shots = settings.shots
         if precision is not None:
-            if not precision > 0:
-                raise PubError(index, f"precision={precision!r}: give a number above 0")
+            if not 0 < precision < math.inf:
+                raise PubError(index, f"precision={precision!r}: give a finite number above 0")
             shots = math.ceil(1 / precision**2)
         if not shots:
             raise PubError(index, "no shots and no precision: set one of them")
@@ -355,20 +405,25 @@ class _Reader:
         configurations = self.bases.configurations(coerced)
         randomizations, per = settings.split(shots)
         factors = settings.noise_factors or (1.0,)
-        own = self.length(facts, coerced.parameter_values.as_array(coerced.circuit.parameters))
+        values = coerced.parameter_values.as_array(coerced.circuit.parameters)
+        own = self.length(facts, _finite(index, coerced.circuit, values))
         added = 0.0 if own.measure else self.work.timing.measure
         length, varies = own.seconds + added, own.high - own.seconds
+        unfolded = length
         if settings.noise_factors and not settings.pea:
             length = sum(own.stretched(f) for f in factors) / len(factors) + added
             varies *= sum(factors) / len(factors)
         executions = configurations * (randomizations * per * len(factors))
+        randomized = configurations.expected * randomizations * len(factors) if settings.twirling else 0.0
         base = configurations.expected * randomizations * per
         overhead = 1.0
         if settings.pec and settings.client_side and settings.layer_noise_model is not None:
             prepared = pec_executions([coerced], settings.raw, self.work.backend, self.precision)[0]
             executions, overhead = Executions.exactly(prepared), prepared / base
+            randomized *= overhead
         elif settings.pec:
             executions, overhead = self._pec(executions, coerced.circuit)
+            randomized *= overhead
         shape = parameter_shape(coerced)
         sets = math.prod(shape)
         if not sets:
@@ -380,7 +435,19 @@ class _Reader:
             about = "" if configurations.low == configurations.high else "about "
             self.assumed.append(f"PUB {index}: its {terms:,} terms are measured in {about}{bases:,} bases")
         return coerced, PubWork(
-            index, (facts,), count, shots, executions, length, shape, sets, payload, overhead, varies
+            index,
+            (facts,),
+            count,
+            shots,
+            executions,
+            length,
+            shape,
+            sets,
+            payload,
+            overhead,
+            varies,
+            randomized=randomized,
+            unfolded=unfolded,
         )
 
     def _coerce_estimator(self, index: int, pub: Any) -> Any:
@@ -388,6 +455,14 @@ class _Reader:
         from qiskit.primitives.containers.bindings_array import BindingsArray
         from qiskit.primitives.containers.estimator_pub import EstimatorPub
 
+        if hasattr(pub, "count_ops") or (isinstance(pub, tuple) and (len(pub) < 2 or pub[1] is None)):
+            raise PubError(index, "no observables: an Estimator's PUB is (circuit, observables, values)")
+        if isinstance(pub, tuple) and isinstance(pub[1], int | float | np.ndarray) and not is_observable(pub[1]):
+            raise PubError(
+                index,
+                f"{_short(pub[1])} stands where an Estimator takes observables: this looks like a Sampler's PUB; pass "
+                'primitive="sampler", or (circuit, observables, values)',
+            )
         key = (id(pub[0]), id(pub[1])) if isinstance(pub, tuple) and 2 <= len(pub) <= 4 else None
         if key is None or (observables := self.observables.get(key)) is None:
             coerced = EstimatorPub.coerce(pub, self.precision)
@@ -447,6 +522,8 @@ class _Reader:
             Executions.exactly(total * program.shots),
             length,
             varies=high - length,
+            randomized=sum(n for item, n in zip(items, sizes, strict=True) if hasattr(item, "samplex")),
+            unfolded=length,
         )
 
     def _layer(self, index: int, layer: Any) -> tuple[Any, PubWork]:
@@ -458,7 +535,39 @@ class _Reader:
             most = UNLIMITED_LAYERS if s.learn_layers is None else s.learn_layers
             one = each * s.learn_shots
             counts = Executions(min(1, most) * one, min(TYPICAL_LAYERS, most) * one, most * one)
-        return layer, PubWork(index, (), each, float(s.learn_shots), counts, self.work.layer_length())
+        circuits = counts.expected / s.learn_shots
+        length = self.work.layer_length()
+        return layer, PubWork(
+            index, (), each, float(s.learn_shots), counts, length, randomized=circuits, unfolded=length
+        )
+
+
+def _finite(index: int, circuit: Any, values: np.ndarray[Any, Any]) -> np.ndarray[Any, Any]:
+    """Parameter values, all of which must be finite: the service refuses others after the job has queued."""
+    if values.size and not np.isfinite(values).all():
+        at = tuple(int(i) for i in np.argwhere(~np.isfinite(values))[0])
+        name = circuit.parameters[at[-1]].name
+        where = f" in parameter set {list(at[:-1])}" if len(at) > 1 else ""
+        raise PubError(index, f"the parameter {name} has the value {values[at]}{where}: give finite numbers")
+    return values
+
+
+def is_observable(value: Any) -> bool:
+    """Whether this is an observable, or an array or list of them."""
+    if isinstance(value, str):
+        return True
+    if type(value).__name__ in ("SparsePauliOp", "Pauli", "PauliList", "SparseObservable", "ObservablesArray"):
+        return True
+    if isinstance(value, Mapping):  # {"ZZ": 1.0} is an observable, {parameter: values} is not
+        return all(isinstance(key, str) and set(key) <= set("IXYZ01+-rl") for key in value) and bool(value)
+    if isinstance(value, np.ndarray):
+        return value.dtype == object and value.size > 0 and is_observable(value.flat[0])
+    return isinstance(value, list | tuple) and bool(value) and is_observable(value[0])
+
+
+def _short(value: Any) -> str:
+    text = repr(value).replace("\n", " ")
+    return text if len(text) <= 40 else text[:39] + "…"
 
 
 def _arguments(item: Any) -> np.ndarray[Any, Any]:

@@ -13,6 +13,7 @@ PARTS = (
     "bench_planning",
     "workloads",
     "bench_emulator",
+    "bench_simulation",
     "bench_frontend",
     "bench_desk",
 )

@@ -12,7 +12,7 @@ from tests.browser import lab as harness
 from tests.browser.lab import Lab, Notebook
 
 Open = Callable[..., Notebook]
-expect.set_options(timeout=10_000)
+expect.set_options(timeout=30_000)
 
 BEGIN = """
 import time, scripted

@@ -55,7 +55,7 @@ class Lab:
     def get(self, path: str) -> Any:
         """JSON of the server's own REST API."""
         request = urllib.request.Request(f"{self.url}/{path}", headers={"Authorization": f"token {self.token}"})
-        with urllib.request.urlopen(request, timeout=10) as answer:
+        with urllib.request.urlopen(request, timeout=60) as answer:
             return json.load(answer)
 
     def stop_kernels(self) -> None:
@@ -66,7 +66,7 @@ class Lab:
                 method="DELETE",
                 headers={"Authorization": f"token {self.token}"},
             )
-            urllib.request.urlopen(request, timeout=10).close()
+            urllib.request.urlopen(request, timeout=60).close()
 
 
 def labextension() -> Path | None:
@@ -88,8 +88,12 @@ def lab(
     settings: Mapping[str, object] | None = None,
     env: Mapping[str, str] | None = None,
     app: str = "jupyterlab",
+    extension: bool = True,
 ) -> Iterator[Lab]:
-    """Start JupyterLab (or `app="notebook"`) with `root` as its notebooks; `settings` by plugin id."""
+    """Start JupyterLab (or `app="notebook"`) with `root` as its notebooks; `settings` by plugin id.
+
+    Without `extension` ours is disabled, as where only the kernel has the package.
+    """
     home = Path(tempfile.mkdtemp(prefix="qmode-lab-"))
     if (build := labextension()) is not None:
         link = home / "path" / "labextensions" / EXTENSION
@@ -100,6 +104,10 @@ def lab(
         file = home / "settings" / package / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
+    if not extension:
+        page_config = home / "config" / "labconfig" / "page_config.json"
+        page_config.parent.mkdir(parents=True)
+        page_config.write_text(json.dumps({"disabledExtensions": {EXTENSION: True}}))
     with socket.socket() as s:
         s.bind(("127.0.0.1", 0))
         port = s.getsockname()[1]
@@ -159,7 +167,7 @@ def lab(
 
 
 def _await(running: Lab, server: subprocess.Popen[bytes]) -> None:
-    ends = time.monotonic() + 60
+    ends = time.monotonic() + 180
     while time.monotonic() < ends and server.poll() is None:
         with contextlib.suppress(urllib.error.URLError, ConnectionError, TimeoutError):
             running.get("api/status")

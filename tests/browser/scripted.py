@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 
 from qmode_widgets.errors import QmodeError
 from qmode_widgets.model.command import Action
-from qmode_widgets.model.outcome import Done, Outcome
+from qmode_widgets.model.outcome import Cancelled, CancelOutcome, Done, Outcome, Refusal
 from qmode_widgets.model.snapshot import (
     Event,
     JobSnapshot,
@@ -73,6 +73,8 @@ class Scripted:
         self.said: list[tuple[str, str | None]] = []
         self.clicked = threading.Event()
         self.answers = True  # False: the service hangs, and nothing is heard of it any more
+        self.usage_cap: float | None = snapshot.usage.cap
+        self.refused: str | None = None  # the reason of the outcome of the next command, if it is to be refused
         self.refuse: str | None = None  # the service's answer to the next command, if it is to fail
 
     @property
@@ -118,8 +120,15 @@ class Scripted:
         if action in (Action.CANCEL, Action.DROP):
             waits = any(j.key == target and j.state is JobState.WAITING for j in self._state.jobs)
             action = Action.DROP if waits else Action.CANCEL
-        steps = [Action.CANCEL_ALL, Action.CLOSE] if action is Action.END else [action]
-        answers = [await self._obey(step, target) for step in steps]
+        if self.refused is not None:
+            reason, self.refused = self.refused, None
+            return CancelOutcome(Cancelled.REFUSED, Refusal(reason, status=403))
+        steps = [(step, target) for step in ([Action.CANCEL_ALL, Action.CLOSE] if action is Action.END else [action])]
+        if action is Action.RESUBMIT_MISSING:
+            self.usage_cap = None if target is None else float(target)
+            gone = (JobState.FAILED, JobState.REFUSED, JobState.CANCELLED, JobState.DROPPED)
+            steps = [(Action.RESUBMIT, j.key) for j in self._state.jobs if j.state in gone and not j.superseded]
+        answers = [await self._obey(*step) for step in steps]
         return Done(answers[-1])
 
     async def _obey(self, action: Action, target: str | None = None) -> str:

@@ -81,7 +81,7 @@ def test_the_account_without_a_notebook(lab: Lab, page: Page, emulator: Emulator
     assert names(lab) == []  # and no kernel stays behind
     panel.get_by_role("button", name="Use the embedded service").click()
     expect(panel.locator("[data-instance=emulator-open]")).to_contain_text(
-        "0 s of 600 s used · 600 s left", timeout=START
+        "0 s of 10 min used · 10 min left", timeout=START
     )
     expect(panel.locator("[data-instance=emulator-payg]")).to_contain_text("0 s used")
     assert names(lab) == ["Quantum account"]
@@ -149,16 +149,17 @@ def test_a_kernel_with_a_service_is_asked_instead(lab: Lab, page: Page, emulator
         page,
         "own",
         "import qmode_widgets as qmode; service = qmode.emulator.start().service",
-        "import time; time.sleep(5)",
+        "import pathlib, time\nwhile not pathlib.Path('go on').exists():\n    time.sleep(0.05)",
     )
     notebook.run(0)
-    notebook.run(1, wait=False)  # and a cell that runs is no hindrance
+    notebook.run(1, wait=False)  # a cell that runs is no hindrance
     panel = notebook.sidebar()
     panel.get_by_role("button", name="Look at my account").click()
-    expect(row(panel, session.session_id)).to_be_visible(timeout=4000)
+    expect(row(panel, session.session_id)).to_be_visible(timeout=START)
     expect(panel.locator("[data-instance]")).to_have_count(1)
     assert names(lab) == ["own.ipynb"]
     assert notebook.is_running(1)
+    (Path(lab.root) / "go on").touch()
     session.close()
     panel.get_by_role("button", name="Refresh").click()
     expect(row(panel, session.session_id)).to_have_count(0)
@@ -208,7 +209,7 @@ def test_a_killed_kernel_leaves_what_may_still_cost(lab: Lab, page: Page) -> Non
 
 def test_the_empty_panel_says_how_to_begin(lab: Lab, page: Page) -> None:
     panel = empty(lab, page)
-    code = panel.locator(".qm-code").inner_text()
+    expect(panel).to_contain_text("it needs no account, and nothing on it is billed")
     panel.get_by_role("button", name="Open the quickstart").click()
     page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=START)
     path = "() => window.jupyterapp.shell.currentWidget.context.path"
@@ -218,10 +219,13 @@ def test_the_empty_panel_says_how_to_begin(lab: Lab, page: Page) -> None:
     assert "a partitioned batch, live" in quickstart
     assert "a partitioned batch, live" in (lab.root / "quickstart.ipynb").read_text()
 
-    notebook = book(lab, page, "begin", code, "batch.wait(60)")
+    panel.get_by_role("button", name="Insert into a new notebook").click()
+    page.wait_for_function("() => /Untitled/.test(window.jupyterapp.shell.currentWidget?.context?.path)", timeout=START)
+    notebook = Notebook(lab, page, "Untitled.ipynb")
+    notebook.wait_idle()
     notebook.run(0, timeout=START)
-    notebook.run(1, timeout=START)
-    assert notebook.output(1) == "True"
+    shown = page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) .jp-OutputArea .qm-card .qm-progress .qm-big")
+    expect(shown).to_have_text("2 of 2 done", timeout=START)
     expect(notebook.sidebar().locator(".qm-row")).to_contain_text("2 of 2")
     notebook.page.screenshot(path=str(harness.ARTIFACTS / "begin.png"))
     assert notebook.errors == []

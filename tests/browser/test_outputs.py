@@ -87,12 +87,14 @@ def test_a_saved_notebook_shows_the_last_state_without_its_kernel_and_leads_back
     book.screenshot(f"saved-{place.app}")
     book.wait_idle()
     card.locator("[data-reattach]").click()
-    expect(card).to_contain_text("run the cell that makes `service`")  # a kernel that knows of none
+    expect(card).to_contain_text("run the cell that makes `service` for the instance premium-team")  # none is known
     book.run(0)
     book.run(4)  # one down: the new cell stands before it
     card.locator("[data-reattach]").click()
     expect(card).to_have_attribute("data-saved", "false")
     expect(card.locator(".qm-progress .qm-big")).to_have_text("4 of 12 done")
+    count = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
+    assert page.evaluate(count) == 5, "one cell, however often it was asked for"
     assert book.errors == []
 
 
@@ -100,9 +102,13 @@ def test_the_end_is_written_into_the_document_by_itself(place: Lab, page: Page) 
     book = begun(place, page, "ended", END)
     save(book)
     assert "4 of 12 done" in html(book)
+    shared = "window.jupyterapp.shell.currentWidget.content.widgets[1].model.sharedModel.youtputs"
+    page.evaluate(f"() => {{ window.before = {shared}.get(0); }}")
     book.run(2)
     model = "() => JSON.stringify(window.jupyterapp.shell.currentWidget.content.widgets[1].model.toJSON().outputs)"
     page.wait_for_function(f"() => ({model})().includes('12 of 12 done')")
+    # In place: pages that share the document would each add a new one.
+    assert page.evaluate(f"() => {shared}.length === 1 && {shared}.get(0) === window.before")
     page.wait_for_function("() => window.jupyterapp.shell.currentWidget.context.model.dirty")
     save(book)
     assert "closed, 12 of 12 done" in html(book)
@@ -111,6 +117,7 @@ def test_the_end_is_written_into_the_document_by_itself(place: Lab, page: Page) 
     page.reload()
     expect(book.card_of(1).locator(".qm-progress .qm-big")).to_have_text("12 of 12 done")
     expect(book.card_of(1)).to_contain_text("As of ")
+    expect(book.card_of(1).locator("[data-reattach]")).to_have_count(0)  # nothing is left to watch
     assert "model not found" not in page.content()
 
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 from playwright.sync_api import Locator, expect
 
@@ -11,7 +9,7 @@ from tests.browser import probes
 from tests.browser.conftest import Open
 from tests.browser.lab import Notebook
 
-BLOCK = "print(batch.wait_click(30), batch.said[-1])"
+BLOCK = "print(batch.wait_click(60), batch.said[-1])"  # True: the click was carried out while the cell ran
 SHOW = "batch = scripted.batch(); show(batch)"
 K = "a1b2c3d4:{}"  # rows' keys in scripted workloads
 
@@ -44,13 +42,11 @@ def test_cancel_and_resubmit(open_notebook: Open, place: str, kernel: str) -> No
         if kernel == "busy":
             book.run(cell, wait=False)
             book.page.wait_for_function(probes.BUSY)
-        begun = time.monotonic()
         click(card, key)
         expect(row(card, key if after == "cancelled" else "4.1")).to_have_attribute("data-state", after)
         if kernel == "busy":
             book.wait_done(cell)
-            assert time.monotonic() - begun < 5, "the click waited for the cell"
-            assert "True" in book.output(cell)
+            assert "True" in book.output(cell), "the click waited for the cell"
     expect(card.get_by_role("status")).to_contain_text("Run partition 5 (PUBs 8–9) again: resubmitted")
     expect(row(card, "4.1").locator(".qm-outcome-done")).to_contain_text("resubmitted")
     book.run(4)
@@ -101,6 +97,70 @@ def test_the_question_and_the_answer_stand_where_the_button_was(open_notebook: O
     expect(row(card, "5.0")).to_have_attribute("data-state", "running")
     row(card, "5.0").get_by_role("button", name="Dismiss").click()
     expect(row(card, "5.0").locator("[data-action=cancel]")).to_be_visible()
+
+
+def test_after_a_cap_what_is_missing_runs_again_under_one_that_fits(open_notebook: Open) -> None:
+    book = open_notebook("batch = scripted.capped(); show(batch)", "print(batch.usage_cap, batch.said)")
+    book.run(1)
+    banner = place_of(book, "cell").locator("[data-banner=cap]")
+    expect(banner).to_contain_text("3 jobs of 6 are not done.")
+    banner.get_by_role("button", name="Run 3 missing again ≈ 24 s").click()
+    expect(banner.locator(".qm-confirm")).to_contain_text("Expected usage ≈ 24 s. The usage cap becomes 54 s.")
+    banner.locator("[data-confirm=yes]").click()
+    expect(row(place_of(book, "cell"), "3.1")).to_have_attribute("data-state", "queued")
+    book.run(2)
+    assert book.output(2).startswith("54.0 [('resubmit', ")
+
+
+def test_several_are_cancelled_only_after_a_question(open_notebook: Open) -> None:
+    book = open_notebook(SHOW, "print(batch.said)", "print(batch.said)")
+    book.run(1)
+    card = place_of(book, "cell")
+    card.get_by_role("button", name="Select…").click()
+    for n in range(3):
+        card.locator(".qm-choose:enabled").nth(n).check()
+    card.get_by_role("button", name="Cancel 3, saves up to ≈ 24 s").click()
+    expect(card.locator(".qm-fold .qm-confirm")).to_contain_text(
+        "What the 3 running ones have used until then stays billed."
+    )
+    book.run(2)
+    assert book.output(2).strip() == "[]"
+    card.locator("[data-confirm=yes]").click()
+    expect(card.locator("tr[data-state=cancelled]")).to_have_count(3)
+    book.run(3)
+    assert book.output(3).count("'cancel'") == 3
+
+
+def test_a_refused_click_is_red_until_it_is_dismissed(open_notebook: Open) -> None:
+    book = open_notebook(SHOW, "batch.refused = 'you may not cancel this job'")
+    book.run(1)
+    book.run(2)
+    card = place_of(book, "cell")
+    click(card, "5.0")
+    answer = row(card, "5.0").locator(".qm-outcome-failed")
+    expect(answer).to_contain_text("refused: 403 you may not cancel this job")
+    red, green = (card.evaluate(f"e => getComputedStyle(e).getPropertyValue('--qm-{tone}')") for tone in ("fail", "ok"))
+    assert red != green
+    expect(answer.locator(".qm-shape")).to_have_text("!")
+    book.screenshot("refused-outcome")
+    row(card, "6.0").locator("[data-action]").first.click()  # another click leaves it
+    expect(answer).to_be_visible()
+    row(card, "5.0").get_by_role("button", name="Dismiss").click()
+    expect(answer).to_have_count(0)
+
+
+def test_a_page_of_another_protocol_shows_the_kernels_own_widget(open_notebook: Open) -> None:
+    older = (
+        "from qmode_widgets.frontend.hub import hub; hub._pages['older'] = 1  # what an older extension's request says"
+    )
+    book = open_notebook(older, SHOW, "print(*sorted(display(batch)))")
+    for cell in (1, 2, 3):
+        book.run(cell)
+    assert book.output(3).split() == ["application/vnd.jupyter.widget-view+json", "text/html", "text/plain"]
+    widget = book.card_of(2)
+    expect(row(widget, "5.0")).to_be_visible()
+    click(widget, "5.0")
+    expect(row(widget, "5.0")).to_have_attribute("data-state", "cancelled")
 
 
 def test_both_places_work_after_a_page_reload_while_a_cell_blocks(open_notebook: Open) -> None:
@@ -155,7 +215,7 @@ def test_keyboard_only(open_notebook: Open) -> None:
     card, keys = place_of(book, "cell"), book.page.keyboard
     cells = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
     count = book.page.evaluate(cells)
-    card.locator(".qm-head [data-action=resubmit_failed]").focus()
+    card.locator(".qm-head [data-action=cancel_remaining]").focus()
     seen = []
     for _ in range(20):
         keys.press("Tab")
@@ -163,7 +223,7 @@ def test_keyboard_only(open_notebook: Open) -> None:
         assert book.page.evaluate(probes.SEEN), f"{seen[-1]} has the focus and cannot be seen"
         if seen[-1].startswith("Details of partition 5"):
             break
-    assert {"Cancel…", "End batch…", "1 failed", "Details of partition 5 (PUBs 8–9)"} <= set(seen)
+    assert {"End batch…", "Run partition 5 again ≈ 8 s", "1 failed", "Details of partition 5 (PUBs 8–9)"} <= set(seen)
     keys.press("x")  # would cut the cell
     keys.press("ArrowDown")
     expect(card.get_by_role("button", name="Details of partition 6")).to_be_focused()
@@ -228,6 +288,7 @@ def test_narrow_places(open_notebook: Open, width: int) -> None:
         book.run(cell)
         card = book.card_of(cell)
         card.scroll_into_view_if_needed()
+        assert 0 < card.evaluate("e => e.getBoundingClientRect().width") <= width
         assert card.evaluate("e => e.scrollWidth <= e.clientWidth"), f"cell {cell} overflows at {width}"
         if cell == 1:
             row(card, "5.0").locator("[data-action]").click()
@@ -248,7 +309,7 @@ def test_forced_colours_keep_what_bars_say(open_notebook: Open) -> None:
         found = card.locator(part).first.evaluate(probes.GROUND)
         assert found != ground, f"{part} cannot be told from the ground"
     book.screenshot("forced-colours")
-    assert book.card_of(2).locator(".qm-hatch").first.evaluate(probes.GROUND) != ground
+    assert book.card_of(2).locator(".qm-bar .qm-part-idle").first.evaluate(probes.GROUND) != ground
 
 
 def test_a_service_that_hangs_and_one_that_is_gone_are_said_with_all_clocks_still(open_notebook: Open) -> None:
@@ -259,7 +320,7 @@ def test_a_service_that_hangs_and_one_that_is_gone_are_said_with_all_clocks_stil
     card = place_of(book, "cell")
     book.run(2)
     banner = card.locator("[data-banner=service]")
-    expect(banner).to_contain_text("has not answered the last three requests", timeout=9000)
+    expect(banner).to_contain_text("has not answered the last three requests", timeout=30_000)
     expect(card).to_contain_text("last seen")
     still = card.get_by_role("timer").inner_text()
     click(card, "5.0")

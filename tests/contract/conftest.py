@@ -12,6 +12,7 @@ from qiskit.transpiler import generate_preset_pass_manager
 from qmode_widgets import emulator as package
 from qmode_widgets.control.registry import registry
 from qmode_widgets.portal import clock
+from tests import examples  # noqa: F401 - hypothesis' profile
 
 
 def legacy(primitive, *args, **kwargs):

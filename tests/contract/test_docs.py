@@ -19,7 +19,9 @@ ID = "id of a batch, session, job or run"  # a reader puts in a real one
 def run(page: str, names: dict[str, object]) -> None:
     """Run a page's blocks, one after the other, in one namespace."""
     text = (ROOT / page).read_text()
-    for block in FENCE.finditer(text):
+    blocks = [*FENCE.finditer(text)]
+    assert blocks, f"{page} shows no code"
+    for block in blocks:
         line = text[: block.start(1)].count("\n")
         # Empty lines in front, so that a traceback names the line of the page.
         exec(compile("\n" * line + block[1], page, "exec"), names)

@@ -8,13 +8,14 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from nbclient import NotebookClient
 
 from qmode_widgets import emulator as package
 
 NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 SAYS = {
     "quickstart": ["24 PUBs, 48000 shots", "9707", "of QPU time"],
-    "choose_a_mode": ["rep_delay", "session\n"],
+    "choose_a_mode": ["rep_delay", "session\n", "The price of the session", "PUB 0: "],
     "compare_mitigation_batch": ["s of QPU time expected", "twirled    +", "✓ Done"],
     "vqe_session": ["10 evaluations", "of which idle", "5 points in one job"],
     "noise_learning_session": ["layers learned by job", "point 2:", "s old"],
@@ -24,14 +25,23 @@ SAYS = {
 }
 
 
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory):
+    """The service that the notebooks find, as fast as the simulation."""
+    home = tmp_path_factory.mktemp("runtime")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("JUPYTER_RUNTIME_DIR", str(home))
+        patch.setenv("IPYTHONDIR", str(home / "ipython"))
+        started = package.start(speed=float("inf"))
+        yield started
+        started.stop()
+
+
 @pytest.fixture
-def fast(tmp_path, monkeypatch):
-    """The service the notebooks will find, as fast as the simulation."""
-    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path))
-    monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    started = package.start(speed=float("inf"))
-    yield started
-    started.stop()
+def fast(shared):
+    """The same, without what a notebook's faults left over."""
+    shared.faults.clear()
+    return shared
 
 
 @pytest.mark.parametrize("name", sorted(path.stem for path in NOTEBOOKS.glob("*.ipynb")))
@@ -94,3 +104,34 @@ def test_a_notebook_written_for_ibms_service_runs_unchanged_with_the_exported_en
     assert done.returncode == 0, done.stderr[-3000:]
     for text in ("768 shots", "batch Closed True", "correlated 600", "3 DONE", "True"):
         assert text in done.stdout
+
+
+FIRST_SHOWN_THEN_RUN = [
+    """
+import qmode_widgets as qmode
+from qiskit import QuantumCircuit
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_ibm_runtime.executor_sampler import Sampler
+
+service = qmode.emulator.start().service
+backend = service.least_busy()
+circuit = QuantumCircuit(1)
+circuit.measure_all()
+isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
+""",
+    "batch = qmode.BatchController.open(backend)\nbatch",
+    "run = batch.submit(Sampler(mode=batch.primitive_mode), [isa] * 3, partitions=3)\nrun.wait()",
+    "batch.close()\nbatch.wait_until(lambda shot: shot.state == 'closed', 120)",
+]
+
+
+def test_an_output_that_no_page_follows_says_how_its_workload_ended(fast):
+    """By nbclient, papermill, nbconvert: the cell that showed the batch before it had a job ends with all done."""
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in FIRST_SHOWN_THEN_RUN])
+    notebook.metadata["kernelspec"] = {"name": "python3", "display_name": "Python 3", "language": "python"}
+    NotebookClient(notebook, timeout=280, kernel_name="python3", extra_arguments=["--log-level=ERROR"]).execute()
+    [shown] = [o for o in notebook.cells[1].outputs if "data" in o]
+    assert shown["data"]["text/plain"].count("✓ Done") == 3
+    assert "closed" in shown["data"]["text/plain"]
+    assert shown["data"]["text/html"].count("Done") >= 3
+    assert "application/vnd.jupyter.widget-view+json" not in shown["data"]

@@ -56,8 +56,8 @@ def shows_at_once(work: Work, backend: Any, emulator: Any) -> None:
         unmodified(work, backend)
         made = rows(found)
         assert len(made) == posted(emulator) > 0
-        assert all(job.note != "seen, not protected" for job in made)
-        assert all(c.wait(60) for c in found.controllers)
+        assert [job.job_id for job in made if job.note == "seen, not protected"] == []
+        assert {c.wait(60) for c in found.controllers} == {True}
         assert {job.state for job in rows(found)} == {JobState.DONE}
 
 

@@ -13,6 +13,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ from qiskit_ibm_runtime.json import RuntimeEncoder
 import qmode_widgets as qmode
 from qmode_widgets.emulator.service.account import BASES, PAY_AS_YOU_GO
 
-HERE = Path(__file__).parent
+HERE = Path(__file__).resolve().parent
 BACKEND = "ibm_torino"
 KINDS = {"IBMQuantumComputeService": "QCS", "IBMQiskitRuntimeService": "QRS"}  # a type of QRMI: its environment's name
 SECONDS = 60  # that Schemathesis may take
@@ -77,14 +78,15 @@ def fuzz(program: Path, emulator: Any) -> int:
     command += ["--header", f"Authorization: Bearer {token}", "--header", f"Service-CRN: {PAY_AS_YOU_GO.crn}"]
     command += ["--checks", "not_a_server_error", "--phases", "coverage,fuzzing", "--max-examples", "40"]
     command += ["--max-time", str(SECONDS), "--generation-deterministic", "--warnings", "off", "--no-color"]
-    code = subprocess.run(command).returncode
+    with tempfile.TemporaryDirectory() as folder:  # it keeps a cache where it runs
+        code = subprocess.run(command, cwd=folder).returncode
     assert emulator.admin.get("ping")["pid"] == emulator.pid
     return code
 
 
 def main() -> int:
     """Run both."""
-    folder = Path(sys.argv[1])
+    folder = Path(sys.argv[1]).absolute()
     with qmode.emulator.start(shared=False, speed=20.0, backends=BACKEND, interactive_ttl=1.0) as emulator:
         for base in BASES:
             for kind in KINDS:

@@ -20,20 +20,23 @@ interface Props {
 /** The place's buttons, or over them: the question, that it is under way, or what came of it. */
 export function Answer({ place, asking, click, problem, children }: Props) {
   if (asking !== null && asking.place === place) return <Asked asking={asking} />;
-  if (click !== undefined && click.status === 'failed') return <Outcome click={click} />;
-  if (click !== undefined && click.status === 'done') return <Outcome click={click} />;
+  if (click === undefined) return <>{children}</>;
+  if (click.status === 'failed' || click.status === 'done') return <Outcome click={click} />;
   return (
-    <>
-      {click !== undefined && <Waiting click={click} problem={problem} />}
+    <div class="qm-answer qm-pending">
+      <Waiting click={click} problem={problem} />
       {children}
-    </>
+    </div>
   );
 }
 
 function Asked({ asking }: { asking: Asking }) {
   const { answer, leave } = useControls();
   const box = useRef<HTMLDivElement>(null);
-  useLayoutEffect(() => box.current?.focus({ preventScroll: true }), []);
+  useLayoutEffect(() => {
+    box.current?.focus({ preventScroll: true });
+    box.current?.scrollIntoView({ block: 'nearest' }); // of the last row, it may reach beyond the table
+  }, []);
   return (
     <div
       class="qm-answer qm-confirm"
@@ -47,7 +50,7 @@ function Asked({ asking }: { asking: Asking }) {
         leave();
       }}
     >
-      <span class="qm-answer-text">{asking.text}</span>
+      <span class="qm-answer-text">{asking.name === asking.text ? asking.text : `${asking.name} ${asking.text}`}</span>
       {asking.also !== null && (
         <button
           type="button"
@@ -102,9 +105,7 @@ function Outcome({ click }: { click: Click }) {
       <span class={`qm-shape qm-tone-${failed ? 'fail' : 'ok'}`} aria-hidden="true">
         {failed ? '!' : '✓'}
       </span>
-      <span class="qm-answer-text" title={click.message}>
-        {click.message || trans.__('done')}
-      </span>
+      <span class="qm-answer-text">{click.message || trans.__('done')}</span>
       {failed && (
         <button
           type="button"

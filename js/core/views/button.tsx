@@ -1,5 +1,6 @@
 import type { ComponentChildren } from 'preact';
 import { useState } from 'preact/hooks';
+import type { Target } from '../ask';
 import type { Action } from '../protocol';
 import { trans } from '../texts';
 import { type Place, useControls } from './controls';
@@ -7,7 +8,7 @@ import { type Place, useControls } from './controls';
 interface Props {
   action: Action;
   place: Place;
-  target?: string;
+  target?: Target;
   kind?: 'danger' | 'primary' | 'plain' | 'solid';
   /** For screen readers where the text alone does not say what it acts on. */
   name?: string;
@@ -34,7 +35,11 @@ export function ActionButton({ action, place, target, kind = 'plain', name, busy
         if (!busy) begin(action, place, target);
       }}
     >
-      {busy ? <span class="qm-wait">{children}</span> : children}
+      {busy ? (
+        <span class="qm-wait">{typeof children === 'string' ? children.replace(/…$/, '') : children}</span>
+      ) : (
+        children
+      )}
     </button>
   );
 }
@@ -57,15 +62,9 @@ export function CopyButton({ text, name, shown }: CopyProps) {
       () => say(trans.__('not allowed')),
     );
   return (
-    <button
-      type="button"
-      class="qm-link qm-plain"
-      aria-label={name}
-      title={text}
-      onClick={copy}
-      onBlur={() => say(null)}
-    >
+    <button type="button" class="qm-link qm-plain" title={text} onClick={copy} onBlur={() => say(null)}>
       {said ?? (shown === undefined ? trans.__('copy') : <code>{shown}</code>)}
+      <span class="qm-hidden"> {name}</span>
     </button>
   );
 }

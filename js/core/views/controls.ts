@@ -1,7 +1,7 @@
 /** What the views of one workload may do, handed down once. The object stays the same; what it tells is of now. */
 import { createContext } from 'preact';
 import { useContext } from 'preact/hooks';
-import type { Question } from '../ask';
+import type { Question, Target } from '../ask';
 import type { Action } from '../protocol';
 import type { Click } from '../store';
 
@@ -9,15 +9,16 @@ import type { Click } from '../store';
 export type Place = string;
 export const HEAD: Place = ':head';
 export const BANNER: Place = ':banner';
+export const CHOSEN: Place = ':chosen';
 
 export interface Asking extends Question {
   place: Place;
-  target: string | null;
+  target: Target;
 }
 
 export interface Controls {
   /** Begin an action: asks first, in the same place, where it costs or destroys. */
-  begin(action: Action, place: Place, target?: string): void;
+  begin(action: Action, place: Place, target?: Target): void;
   answer(asking: Asking, action: Action): void;
   leave(): void;
   dismiss(click: Click): void;

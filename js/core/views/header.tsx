@@ -1,5 +1,5 @@
 import { useMemo } from 'preact/hooks';
-import { cost } from '../ask';
+import { againLabel } from '../ask';
 import { labelOf, shortId, type Tally, workloadFace } from '../facts';
 import type { JobSnapshot, Mode, WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
@@ -12,14 +12,14 @@ interface Props {
   state: WorkloadSnapshot;
   jobs: Tally;
   failed: readonly JobSnapshot[];
-  /** "last seen 12 s ago", where what is shown may be old. */
-  stale: string | null;
   actions: boolean;
+  /** The banner offers to run again what failed. */
+  offered: boolean;
   asking: Asking | null;
   click: Click | undefined;
 }
 
-export function Header({ state, jobs, failed, stale, actions, asking, click }: Props) {
+export function Header({ state, jobs, failed, actions, offered, asking, click }: Props) {
   const face = workloadFace(state, jobs);
   const id = state.workload_id ?? state.id;
   const label = useMemo(() => labelOf(state.jobs), [state.jobs]);
@@ -46,20 +46,12 @@ export function Header({ state, jobs, failed, stale, actions, asking, click }: P
         {face.word}
         {face.more !== '' && <span class="qm-more qm-dim">{face.more}</span>}
       </span>
-      {stale !== null && <span class="qm-stale-word qm-num">{stale}</span>}
       {actions && (
         <span class="qm-actions">
           <Answer place={HEAD} asking={asking} click={click} problem={state.problem}>
-            {failed.length > 0 && (
-              <ActionButton
-                action="resubmit_failed"
-                place={HEAD}
-                kind="primary"
-                busy={busy(click, 'resubmit_failed')}
-                name={`${trans._n('Run %1 failed again', 'Run %1 failed again', failed.length)}${cost(failed)}`}
-              >
-                {trans.__('Run failed again')}
-                {cost(failed)}
+            {failed.length > 0 && !offered && (
+              <ActionButton action="resubmit_failed" place={HEAD} kind="primary" busy={busy(click, 'resubmit_failed')}>
+                {againLabel(failed)}
               </ActionButton>
             )}
             {jobs.remaining + jobs.running > 0 && (

@@ -1,6 +1,6 @@
 /** What leads: how far it is, what it has used, when it must end. */
-import type { ComponentChildren } from 'preact';
 import { useContext, useMemo } from 'preact/hooks';
+import { type Bill, bill, billText, expected, isBilled } from '../bill';
 import { ago, clock as time, duration, integer, usageSeconds } from '../clock';
 import {
   type Countdown,
@@ -36,7 +36,7 @@ export function Progress({ jobs, folded, sum, filter, onFilter }: ProgressProps)
   const pace = useMemo(() => paceOf(jobs), [jobs]);
   return (
     <div class="qm-tile qm-progress">
-      <div class="qm-big qm-num">{progress(sum)}</div>
+      <div class="qm-big qm-num">{progress(sum, sum.total === 1 ? (by[0]?.[0] ?? null) : null)}</div>
       <div
         class={`qm-strip ${sum.total > 14 ? 'qm-dense' : ''}`}
         role="img"
@@ -92,56 +92,65 @@ export function Progress({ jobs, folded, sum, filter, onFilter }: ProgressProps)
   );
 }
 
-/** Reported is solid, billed idle time hatched, what is still expected pale with ≈; the cap is a tick. */
+/** The sum, what it is made of, and what bounds it: reported is solid, idle hatched, expected pale; the cap is a tick. */
 export function UsageTile({ state }: { state: WorkloadSnapshot }) {
   const { usage } = state;
-  const reported = usage.status === 'none' ? null : usage.reported;
-  const expected = usage.status === 'final' ? null : usage.estimated;
-  const idling =
-    state.mode === 'session' &&
-    state.state === 'active' &&
-    state.ttl.interactive_deadline !== null &&
-    usage.idle !== null;
-  // Idle time is billed by the session's own clock: it goes on where the last answer left it.
-  const since = (now: number): number => (idling ? Math.max(0, now - (state.seen_at ?? now)) : 0);
+  const clock = useContext(ClockContext);
+  const now = bill(state, clock.read());
+  const coming = expected(state);
+  const runs = isBilled(state);
   const cap = state.limits.find(limit => limit.name === 'usage cap');
-  const notes: ComponentChildren[] = [];
-  if (usage.idle !== null && (usage.idle >= 0.5 || idling))
-    notes.push(
-      <>
-        <Tick
-          text={now => trans.__('%1 idle, billed', usageSeconds(Math.round((usage.idle ?? 0) + since(now))))}
-          runs={idling}
-        />
-      </>,
-    );
-  if (usage.cap !== null) notes.push(capNote(usageSeconds(usage.cap), cap));
-  if (usage.instance_left !== null) notes.push(trans.__('%1 left in the instance', usageSeconds(usage.instance_left)));
+  const notes = [
+    usage.cap === null ? '' : capNote(usageSeconds(usage.cap), cap),
+    usage.instance_left === null ? '' : trans.__('%1 left in the instance', usageSeconds(usage.instance_left)),
+  ].filter(Boolean);
   return (
     <div class="qm-tile qm-usage" title={usage.formula === null ? undefined : trans.__('Expected: %1', usage.formula)}>
       <div class="qm-big qm-num">
-        {reported !== null ? (
-          idling ? (
-            <Tick text={now => usageSeconds(Math.round(10 * (reported + since(now))) / 10)} />
-          ) : (
-            usageSeconds(reported)
-          )
-        ) : expected !== null ? (
-          `≈ ${usageSeconds(expected)}`
-        ) : (
-          '–'
-        )}
-        <span class="qm-aside"> {aside(usage, reported, expected)}</span>
+        <Tick
+          text={at => billText(bill(state, at)) || (coming === null ? '–' : `≈ ${usageSeconds(coming)}`)}
+          runs={runs}
+        />
+        <span class="qm-aside"> {aside(usage, now.seconds, coming)}</span>
       </div>
-      <UsageBar usage={usage} reported={reported} expected={expected} />
-      <div class="qm-note qm-num">
-        {notes.map((note, i) => (
-          <span key={i}>
-            {i > 0 && ' · '}
-            <span class="qm-nowrap">{note}</span>
-          </span>
-        ))}
-      </div>
+      <UsageBar usage={usage} now={now} expected={coming} />
+      {state.mode === 'session' && now.seconds !== null && <Parts state={state} runs={runs} />}
+      {notes.length > 0 && (
+        <div class="qm-note qm-num">
+          {notes.map((note, i) => (
+            <span key={note}>
+              {i > 0 && ' · '}
+              <span class="qm-nowrap">{note}</span>
+            </span>
+          ))}
+        </div>
+      )}
+    </div>
+  );
+}
+
+/** What a session's time went to; the parts come to the sum, and the first of them to that of the rows. */
+function Parts({ state, runs }: { state: WorkloadSnapshot; runs: boolean }) {
+  const part = (kind: string, text: (parts: Bill) => string) => (
+    <span class="qm-nowrap" key={kind}>
+      <i class={`qm-swatch qm-part-${kind}`} aria-hidden="true" />
+      <Tick text={now => text(bill(state, now))} runs={runs} />
+    </span>
+  );
+  const { seconds, idle, qpu } = bill(state, state.seen_at ?? 0);
+  if (seconds === null || (idle === null && qpu === null)) return null;
+  const rounded = (value: number): string => usageSeconds(Math.round(10 * value) / 10);
+  return (
+    <div class="qm-note qm-num qm-parts">
+      {qpu === null
+        ? part('prep', now => trans.__('%1 while jobs ran', rounded((now.seconds ?? 0) - (now.idle ?? 0))))
+        : [
+            part('qpu', now => trans.__('%1 on the QPU', rounded(now.qpu ?? 0))),
+            part('prep', now =>
+              trans.__('%1 preparing', rounded((now.seconds ?? 0) - (now.qpu ?? 0) - (now.idle ?? 0))),
+            ),
+          ]}
+      {idle !== null && part('idle', now => trans.__('%1 idle, billed', usageSeconds(Math.round(now.idle ?? 0))))}
     </div>
   );
 }
@@ -163,22 +172,22 @@ function capNote(cap: string, limit: Limit | undefined): string {
 
 interface BarProps {
   usage: Usage;
-  reported: number | null;
+  now: Bill;
   expected: number | null;
 }
 
-function UsageBar({ usage: { cap, idle: billed }, reported, expected }: BarProps) {
-  const used = reported ?? 0;
+function UsageBar({ usage: { cap }, now, expected }: BarProps) {
+  const used = now.seconds ?? 0;
   if (cap === null && expected === null) return null; // used of what? A full bar would say "all of it"
   const scale = Math.max(cap ?? 0, used, expected ?? 0) || 1;
   const share = (seconds: number): string => `${(100 * Math.max(0, seconds)) / scale}%`;
-  const idle = Math.min(billed ?? 0, used);
+  const idle = Math.min(now.idle ?? 0, used);
   const within = Math.min(used, cap ?? Infinity);
   const near = cap !== null && used >= 0.8 * cap;
   return (
     <div class={`qm-bar ${near ? 'qm-tone-warn' : 'qm-tone-active'}`} aria-hidden="true">
       <i class="qm-solid" style={{ width: share(within - idle) }} />
-      {idle > 0 && <i class="qm-hatch" style={{ width: share(Math.min(idle, within)) }} />}
+      {idle > 0 && <i class="qm-part-idle" style={{ width: share(Math.min(idle, within)) }} />}
       {used > within && <i class="qm-over" style={{ width: share(used - within) }} />}
       {expected !== null && expected > used && <i class="qm-pale" style={{ width: share(expected - used) }} />}
       {cap !== null && <b class="qm-cap" style={{ left: share(cap) }} />}

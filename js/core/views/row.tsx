@@ -1,4 +1,5 @@
 import { Component } from 'preact';
+import { spend } from '../ask';
 import { type Axis, segments } from '../axis';
 import { ago, dateTime, duration, usageSeconds } from '../clock';
 import { failure, jobAction, jobFace, jobName, jobNumber, jobReason, jobVerb, pubsWord, shortId } from '../facts';
@@ -18,14 +19,18 @@ interface Offer {
   kind: 'primary' | 'plain';
 }
 
-function offer(action: Action | null, job: string): Offer | null {
+function offer(action: Action | null, job: string, again: JobSnapshot): Offer | null {
   switch (action) {
     case 'cancel':
       return { label: trans.__('Cancel'), name: trans.__('Cancel %1', job), kind: 'plain' };
     case 'drop':
       return { label: trans.__('Drop'), name: trans.__('Drop %1', job), kind: 'plain' };
     case 'resubmit':
-      return { label: trans.__('Run again'), name: trans.__('Run %1 again', job), kind: 'primary' };
+      return {
+        label: trans.__('Run again %1', spend([again])),
+        name: `${trans.__('Run again %1', spend([again]))}: ${job}`,
+        kind: 'primary',
+      };
     default:
       return null;
   }
@@ -47,6 +52,8 @@ export interface RowProps {
   asking: Asking | null;
   click: Click | undefined;
   problem: string | null;
+  /** Rows are told apart by the names of their runs. */
+  labelled: boolean;
   off: boolean;
   onToggle: (key: string) => void;
   onChoose: (key: string) => void;
@@ -60,10 +67,12 @@ export class Row extends Component<RowProps> {
   }
 
   override render() {
-    const { job, index, open, current } = this.props;
+    const { job, index, open, current, labelled } = this.props;
     const name = jobName(job);
     const { word, shape, tone } = jobFace(job.state);
     const reason = jobReason(job);
+    const course = this.fall();
+    const service = job.service_status === null ? '' : trans.__('The service says: %1', job.service_status);
     return (
       <tr
         role="row"
@@ -78,6 +87,7 @@ export class Row extends Component<RowProps> {
             type="button"
             class="qm-expand"
             aria-expanded={open}
+            title={name}
             aria-label={trans.__('Details of %1', name)}
             tabIndex={current ? 0 : -1}
             data-row={job.key}
@@ -87,26 +97,34 @@ export class Row extends Component<RowProps> {
             {jobNumber(job)}
           </button>
         </td>
-        <td role="cell" class="qm-c-pubs qm-num" title={job.pubs ?? undefined}>
+        <td role="cell" class="qm-c-pubs qm-num" title={[job.label, job.pubs].filter(Boolean).join(': ') || undefined}>
+          {labelled && job.label !== null && <b>{job.label} </b>}
           {job.pubs !== null && <span class="qm-pubs-word">{pubsWord(job.pubs)} </span>}
           {job.pubs ?? <span class="qm-dim">–</span>}
         </td>
         <td
           role="cell"
           class="qm-c-state"
-          title={job.service_status === null ? undefined : trans.__('The service says: %1', job.service_status)}
+          // Without a course there is room for what is said of it.
+          colSpan={course === null ? 2 : 1}
+          title={[reason, service].filter(Boolean).join(' · ') || undefined}
         >
-          <span class={`qm-tone-${tone} qm-word`}>
-            <span class="qm-shape" aria-hidden="true">
-              {shape}
-            </span>{' '}
-            {word}
-          </span>
-          {reason !== '' && <span class="qm-reason"> {reason}</span>}
+          <div class="qm-clip">
+            <span class={`qm-tone-${tone} qm-word`}>
+              <span class="qm-shape" aria-hidden="true">
+                {shape}
+              </span>{' '}
+              {word}
+            </span>
+            {reason !== '' && <span class="qm-reason"> {reason}</span>}
+            {job.next_try !== null && job.state === 'waiting' && <NextTry at={job.next_try - this.props.offset} />}
+          </div>
         </td>
-        <td role="cell" class="qm-c-fall">
-          {this.fall()}
-        </td>
+        {course !== null && (
+          <td role="cell" class="qm-c-fall">
+            {course}
+          </td>
+        )}
         <td role="cell" class="qm-c-usage qm-r qm-num">
           <RowUsage job={job} />
         </td>
@@ -135,7 +153,6 @@ export class Row extends Component<RowProps> {
 
   private fall() {
     const { job, earlier, axis, offset } = this.props;
-    if (job.next_try !== null && job.state === 'waiting') return <NextTry at={job.next_try - offset} />; // no job: there is no course to draw yet
     if (axis === null) return null;
     const drawn = [...earlier.flatMap(each => segments(each, true)), ...segments(job)];
     return drawn.length === 0 ? null : <Waterfall axis={axis} segments={drawn} label={course(job, offset)} />;
@@ -145,7 +162,7 @@ export class Row extends Component<RowProps> {
     const { job, asking, click, problem, off, current } = this.props;
     const action = jobAction(job);
     if (off && click === undefined) return null;
-    const button = offer(action, name);
+    const button = offer(action, name, job);
     const busy = click !== undefined && (click.status === 'sent' || click.status === 'accepted');
     return (
       <Answer place={job.key} asking={asking} click={click} problem={problem}>
@@ -207,7 +224,7 @@ function NextTry({ at }: { at: number }) {
   return (
     <span class="qm-reason qm-num">
       <ClockContext.Provider value={REAL}>
-        <Tick text={now => (now < at ? trans.__('next attempt in %1', ago(at - now)) : '')} />
+        <Tick text={now => (now < at ? ` · ${trans.__('next attempt in %1', ago(at - now))}` : '')} />
       </ClockContext.Provider>
     </span>
   );

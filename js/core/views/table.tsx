@@ -1,17 +1,21 @@
 import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { at, axisOf, idleStretches, parallel } from '../axis';
+import { at, axisOf, idleStretches, overlap, parallel } from '../axis';
 import { clock as time, everySecond, integer, usageSeconds } from '../clock';
 import { jobAction, jobVerb, URGENCY } from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
 import { trans } from '../texts';
-import { type Asking } from './controls';
+import { cancelLabel } from '../ask';
+import { Answer } from './answer';
+import { ActionButton } from './button';
+import { type Asking, CHOSEN } from './controls';
 import { Detail, Row } from './row';
 import { Waterfall } from './waterfall';
 import { ClockContext } from './tick';
 
 const ALL = 60; // up to here every row is in the page; beyond, only those in sight
 const SPARE = 6; // rows kept above and below, so that scrolling does not flash
+const NEAR_BEGIN = 30; // per cent of the axis up to which "now" needs the room of its first label
 const FEW = 12; // where all are done, up to here they are shown at once
 
 const COLUMNS = 6;
@@ -27,7 +31,6 @@ interface Props {
   asking: Asking | null;
   clicks: readonly Click[];
   off: boolean;
-  onCancel: (keys: string[]) => void;
 }
 
 const NOTHING: readonly JobSnapshot[] = [];
@@ -43,7 +46,7 @@ export function slot(job: JobSnapshot): string {
  * screen readers.
  */
 export function JobTable(props: Props) {
-  const { state, jobs, folded, earlier, offset, filter, onFilter, asking, clicks, off, onCancel } = props;
+  const { state, jobs, folded, earlier, offset, filter, onFilter, asking, clicks, off } = props;
   const clock = useContext(ClockContext);
   const box = useRef<HTMLDivElement>(null);
   const table = useRef<HTMLTableElement>(null);
@@ -70,6 +73,7 @@ export function JobTable(props: Props) {
   const rows = useMemo(() => arranged(jobs, filter, byNumber, all, fixed ? order.current : null), [jobs, wish, fixed]);
   order.current = rows.map(slot);
   const done = jobs.filter(job => job.state === 'done');
+  const labelled = useMemo(() => new Set(jobs.flatMap(job => job.label ?? [])).size > 1, [jobs]);
   const hidden =
     filter === null && !byNumber && !unfolded && !finished
       ? done.length - rows.filter(job => job.state === 'done').length
@@ -97,6 +101,8 @@ export function JobTable(props: Props) {
     for (const place of [table.current, strip.current])
       for (const element of place?.querySelectorAll<HTMLElement>('.qm-grows, .qm-now') ?? [])
         element.style.setProperty('--now', String(now));
+    const begin = table.current.querySelector<HTMLElement>('.qm-begin');
+    if (begin !== null) begin.style.visibility = now < NEAR_BEGIN ? 'hidden' : 'visible';
     if (line.current !== null) {
       const { left, width } = fall.current;
       line.current.style.display = width > 0 ? 'block' : 'none';
@@ -169,6 +175,8 @@ export function JobTable(props: Props) {
         if (top < element.scrollTop) element.scrollTop = top;
         else if (top + 2 * row > element.scrollTop + element.clientHeight)
           element.scrollTop = top + 2 * row - element.clientHeight;
+        // Not when the browser tells of the scroll: until then the focus would be on a row that is there no more.
+        setView({ top: element.scrollTop, height: element.clientHeight });
       }
       release(n => n + 1);
     } else if ((event.key === 'ArrowRight' && !open.has(key)) || (event.key === 'ArrowLeft' && open.has(key))) {
@@ -210,7 +218,7 @@ export function JobTable(props: Props) {
   }, [clicks]);
 
   const cancellable = jobs.filter(job => ['cancel', 'drop'].includes(jobAction(job) ?? ''));
-  const selected = chosen === null ? [] : cancellable.filter(job => chosen.has(job.key)).map(job => job.key);
+  const selected = chosen === null ? [] : cancellable.filter(job => chosen.has(job.key));
   const total = jobs.length + folded.reduce((sum, { count }) => sum + count, 0);
   const summary = [
     ...(hidden > 0 ? [{ state: 'done' as const, count: hidden, usage: doneUsage(done, rows) }] : []),
@@ -229,11 +237,16 @@ export function JobTable(props: Props) {
         onBlurCapture={event => {
           if (!box.current?.contains(event.relatedTarget as Node | null)) hold(false);
         }}
-        role="region"
+        role="group"
         aria-label={trans.__('Jobs')}
       >
         <div class="qm-rows">
-          <table class="qm-table" role="table" ref={table} aria-rowcount={rows.length + 1}>
+          <table
+            class={`qm-table ${labelled ? 'qm-labelled' : ''}`}
+            role="table"
+            ref={table}
+            aria-rowcount={rows.length + 1}
+          >
             <thead>
               <tr role="row" aria-rowindex={1}>
                 <th role="columnheader" class="qm-c-n" scope="col">
@@ -249,7 +262,7 @@ export function JobTable(props: Props) {
                   <span class="qm-hidden">{trans.__('Course, from left to right:')} </span>
                   {axis !== null && (
                     <span class="qm-axis">
-                      <span>{time(axis.start, offset)}</span>
+                      <span class="qm-begin">{time(axis.start, offset)}</span>
                       {idle.map(([from, to]) =>
                         to === null ? (
                           <i
@@ -306,6 +319,7 @@ export function JobTable(props: Props) {
                     asking={asking?.place === job.key ? asking : null}
                     click={clickOf.get(job.key) ?? clickOf.get(before.at(-1)?.key ?? '')}
                     problem={state.problem}
+                    labelled={labelled}
                     off={off}
                     onToggle={toggle}
                     onChoose={choose}
@@ -358,20 +372,12 @@ export function JobTable(props: Props) {
           </span>
         )}
         <span class="qm-grow" />
-        {chosen !== null && (
-          <button
-            type="button"
-            class="qm-button qm-danger"
-            data-cancel-chosen
-            aria-disabled={selected.length === 0}
-            onClick={() => {
-              if (selected.length === 0) return;
-              onCancel(selected);
-              setChosen(null);
-            }}
-          >
-            {trans._n('Cancel %1 selected', 'Cancel %1 selected', selected.length)}
-          </button>
+        {(selected.length > 0 || asking?.place === CHOSEN) && (
+          <Answer place={CHOSEN} asking={asking} click={undefined} problem={null}>
+            <ActionButton action="cancel" place={CHOSEN} target={selected.map(job => job.key)} kind="danger">
+              {cancelLabel(selected)}
+            </ActionButton>
+          </Answer>
         )}
         {!off && cancellable.length > 1 && (
           <button
@@ -393,12 +399,12 @@ export function JobTable(props: Props) {
             {trans.__('failed only')}
           </button>
         )}
-        {jobs.length > 1 && axis !== null && (
+        {axis !== null && (together || overlap(jobs)) && (
           <button type="button" class="qm-link qm-plain" aria-pressed={together} onClick={() => setTogether(!together)}>
             {trans.__('in parallel')}
           </button>
         )}
-        {jobs.length > 1 && (
+        {jobs.length > 1 && done.length < jobs.length && (
           <span class="qm-sort" role="group" aria-label={trans.__('Order of the rows')}>
             <button type="button" class="qm-link qm-plain" aria-pressed={!byNumber} onClick={() => setByNumber(false)}>
               {trans.__('needs you first')}

@@ -1,13 +1,13 @@
 import { useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
-import { naming, question } from '../ask';
+import { failedJobs, naming, question, type Target } from '../ask';
 import { banner } from '../banner';
 import { dateTime } from '../clock';
 import { countdown, failure, jobFace, jobName, lastSeen, shownJobs, tally, type Tally } from '../facts';
-import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
+import type { Action, Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click, Store, Workload } from '../store';
 import { trans } from '../texts';
 import { Banner } from './banner';
-import { type Asking, BANNER, type Controls, ControlsContext, HEAD } from './controls';
+import { type Asking, type Controls, ControlsContext } from './controls';
 import { Events } from './events';
 import { Header } from './header';
 import { Deadline, Progress, UsageTile } from './lead';
@@ -39,7 +39,7 @@ export function WorkloadView({ store, workload, saved = null }: Props) {
   const [filter, setFilter] = useState<JobState | null>(null);
   const [asking, setAsking] = useState<Asking | null>(null);
   const [dismissed, setDismissed] = useState('');
-  const root = useRef<HTMLElement>(null);
+  const root = useRef<HTMLDivElement>(null);
   const origin = useRef<HTMLElement | null>(null);
   useKeptFocus(root);
 
@@ -47,7 +47,7 @@ export function WorkloadView({ store, workload, saved = null }: Props) {
   const jobs = useMemo(() => shownJobs(state), [state.jobs]);
   const sum = useMemo(() => tally(jobs, folded), [jobs, folded]);
   const earlier = useMemo(() => attempts(state.jobs), [state.jobs]);
-  const failed = useMemo(() => jobs.filter(job => job.state === 'failed' || job.state === 'refused'), [jobs]);
+  const failed = useMemo(() => failedJobs(jobs), [jobs]);
 
   const old = state.problem !== null || store.lost || saved !== null;
   const clock = useMemo<Clock>(() => {
@@ -61,8 +61,8 @@ export function WorkloadView({ store, workload, saved = null }: Props) {
       : banner(state, sum, { now: clock.read(), offset, lost: store.lost && store.ended === null, off });
 
   // What the buttons do, always of this moment; the object itself stays, so that rows need not be drawn anew.
-  const now = useRef({ store, state, asking });
-  now.current = { store, state, asking };
+  const now = useRef({ store, state, asking, clock });
+  now.current = { store, state, asking, clock };
   const controls = useRef<Controls | null>(null);
   controls.current ??= made(now, origin, setAsking);
 
@@ -75,7 +75,8 @@ export function WorkloadView({ store, workload, saved = null }: Props) {
   return (
     <ControlsContext.Provider value={controls.current}>
       <ClockContext.Provider value={clock}>
-        <section
+        <div
+          role="group"
           class={`qm-card ${old ? 'qm-stale' : ''}`}
           ref={root}
           tabIndex={-1}
@@ -89,8 +90,8 @@ export function WorkloadView({ store, workload, saved = null }: Props) {
             state={state}
             jobs={sum}
             failed={failed}
-            stale={null}
             actions={off === null && saved === null}
+            offered={about?.action?.action === 'resubmit_failed' && about.key !== dismissed}
             asking={asking}
             click={head}
           />
@@ -122,12 +123,6 @@ export function WorkloadView({ store, workload, saved = null }: Props) {
               asking={asking}
               clicks={clicks}
               off={off !== null || saved !== null}
-              onCancel={keys => {
-                for (const key of keys) {
-                  const job = state.jobs.find(each => each.key === key);
-                  store.command(state.id, job?.state === 'waiting' ? 'drop' : 'cancel', key);
-                }
-              }}
             />
           )}
           <div class="qm-bottom">
@@ -139,35 +134,43 @@ export function WorkloadView({ store, workload, saved = null }: Props) {
             )}
           </div>
           <Said state={state} clicks={clicks} failed={failed} />
-        </section>
+        </div>
       </ClockContext.Provider>
     </ControlsContext.Provider>
   );
 }
 
 function made(
-  now: { current: { store: Store; state: WorkloadSnapshot; asking: Asking | null } },
+  now: { current: { store: Store; state: WorkloadSnapshot; asking: Asking | null; clock: Clock } },
   origin: { current: HTMLElement | null },
   setAsking: (asking: Asking | null) => void,
 ): Controls {
   const leave = (): void => setAsking(null);
   return {
     begin: (action, place, target) => {
-      const { store, state } = now.current;
+      const { store, state, clock } = now.current;
       origin.current = document.activeElement instanceof HTMLElement ? document.activeElement : null;
-      const asked = question(state, action, target ?? null);
-      if (asked === null) store.command(state.id, action, target ?? null);
+      const asked = question(state, action, target ?? null, clock.read());
+      if (asked === null) carryOut(store, state, action, target ?? null);
       else setAsking({ ...asked, place, target: target ?? null });
     },
     answer: (asking, action) => {
       const { store, state } = now.current;
-      store.command(state.id, action, asking.place === HEAD || asking.place === BANNER ? null : asking.target);
+      carryOut(store, state, action, asking.target);
       leave();
     },
     leave,
     dismiss: click => now.current.store.forget(click.id),
     naming: click => naming(now.current.state, click.action, click.target),
   };
+}
+
+function carryOut(store: Store, state: WorkloadSnapshot, action: Action, target: Target): void {
+  if (target === null || typeof target === 'string') return void store.command(state.id, action, target);
+  for (const key of target) {
+    const job = state.jobs.find(each => each.key === key);
+    store.command(state.id, job?.state === 'waiting' ? 'drop' : 'cancel', key);
+  }
 }
 
 /** After a question the focus goes to the button that asked, if there still is one. */
@@ -238,9 +241,7 @@ function Seen({ state, offset }: { state: WorkloadSnapshot; offset: number }) {
 /** Of a document's own snapshot: as of when, and the way back. */
 function SavedLine({ state, saved, over }: { state: WorkloadSnapshot; saved: SavedView; over: boolean }) {
   const asOf =
-    state.seen_at === null
-      ? trans.__('not seen yet')
-      : trans.__('As of %1', dateTime(state.seen_at, state.clock_offset));
+    state.seen_at === null ? lastSeen(state, 0) : trans.__('As of %1', dateTime(state.seen_at, state.clock_offset));
   const note = saved.pending
     ? trans.__('looking for its kernel…')
     : over

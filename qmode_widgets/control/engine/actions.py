@@ -209,6 +209,12 @@ def unfinished(ledger: Ledger) -> list[Record]:
     return ledger.where(lambda r: not r.state.final)
 
 
+def missing(ledger: Ledger) -> list[Record]:
+    """Ended without a result: failed, refused, cancelled or dropped, and not yet resubmitted."""
+    without = (JobState.FAILED, JobState.REFUSED, JobState.CANCELLED, JobState.DROPPED)
+    return ledger.where(lambda r: r.state in without and not r.superseded)
+
+
 def failed(ledger: Ledger) -> list[Record]:
     """Failed or refused, and not yet resubmitted."""
     return ledger.where(lambda r: r.state in (JobState.FAILED, JobState.REFUSED) and not r.superseded)

@@ -3,9 +3,9 @@
 Every attempt ends as posted, refused, or **unknown**: a 5xx, a time-out or a lost connection does not tell whether a
 paid job was created. An unknown attempt is looked up by its key (a tag only it carries), in its workload's listing and
 in the account's. A listing may lag, so a "no" counts only when the listing has caught up: it shows a job that was
-created after the answer was lost, or it was looked at for `SURE` seconds and misses no other job of ours. Only then the
-attempt is posted again, under the same key, or held where the user wants it so. What was posted again is looked up
-twice more: should the first job turn up all the same, it is cancelled and reported, run or not.
+created after the answer was lost, or it was looked at for `ABSENT_AFTER` seconds and misses no other job of ours. Only
+then the attempt is posted again, under the same key, or held where the user wants it so. What was posted again is
+looked up twice more: should the first job turn up all the same, it is cancelled and reported, run or not.
 
 A workload has one request under way at a time, so that its PUB order is the order of submission; one that hangs holds
 up no other workload.
@@ -36,14 +36,14 @@ from ..state.record import Record
 log = logging.getLogger(__name__)
 
 LAG = 20.0  # seconds for which an attempt is looked up in any case
-ARRIVAL = 15.0  # seconds after which a request that was given up has arrived, or never does
-SURE = 90.0  # seconds after which a job that no listing shows does not exist, if no listing is known to lag
+ARRIVED_AFTER = 15.0  # seconds after which a request that was given up has arrived, or never does
+ABSENT_AFTER = 90.0  # seconds after which a job that no listing shows does not exist, if no listing is known to lag
 LONGEST_DOUBT = 900.0  # seconds after which an attempt is held: a listing that lags for so long proves nothing
-AFTERWARDS = (30.0, 120.0)  # seconds after posting again when the first job is looked for once more
+LOOKED_FOR_AGAIN_AFTER = (30.0, 120.0)  # seconds after posting again when the first job is looked for once more
 LOOK_UP = (0.5, 1.0, 2.0, 4.0)  # pauses between look-ups; the last one repeats
 RETRY = (1.0, 2.0, 5.0, 10.0, 30.0)  # pauses while the service cannot be reached at all
 UNAUTHORISED = 600.0  # seconds for which a 401 is taken for a passing one
-HOLD = 2.0  # seconds until a submission that a bound holds back is looked at again
+HELD_LOOK_EVERY = 2.0  # seconds until a submission that a bound holds back is looked at again
 MOST_POSTS = 3  # of one attempt whose answers are lost
 LONGEST_ATTEMPT = 240.0  # seconds after its first lost answer at which an attempt is not posted again by itself
 SLOW_BODY = 1_000_000  # bytes: a payload of this size that was not taken in time is not uploaded again by itself
@@ -302,7 +302,7 @@ class Outbox:
         """One POST. Returns when to come back, or None when the attempt is settled."""
         if (why := attempt.hold()) is not None:
             attempt.waiting(why)
-            return self._clock() + HOLD
+            return self._clock() + HELD_LOOK_EVERY
         make = attempt.body()
         if make is None:
             return None
@@ -358,7 +358,7 @@ class Outbox:
         attempt.posted(job_id)
         if not attempt.sent_again:
             return None
-        attempt.afterwards = [now + pause for pause in AFTERWARDS]
+        attempt.afterwards = [now + pause for pause in LOOKED_FOR_AGAIN_AFTER]
         return attempt.afterwards[0]
 
     # --- looking up --------------------------------------------------------------------------------------------
@@ -430,14 +430,14 @@ class Outbox:
         shown = {job.id for page in pages for job in page.jobs}
         accepted = list(self._accepted)
         newest = max((at for at, id_ in accepted if id_ in shown), default=float("-inf"))
-        if newest >= attempt.doubt_since + ARRIVAL:
+        if newest >= attempt.doubt_since + ARRIVED_AFTER:
             return (), True  # a job is listed that is younger than this one can be
         if newest == float("-inf") and account.listed >= PAGE:
             accepted = []  # other users' jobs fill the page: it says nothing about ours
         missing = [at for at, id_ in accepted if at > newest and id_ not in shown]
         if missing:
             self._behind = max(self._behind, asked - min(missing))
-        return (), not missing and asked - attempt.doubt_since >= max(SURE, 1.25 * self._behind + LOOK_UP[-1])
+        return (), not missing and asked - attempt.doubt_since >= max(ABSENT_AFTER, 1.25 * self._behind + LOOK_UP[-1])
 
     async def _look_afterwards(self, attempt: Attempt) -> float | None:
         """It was posted again: has the first job turned up?"""

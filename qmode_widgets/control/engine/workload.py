@@ -605,6 +605,11 @@ class Workload:
             case Action.RESUBMIT_FAILED:
                 sent = await self.resubmit(lambda: actions.failed(self.ledger), look=True)
                 return Done(f"{sum(map(len, sent.values()))} resubmitted")
+            case Action.RESUBMIT_MISSING:
+                if target is not None:
+                    self.guards.cap(_seconds(target))
+                sent = await self.resubmit(lambda: actions.missing(self.ledger), look=True)
+                return Done(f"{sum(map(len, sent.values()))} resubmitted")
             case Action.REFRESH:
                 await self.refresh()
                 return Done("refreshed")
@@ -661,3 +666,10 @@ class Workload:
     def latest(self, run: str) -> Mapping[int, Record]:
         """The last attempt at each partition of a run."""
         return self.ledger.latest(run)
+
+
+def _seconds(text: str) -> float:
+    try:
+        return float(text)
+    except ValueError:
+        raise ArgumentError(f"usage_cap={text!r}: pass a positive number of seconds") from None

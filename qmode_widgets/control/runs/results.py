@@ -22,13 +22,13 @@ from ..state.ledger import Ledger
 from ..state.record import Record
 
 NOT_NOW = (401, 403)  # a token that was refused, and what may not be read now: the result is there
-KEPT = 32 * 2**20  # bytes of raw results, of all workloads together, whose decoded form is kept
+BYTES_KEPT = 32 * 2**20  # bytes of raw results, of all workloads together, whose decoded form is kept
 
 
 class _Kept:
     """The decoded results that were asked for last, of all workloads: what is not kept is fetched again."""
 
-    def __init__(self, most: int = KEPT) -> None:
+    def __init__(self, most: int = BYTES_KEPT) -> None:
         self._most, self._size = most, 0
         self._lock = threading.RLock()  # of user threads, around dictionary operations; a finalizer may come in
         self._held: OrderedDict[tuple[int, str], tuple[Any, int]] = OrderedDict()

@@ -14,7 +14,7 @@ from ...ibm.wire import Session
 from ...model.snapshot import JobState, Mode, Usage, WorkloadState
 
 Interval = tuple[float, float]
-NOTHING_MORE = (JobState.REFUSED, JobState.DROPPED, JobState.FAILED, JobState.CANCELLED)
+USES_NO_MORE = (JobState.REFUSED, JobState.DROPPED, JobState.FAILED, JobState.CANCELLED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def workload_usage(
 def _expected(jobs: Iterable[JobAccount]) -> float | None:
     """What all jobs together are expected to use: what ended badly costs what it is reported to have cost, no more."""
     expected = [
-        j.usage.reported if j.usage.status == "final" or j.state in NOTHING_MORE else j.usage.estimated for j in jobs
+        j.usage.reported if j.usage.status == "final" or j.state in USES_NO_MORE else j.usage.estimated for j in jobs
     ]
     known = [e for e in expected if e is not None]
     return sum(known) if known else None

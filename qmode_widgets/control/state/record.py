@@ -26,7 +26,7 @@ _WORDS = {"ERROR": JobState.FAILED, "EXPIRED": JobState.FAILED, "CANCELED": JobS
 RAN_TOO_LONG, CLOSED = 1305, 1217
 RAN_TOO_LONG_WORDS = "ran too long"
 METRICS_TRIES = 40  # after half an hour a usage that is not complete is left at its last figure
-DOUBT = 300.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
+DUPLICATE_WITHIN = 300.0  # seconds for which a duplicate of a submission whose answer was lost may turn up
 FIRST_PAUSE, LONGEST_PAUSE = 1.0, 60.0
 
 
@@ -183,7 +183,7 @@ class Record:
     @property
     def in_doubt(self) -> bool:
         """A job of this attempt may exist whose id is not known."""
-        recent = self.doubted is not None and clock.monotonic() - self.doubted < DOUBT
+        recent = self.doubted is not None and clock.monotonic() - self.doubted < DUPLICATE_WITHIN
         return recent or (self.state is JobState.UNKNOWN and not self.held)
 
     @property

@@ -40,7 +40,7 @@ class AdminClient:
         """Let the server prove that it knows our key, without telling it the key.
 
         Returns:
-            Its process id and version.
+            Its process id and version, and whether it could run a job at once (`ready`).
 
         Raises:
             PermissionError: another program answers at this address.

@@ -22,8 +22,10 @@ from jupyter_core.paths import jupyter_runtime_dir
 
 from .. import processes
 from ..options import VERSION, Options
-from ..service.account import INSTANCES, colleague_key, environment
+from ..service.account import INSTANCES, PAY_AS_YOU_GO, Instance, colleague_key, environment, twin_instance
+from ..twin import Twin
 from .faults import AdminClient, Faults
+from .recorder import is_ours, twin_options
 
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
@@ -66,9 +68,34 @@ class Emulator:
         return Faults(self.admin)
 
     @cached_property
+    def twin(self) -> Twin | None:
+        """What it is the twin of, or None."""
+        return Twin.load(self.options.twin) if self.options.twin else None
+
+    @cached_property
+    def home(self) -> Instance:
+        """The instance that `service` is connected to: the twin's or, without a twin, the pay-as-you-go one."""
+        return PAY_AS_YOU_GO if self.twin is None else twin_instance(self.twin.instance)
+
+    @cached_property
     def service(self) -> QiskitRuntimeService:
-        """The client, connected to the pay-as-you-go instance."""
-        return self.connect("emulator-payg")
+        """The client, connected to the twin's instance or, without a twin, to the pay-as-you-go instance."""
+        return self.connect(self.home.name)
+
+    def save(self, path: str | Path) -> Path:
+        """Write the twin into one file, with which `start(like=path)` needs no account.
+
+        The file holds no key, no CRN and no name of a person.
+
+        Returns:
+            Where it was written.
+
+        Raises:
+            ValueError: this service is no twin.
+        """
+        if self.twin is None:
+            raise ValueError("this embedded service is no twin: start one with start(like=service)")
+        return self.twin.save(path)
 
     @property
     def environment(self) -> dict[str, str]:
@@ -76,13 +103,14 @@ class Emulator:
 
         Do not export them in your own kernel: a client of your real account would then send its key to the emulator.
         """
-        return environment(self.url, self.token)
+        return environment(self.url, self.token, self.home)
 
     def connect(self, instance: str | None = None, *, colleague: bool = False) -> QiskitRuntimeService:
         """Return a new client.
 
         Args:
-            instance: a name ("emulator-open", "emulator-payg", "emulator-premium") or CRN; None for all of them.
+            instance: a name ("emulator-open", "emulator-payg", "emulator-premium", and "emulator-twin" where there is
+                one) or CRN; None for all of them.
             colleague: connect as the second user of the account.
 
         Raises:
@@ -92,9 +120,10 @@ class Emulator:
         """
         from .runtime import EmulatedRuntimeService
 
-        by_name = {i.name: crn for crn, i in INSTANCES.items()}
+        known = {**INSTANCES, self.home.crn: self.home}
+        by_name = {i.name: crn for crn, i in known.items()}
         crn = by_name.get(instance, instance) if instance is not None else None
-        if crn is not None and crn not in INSTANCES:
+        if crn is not None and crn not in known:
             raise ValueError(f"no instance {instance!r}: there are {', '.join(by_name)}")
         if requests.utils.get_environ_proxies(self.url):
             raise RuntimeError(
@@ -104,6 +133,14 @@ class Emulator:
         variables = environment(self.url, colleague_key(self.token) if colleague else self.token)
         wanted = {**variables, "QISKIT_IBM_INSTANCE": crn, "QISKIT_FUNCTIONS_EXPERIMENTAL": None}
         return EmulatedRuntimeService(lambda: _variables(wanted))
+
+    def wait_until_ready(self, until: float) -> None:
+        """Wait until the first worker can take a job, at most until this time of `time.monotonic()`."""
+        while time.monotonic() < until and processes.find(self.pid, self.started) is not None:
+            with contextlib.suppress(requests.RequestException):
+                if self.admin.prove()["ready"]:
+                    return
+            time.sleep(0.02)
 
     @property
     def log(self) -> str:
@@ -129,6 +166,9 @@ class Emulator:
             own.wait()
             _ = self.log
             errors.close()
+        if is_ours(self.options.twin):
+            _ = self.twin  # it can still be saved
+            Path(self.options.twin).unlink(missing_ok=True)
         if self._runtime_file is not None:  # a service that was killed leaves its file
             _remove(self._runtime_file, self.pid)
 
@@ -162,8 +202,10 @@ def _set(values: dict[str, str | None]) -> None:
             os.environ[name] = value
 
 
-def start(*, shared: bool = True, **given: Any) -> Emulator:
+def start(*, shared: bool = True, like: QiskitRuntimeService | str | Path | None = None, **given: Any) -> Emulator:
     """See `qmode_widgets.emulator.start`."""
+    if like is not None:
+        given = twin_options(like, given, shared=shared)
     if not shared:
         return _launch(Options.of(DEFAULTS | given), shared=None)
     wanted = Options.of(DEFAULTS | {"idle_exit": IDLE_EXIT} | given)
@@ -215,7 +257,10 @@ def _remove(runtime: Path, pid: int) -> None:
 
 
 def _launch(options: Options, shared: Path | None) -> Emulator:
-    """Start a service and wait until it answers."""
+    """Start a service and wait until it could run a job at once.
+
+    It answers much earlier: its workers import their libraries for some seconds.
+    """
     with tempfile.TemporaryDirectory(prefix="qmode-") as folder:
         runtime = shared or Path(folder) / "runtime.json"
         command = processes.command("qmode_widgets.emulator", *options.to_args(), f"--runtime-file={runtime}")
@@ -240,9 +285,11 @@ def _launch(options: Options, shared: Path | None) -> Emulator:
                         errors.close()
                         process.returncode = 0  # it outlives us: no warning that it still runs
                     own = None if shared else (process, errors)
-                    return Emulator(
+                    found = Emulator(
                         known["url"], known["token"], process.pid, options, known["started"], own, _runtime_file=shared
                     )
+                    found.wait_until_ready(until)
+                    return found
             time.sleep(0.02)
         process.kill()
         process.wait()

@@ -23,7 +23,8 @@ def proof(app: App, instance: Instance, request: Request, _: str) -> Response:
     nonce = request.text("nonce") or ""
     if not 16 <= len(nonce) <= 128:
         raise bad_request("nonce must have 16 to 128 characters")
-    return Response({"proof": account.proof(app.keys.key, app.address, nonce), "pid": os.getpid(), "version": VERSION})
+    said = {"pid": os.getpid(), "version": VERSION, "ready": app.service.engine.ready}
+    return Response({"proof": account.proof(app.keys.key, app.address, nonce)} | said)
 
 
 def token(app: App, instance: Instance, request: Request, _: str) -> Response:

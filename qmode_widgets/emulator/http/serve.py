@@ -19,12 +19,13 @@ from jupyter_core.paths import secure_write
 from ..backends import devices
 from ..options import VERSION, Options
 from ..processes import alive
-from ..service.account import Keys, environment
+from ..service.account import INSTANCES, PAY_AS_YOU_GO, Instance, Keys, environment, twin_instance
 from ..service.clock import Clock
 from ..service.faults import FaultPlan
 from ..service.service import Service
 from ..service.store import Store
-from ..simulation.pool import Engine
+from ..simulation.engine import Engine
+from ..twin import Twin
 from .app import App
 from .server import MAX_BODY, application
 
@@ -49,12 +50,12 @@ def listen(port: int) -> list[socket.socket]:
     return [sock]
 
 
-async def serve(options: Options, announce: Callable[[str, str], None], *, parent: int | None = None) -> None:
+async def serve(options: Options, announce: Callable[[str, str, Instance], None], *, parent: int | None = None) -> None:
     """Serve until SIGINT, SIGTERM, the admin endpoint or the idle time ends it.
 
     Args:
         options: how it behaves.
-        announce: called with the address and the key, once the service can answer.
+        announce: called with the address, the key and the instance to connect to, once the service can answer.
         parent: a process id; a private service ends when this process does.
     """
     stop = asyncio.Event()
@@ -63,11 +64,18 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
         with contextlib.suppress(NotImplementedError):  # Windows: Ctrl-C raises KeyboardInterrupt instead
             loop.add_signal_handler(signum, stop.set)
     starter = None if parent is None else psutil.Process(parent)
-    known = devices(options.backend_names)
+    twin = Twin.load(options.twin) if options.twin else None
+    known = devices(options.backend_names, twin)
+    home = PAY_AS_YOU_GO
+    if twin is not None:
+        home = twin_instance(twin.instance)
+        INSTANCES[home.crn] = home
     sockets = listen(options.port)
     store = Store(options.state)
-    engine = Engine(options.backend_names, options.workers, noise=options.noise, max_qubits=options.max_qubits)
+    engine = Engine(options)
     service = Service(options, known, engine, store, Clock(), FaultPlan(options.seed))
+    if twin is not None:
+        service.used_elsewhere[home.crn] = twin.instance.consumed_seconds
     keys = kept_keys(store)
     app = App(service, keys, stop)
     app.listens_on(HOST, sockets[0].getsockname()[1])
@@ -76,7 +84,7 @@ async def serve(options: Options, announce: Callable[[str, str], None], *, paren
     try:
         await engine.start()
         service.start()
-        announce(app.address, keys.key)
+        announce(app.address, keys.key, home)
         while not stop.is_set():
             with contextlib.suppress(TimeoutError):
                 await asyncio.wait_for(stop.wait(), 1.0)
@@ -109,9 +117,9 @@ class Announcement:
         self._runtime_file = None if runtime_file is None else Path(runtime_file)
         self._options = options
 
-    def __call__(self, address: str, key: str) -> None:
+    def __call__(self, address: str, key: str, instance: Instance) -> None:
         """Write it."""
-        lines = "".join(f"export {name}='{value}'\n" for name, value in environment(address, key).items())
+        lines = "".join(f"export {name}='{value}'\n" for name, value in environment(address, key, instance).items())
         if self._env_file is not None:
             _write(self._env_file, lines)
         if self._runtime_file is not None:

@@ -11,6 +11,8 @@ from typing import Any
 
 import jwt
 
+from ..twin import InstanceTerms
+
 BASE = "/experimental"  # the client uses an address with this word as its API base
 BASES = (BASE, "/api/v1")  # IBM documents the second one; other clients use it
 CATALOGUE = "/catalogue"
@@ -86,7 +88,24 @@ PREMIUM = Instance("emulator-premium", "Premium", "subscription", 3, dry_runs=Tr
 INSTANCES = {instance.crn: instance for instance in (OPEN, PAY_AS_YOU_GO, PREMIUM)}
 
 
-def environment(address: str, key: str) -> dict[str, str]:
+def twin_instance(terms: InstanceTerms) -> Instance:
+    """Return the instance of a twin. What was not recorded is as on every plan of that name."""
+    is_open = terms.plan.lower() == "open"
+    return Instance(
+        "emulator-twin",
+        terms.plan,
+        terms.pricing,
+        4,
+        sessions=not is_open,
+        dry_runs=terms.plan.lower() in ("flex", "premium", "on-prem"),
+        limit_seconds=None if terms.limit_seconds is None else round(terms.limit_seconds),
+        allocation_seconds=None if terms.allocation_seconds is None else round(terms.allocation_seconds),
+        batch_ttl=OPEN.batch_ttl if is_open else None,
+        pending_jobs=OPEN.pending_jobs if is_open else None,
+    )
+
+
+def environment(address: str, key: str, instance: Instance = PAY_AS_YOU_GO) -> dict[str, str]:
     """Return the variables with which an unmodified `QiskitRuntimeService()` finds the service at `address`."""
     return {
         "IAM_URL": address,
@@ -95,7 +114,7 @@ def environment(address: str, key: str) -> dict[str, str]:
         "QISKIT_IBM_CHANNEL": "ibm_quantum_platform",
         "QISKIT_IBM_TOKEN": key,
         "QISKIT_IBM_URL": f"{address}{BASE}",
-        "QISKIT_IBM_INSTANCE": PAY_AS_YOU_GO.crn,
+        "QISKIT_IBM_INSTANCE": instance.crn,
     }
 
 

@@ -18,9 +18,11 @@ from typing import Any
 
 from ...model.scheduling import Happened, Scheduler, Stage, What
 from ...model.snapshot import WorkloadState
+from ...model.timing import OVERHEAD, whole_seconds
 from ..backends import Device
 from ..options import Options
-from ..simulation.pool import Engine, Task
+from ..simulation.answer import Answer
+from ..simulation.engine import Engine
 from . import rules
 from .account import INSTANCES, PERIOD, Instance
 from .clock import Clock
@@ -37,9 +39,10 @@ class UnfinishedJob:
     """What a job that has not ended needs beyond its row."""
 
     instance: str
-    task: Task | None = None
+    task: asyncio.Task[Answer] | None = None
     result: bytes = b""
     notes: tuple[str, ...] = ()
+    simulation: dict[str, Any] | None = None  # how it was simulated, unless exactly
     failure: tuple[int, str, str] | None = None
 
 
@@ -100,7 +103,7 @@ class Service:
 
     async def simulated(self) -> None:
         """Return when no simulation runs: in the seconds that are about to pass at once they would have ended."""
-        while tasks := [j.task.answer for j in self._unfinished.values() if j.task and not j.task.answer.done()]:
+        while tasks := [j.task for j in self._unfinished.values() if j.task and not j.task.done()]:
             await asyncio.wait(tasks)
 
     # -- instances and backends ---------------------------------------------------------------------------------
@@ -297,8 +300,8 @@ class Service:
             "estimate": read["estimate"],
             "qpu": qpu,
             "prep": prep,
-            "bill": float(max(1, round(qpu))),
-            "execution": max(0.0, qpu - 2.0),
+            "bill": whole_seconds(qpu),
+            "execution": max(0.0, qpu - OVERHEAD),
         }
         self.store.add("jobs", row)
         failure = (fault.code, fault.reason, fault.solution) if fault else None
@@ -531,11 +534,9 @@ class Service:
         assert row is not None
         device = self.devices[backend].calibrated(row["calibration_id"])
         job.task = self.engine.run(row["program"], device, self.store.blob(id_, "params"))
-        job.task.answer.add_done_callback(lambda answer: self._simulated(id_, backend, job, answer))
+        job.task.add_done_callback(lambda answer: self._simulated(id_, backend, job, answer))
 
-    def _simulated(
-        self, id_: str, backend: str, job: UnfinishedJob, answer: asyncio.Future[tuple[dict[str, Any], bytes]]
-    ) -> None:
+    def _simulated(self, id_: str, backend: str, job: UnfinishedJob, answer: asyncio.Future[Answer]) -> None:
         if answer.cancelled() or id_ not in self._unfinished:
             return
         header, job.result = answer.result()
@@ -544,7 +545,7 @@ class Service:
             system = bool(failed.get("system"))
             self._command(backend, lambda s, at: s.fail(at, id_, "failed", system=system))
         else:
-            job.notes = tuple(header["notes"])
+            job.notes, job.simulation = tuple(header["notes"]), header.get("simulation")
             self._command(backend, lambda s, at: s.ready(at, id_))
 
     def _job_ended(self, scheduler: Scheduler, h: Happened, job: UnfinishedJob) -> None:
@@ -555,6 +556,7 @@ class Service:
         values: dict[str, Any] = {"pending": 0, "finished": h.time, "usage": ended.billed}
         if h.what is What.COMPLETED:
             values |= {"status": "Completed", "result": self._timed(job.result, ended.qpu_start, ended.qpu_end)}
+            values["simulation"] = job.simulation
         else:
             values["status"] = "Cancelled" if h.what is What.CANCELLED else "Failed"
             known = job.failure if h.why in ("user", "system", "failed") else rules.JOB_ENDS.get(h.why)

@@ -23,14 +23,14 @@ CREATE TABLE IF NOT EXISTS jobs (
     program TEXT, session_id TEXT, created REAL, status TEXT, pending INTEGER, reason TEXT, reason_code INTEGER,
     reason_solution TEXT, tags TEXT, private INTEGER, counts INTEGER, cost INTEGER, calibration_id TEXT, caller TEXT,
     estimate REAL, running REAL, finished REAL, usage REAL, qpu REAL, prep REAL, bill REAL, execution REAL,
-    params BLOB, result BLOB, logs TEXT, read INTEGER);
+    params BLOB, result BLOB, logs TEXT, read INTEGER, simulation TEXT);
 CREATE TABLE IF NOT EXISTS bills (instance TEXT, day INTEGER, seconds REAL, PRIMARY KEY (instance, day));
 CREATE INDEX IF NOT EXISTS jobs_by_instance ON jobs (instance, seq);
 CREATE INDEX IF NOT EXISTS jobs_by_session ON jobs (session_id, seq);
 CREATE INDEX IF NOT EXISTS jobs_by_pending ON jobs (pending, seq);
 CREATE INDEX IF NOT EXISTS workloads_by_instance ON workloads (instance, created);
 """
-VERSION = "2"
+VERSION = "3"
 # The status of a batch or session: pending until its first job starts, then in progress until it is closed. A guess:
 # only jobs are canceled or failed.
 _ALL_MODES = """
@@ -49,7 +49,8 @@ FROM jobs WHERE session_id IS NULL
 _BLOBS = {"params", "result", "logs"}
 _JOB = (
     "seq id instance user backend mock program session_id created status pending reason reason_code reason_solution "
-    "tags private counts cost calibration_id caller estimate running finished usage qpu prep bill execution read"
+    "tags private counts cost calibration_id caller estimate running finished usage qpu prep bill execution read "
+    "simulation"
 )
 _COLUMNS = ", ".join(_JOB.split())
 _HAS_TAG = "EXISTS (SELECT 1 FROM json_each(tags) WHERE json_each.value = ?)"
@@ -184,7 +185,10 @@ class Store:
 
     def set_meta(self, key: str, value: str) -> None:
         """Keep a value that belongs to the whole file."""
-        self._db.execute("INSERT INTO meta VALUES (?1, ?2) ON CONFLICT DO UPDATE SET value = ?2", (key, value))
+        self._db.execute(
+            "INSERT INTO meta VALUES (:key, :value) ON CONFLICT DO UPDATE SET value = :value",
+            {"key": key, "value": value},
+        )
 
     def add(self, table: Literal["jobs", "workloads"], row: Row) -> None:
         """Insert a job or a workload."""
@@ -286,10 +290,10 @@ class Store:
     def used(self, instance: str, since: float) -> float:
         """Return the usage of an instance's ended jobs and sessions since a time, in seconds."""
         (seconds,) = self._db.execute(
-            "SELECT (SELECT total(usage) FROM jobs WHERE counts AND instance = ?1 AND created >= ?2) "
-            "+ (SELECT total(usage) FROM workloads WHERE mode = 'dedicated' AND instance = ?1 AND created >= ?2) "
-            "+ (SELECT total(seconds) FROM bills WHERE instance = ?1 AND day >= CAST(?2 / 86400 AS INTEGER))",
-            (instance, since),
+            "SELECT (SELECT total(usage) FROM jobs WHERE counts AND instance = :crn AND created >= :since) "
+            "+ (SELECT total(usage) FROM workloads WHERE mode = 'dedicated' AND instance = :crn AND created >= :since) "
+            "+ (SELECT total(seconds) FROM bills WHERE instance = :crn AND day >= CAST(:since / 86400 AS INTEGER))",
+            {"crn": instance, "since": since},
         ).fetchone()
         return float(seconds)
 

@@ -18,7 +18,7 @@ from qiskit_ibm_runtime.results.estimator_pub import EstimatorPubResult
 from ..backends import Device
 from .errors import InvalidInputError
 from .legacy import LegacyProgram, parameter_values
-from .program import Load
+from .program import Load, simulation
 from .simulator import Simulator
 
 DEFAULT_PRECISION = 1 / 64
@@ -89,9 +89,8 @@ class EstimatorProgram(LegacyProgram):
         factors = (resilience.get("zne") or {}).get("noise_factors")
         self._noise_factors = len(factors) if isinstance(factors, list) and factors else 3
         learning = resilience.get("measure_noise_learning") or {}
-        self._trex_executions = _count(learning, "num_randomizations", TREX_RANDOMIZATIONS) * _count(
-            learning, "shots_per_randomization", TREX_SHOTS
-        )
+        self._trex_randomizations = _count(learning, "num_randomizations", TREX_RANDOMIZATIONS)
+        self._trex_executions = self._trex_randomizations * _count(learning, "shots_per_randomization", TREX_SHOTS)
         self._own_precision = bool(params.get("precision"))  # given to `run()`: as if every PUB had it
         default = params.get("precision") or self._default_precision()
         self._pubs = [self._pub(pub, default) for pub in self._raw_pubs]
@@ -145,7 +144,13 @@ class EstimatorProgram(LegacyProgram):
         loads = []
         for i, pub in enumerate(self._pubs):
             sets = pub.configurations * (self._noise_factors if self._zne else 1)
-            loads.append(Load(pub.circuit, sets, pub.shots, self._trex_executions if self._trex and i == 0 else 0))
+            twirled = self._twirl_gates or self._twirl_measure
+            randomized = sets * pub.randomizations if twirled else 0
+            learning = 0
+            if self._trex and i == 0:
+                learning = self._trex_executions
+                randomized += self._trex_randomizations
+            loads.append(Load(pub.circuit, sets, pub.shots, learning, randomized))
         return loads
 
     def run(self, simulator: Simulator) -> str:
@@ -160,7 +165,7 @@ class EstimatorProgram(LegacyProgram):
                 "circuit_metadata": pub.circuit.metadata or {},
                 "resilience": {},
                 "num_randomizations": pub.randomizations,
-            }
+            } | simulation(simulator.used())
             results.append(EstimatorPubResult(data, metadata=metadata))
         metadata = {
             "dynamical_decoupling": {"enable": False},

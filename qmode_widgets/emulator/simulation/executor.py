@@ -16,8 +16,9 @@ from samplomatic.quantum_program import CircuitItem
 
 from ..backends import Device
 from .errors import InvalidInputError
+from .methods import Simulated, worst
 from .payload import check_qpy
-from .program import Load, at, check_values
+from .program import Load, at, check_values, simulation
 from .simulator import Simulator, iq_points
 
 VERSION = "v2.0"
@@ -54,16 +55,23 @@ class ExecutorProgram:
     @property
     def loads(self) -> list[Load]:
         """One load for each item; randomizations count as sets."""
-        return [Load(item.circuit, math.prod(_shape(item)), self._shots) for item in self._program.items]
+        loads = []
+        for item in self._program.items:
+            sets = math.prod(_shape(item))
+            randomized = 0 if isinstance(item, CircuitItem) else sets
+            loads.append(Load(item.circuit, sets, self._shots, randomized=randomized))
+        return loads
 
     def run(self, simulator: Simulator) -> str:
         """Return a `QuantumProgramResultModel` as JSON."""
         rng = np.random.default_rng()
         data, spans, done = [], [], 0
+        used: list[Simulated | None] = []
         sizes = [load.executions for load in self.loads]
         total = sum(sizes) or 1
         for i, item in enumerate(self._program.items):
             arrays = self._item(item, simulator, rng)
+            used.append(simulator.used())
             data.append(
                 QuantumProgramResultItemModel(
                     results={name: CompressedTensorModel.from_numpy(array) for name, array in arrays.items()},
@@ -81,7 +89,7 @@ class ExecutorProgram:
                 "schema_version": VERSION,
                 "data": data,
                 "metadata": {"chunk_timing": spans},
-                "passthrough_data": program["passthrough_data"],
+                "passthrough_data": _with_simulation(program["passthrough_data"], used),
                 "semantic_role": program["semantic_role"],
             }
         )
@@ -107,6 +115,28 @@ class ExecutorProgram:
         if self._meas_level == "avg_kerneled":
             return [(f"{register}_avg_iq", points.mean(axis=-2))]
         return [(register, bits), (f"{register}_iq", points)]
+
+
+def _with_simulation(passthrough: Any, used: list[Simulated | None]) -> Any:
+    """Say in the data that the client passes on which items were not simulated exactly.
+
+    The metadata of items and results have no field for it, and the client's decoders drop what they do not know. What
+    they show to the user are the circuits' metadata, one for each PUB, and for a program of `Executor` the data itself.
+    """
+    said = [simulation(item) for item in used]
+    if not any(said) or not isinstance(passthrough, dict | None):
+        return passthrough
+    marked = (passthrough or {}) | {"simulation": [item.get("simulation") for item in said]}
+    of_client = marked.get("post_processor")
+    if isinstance(of_client, dict) and isinstance(circuits := of_client.get("circuits_metadata"), list) and circuits:
+        each = max(1, len(used) // len(circuits))  # ZNE has an item for each noise factor; TREX adds one for all PUBs
+        groups = (used[i * each : (i + 1) * each] for i in range(len(circuits)))
+        of_pubs = [simulation(worst([item for item in group if item is not None])) for group in groups]
+        circuits = [
+            (c or {}) | pub if isinstance(c, dict | None) else c for c, pub in zip(circuits, of_pubs, strict=True)
+        ]
+        marked["post_processor"] = of_client | {"circuits_metadata": circuits}
+    return marked
 
 
 def _shape(item: Any) -> tuple[int, ...]:

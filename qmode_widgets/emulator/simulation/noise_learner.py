@@ -87,7 +87,7 @@ class NoiseLearnerProgram:
             circuit.compose(box, qubits, range(box.num_clbits), inplace=True)
             trex = _measures(box)
             sets = options.num_randomizations * (1 if trex else _BASES * len(options.layer_pair_depths))
-            loads.append(Load(circuit, sets, options.shots_per_randomization))
+            loads.append(Load(circuit, sets, options.shots_per_randomization, randomized=sets))
         return loads
 
     def _boxes(self) -> list[tuple[QuantumCircuit, list[int]]]:

@@ -12,6 +12,7 @@ from qiskit import QuantumCircuit
 from qiskit.circuit import ParameterExpression
 
 from .errors import InvalidInputError
+from .methods import Simulated
 from .simulator import Simulator
 
 ASSIGN_IT = "as its duration: assign it before submitting, one circuit for each duration"
@@ -19,12 +20,16 @@ ASSIGN_IT = "as its duration: assign it before submitting, one circuit for each 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """A circuit that is executed `sets × shots` times, and `learning` times on top."""
+    """A circuit that is executed `sets × shots` times, and `learning` times on top.
+
+    `randomized` is how many randomised circuits that makes (twirling, learning); 0 for a circuit as it is.
+    """
 
     circuit: QuantumCircuit
     sets: int
     shots: int
     learning: int = 0
+    randomized: int = 0
 
     @property
     def executions(self) -> int:
@@ -58,6 +63,11 @@ class Program(Protocol):
     def run(self, simulator: Simulator) -> str:
         """Return the result's JSON. Times on the QPU are written as `at(fraction)` of the job's time there."""
         ...
+
+
+def simulation(used: Simulated | None) -> dict[str, Any]:
+    """Return what a PUB's metadata says of its simulation: nothing where it was exact, as a QPU's says nothing."""
+    return {} if used is None or used.exact else {"simulation": used.to_dict()}
 
 
 def at(fraction: float) -> str:

@@ -1,4 +1,8 @@
-"""The service's programs: reading a job's params, timing it, running it. Used in workers only."""
+"""The service's programs: reading a job's params, timing it, running it. Used in workers only.
+
+The answer to a task is a header and a body. `again` in the header names the next method that "auto" should allow,
+`failed` and `invalid` say why there is no result.
+"""
 
 from __future__ import annotations
 
@@ -10,22 +14,21 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from ..backends import Device, devices
+from ..backends import Device
 from .errors import InvalidInputError, JobError
-from .program import ASSIGN_IT, Program, check_delays
+from .methods import CLIFFORD, MPS, Inexact, Settings
+from .program import ASSIGN_IT, Program, check_delays, simulation
 from .simulator import Simulator
 from .timing import Timing
 
 log = logging.getLogger(__name__)
-_DEVICES: dict[str, Device] = {}
 
 
-def warm_up(names: list[str]) -> None:
+def warm_up() -> None:
     """Import the libraries that the first job would wait for."""
     from . import calibrator, estimator, executor, noise_learner, sampler  # noqa: F401
 
     logging.getLogger("qiskit_aer").setLevel(logging.CRITICAL)  # a failure is reported by its job
-    _DEVICES.update(devices(names))
 
 
 def _program(program_id: str, params: Any, device: Device) -> Program:
@@ -62,27 +65,35 @@ def _program(program_id: str, params: Any, device: Device) -> Program:
     return program
 
 
-def perform(header: dict[str, Any], body: bytes) -> tuple[dict[str, Any], bytes]:
+def perform(header: dict[str, Any], body: bytes, known: dict[str, Device]) -> tuple[dict[str, Any], bytes]:
     """Do one task: `split` takes a submission apart, `intake` reads and times a job, `run` simulates it."""
     if header["task"] == "split":
         return _split(body)
-    device = _DEVICES[header["device"]].calibrated(header["calibration"])
+    warm_up()
+    device = known[header["device"]].calibrated(header["calibration"])
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
         try:
             program = _program(header["program"], json.loads(body), device)
             if header["task"] == "intake":
                 return _timing(device).of(program.loads, program.rep_delay, program.seconds), b""
-            simulator = Simulator(
-                device, noise=header["noise"], max_qubits=header["max_qubits"], threads=header["threads"]
-            )
-            for load in program.loads:
-                simulator.check(load.circuit)
-            return {"notes": program.notes}, program.run(simulator).encode()
+            return _run(program, Simulator(device, Settings(**header["settings"])))
+        except Inexact as asked:
+            return {"again": CLIFFORD if asked.slow else MPS}, b""
         except InvalidInputError as error:
             return {"invalid": str(error)}, b""
         except JobError as error:
             return {"failed": {"code": error.code, "reason": error.reason, "solution": error.solution}}, b""
+
+
+def _run(program: Program, simulator: Simulator) -> tuple[dict[str, Any], bytes]:
+    for load in program.loads:
+        simulator.check(load.circuit)
+    simulator.hold([load.sets * load.shots * load.circuit.num_clbits for load in program.loads])
+    result = program.run(simulator).encode()
+    said = simulation(simulator.used_by_job())
+    notes = [f"simulation: {said['simulation']['description']}."] if said else []
+    return said | {"notes": [*program.notes, *notes]}, result
 
 
 @cache

@@ -13,7 +13,7 @@ from qiskit.primitives.containers import BitArray, DataBin, SamplerPubResult
 from ..backends import Device
 from .errors import InvalidInputError
 from .legacy import LegacyProgram, encode, parameter_values, spans
-from .program import Load
+from .program import Load, simulation
 from .simulator import Simulator, iq_points
 
 
@@ -47,7 +47,18 @@ class SamplerProgram(LegacyProgram):
     @property
     def loads(self) -> list[Load]:
         """One load for each PUB."""
-        return [Load(circuit, math.prod(values.shape[:-1]), shots) for circuit, values, shots in self._pubs]
+        loads = []
+        for circuit, values, shots in self._pubs:
+            sets = math.prod(values.shape[:-1])
+            loads.append(Load(circuit, sets, shots, randomized=sets * self._twirled(shots)))
+        return loads
+
+    def _twirled(self, shots: int) -> int:
+        """Return how many randomizations of a circuit twirling makes; 0 without it."""
+        twirling, (number, each) = self._group("twirling"), self._randomizations()
+        if not (twirling.get("enable_gates") or twirling.get("enable_measure")):
+            return 0
+        return number or math.ceil(shots / (each or max(64, math.ceil(shots / 32))))
 
     def run(self, simulator: Simulator) -> str:
         """Return a `PrimitiveResult` of `SamplerPubResult`s."""
@@ -59,11 +70,12 @@ class SamplerProgram(LegacyProgram):
             shape = values.shape[:-1]
             bits = simulator.sample(circuit, values, shots, self._seed)
             data = DataBin(**{name: self._data(b, rng) for name, b in bits.items()}, shape=shape)
-            results.append(SamplerPubResult(data, metadata={"circuit_metadata": circuit.metadata or {}}))
+            metadata = {"circuit_metadata": circuit.metadata or {}} | simulation(simulator.used())
+            results.append(SamplerPubResult(data, metadata=metadata))
             ran.append((i, (*shape, shots), done / total, (done + sizes[i]) / total))
             done += sizes[i]
-        metadata = {"execution": {"execution_spans": spans(ran, qiskit=self._encode is encode)}, "version": 2}
-        return self._encode(PrimitiveResult(results, metadata=metadata))
+        spanned = {"execution": {"execution_spans": spans(ran, qiskit=self._encode is encode)}, "version": 2}
+        return self._encode(PrimitiveResult(results, metadata=spanned))
 
     def _data(self, bits: NDArray[np.bool_], rng: np.random.Generator) -> Any:
         if self._meas == "classified":

@@ -1,41 +1,76 @@
-"""Runs circuits on Aer, reduced to the qubits that matter.
+"""Runs circuits on Aer, reduced to the qubits that matter, by the first of these methods that can:
 
-The method is the state vector or, for circuits that are too large for it, the stabilizer.
+state vector up to `max_qubits`, stabilizer for Clifford circuits, matrix product state within a bond dimension and a
+budget of seconds, the nearest Clifford circuit. Every part of a circuit has its own.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Collection
+import time
+from collections.abc import Callable, Collection
+from dataclasses import dataclass, replace
 from functools import lru_cache
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import BoxOp, CircuitInstruction, Gate, Measure, Parameter, Reset
-from qiskit.circuit.library import XGate
+from qiskit.circuit import BoxOp, CircuitInstruction, Gate, Measure, Parameter, ParameterExpression, Reset
+from qiskit.circuit.library import CXGate, HGate, RXGate, RZGate, RZZGate, XGate
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
 from qiskit_aer import AerError
 from qiskit_aer.primitives import SamplerV2
+from scipy.sparse import coo_array
+from scipy.sparse.csgraph import reverse_cuthill_mckee
 
 from ..backends import Device
 from .errors import JobError
+from .methods import CLIFFORD, MPS, SHAPES, STABILIZER, STATEVECTOR, Inexact, Settings, Simulated, worst
 
 # Aer returns one string per shot: this many at a time keep a worker's memory bounded.
 _SHOTS_AT_ONCE = 500_000
 _QUBITS_FOR_THREADS = 16
+_SNAP = 1e-6  # radians: an angle that is closer to a multiple of π/2 is taken for it
+PAULI_NOISE = "with the noise of gates and readout, without relaxation"
+NO_MEMORY = "The job ran out of memory."
 
 
 class Simulator:
     """Simulates ISA circuits of one backend."""
 
-    def __init__(self, device: Device, *, noise: bool, max_qubits: int, threads: int) -> None:
+    def __init__(self, device: Device, settings: Settings) -> None:
         self.device = device
-        self.noisy = noise
-        self._max_qubits = max_qubits
-        self._threads = threads
+        self.noisy = settings.noise and settings.choice != SHAPES
+        self._settings = settings
+        self._used: list[Simulated] = []
+        self._told: list[Simulated] = []
+        self._until = math.inf if settings.seconds is None else time.monotonic() + settings.seconds
+
+    def used(self) -> Simulated | None:
+        """Return the least exact method since the last call; None if nothing was simulated."""
+        self._told += self._used
+        used, self._used = worst(self._used), []
+        return used
+
+    def used_by_job(self) -> Simulated | None:
+        """Return the least exact method of all; None if nothing was simulated."""
+        return worst(self._told + self._used)
+
+    def hold(self, sizes: Collection[int]) -> None:
+        """Check that results of so many measured bits can be held, a byte each and three times as much to encode them.
+
+        Raises:
+            JobError: they cannot.
+        """
+        if (needed := 4 * sum(sizes)) > self._settings.memory:
+            raise JobError(
+                9998,
+                f"{NO_MEMORY} Its results need {needed / 2**30:.1f} GiB, a simulation may use "
+                f"{self._settings.memory / 2**30:.1f} GiB.",
+                "Use fewer shots, parameter sets or measured qubits, or split the job.",
+            )
 
     def check(self, circuit: QuantumCircuit) -> None:
         """Check that the backend can run a circuit.
@@ -81,55 +116,173 @@ class Simulator:
         flat = _snap(values.reshape(math.prod(shape), values.shape[-1]))
         out = {reg.name: np.zeros((len(flat), shots, len(reg)), dtype=np.bool_) for reg in circuit.cregs if len(reg)}
         if out and len(flat):
-            circuit = _plain(circuit)
-            alone = set() if self.noisy else _sample_alone(circuit, column, flat, shots, seed, out)
-            together = min(10, self._max_qubits)
-            for part, physical in parts(circuit, keep_delays=self.noisy, together=together, without=alone):
-                kept = np.array([column[p] for p in part.parameters], dtype=np.intp)
-                self._sample_part(part, physical, flat[:, kept], shots, seed, out)
+            if self._settings.choice == SHAPES:
+                rng = np.random.default_rng(seed)
+                out = {name: rng.integers(2, size=bits.shape, dtype=np.bool_) for name, bits in out.items()}
+                self._used.append(Simulated(SHAPES))
+            else:
+                self._sample_parts(_plain(circuit), column, flat, shots, seed, out)
         return {name: bits.reshape(*shape, *bits.shape[1:]) for name, bits in out.items()}
 
-    def _sample_part(
+    def _sample_parts(
         self,
         circuit: QuantumCircuit,
-        physical: tuple[int, ...],
+        column: dict[Parameter, int],
         values: NDArray[np.float64],
         shots: int,
         seed: int | None,
         out: dict[str, NDArray[np.bool_]],
     ) -> None:
-        """Add one part's bits to `out`. No two parts write the same bit."""
-        method = "statevector" if circuit.num_qubits <= self._max_qubits else "stabilizer"
-        sampler = SamplerV2(seed=seed, options={"backend_options": self._options(method, physical, circuit.num_qubits)})
-        step = max(1, _SHOTS_AT_ONCE // shots)
-        for start in range(0, len(values), step):
-            some = values[start : start + step]
+        alone = set() if self.noisy else _sample_alone(circuit, column, values, shots, seed, out)
+        if alone:
+            self._used.append(Simulated(STATEVECTOR))
+        together = min(10, self._settings.max_qubits)
+        for part, physical in parts(circuit, keep_delays=self.noisy, together=together, without=alone):
+            kept = np.array([column[p] for p in part.parameters], dtype=np.intp)
+            run = Run(part, physical, values[:, kept], shots, seed, out)
+            self._used.append(self._methods[self._settings.choice](self, run))
+
+    def _auto(self, run: Run) -> Simulated:
+        settings = self._settings
+        if settings.holds_statevector(run.circuit.num_qubits):
+            return self._statevector(run)
+        try:
+            return self._stabilizer(run)
+        except AerError:
+            if settings.inexact is None:
+                raise Inexact(slow=not settings.holds_mps(run.circuit.num_qubits)) from None
+        return self._mps(run) if settings.inexact == MPS else self._nearest_clifford(run)
+
+    def _statevector(self, run: Run) -> Simulated:
+        n, memory = run.circuit.num_qubits, self._settings.memory
+        if not self._settings.holds_statevector(n):
+            raise JobError(
+                9998,
+                f"{NO_MEMORY} A state vector of {n} entangled qubits needs {2.0 ** (n - 26):g} GiB; the emulator holds "
+                f"up to {self._settings.max_qubits} qubits and {memory / 2**30:.1f} GiB.",
+                "Use fewer qubits, or start the emulator with simulation='auto' or a larger max_qubits.",
+            )
+        self._aer(STATEVECTOR, run)
+        return Simulated(STATEVECTOR)
+
+    def _stabilizer(self, run: Run) -> Simulated:
+        self._aer(STABILIZER, run.of(_without_rotations(run.circuit)))
+        return Simulated(STABILIZER, noise=PAULI_NOISE if self.noisy else None)
+
+    def _only_stabilizer(self, run: Run) -> Simulated:
+        try:
+            return self._stabilizer(run)
+        except AerError as error:
+            raise JobError(
+                9999,
+                f"The circuit entangles {run.circuit.num_qubits} qubits and is not Clifford: simulation='stabilizer' "
+                "takes Clifford circuits only.",
+                "Use a Clifford circuit, or start the emulator with simulation='auto'.",
+            ) from error
+
+    def _mps(self, run: Run) -> Simulated:
+        """One parameter set at a time, so that a job that would take too long is given up early."""
+        if not self._settings.holds_mps(run.circuit.num_qubits):
+            raise JobError(
+                9998,
+                f"{NO_MEMORY} A matrix product state of bond dimension {self._settings.bond_dimension} does not fit.",
+                "Start the emulator with a smaller bond_dimension.",
+            )
+        ordered = run.of(*along_line(run.circuit, run.physical))
+        began = time.monotonic()
+        for done in range(len(run.values)):
+            now = time.monotonic()
+            if done and now + (now - began) / done * (len(run.values) - done) > self._until:
+                raise Inexact(slow=True)
+            self._aer(MPS, ordered, slice(done, done + 1))
+        return Simulated(MPS, self._settings.bond_dimension)
+
+    def _nearest_clifford(self, run: Run) -> Simulated:
+        found, changed = nearest_clifford(run.circuit, run.values)
+        for where, circuit, values in found:
+            part = run.of(_without_rotations(circuit), values=values)
+            self._aer(STABILIZER, part, slice(0, len(values)), where.start)
+        method = CLIFFORD if changed else STABILIZER
+        return Simulated(method, noise=PAULI_NOISE if self.noisy else None)
+
+    _methods: ClassVar[dict[str, Callable[[Simulator, Run], Simulated]]] = {
+        "auto": _auto,
+        STATEVECTOR: _statevector,
+        STABILIZER: _only_stabilizer,
+        MPS: _mps,
+        CLIFFORD: _nearest_clifford,
+    }
+
+    def _aer(self, method: str, run: Run, chosen: slice = slice(None), first: int = 0) -> None:
+        """Add the bits of one part to those of its circuit. No two parts write the same bit.
+
+        Args:
+            method: Aer's.
+            run: the part.
+            chosen: which of its parameter sets.
+            first: the row of the bits that the first of them has.
+        """
+        options = self._options(method, run)
+        sampler = SamplerV2(seed=run.seed, options={"backend_options": options})
+        step = max(1, _SHOTS_AT_ONCE // run.shots)
+        circuit, indices = run.circuit, range(*chosen.indices(len(run.values)))
+        for start in range(indices.start, indices.stop, step):
+            some = run.values[start : min(start + step, indices.stop)]
             bound = circuit.num_parameters > 0
             binds = BindingsArray({tuple(circuit.parameters): some}) if bound else None
-            pubs = [SamplerPub(circuit, binds, shots)] * (1 if bound else len(some))
-            try:
-                results = sampler.run(pubs).result()
-            except AerError as error:
-                if method == "statevector":
-                    raise
-                raise JobError(
-                    9999,
-                    f"The circuit entangles {circuit.num_qubits} qubits and is not Clifford: the emulator simulates up "
-                    f"to {self._max_qubits} qubits, and more for Clifford circuits only.",
-                    "Use fewer qubits, a Clifford circuit, or start the emulator with a larger max_qubits.",
-                ) from error
-            for i, pub in enumerate(results):
-                where = slice(start, start + len(some)) if bound else start + i
-                for name, bits in out.items():
+            pubs = [SamplerPub(circuit, binds, run.shots)] * (1 if bound else len(some))
+            for i, pub in enumerate(sampler.run(pubs).result()):
+                row = first + start
+                where = slice(row, row + len(some)) if bound else row + i
+                for name, bits in run.out.items():
                     bits[where] |= getattr(pub.data, name).to_bool_array(order="little")
 
-    def _options(self, method: str, physical: tuple[int, ...], qubits: int) -> dict[str, Any]:
+    def _options(self, method: str, run: Run) -> dict[str, Any]:
         # Threads wait for each other by spinning: on a busy machine two took 50 times as long as one for two qubits.
-        threads = self._threads if qubits >= _QUBITS_FOR_THREADS else 1
+        threads = self._settings.threads if run.circuit.num_qubits >= _QUBITS_FOR_THREADS else 1
         options: dict[str, Any] = {"method": method, "max_parallel_threads": threads}
+        if method == STATEVECTOR:
+            options["max_memory_mb"] = max(1, self._settings.memory // 2**20)
+        if method == MPS:
+            options["matrix_product_state_max_bond_dimension"] = self._settings.bond_dimension
         if self.noisy:
-            options["noise_model"] = _noise_model(self.device, physical)
+            options["noise_model"] = _noise_model(self.device, run.physical, relaxation=method != STABILIZER)
         return options
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One part of a circuit, with what it is run with.
+
+    Args:
+        circuit: with its parameters unbound.
+        physical: the qubit of the backend that each of its qubits is.
+        values: shape (sets, parameters), in the order of `circuit.parameters`.
+        shots: per parameter set.
+        seed: of the simulation; None draws one.
+        out: the bits of the whole circuit by register, to which those of this part are added.
+    """
+
+    circuit: QuantumCircuit
+    physical: tuple[int, ...]
+    values: NDArray[np.float64]
+    shots: int
+    seed: int | None
+    out: dict[str, NDArray[np.bool_]]
+
+    def of(
+        self,
+        circuit: QuantumCircuit,
+        physical: tuple[int, ...] | None = None,
+        values: NDArray[np.float64] | None = None,
+    ) -> Run:
+        """Return the same run of another form of the circuit."""
+        return replace(
+            self,
+            circuit=circuit,
+            physical=self.physical if physical is None else physical,
+            values=self.values if values is None else values,
+        )
 
 
 _FREE = frozenset({"barrier", "measure", "delay", "store"})
@@ -330,6 +483,111 @@ def _replaced(operation: Any) -> bool:
     return bool(getattr(operation, "blocks", None)) or operation.name in _SUBSTITUTES
 
 
+def _rebuilt(
+    circuit: QuantumCircuit, rewrite: Callable[[Any], list[tuple[Any, tuple[int, ...]]] | None]
+) -> QuantumCircuit:
+    """Return a circuit with some operations replaced, also in its blocks.
+
+    Args:
+        circuit: the circuit.
+        rewrite: takes an operation and returns what stands in its place, each with the indices of the operation's
+            qubits that it acts on; None leaves the operation as it is.
+    """
+    rebuilt = circuit.copy_empty_like()
+    for inst in circuit.data:
+        operation = inst.operation
+        if blocks := getattr(operation, "blocks", None):
+            changed = operation.replace_blocks([_rebuilt(block, rewrite) for block in blocks])
+            rebuilt.append(changed, inst.qubits, inst.clbits)
+        elif (instead := rewrite(operation)) is not None:
+            for other, indices in instead:
+                rebuilt.append(other, [inst.qubits[i] for i in indices], copy=False)
+        else:
+            rebuilt.append(inst, copy=False)
+    return rebuilt
+
+
+def _without_rotations(circuit: QuantumCircuit) -> QuantumCircuit:
+    """Return a circuit with `rx` and `rzz` in terms of `rz`, the one rotation that Aer's stabilizer method takes."""
+
+    def rewrite(operation: Any) -> list[tuple[Any, tuple[int, ...]]] | None:
+        if operation.name == "rx":
+            return [(HGate(), (0,)), (RZGate(operation.params[0]), (0,)), (HGate(), (0,))]
+        if operation.name == "rzz":
+            return [(CXGate(), (0, 1)), (RZGate(operation.params[0]), (1,)), (CXGate(), (0, 1))]
+        return None
+
+    return _rebuilt(circuit, rewrite)
+
+
+_ROTATIONS = {"rz": RZGate, "rx": RXGate, "rzz": RZZGate}
+
+
+def nearest_clifford(
+    circuit: QuantumCircuit, values: NDArray[np.float64]
+) -> tuple[list[tuple[slice, QuantumCircuit, NDArray[np.float64]]], bool]:
+    """Round every angle to the nearest multiple of π/2.
+
+    This is the rule of the client's `ConvertISAToClifford`, which itself takes no control flow and gives parameters
+    random angles.
+
+    Returns:
+        Circuits and their parameter values, each with the slice of the parameter sets that it stands for. There is one
+        circuit if each angle is a number or a parameter; where it is an expression, one for each parameter set. And
+        whether an angle changed.
+    """
+    changed = False
+
+    def quarters(angles: Any) -> NDArray[np.float64]:
+        nonlocal changed
+        rounded: NDArray[np.float64] = np.floor(np.asarray(angles) / (np.pi / 2) + 0.5) * (np.pi / 2)
+        changed = changed or not np.allclose(angles, rounded, rtol=0, atol=_SNAP)
+        return rounded
+
+    def rewrite(operation: Any) -> list[tuple[Any, tuple[int, ...]]] | None:
+        kind = _ROTATIONS.get(operation.name)
+        if kind is None or isinstance(operation.params[0], ParameterExpression):
+            return None
+        return [(kind(float(quarters(float(operation.params[0])))), tuple(range(operation.num_qubits)))]
+
+    if not _has_expressions(circuit):
+        one = (slice(0, len(values)), _rebuilt(circuit, rewrite), quarters(values))
+        return [one], changed
+    found = []
+    for i, row in enumerate(values):
+        bound = circuit.assign_parameters(dict(zip(circuit.parameters, row, strict=True)))
+        found.append((slice(i, i + 1), _rebuilt(bound, rewrite), np.zeros((1, 0))))
+    return found, changed
+
+
+def _has_expressions(circuit: QuantumCircuit) -> bool:
+    for inst in circuit.data:
+        operation = inst.operation
+        if any(_has_expressions(block) for block in getattr(operation, "blocks", None) or ()):
+            return True
+        if any(isinstance(p, ParameterExpression) and not isinstance(p, Parameter) for p in operation.params):
+            return True
+    return False
+
+
+def along_line(circuit: QuantumCircuit, physical: tuple[int, ...]) -> tuple[QuantumCircuit, tuple[int, ...]]:
+    """Order the qubits so that entangled ones are neighbours, as a matrix product state needs them.
+
+    Reverse Cuthill–McKee keeps a line as it is, and gives other graphs a small bandwidth.
+    """
+    n = circuit.num_qubits
+    pairs = [
+        (circuit.find_bit(a).index, circuit.find_bit(b).index)
+        for inst in circuit.data
+        for i, a in enumerate(inst.qubits)
+        for b in inst.qubits[:i]
+    ]
+    rows, columns = zip(*(pairs + [(b, a) for a, b in pairs]), strict=True) if pairs else ((), ())
+    graph = coo_array((np.ones(len(rows), dtype=np.int8), (rows, columns)), shape=(n, n)).tocsr()
+    order = [int(q) for q in reverse_cuthill_mckee(graph, symmetric_mode=True)]
+    return _part(circuit, list(circuit.data), order), tuple(physical[q] for q in order)
+
+
 def iq_points(bits: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.complex128]:
     """Return synthetic kerneled data: one cloud around −1 for 0 and one around +1 for 1."""
     noise = rng.normal(scale=0.3, size=bits.shape) + 1j * rng.normal(scale=0.3, size=bits.shape)
@@ -340,13 +598,16 @@ def iq_points(bits: NDArray[np.bool_], rng: np.random.Generator) -> NDArray[np.c
 def _snap(values: NDArray[np.float64]) -> NDArray[np.float64]:
     """Round angles that are a rounding error away from a multiple of π/2, so that Clifford circuits stay Clifford."""
     quarter = np.round(values / (np.pi / 2)) * (np.pi / 2)
-    snapped: NDArray[np.float64] = np.where(np.abs(values - quarter) < 1e-6, quarter, values)
+    snapped: NDArray[np.float64] = np.where(np.abs(values - quarter) < _SNAP, quarter, values)
     return snapped
 
 
 @lru_cache(maxsize=32)
-def _noise_model(device: Device, physical: tuple[int, ...]) -> Any:
-    """Return the calibration's noise on these qubits, numbered as in the reduced circuit."""
+def _noise_model(device: Device, physical: tuple[int, ...], *, relaxation: bool) -> Any:
+    """Return the calibration's noise on these qubits, numbered as in the reduced circuit.
+
+    Without relaxation it is Pauli noise, which the stabilizer method can simulate.
+    """
     from datetime import datetime
 
     from qiskit_aer.noise import NoiseModel
@@ -366,5 +627,7 @@ def _noise_model(device: Device, physical: tuple[int, ...]) -> Any:
     ]
     properties["last_update_date"] = datetime.fromisoformat(properties["last_update_date"])
     return NoiseModel.from_backend_properties(
-        BackendProperties.from_dict(properties), dt=float(device.configuration.get("dt", 1.0)) * 1e-9
+        BackendProperties.from_dict(properties),
+        thermal_relaxation=relaxation,
+        dt=float(device.configuration.get("dt", 1.0)) * 1e-9,
     )

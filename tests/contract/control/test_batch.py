@@ -30,7 +30,7 @@ def test_partitions_are_visible_at_once_run_and_merge_in_pub_order(batch, sample
     shot = batch.snapshot()
     assert shot.state is WorkloadState.ACTIVE
     assert shot.ttl.max_deadline is not None
-    assert all(j.created and j.running and j.finished for j in shot.jobs)
+    assert [bool(j.created and j.running and j.finished) for j in shot.jobs] == [True] * 4
 
 
 def test_the_jobs_are_in_the_batch_and_carry_their_tags(batch, sampler, rotations, service):
@@ -44,7 +44,7 @@ def test_the_jobs_are_in_the_batch_and_carry_their_tags(batch, sampler, rotation
         frozenset({"mine", f"qmode:{run.id}", f"qmode:{run.id}:{i}.2.0", f"qmode@{i}"}) for i in range(2)
     }
     assert primitive.options.environment.job_tags == ["mine"]
-    assert all(j.tags == ("mine",) for j in batch.jobs)
+    assert [j.tags for j in batch.jobs] == [("mine",)] * 2
 
 
 def test_a_failed_job_is_resubmitted_and_only_that_one(batch, sampler, rotations, in_pub_order, emulator, service):
@@ -104,7 +104,7 @@ def test_leaving_the_block_sends_what_still_waits(backend, sampler, rotations, i
     with Batch(backend) as mode:
         controller = qmode.BatchController(mode)
         run = controller.submit(sampler(mode), rotations(5), partitions=5)
-    assert all(j.job_id for j in run.jobs)
+    assert [j.job_id is not None for j in run.jobs] == [True] * 5
     in_pub_order(run.result(timeout=60), 5)
     assert controller.refresh().accepting_jobs is False
 

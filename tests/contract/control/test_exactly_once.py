@@ -6,11 +6,12 @@ import subprocess
 import sys
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 import qmode_widgets as qmode
 from qmode_widgets.model.snapshot import JobState
+from tests.examples import examples
 from tests.peek import at_pace
 
 
@@ -56,7 +57,7 @@ def test_each_partition_runs_once(batch, sampler, rotations, in_pub_order, emula
     assert sorted(map(len, live(service, batch).values())) == [1, 1, 1, 1]
 
 
-@settings(max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(6, shared=True)
 @given(st.lists(st.sampled_from(sorted(FAULTS)), min_size=2, max_size=5))
 def test_each_partition_runs_once_under_any_mix(backend, sampler, rotations, in_pub_order, emulator, service, faults):
     batch = qmode.BatchController.open(backend)
@@ -128,7 +129,7 @@ def test_refused_partitions_say_why_and_cost_nothing(batch, sampler, rotations, 
     emulator.faults.clear()
     assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.REFUSED] * 2
-    assert all("1217" in (j.note or "") for j in run.jobs)
+    assert ["1217" in (j.note or "") for j in run.jobs] == [True] * 2
     assert batch.usage.reported is None
 
 

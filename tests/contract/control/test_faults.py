@@ -224,10 +224,10 @@ def test_an_interrupted_close_closes_all_the_same(far, emulator, sampler, rotati
 def test_a_service_that_was_restarted_is_taken_over_by_a_new_object(tmp_path, sampler, rotations):
     """Another port and another key, the same account: what waited to be sent is sent."""
     state = str(tmp_path / "state.db")
-    with start(shared=False, speed=float("inf"), state=state) as before:
+    with start(shared=False, workers=1, speed=float("inf"), state=state) as before:
         batch = opened(before.service.backend("emu_fez"))
         assert batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1).wait(60)
-    with start(shared=False, speed=float("inf"), state=state) as after:
+    with start(shared=False, workers=1, speed=float("inf"), state=state) as after:
         run = batch.submit(sampler(batch.primitive_mode), rotations(2), partitions=2)
         assert batch.wait_until(lambda shot: shot.problem is not None, 60)
         service = after.connect("emulator-payg")

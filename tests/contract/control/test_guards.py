@@ -39,10 +39,10 @@ def test_a_usage_cap_cancels_the_queue_closes_and_refuses_more(opened, sampler, 
 
 
 def test_a_raised_cap_lets_work_go_on(backend, sampler, rotations):
-    jobs = qmode.JobController.open(backend, usage_cap=1)
+    jobs = qmode.JobController.open(backend, usage_cap=2)
     jobs.submit(sampler(backend), rotations(1), partitions=1)
     assert jobs.wait_until(lambda s: any("is reached" in e.text for e in s.events), 60)
-    with pytest.raises(SubmissionError, match="usage cap of 1 s"):
+    with pytest.raises(SubmissionError, match="usage cap of 2 s"):
         jobs.submit(sampler(backend), rotations(1))
     jobs.usage_cap = 600
     assert jobs.usage_cap == 600
@@ -117,3 +117,12 @@ def test_a_users_error_is_never_run_again(opened, sampler, rotations, emulator):
 def test_a_cap_that_makes_no_sense_is_refused(backend, cap):
     with pytest.raises(ValueError, match="usage_cap"):
         qmode.BatchController.open(backend, usage_cap=cap)
+
+
+def test_what_the_cap_must_cut_off_is_not_sent(opened, sampler, rotations, emulator):
+    batch = opened(usage_cap=10)
+    with pytest.raises(qmode.SubmissionError, match=r"usage_cap=10: .*would be cut off, billed 10 s and give nothing"):
+        batch.submit(sampler(batch.primitive_mode, shots=200_000), rotations(1), partitions=1)
+    assert batch.jobs == ()
+    assert not [path for method, path, _ in emulator.faults.requests() if method == "POST" and path.endswith("/jobs")]
+    assert batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1).wait(60)

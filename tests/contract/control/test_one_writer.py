@@ -51,7 +51,7 @@ def test_a_cap_acts_beside_twenty_workloads_whose_requests_hang(far, proxy, back
     for controller in hanging:
         controller.submit(sampler(controller.primitive_mode), rotations(2), partitions=2)
     assert proxy.wait_until(lambda: proxy.faults["hang"] >= 20, 60)
-    batch = qmode.BatchController(Batch(backend), usage_cap=1)
+    batch = qmode.BatchController(Batch(backend), usage_cap=2)
     run = batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
     assert capped(batch)
     assert run.wait(60)
@@ -60,7 +60,7 @@ def test_a_cap_acts_beside_twenty_workloads_whose_requests_hang(far, proxy, back
 
 
 def test_a_cap_acts_while_a_stop_condition_waits_for_a_result_that_hangs(far, proxy, sampler, rotations):
-    batch = qmode.BatchController(Batch(far), usage_cap=1)
+    batch = qmode.BatchController(Batch(far), usage_cap=2)
     judged = []
     batch.stop_when(lambda result, job: judged.append(job) or False)
     proxy.add(Fault("hang", "GET", "/.*/results", when="before", seconds=HANG, count=100))

@@ -52,7 +52,7 @@ def test_job_mode_goes_to_one_controller_a_backend(watching, backend, sampler, r
     [controller] = watching.controllers
     assert isinstance(controller, qmode.JobController)
     assert [j.job_id for j in controller.jobs] == [job.job_id() for job in jobs]
-    assert all(type(job) is RuntimeJobV2 for job in jobs)
+    assert [type(job) for job in jobs] == [RuntimeJobV2] * 4
     assert controller.wait(60)
     assert sorted(controller.results(30)) == sorted(job.job_id() for job in jobs)
     assert qmode.JobController(jobs[0]) is controller

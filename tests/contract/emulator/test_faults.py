@@ -9,10 +9,8 @@ import pytest
 import requests
 from qiskit_ibm_runtime import Batch
 from qiskit_ibm_runtime.api.exceptions import RequestsApiError
-from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError, IBMRuntimeError
+from qiskit_ibm_runtime.exceptions import IBMRuntimeError
 from qiskit_ibm_runtime.executor_sampler import Sampler
-
-from qmode_widgets.emulator import start
 
 from .test_workloads import ask
 
@@ -233,16 +231,6 @@ def test_listings_that_lag(emulator, service, backend, bell):
     assert service.job(job.job_id()).job_id() == job.job_id()
     emulator.faults.lag_listings(0)
     assert len(service.jobs(job_tags=["late"])) == 1
-
-
-def test_an_expired_token_is_refused():
-    with start(shared=False) as emulator:
-        service = emulator.service
-        service.jobs()
-        emulator.faults.expire_token()
-        with pytest.raises(IBMNotAuthorizedError, match="401"):
-            service.jobs()
-        assert emulator.connect("emulator-payg").jobs() == []
 
 
 def test_a_skewed_clock(emulator):

@@ -36,7 +36,7 @@ def test_a_job_runs_and_tells_what_it_used(emulator, backend, bell):
     assert metrics["usage"] == {"qpu_charge_time_seconds": 2, "status": "complete"}
     times = [datetime.fromisoformat(metrics["timestamps"][name]) for name in ("created", "running", "finished")]
     assert times == sorted(times)
-    assert job.usage_estimation["quantum_seconds"] == pytest.approx(1.25 * (2 + 1000 * 252e-6), rel=0.02)
+    assert job.usage_estimation["quantum_seconds"] == pytest.approx(1.6 + 1000 * 257e-6, rel=0.02)
     assert job.logs() == ""
     assert job.error_message() is None
     assert job.creation_date.astimezone(UTC) == times[0]

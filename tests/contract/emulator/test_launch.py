@@ -216,7 +216,7 @@ def test_workers_die_with_a_killed_server():
     assert len(workers) >= 2
     os.kill(emulator.pid, signal.SIGKILL)
     emulator.stop()
-    assert all(gone(pid) for pid in workers)
+    assert [pid for pid in workers if not gone(pid)] == []
 
 
 def test_the_users_environment_is_left_alone(emulator, monkeypatch):

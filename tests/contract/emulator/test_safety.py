@@ -16,11 +16,12 @@ import psutil
 import pytest
 import qiskit.qpy
 import requests
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets.emulator import start
+from tests.examples import examples
 
 from .test_workloads import ask
 
@@ -133,7 +134,7 @@ def test_who_may_not_ask_is_told_before_the_body_is_read(emulator, headers, stat
 
 
 def test_a_partial_upload_times_out(bell):
-    with start(shared=False, speed=float("inf"), upload_timeout=0.5) as emulator:
+    with start(shared=False, workers=1, speed=float("inf"), upload_timeout=0.5) as emulator:
         head = "POST /experimental/jobs HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\n" + authorized(emulator)
         assert bare(emulator, f"{head}Content-Length: 1000", b'{"params":') == b""
         assert ask(emulator, "GET", "/backends").ok
@@ -183,7 +184,7 @@ def test_broken_circuits_get_400(emulator, bell):
     whole = bytearray(file.getvalue())
     seen = set()
 
-    @settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @examples(60, shared=True)
     @given(st.dictionaries(st.integers(0, len(whole) - 1), st.integers(0, 255), min_size=1, max_size=4), st.booleans())
     def check(changes, cut):
         raw = bytearray(whole)
@@ -251,7 +252,7 @@ def test_broken_executor_params_get_400(emulator, service, backend, bell):
 
     seen = set()
 
-    @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    @examples(40, shared=True)
     @given(st.data())
     def check(data):
         body = {"program_id": "executor", "backend": "emu_fez", "params": breakage(data)}
@@ -265,7 +266,7 @@ def test_broken_executor_params_get_400(emulator, service, backend, bell):
     assert Sampler(mode=backend).run([bell], shots=10).result()
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@examples(60, shared=True)
 @given(
     method=st.sampled_from(["GET", "POST", "PATCH", "PUT", "DELETE"]),
     path=st.sampled_from(

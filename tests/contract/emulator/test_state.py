@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import os
 import signal
-from datetime import datetime
-from itertools import pairwise
+from datetime import UTC, datetime
 
 import pytest
 from qiskit_ibm_runtime import Batch, QiskitRuntimeService, Session
-from qiskit_ibm_runtime.exceptions import IBMRuntimeError
+from qiskit_ibm_runtime.exceptions import IBMNotAuthorizedError, IBMRuntimeError
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets.emulator import start
@@ -21,7 +20,7 @@ INF = float("inf")
 
 def test_jobs_batches_and_results_survive_a_killed_service(tmp_path, bell):
     state = str(tmp_path / "state.sqlite")
-    with start(shared=False, speed=INF, state=state) as emulator:
+    with start(shared=False, workers=1, speed=INF, state=state) as emulator:
         backend = emulator.service.backend("emu_fez")
         batch = Batch(backend=backend, max_time=600)
         done = Sampler(mode=batch).run([bell], shots=100)
@@ -38,7 +37,7 @@ def test_jobs_batches_and_results_survive_a_killed_service(tmp_path, bell):
         used = emulator.service.usage()["usage_consumed_seconds"]
         os.kill(emulator.pid, signal.SIGKILL)
 
-    with start(shared=False, speed=INF, state=state) as emulator:
+    with start(shared=False, workers=1, speed=INF, state=state) as emulator:
         service: QiskitRuntimeService = emulator.service
         assert service.job(done.job_id()).result()[0].data.meas.get_counts() == counts
         assert service.usage()["usage_consumed_seconds"] >= used
@@ -57,87 +56,120 @@ def test_jobs_batches_and_results_survive_a_killed_service(tmp_path, bell):
 
 def test_a_max_ttl_goes_on_while_the_service_is_down(tmp_path, bell):
     state = str(tmp_path / "state.sqlite")
-    with start(shared=False, speed=INF, state=state) as emulator:
+    with start(shared=False, workers=1, speed=INF, state=state) as emulator:
         backend = emulator.service.backend("emu_fez")
-        Sampler(mode=backend).run([bell], shots=10).result()
-        batch = Batch(backend=backend, max_time=1)
+        batch = Batch(backend=backend, max_time=600)
         Sampler(mode=batch).run([bell], shots=10).result()
-    with start(shared=False, speed=INF, state=state) as emulator:
+        started = datetime.fromisoformat(batch.details()["started_at"])
+    with start(shared=False, workers=1, speed=INF, state=state) as emulator:
+        passed = (datetime.now(UTC) - started).total_seconds()  # with the time in which there was no service
+        emulator.faults.advance_clock(600 - passed)
         emulator.faults.wait_for(batch.session_id, "closed")
         details = Batch.from_id(batch.session_id, emulator.service).details()
-        assert details["max_time"] == 1
-        assert len(emulator.service.jobs(limit=None)) == 2
+        assert details["max_time"] == 600
+        lived = datetime.fromisoformat(details["closed_at"]) - started
+        assert lived.total_seconds() == pytest.approx(600, abs=0.01)
+        assert len(emulator.service.jobs(limit=None)) == 1
 
 
 def test_a_backend_that_is_gone_fails_its_jobs(tmp_path, bell):
     state = str(tmp_path / "state.sqlite")
-    with start(shared=False, speed=INF, state=state) as emulator:
+    with start(shared=False, workers=1, speed=INF, state=state) as emulator:
         emulator.faults.pause(queue=True)
         backend = emulator.service.backend("emu_fez")
         job = Sampler(mode=backend).run([bell], shots=10)
         Batch(backend=backend)
-    with start(shared=False, speed=INF, state=state, backends="emu_torino") as emulator:
+    with start(shared=False, workers=1, speed=INF, state=state, backends="emu_torino") as emulator:
         assert emulator.faults.wait_for(job.job_id(), "Failed")
         assert emulator.admin.get("ping")["busy"] is False
 
 
-def test_durations_follow_the_model_divided_by_the_speed(bell):
-    with start(shared=False, speed=0.1, queue_wait=600) as emulator:
-        job = Sampler(mode=emulator.service.backend("emu_fez")).run([bell], shots=8000)  # 2 s + 8000 × 252 µs
-        emulator.faults.advance_clock(600)
-        emulator.faults.wait_for(job.job_id(), "Running")
-        emulator.faults.advance_clock(600)
-        emulator.faults.wait_for(job.job_id(), "Completed")
-        times = {k: datetime.fromisoformat(v) for k, v in job.metrics()["timestamps"].items()}
-        assert (times["running"] - times["created"]).total_seconds() == pytest.approx(600, abs=0.01)
-        prep, qpu = 1 + 0.01 + 8000 * 2e-6, 2 + 8000 * 252e-6
-        assert (times["finished"] - times["running"]).total_seconds() == pytest.approx((prep + qpu) / 0.1, abs=0.1)
-        (span,) = job.result().metadata["executor"].chunk_timing
-        assert (span.stop - span.start).total_seconds() == pytest.approx(qpu / 0.1, abs=0.1)
-        assert job.usage() == 4
+@pytest.fixture(scope="module")
+def slow():
+    """A service whose jobs take their time, which `advance_clock` lets pass: ten minutes in the queue, a tenth of the
+    QPU's speed, and the rate limit.
+    """
+    with start(shared=False, workers=1, speed=0.1, queue_wait=600, rate_limit=True) as running:
+        yield running
 
 
-def test_partial_usage_counts_up_on_the_qpu(bell):
-    with start(shared=False, speed=0.001) as emulator:
-        job = Sampler(mode=emulator.service.backend("emu_fez")).run([bell], shots=40_000)  # 12 s, here 12,000 s
-        emulator.faults.wait_for(job.job_id(), "Running")
-        emulator.faults.advance_clock(6000)
-        assert 1 <= job.usage(partial=True) < 10
-        assert job.usage() == 0
+@pytest.fixture
+def driven(slow):
+    """The same, with nothing left over; use a client of your own."""
+    yield slow
+    slow.faults.clear()
+    slow.faults.advance_clock(10_000)
+
+
+def test_durations_follow_the_model_divided_by_the_speed(driven, bell):
+    backend = driven.connect("emulator-payg").backend("emu_fez")
+    job = Sampler(mode=backend).run([bell], shots=8000)  # 1.6 s + 8000 × 257 µs
+    driven.faults.advance_clock(600)
+    driven.faults.wait_for(job.job_id(), "Running")
+    driven.faults.advance_clock(600)
+    driven.faults.wait_for(job.job_id(), "Completed")
+    times = {k: datetime.fromisoformat(v) for k, v in job.metrics()["timestamps"].items()}
+    assert (times["running"] - times["created"]).total_seconds() == pytest.approx(600, abs=0.01)
+    prep, qpu = 1 + 0.01 + 8000 * 2e-6, 1.6 + 8000 * 256.7e-6
+    assert (times["finished"] - times["running"]).total_seconds() == pytest.approx((prep + qpu) / 0.1, abs=0.1)
+    (span,) = job.result().metadata["executor"].chunk_timing
+    assert (span.stop - span.start).total_seconds() == pytest.approx(qpu / 0.1, abs=0.1)
+    assert job.usage() == 4
+
+
+def test_partial_usage_counts_up_on_the_qpu(driven, bell):
+    service = driven.connect("emulator-payg")
+    job = Sampler(mode=service.backend("emu_fez")).run([bell], shots=400_000)  # 103 s: here 1,030 s
+    driven.faults.advance_clock(600)
+    driven.faults.wait_for(job.job_id(), "Running")
+    driven.faults.advance_clock(500)
+    assert 1 <= job.usage(partial=True) < 100
+    assert job.usage() == 0
+    job.cancel()
+    assert 1 <= service.job(job.job_id()).usage() < 100
+
+
+def test_each_user_may_submit_five_jobs_a_minute_of_the_emulators_own(driven, bell):
+    mine, theirs = (driven.connect("emulator-payg", colleague=c).backend("emu_fez") for c in (False, True))
+    driven.faults.pause(queue=True)
+    jobs = [Sampler(mode=backend).run([bell], shots=10) for backend in (mine, theirs) for _ in range(5)]
+    with pytest.raises(IBMRuntimeError, match="1202"):
+        Sampler(mode=mine).run([bell], shots=10)
+    refused = ask(driven, "POST", "/jobs", json={"program_id": "executor", "backend": "emu_fez", "params": {}})
+    assert refused.status_code == 429
+    assert 1 <= int(refused.headers["Retry-After"]) <= 600  # a minute at a tenth of the speed
+    driven.faults.advance_clock(600)
+    jobs.append(Sampler(mode=mine).run([bell], shots=10))
+    assert jobs[-1].status() == "QUEUED"
+    for job in jobs:
         job.cancel()
-        assert 1 <= emulator.service.job(job.job_id()).usage() < 10
 
 
-def test_the_rate_limit_is_five_a_minute_of_the_emulators_own(bell):
-    with start(shared=False, speed=0.1, rate_limit=True) as emulator:
-        backend = emulator.service.backend("emu_fez")
-        emulator.faults.pause(queue=True)
-        for _ in range(5):
-            Sampler(mode=backend).run([bell], shots=10)
-        with pytest.raises(IBMRuntimeError, match="1202"):
-            Sampler(mode=backend).run([bell], shots=10)
-        body = {"program_id": "executor", "backend": "emu_fez", "params": {}}
-        refused = ask(emulator, "POST", "/jobs", json=body)
-        assert refused.status_code == 429
-        assert 1 <= int(refused.headers["Retry-After"]) <= 600  # a minute at speed 0.1
-        emulator.faults.advance_clock(600)
-        assert Sampler(mode=backend).run([bell], shots=10).status() == "QUEUED"
+def test_an_expired_token_is_refused(driven):
+    service = driven.connect("emulator-payg")
+    service.jobs()
+    driven.faults.expire_token()
+    with pytest.raises(IBMNotAuthorizedError, match="401"):
+        service.jobs()
+    assert driven.connect("emulator-payg").jobs() is not None
 
 
 def test_a_session_runs_among_other_users_and_calibrations(bell):
     busy = {"other_users": 0.5, "calibration_every": 1.0, "calibration_seconds": 0.2, "lanes": 2}
-    with start(shared=False, speed=50.0, **busy) as emulator:
+    with start(shared=False, workers=1, speed=50.0, **busy) as emulator:
         backend = emulator.service.backend("emu_fez")
         with Session(backend=backend) as session:
             jobs = [Sampler(mode=session).run([bell], shots=10) for _ in range(4)]
             spans = sorted((job.result().metadata["executor"].chunk_timing[0] for job in jobs), key=lambda s: s.start)
-        assert all(a.stop <= b.start for a, b in pairwise(spans))
+        times = [t for span in spans for t in (span.start, span.stop)]
+        assert len(times) == 8
+        assert times == sorted(times)
         emulator.faults.wait_for(session.session_id, "closed")
 
 
 def test_jitter_is_seeded(bell):
     def estimates(seed):
-        with start(shared=False, speed=INF, jitter=1.0, seed=seed) as emulator:
+        with start(shared=False, workers=1, speed=INF, jitter=1.0, seed=seed) as emulator:
             backend = emulator.service.backend("emu_fez")
             jobs = [Sampler(mode=backend).run([bell], shots=1) for _ in range(6)]
             for job in jobs:
@@ -150,7 +182,7 @@ def test_jitter_is_seeded(bell):
 
 
 def test_memory_keeps_the_newest_jobs(bell):
-    with start(shared=False, speed=INF, keep=100) as emulator:
+    with start(shared=False, workers=1, speed=INF, keep=100) as emulator:
         backend = emulator.service.backend("emu_fez")
         first = Sampler(mode=backend).run([bell], shots=1).job_id()
         params = ask(emulator, "GET", f"/jobs/{first}").json()["params"]

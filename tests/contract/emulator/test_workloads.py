@@ -149,7 +149,7 @@ def test_a_client_of_one_instance_finds_backends_and_jobs_of_another(emulator, b
 
 def test_ttls_run_out(bell):
     """By the service's clock, which the test drives: 60 s idle, 30 minutes without any job, 8 hours in all."""
-    with package.start(shared=False, speed=float("inf")) as emulator:
+    with package.start(shared=False, workers=1, speed=float("inf")) as emulator:
         backend = emulator.service.backend("emu_fez")
         empty = Batch(backend=backend)
         batch = Batch(backend=backend)

@@ -44,8 +44,12 @@ def test_a_plan_names_a_mode_a_bill_and_who_pays_and_submits_nothing(agent, serv
     assert service.jobs(limit=1, pending=True) == []
 
 
-def test_an_iterative_workload_is_advised_a_session(agent):
-    assert agent("plan", circuits=CIRCUITS, backend="emu_fez", transpile=True, iterations=30)["mode"] == "session"
+def test_an_iterative_workload_is_advised_by_its_forecast(agent):
+    found = agent("plan", circuits=CIRCUITS, backend="emu_fez", transpile=True, iterations=30)
+    bills = {mode: told["bill"]["expected"] for mode, told in found["modes"].items()}
+    assert found["mode"] != "session"  # nobody waits in this queue: a session would only cost more
+    assert bills[found["mode"]] < bills["session"]
+    assert "The guide says session" in found["why"][0]
 
 
 def test_an_estimate_is_in_seconds_with_its_formula(agent):

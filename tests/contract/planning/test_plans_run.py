@@ -217,9 +217,9 @@ def test_a_variational_loop_in_a_session(emulator, backend, turned, z):
         session.close()
     assert np.cos(best[0]) < -0.6
     assert len(steps) == 8
-    assert all(abs(s.value - np.cos(s.parameters[0])) < 0.2 for s in steps)
+    assert [s.value for s in steps] == pytest.approx([np.cos(s.parameters[0]) for s in steps], abs=0.2)
     assert [j.group for j in session.jobs] == [f"step {i}" for i in range(8)]
-    assert all(j.state is JobState.DONE for j in session.jobs)
+    assert [j.state for j in session.jobs] == [JobState.DONE] * 8
     with pytest.raises(ValueError, match="3 start values for 1 parameters"):
         variational_loop(session, estimator, turned, z, descend, [1.0, 2.0, 3.0])
 
@@ -293,7 +293,7 @@ def test_the_service_gives_its_opinion_where_it_is_offered(emulator, bell):
     card = planned.before_sending(dry_run=True)
     (opinion,) = card.dry_runs
     assert opinion.refused is None
-    assert opinion.service == pytest.approx(opinion.ours, rel=0.35)
+    assert opinion.service == pytest.approx(opinion.ours, abs=1)
     assert "dry run of job 0" in str(card)
 
 

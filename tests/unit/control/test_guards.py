@@ -73,9 +73,9 @@ class Desk:
         self.ledger.changed()
 
     async def _cancel(self, chosen):
-        for said in (await actions.cancel(self.ledger, chosen)).values():
-            if said.startswith("not cancelled"):
-                raise QmodeError(said)
+        outcomes = await actions.cancel(self.ledger, chosen)
+        if outcomes.failed:
+            raise QmodeError(str(outcomes))
 
     def look(self):
         portal().call(self._look)

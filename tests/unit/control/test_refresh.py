@@ -6,16 +6,17 @@ import asyncio
 from dataclasses import replace
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qmode_widgets.control.engine import look
 from qmode_widgets.control.state.ledger import Ledger
 from qmode_widgets.control.state.record import Record
 from qmode_widgets.ibm.wire import JobPage, Metrics, Session, seconds
-from qmode_widgets.model.snapshot import JobState
+from qmode_widgets.model.snapshot import JobState, WorkloadState
 from qmode_widgets.model.tags import AttemptKey
 from qmode_widgets.portal import clock
+from tests.examples import examples
 from tests.unit.control.account import Account, at, refuse
 
 
@@ -204,6 +205,8 @@ def test_watching_a_closed_workload_that_never_tells_its_usage_comes_to_an_end(a
         refresh(ledger)
         looks += 1
         assert looks < 100
+    assert looks > 1
+    assert ledger.snapshot().state is WorkloadState.CLOSED
 
 
 def test_a_job_of_a_lost_answer_may_turn_up_after_all_others_ended(account):
@@ -272,7 +275,7 @@ def some(names):
     return st.dictionaries(st.sampled_from(names), JSON)
 
 
-@settings(max_examples=300, deadline=None)
+@examples(100)
 @given(some(SESSION), st.lists(some(JOB), max_size=3), some(METRICS), st.sampled_from(["batch", "session"]))
 def test_no_answer_stops_the_watching(session, jobs, metrics, mode):
     """Fields may be null, missing, or of a kind nobody foresaw."""
@@ -287,7 +290,9 @@ def test_no_answer_stops_the_watching(session, jobs, metrics, mode):
         ledger.used()
         ledger.idle_since()
         pace(ledger)
-    assert all(isinstance(j.job_id, str) for j in ledger.snapshot().jobs)
+    shown = ledger.snapshot()
+    assert {j.job_id for j in shown.jobs} <= {id_ for job in jobs if isinstance(id_ := job.get("id"), str)}
+    assert shown.seen_at is not None
 
 
 def test_a_job_that_ends_between_the_two_requests_of_a_refresh_is_not_missed(account):

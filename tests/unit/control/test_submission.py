@@ -7,22 +7,23 @@ import json
 import queue
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qmode_widgets.control.engine.attempt import (
+    ABSENT_AFTER,
     LAG,
     LONGEST_ATTEMPT,
     LONGEST_DOUBT,
     MOST_POSTS,
     SLOW_BODY,
-    SURE,
     Attempt,
     Outbox,
 )
 from qmode_widgets.errors import ServiceError, UnreachableError
 from qmode_widgets.ibm.wire import Job, JobPage
 from qmode_widgets.portal import portal
+from tests.examples import examples
 
 
 class Service:
@@ -143,8 +144,8 @@ ANSWERS = (
 )
 
 
-@settings(max_examples=300, deadline=None)
-@given(st.lists(st.sampled_from(ANSWERS), max_size=25), st.floats(0, SURE - 0.5), st.integers(1, 6))
+@examples(150)
+@given(st.lists(st.sampled_from(ANSWERS), max_size=25), st.floats(0, ABSENT_AFTER - 0.5), st.integers(1, 6))
 def test_one_attempt_makes_one_job(answers, lag, partitions):
     service = Service([a for a in answers if a != "listing 500"], lag)
     outcomes = [Outcome(f"t{i}") for i in range(partitions)]
@@ -157,7 +158,7 @@ def test_one_attempt_makes_one_job(answers, lag, partitions):
             assert made == [int(o.job[1:])]
 
 
-@settings(max_examples=100, deadline=None)
+@examples(50)
 @given(st.integers(0, 8), st.sampled_from(["504 after", "504 before"]))
 def test_a_listing_that_fails_is_no_proof_that_the_job_is_not_there(failures, answer):
     service = Service([answer, *["listing 500"] * failures], lag=1.0)
@@ -247,7 +248,7 @@ def test_workloads_take_turns():
     assert made == ["batch0", "session0", "batch1", "session1", "batch2", "batch3", "batch4"]
 
 
-@settings(max_examples=200, deadline=None)
+@examples(100)
 @given(st.lists(st.sampled_from(ANSWERS[:9]), min_size=20, max_size=60), st.floats(0, 600), st.integers(5, 20))
 def test_however_late_the_listing_an_attempt_is_not_posted_again_while_other_jobs_are_missing_too(answers, lag, n):
     """The first submissions are taken: their jobs show how far behind the listing is."""
@@ -276,20 +277,20 @@ def reposted_at(answers, outcomes, lag=0.0):
 
 def test_a_job_that_is_younger_proves_that_the_listing_has_caught_up():
     late = ["504 before", *["429 Retry-After"] * 6, "ok"]  # the second job is made 18 s after the doubt
-    assert LAG <= reposted_at(late, [Outcome("t0"), Outcome("t1")]) < SURE / 2
+    assert LAG <= reposted_at(late, [Outcome("t0"), Outcome("t1")]) < ABSENT_AFTER / 2
 
 
 def test_a_younger_job_is_recognised_in_a_listing_that_hides_hundreds():
     """20 jobs a second, listed 10 s late: the youngest that is shown is 200 jobs old."""
-    assert reposted_at(["504 before"], [Outcome(f"t{i}") for i in range(1500)], lag=10.0) < SURE / 2
+    assert reposted_at(["504 before"], [Outcome(f"t{i}") for i in range(1500)], lag=10.0) < ABSENT_AFTER / 2
 
 
 def test_a_job_of_about_the_same_time_proves_nothing_for_a_request_may_arrive_after_it_was_given_up():
-    assert reposted_at(["504 before", "ok"], [Outcome("t0"), Outcome("t1")]) >= SURE
+    assert reposted_at(["504 before", "ok"], [Outcome("t0"), Outcome("t1")]) >= ABSENT_AFTER
 
 
 def test_without_such_a_proof_it_is_posted_again_after_a_longer_time():
-    assert SURE <= reposted_at(["504 before"], [Outcome("t0")]) < SURE + 10
+    assert ABSENT_AFTER <= reposted_at(["504 before"], [Outcome("t0")]) < ABSENT_AFTER + 10
 
 
 def test_what_must_not_be_posted_again_is_held():
@@ -310,7 +311,7 @@ def test_a_listing_that_never_catches_up_proves_nothing_and_holds_nobody_for_eve
 
 
 def test_after_posting_again_the_first_job_is_looked_for_twice_more():
-    service = Service(["504 after"], lag=SURE + 20)
+    service = Service(["504 after"], lag=ABSENT_AFTER + 20)
     outcome = Outcome("t0")
     run(service, [outcome])
     assert [tag for _, tag in service.jobs_made] == ["t0", "t0"]
@@ -408,7 +409,7 @@ def test_after_a_few_lost_answers_it_is_not_posted_again_and_its_user_is_told_wh
     assert service.jobs_made == []
     assert "no job was created" in str(outcome.error)
     assert "resubmit() sends it again" in str(outcome.error)
-    assert service.now < LONGEST_ATTEMPT + SURE + 30
+    assert service.now < LONGEST_ATTEMPT + ABSENT_AFTER + 30
 
 
 def test_a_listing_that_is_fast_to_catch_up_does_not_make_it_post_for_ever():

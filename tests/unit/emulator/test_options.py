@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmode_widgets.emulator.options import Options
+from qmode_widgets.emulator.options import SIMULATIONS, Options
 
 VALID = st.builds(
     Options,
@@ -18,6 +18,8 @@ VALID = st.builds(
     noise=st.booleans(),
     rate_limit=st.booleans(),
     state=st.text("abc/._", max_size=10),
+    simulation=st.sampled_from(SIMULATIONS),
+    mps_seconds=st.floats(0, 1e6),
 )
 
 
@@ -35,6 +37,7 @@ def test_a_command_line_gives_the_same_options_back(options):
         ("port", 70000), ("speed", 0), ("speed", float("nan")), ("speed", "2"), ("lanes", 0), ("lanes", True),
         ("lanes", 2.5), ("max_ttl", float("inf")), ("interactive_ttl", -1), ("jitter", 2), ("noise", 1),
         ("max_qubits", 40), ("backends", " , "), ("other_users", 1.0), ("keep", 1), ("calibration_every", 1e-6),
+        ("simulation", "mps"), ("bond_dimension", 0), ("mps_seconds", -1.0),
     ],
 )  # fmt: skip
 def test_an_option_out_of_range_is_named_with_its_value(name, value):

@@ -4,7 +4,16 @@ from qiskit.circuit import Parameter
 from qiskit.providers.fake_provider import GenericBackendV2
 from qiskit_ibm_runtime.fake_provider import FakeFez
 
-from qmode_widgets.model.timing import UNBOUND_DELAY, NotIsaError, Timing, quick
+from qmode_widgets.model.timing import (
+    UNBOUND_DELAY,
+    NotIsaError,
+    Timing,
+    bill,
+    quick,
+    randomized_seconds,
+    sub_jobs,
+    whole_seconds,
+)
 
 
 @pytest.fixture(scope="module")
@@ -156,3 +165,21 @@ def test_missing_durations_are_guessed_and_said():
     circuit.measure_all()
     with pytest.raises(NotIsaError, match=r"'measure' on qubits \(1,\)"):
         timing.length(circuit.copy())
+
+
+def test_bills_are_whole_seconds_rounded_up():
+    assert bill(0.0) == 2  # the overhead alone
+    assert bill(0.4) == 2
+    assert bill(0.41) == 3
+    assert bill(10.0, parts=2) == 14
+    assert whole_seconds(0.0) == 1
+
+
+def test_a_job_is_split_into_sub_jobs_beyond_ten_million_executions():
+    assert [sub_jobs(n) for n in (1, 10_000_000, 10_000_001, float("inf"))] == [1, 1, 2, 1]
+
+
+def test_randomised_circuits_cost_time_except_on_nighthawks():
+    assert randomized_seconds("Heron") == randomized_seconds(None) == 2.5e-3
+    assert randomized_seconds("Nighthawk") == 0
+    assert Timing.of(FakeFez()).randomized == 2.5e-3

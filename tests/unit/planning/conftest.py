@@ -27,6 +27,12 @@ def usage_table():
 
 
 @pytest.fixture(scope="session")
+def usage_fit(usage_table):
+    """The fit of the bill's constants, held out by source."""
+    return loaded("usage_fit")
+
+
+@pytest.fixture(scope="session")
 def workloads():
     """The library of published workloads."""
     return loaded("workloads")

@@ -114,7 +114,8 @@ def test_every_rule_is_reached_and_has_a_source():
         Facts((30.0,)), Facts((90.0,)), Facts((90.0,) * 4), Facts((5.0,) * 10), Facts((90.0,) * 4, inputs_ready=False),
         Facts((10.0,), iterative=True, open_plan=True), Facts((600.0,) * 2, exclusive=True, split_saves=9.0),
         Facts((90.0,) * 3, noise_model="learned once"), Facts((90.0,) * 3, noise_model="in every job"),
-        Facts((90.0,) * 3, comparison=True),
+        Facts((90.0,) * 3, comparison=True), Facts((9.0,), iterative=True, classical=300.0),
+        Facts((9.0,), iterative=True, classical=300.0, open_plan=True),
     ]  # fmt: skip
     reached = set().union(*(advise(c).applied for c in cases))
     assert reached == {r.id for r in RULES}
@@ -125,9 +126,16 @@ def test_every_rule_is_reached_and_has_a_source():
 def test_when_rules_and_forecast_disagree_it_says_so():
     facts = Facts((13.0,), iterative=True)
     slow = compare_modes(facts.jobs, Conditions(queue_wait=0, batch_interactive_ttl=60), iterations=20, classical=30)
-    assert "bills" in advise(facts, slow).disagreement  # nothing queues: the session only costs more
+    advice = advise(facts, slow)  # nothing queues: the session only costs more
+    assert advice.mode != "session"
+    assert advice.reasons[0].source == "forecast"
+    assert advice.reasons[0].text == advice.disagreement
+    assert "The guide says session" in advice.disagreement
+    assert "260 s" in advice.disagreement
+    assert "no later" in advice.disagreement
     busy = compare_modes(facts.jobs, Conditions(queue_wait=1200), iterations=20, classical=30)
     assert advise(facts, busy).disagreement is None
+    assert advise(facts, busy).mode == "session"
     single = Facts((90.0,) * 4)
     assert advise(single, compare_modes(single.jobs, Conditions(queue_wait=60))).disagreement is None
 
@@ -154,7 +162,7 @@ def test_the_price_of_a_session_and_what_it_buys_are_said():
     facts = Facts((11.5,), iterative=True, iterations=30)
     courses = compare_modes(facts.jobs, Conditions(queue_wait=600), iterations=30, classical=10)
     trade = advise(facts, courses).trade
-    assert "billed instead of 5 min 45 s in job mode (2.2 times)" in trade
+    assert "billed instead of 5 min 45 s in job mode (1.9 times)" in trade
     assert "sooner" in trade
     assert advise(Facts((90.0,)), compare_modes((90.0,))).trade is None
 

@@ -5,6 +5,7 @@ from dataclasses import replace
 
 import pytest
 
+from qmode_widgets.model.timing import OVERHEAD
 from qmode_widgets.planning import calibration
 from qmode_widgets.planning.calibration import Calibration
 from qmode_widgets.planning.plan import plan
@@ -75,4 +76,4 @@ def test_a_fake_backend_has_no_jobs_to_learn_from(backend, monkeypatch):
 def test_a_calibration_scales_every_job_alike(backend, bell):
     work = Calibration("fake_fez", 2.0, 3).on(analyse([(bell, None, 100_000)], backend, settings("sampler")))
     usage = job_usage(work, [(item, 1.0) for item in work.items])
-    assert usage.expected == math.ceil(1.8 + 2 * usage.breakdown.work)
+    assert usage.expected == math.ceil(OVERHEAD + 2 * usage.breakdown.work)

@@ -4,6 +4,7 @@ import pytest
 from qiskit import QuantumCircuit
 
 from qmode_widgets.ibm.wire import InstanceUsage
+from qmode_widgets.model.timing import OVERHEAD
 from qmode_widgets.planning import limits
 from qmode_widgets.planning.plan import plan
 from qmode_widgets.planning.usage import counted_usage, estimate_usage
@@ -34,7 +35,7 @@ def test_ten_million_executions_fit_a_sampler_job(backend, bell):
 
 
 def test_sampler_jobs_are_split_into_sub_jobs_too(backend, bell):
-    assert estimate_usage([(bell, None, 20_000_000)], backend).breakdown.overhead == pytest.approx(2 * 1.8)
+    assert estimate_usage([(bell, None, 20_000_000)], backend).breakdown.overhead == pytest.approx(2 * OVERHEAD)
 
 
 def test_the_loading_of_big_circuits_is_no_term_any_more(backend):

@@ -16,8 +16,8 @@ def sweep(sampled):
     return [(sampled, np.linspace(0, 1, 300)[:, None], 4096)]
 
 
-def test_a_sweep_is_split_for_the_lanes_in_a_batch(backend, sweep):
-    found = plan(sweep, backend, queue_wait=600)
+def test_a_sweep_in_parts_is_a_batch(backend, sweep):
+    found = plan(sweep, backend, queue_wait=600, partitions=5)
     assert found.mode == "batch"
     assert [p.label for p in found.partitions] == [f"0[{a}:{a + 60}]" for a in range(0, 300, 60)]
     assert found.usage.expected == pytest.approx(sum(p.expected for p in found.partitions))
@@ -147,7 +147,7 @@ def test_money_is_only_spoken_of_when_a_price_is_given(backend, bell):
 
 
 def test_shows_the_three_modes_and_the_advised_one(backend, sweep):
-    found = plan(sweep, backend, queue_wait=600)
+    found = plan(sweep, backend, queue_wait=600, partitions=5)
     shown, text = found._repr_html_(), str(found)
     assert shown.count("✓ advised") == 1
     for mode in ("Job", "Batch", "Session"):
@@ -174,7 +174,7 @@ def test_many_partitions_are_drawn_together(backend, sampled):
 
 
 def test_to_dict_is_json(backend, sweep):
-    data = json.loads(json.dumps(plan(sweep, backend).to_dict()))
+    data = json.loads(json.dumps(plan(sweep, backend, partitions=5).to_dict()))
     assert data["mode"] == "batch"
     assert set(data["forecasts"]) == {"job", "batch", "session"}
     assert data["usage"]["expected"] > 0
@@ -182,7 +182,7 @@ def test_to_dict_is_json(backend, sweep):
 
 
 def test_figure_has_one_time_line_a_mode_on_a_common_axis(backend, sweep):
-    figure = plan(sweep, backend, queue_wait=100).figure()
+    figure = plan(sweep, backend, queue_wait=100, partitions=5).figure()
     titles = [a.text for a in figure.layout.annotations]
     modes = ["<b>Job</b>", "<b>Batch ✓ advised</b>", "<b>Session</b>"]
     assert [title.partition(": ")[0] for title in titles] == modes

@@ -65,6 +65,9 @@ wishes = st.fixed_dictionaries(
         "max_ttl": st.floats(10, 1e5),
         "interactive_ttl": st.floats(0, 100),
         "lanes": st.integers(1, 8),
+        "prefer": st.sampled_from(["cheapest", "soonest", "balanced"]),
+        "deadline": st.floats(1, 1e5),
+        "budget": st.floats(0.1, 1000),
     },
 )
 
@@ -76,12 +79,15 @@ def test_a_plan_holds_together(asked, wish):
     try:
         found = plan(pubs, BACKEND, primitive, options, **wish)
     except ValueError as e:
-        refused = str(e)  # more jobs than parts, or absurdly many
+        refused = str(e)  # more jobs than parts, absurdly many, or a budget that buys nothing
     else:
         refused = ""
     if refused:
-        assert "jobs" in refused
+        assert "jobs" in refused or "budget=" in refused
         return
+    if "budget" in wish:
+        assert found.bill.expected <= wish["budget"] or "budget" in {f.rule for f in found.errors}
+        assert len(found.allocation) == len(pubs)
     check(found.partitions, len(pubs))
     usage = found.usage
     assert 0 < usage.low <= usage.expected <= usage.high < math.inf
@@ -96,7 +102,10 @@ def test_a_plan_holds_together(asked, wish):
         assert bill.expected == found.forecasts[mode].usage
     open_plan = (wish.get("instance_plan") or "").lower().startswith("open")
     there = [m for m in MODES if not (open_plan and m == "session")]
-    assert found.forecasts[found.mode].failed == min(found.forecasts[m].failed for m in there)
+    own = [c for c in found.candidates if c.jobs is found.submissions[0].jobs]
+    taken = next(c for c in own if c.mode == found.mode)
+    assert len(taken.refused) == min(len(c.refused) for c in own if c.mode in there)
+    assert {f.rule for f in taken.refused} <= {f.rule for f in found.errors}
     assert all(s.seconds > 0 and s.bill >= -1e-9 and s.price for s in found.savings)
     assert not (found.mode == "session" and (wish.get("instance_plan") or "").lower().startswith("open"))
     if len({p.shots for p in found.work.items}) > 1 and primitive.startswith("executor") and "partitions" not in wish:

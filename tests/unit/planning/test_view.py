@@ -1,14 +1,18 @@
 """What a plan says, in a terminal and in a notebook."""
 
+import ast
+import importlib
 import re
 
 import numpy as np
 import pytest
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
+import qmode_widgets as qmode
 from qmode_widgets.planning.compare import compare
 from qmode_widgets.planning.durations import billed, duration
 from qmode_widgets.planning.plan import plan
+from qmode_widgets.planning.view import do_this
 
 AROUND = {"queue_wait": 600, "instance_plan": "premium", "usage_left": 1e9}
 
@@ -29,12 +33,16 @@ def test_bills_keep_their_seconds():
 
 
 def test_what_to_do_comes_first(backend, bell):
-    assert str(plan([bell], backend)).startswith("Do this: plan.run(Sampler(mode=backend))\n")
+    assert str(plan([bell], backend)).splitlines()[:3] == [
+        "Do this: one job, ≈ 3.0 s billed",
+        "    from qiskit_ibm_runtime import SamplerV2 as Sampler",
+        "    plan.run(Sampler(mode=backend))",
+    ]
     own = plan([bell], backend, Sampler(backend))
-    assert str(own).startswith("Do this: plan.run()\n")
+    assert str(own).splitlines()[1] == "    plan.run()"
     assert own._repr_html_().index("plan.run()") < own._repr_html_().index("<h3>")
     grid = [{"default_shots": 10}, {"default_shots": 20}]
-    assert str(compare(grid, [bell], backend, Sampler).plan).startswith("Do this: comparison.run()\n")
+    assert str(compare(grid, [bell], backend, Sampler).plan).splitlines()[1] == "    comparison.run()"
 
 
 def test_errors_come_before_what_to_do(backend, bell):
@@ -46,10 +54,47 @@ def test_errors_come_before_what_to_do(backend, bell):
 def test_a_session_of_steps_is_spelt_out(backend, ansatz, observable):
     pubs = [(ansatz, observable("ZZ"), [0.1, 0.2])]
     found = str(plan(pubs, backend, "estimator", iterative=3, **AROUND))
-    assert "session = qmode.SessionController.open(backend); variational_loop(session, " in found
+    assert "    with qmode.SessionController.open(backend) as session:\n" in found
+    assert "found, steps = qmode.variational_loop(session, " in found
     pec = {"resilience": {"pec_mitigation": True}}
     found = str(plan(pubs, backend, "estimator", pec, iterative=3, noise_model="learned once", **AROUND))
-    assert "noise = learn_noise(session, estimator, pubs); variational_loop(" in found
+    assert "        noise = qmode.learn_noise(session, estimator, pubs)\n" in found
+
+
+def test_every_line_of_code_can_be_pasted(backend, bell, sampled, ansatz, observable):
+    """It is Python, it uses public names only, and nothing that the user does not have."""
+    vqe = [(ansatz, observable("ZZ"), [0.1, 0.2])]
+    pec = {"resilience": {"pec_mitigation": True}}
+    plans = [
+        plan([bell], backend),
+        plan([bell], backend, "executor_sampler", {"default_shots": 100}),
+        plan([(bell, None, 100)] * 3, backend, partitions=3),
+        plan([bell], backend, Sampler(backend)),
+        plan(vqe, backend, "estimator"),
+        plan(vqe, backend, "estimator", budget=30),
+        plan(vqe, backend, "estimator", iterative=3, prefer="cheapest"),
+        plan(vqe, backend, "executor_estimator", iterative=3, exclusive=True),
+        plan(vqe, backend, "estimator", pec, iterative=3, noise_model="learned once"),
+        plan(vqe, backend, "estimator", pec, noise_model="learned once"),
+        plan([(sampled, [0.1])], backend, iterative=3),
+        plan([(sampled, [0.1])], backend, iterative=3, exclusive=True),
+        plan([(sampled, [0.1])], backend, iterative=3, budget=20),
+        compare([{"default_shots": 10}, {"default_shots": 20}], [bell], backend, Sampler).plan,
+    ]
+    given = {"qmode", "plan", "comparison", "backend", "pubs", "sampler", "estimator", "ansatz", "observable"}
+    given |= {"optimizer", "start", "range"}
+    for found in plans:
+        tree = ast.parse(do_this(found)[0])
+        made = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store)}
+        imported = {a.asname or a.name for n in ast.walk(tree) if isinstance(n, ast.ImportFrom) for a in n.names}
+        used = {n.id for n in ast.walk(tree) if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Load)}
+        assert used <= given | made | imported, do_this(found)[0]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "qmode":
+                assert node.attr in qmode.__all__
+            if isinstance(node, ast.ImportFrom):
+                module = importlib.import_module(node.module)
+                assert all(hasattr(module, alias.name) for alias in node.names)
 
 
 def test_modes_that_come_to_the_same_are_said_once(backend, ansatz, observable):
@@ -96,7 +141,7 @@ def test_short_jobs_are_seen_in_a_figure_of_hours(backend, ansatz, observable):
 
 
 def test_waiting_for_the_qpu_is_a_phase_of_its_own(backend, sampled):
-    found = plan([(sampled, np.linspace(0, 1, 300)[:, None], 4096)], backend, queue_wait=600)
+    found = plan([(sampled, np.linspace(0, 1, 300)[:, None], 4096)], backend, queue_wait=600, partitions=5)
     waits = [t for t in found.figure().data if t.name == "waiting for the QPU"]
     assert [len(t.x) for t in waits] == [4, 4, 4]
     assert "waits for QPU" in str(found)

@@ -62,15 +62,16 @@ def test_a_session_waits_for_those_who_hold_lanes():
     assert s.jobs["late"].prep_start == s.workloads["s"].stretches[0][1]
 
 
-def test_other_users_run_between_the_jobs_of_a_batch_but_not_of_a_session():
-    for mode, between in (("batch", True), ("session", False)):
-        s = Scheduler(Rules(lanes=1, other_users=Load(every=5, qpu=2, seed=3)))
-        s.open(0, "w", mode)
-        for i in range(20):
-            s.submit(i, f"j{i}", "w", prep=0, qpu=4)
-        order = [h.id for h in s.drain() if h.what is What.ON_QPU]
-        ours = [i for i, id_ in enumerate(order) if id_.startswith("j")]
-        assert any("other" in order[i] for i in range(ours[0], ours[-1])) is between
+@pytest.mark.parametrize(("mode", "between"), [("batch", True), ("session", False)])
+def test_other_users_run_between_the_jobs_of_a_batch_but_not_of_a_session(mode, between):
+    s = Scheduler(Rules(lanes=1, other_users=Load(every=5, qpu=2, seed=3)))
+    s.open(0, "w", mode)
+    for i in range(20):
+        s.submit(i, f"j{i}", "w", prep=0, qpu=4)
+    order = [h.id for h in s.drain() if h.what is What.ON_QPU]
+    ours = [i for i, id_ in enumerate(order) if id_.startswith("j")]
+    assert len(ours) == 20
+    assert any("other" in order[i] for i in range(ours[0], ours[-1])) is between
 
 
 def test_an_inactive_batch_goes_through_the_queue_again():
@@ -155,19 +156,21 @@ def test_active_ttl_sends_the_rest_of_a_session_through_the_queue():
     assert s.workloads["s"].stretches == [(10, 30)]
 
 
-def test_close_runs_the_queue_and_cancel_empties_it():
-    for command, stages in (("close", "completed"), ("cancel_workload", "cancelled")):
-        s = Scheduler(Rules(lanes=1))
-        s.open(0, "b", "batch")
-        s.submit(0, "a", "b", prep=0, qpu=10)
-        s.submit(0, "b1", "b", prep=0, qpu=10)
-        getattr(s, command)(5, "b")
-        s.submit(6, "late", "b", prep=0, qpu=1)
-        s.advance(100)
-        assert s.jobs["a"].stage is Stage.COMPLETED
-        assert s.jobs["b1"].stage == stages
-        assert (s.jobs["late"].stage, s.jobs["late"].why) == (Stage.FAILED, "closed")
-        assert s.workloads["b"].closed == s.jobs["a"].ended + (10 if command == "close" else 0)
+@pytest.mark.parametrize(
+    ("command", "queued", "longer"), [("close", Stage.COMPLETED, 10), ("cancel_workload", Stage.CANCELLED, 0)]
+)
+def test_close_runs_the_queue_and_cancel_empties_it(command, queued, longer):
+    s = Scheduler(Rules(lanes=1))
+    s.open(0, "b", "batch")
+    s.submit(0, "a", "b", prep=0, qpu=10)
+    s.submit(0, "b1", "b", prep=0, qpu=10)
+    getattr(s, command)(5, "b")
+    s.submit(6, "late", "b", prep=0, qpu=1)
+    s.advance(100)
+    assert s.jobs["a"].stage is Stage.COMPLETED
+    assert s.jobs["b1"].stage is queued
+    assert (s.jobs["late"].stage, s.jobs["late"].why) == (Stage.FAILED, "closed")
+    assert s.workloads["b"].closed == s.jobs["a"].ended + longer
 
 
 @pytest.mark.parametrize("mode", ["session", "batch"])

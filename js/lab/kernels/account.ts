@@ -1,0 +1,415 @@
+/**
+ * The account as a kernel sees it: the mirror of qmode_widgets/frontend/account.py. Requests travel to a kernel that has
+ * a service, or to one of the panel's own; what came of them is heard on the kernel's beacon. The token never leaves
+ * that kernel.
+ */
+import { ServerConnection, type Session } from '@jupyterlab/services';
+import { Poll } from '@lumino/polling';
+import { type Mode, newId } from '../../core/protocol';
+import type { Follow, Kernels } from './kernels';
+import { trans } from '../../core/texts';
+
+/** One instance of the account. Seconds of QPU usage; null: the service does not tell. */
+export interface Instance {
+  name: string;
+  plan: string | null;
+  used: number | null;
+  /** What stops work when it is used up. */
+  limit: number | null;
+  /** A share, not a cap: above it work runs at lower priority. */
+  allocation: number | null;
+  left: number | null;
+  reached: boolean;
+  /** When seconds come back next, and how many; null where nothing is known of it. */
+  returns: { at: number; seconds: number } | null;
+}
+
+/** A workload as the account lists it. */
+export interface Listed {
+  id: string;
+  mode: Mode;
+  backend: string;
+  instance: string;
+  status: string;
+  created: number | null;
+  usage: number | null;
+  label: string | null;
+  /** Jobs that are queued or run, and the seconds they are expected to use; left out by a kernel that does not tell. */
+  jobs?: number | null;
+  expected?: number | null;
+}
+
+/** With the moment at which it was read, on this machine's clock. */
+export type ReadListed = Listed & { at: number };
+
+export type Act = 'watch' | 'end' | 'cancel';
+
+/** A click on a workload that no kernel watches. */
+export interface Acting {
+  id: string;
+  act: Act;
+  status: 'sent' | 'done' | 'failed';
+  message: string;
+}
+
+export type Source = 'saved' | 'embedded';
+
+export interface Look {
+  instances: Instance[];
+  workloads: Listed[];
+  unseen: string[];
+  at: number;
+}
+
+const PATH = 'quantum-account';
+const LAST = 'last visit'; // in the place of a kernel's id
+const LOST_MS = 60_000;
+const ABOUT_MS = 10_000; // a kernel may have to ask IBM which instances there are
+const GRACE_MS = 60_000; // a panel put out of sight for a moment keeps its kernel
+
+const CODE: Record<Source, string> = {
+  saved: 'import qmode_widgets.frontend.account as account\naccount.connect()',
+  embedded:
+    'import qmode_widgets as qmode\nimport qmode_widgets.frontend.account as account\n' +
+    'account.connect(qmode.emulator.start().connect())',
+};
+
+export class Account {
+  status: 'off' | 'starting' | 'asking' | 'on' = 'off';
+  /** Why the account cannot be shown. */
+  problem: string | null = null;
+  readonly acting = new Map<string, Acting>();
+  private readonly looks = new Map<string, Look>(); // by kernel
+  private readonly listeners = new Set<() => void>();
+  private readonly asked = new Map<string, ReturnType<typeof setTimeout>>();
+  private readonly abouts = new Map<string, (instances: string[]) => void>();
+  /** What an own kernel connects to. */
+  source: Source | null = null;
+  private own: Session.ISessionConnection | null = null;
+  private poll: Poll | null = null;
+  private visible = false;
+  private pace = 60;
+  private grace: ReturnType<typeof setTimeout> | undefined;
+
+  constructor(
+    private readonly kernels: Kernels,
+    private readonly sessions: Session.IManager,
+    /** The kernel to start: one that has the package, as far as anybody knows. */
+    private readonly preferred: () => string | undefined = () => undefined,
+  ) {
+    kernels.hear((follow, message) => this.heard(follow.id, message));
+    kernels.subscribe(() => this.prune());
+    if (typeof window !== 'undefined') window.addEventListener('pagehide', () => this.endWithPage());
+  }
+
+  /** What the last visit saw, until somebody looks again. */
+  restore(look: Look | null): void {
+    if (look !== null && this.looks.size === 0) this.looks.set(LAST, look);
+  }
+
+  /** All that is known of the account, to be restored. */
+  get last(): Look | null {
+    if (this.looks.size === 0) return null;
+    return { instances: this.instances, workloads: this.listed, unseen: this.unseen, at: this.at ?? 0 };
+  }
+
+  /** The panel came into sight, or left it. Nothing is asked while nobody looks. */
+  watch(visible: boolean): void {
+    this.visible = visible;
+    clearTimeout(this.grace);
+    this.keepAsking();
+    if (!visible && this.own !== null)
+      this.grace = setTimeout(() => {
+        if (!this.watches) void this.disconnect();
+      }, GRACE_MS);
+  }
+
+  /** Seconds between two looks; 0: only when asked. */
+  setPace(seconds: number): void {
+    if (seconds === this.pace) return;
+    this.pace = seconds;
+    this.poll?.dispose();
+    this.poll = null;
+    this.keepAsking();
+  }
+
+  private keepAsking(): void {
+    if (!this.visible || this.pace === 0 || this.status !== 'on') return void this.poll?.stop();
+    this.poll ??= new Poll({
+      auto: false,
+      name: 'qmode-widgets:account',
+      factory: () => this.look(),
+      frequency: { interval: Math.max(5, this.pace) * 1000, backoff: 2, max: 600_000 },
+      standby: 'when-hidden',
+    });
+    const { phase } = this.poll.state;
+    if (phase === 'constructed' || phase === 'stopped') void this.poll.start();
+  }
+
+  /** The page closes: its kernel goes too, unless it watches something. Another tab's goes with that tab. */
+  private endWithPage(): void {
+    const { own } = this;
+    if (own === null || this.watches) return;
+    const { serverSettings } = own;
+    const url = `${serverSettings.baseUrl}api/sessions/${own.id}`;
+    void ServerConnection.makeRequest(url, { method: 'DELETE', keepalive: true }, serverSettings).catch(
+      () => undefined,
+    );
+  }
+
+  /** Called after every change; returns what ends it. */
+  subscribe(listener: () => void): () => void {
+    this.listeners.add(listener);
+    return () => void this.listeners.delete(listener);
+  }
+
+  get instances(): Instance[] {
+    const found = new Map<string, Instance>();
+    for (const look of this.looks.values()) for (const one of look.instances) found.set(one.name, one);
+    return [...found.values()];
+  }
+
+  get listed(): ReadListed[] {
+    const found = new Map<string, ReadListed>();
+    for (const { at, workloads } of this.looks.values()) for (const one of workloads) found.set(one.id, { ...one, at });
+    return [...found.values()];
+  }
+
+  get unseen(): string[] {
+    return [...new Set([...this.looks.values()].flatMap(look => look.unseen))];
+  }
+
+  /** When the oldest of what is shown was read, on this machine's clock. */
+  get at(): number | null {
+    const times = [...this.looks.values()].map(look => look.at);
+    return times.length > 0 ? Math.min(...times) : null;
+  }
+
+  /** When an instance was listed whole; null: it was not. */
+  listedAt(instance: string | null): number | null {
+    for (const look of this.looks.values())
+      if (look.instances.some(({ name }) => name === instance) && look.unseen.length === 0) return look.at;
+    return null;
+  }
+
+  /** The panel runs a kernel of its own for the account. */
+  get hasOwn(): boolean {
+    return this.own !== null;
+  }
+
+  /** Look at the account through the kernels that have a service; false if there is none. */
+  async look(): Promise<boolean> {
+    const kernels = await this.able();
+    if (kernels.length === 0) return false;
+    if (this.status === 'off') this.status = 'asking';
+    for (const follow of kernels) this.ask(follow, { kind: 'look', id: newId() });
+    this.changed();
+    return true;
+  }
+
+  /** Start a kernel for the account; the page's other tabs share it. */
+  async connect(source: Source): Promise<void> {
+    this.source = source;
+    this.status = 'starting';
+    this.problem = null;
+    this.changed();
+    try {
+      const name = this.preferred();
+      this.own ??= await this.sessions.startNew(
+        {
+          path: PATH,
+          name: trans.__('Quantum account'),
+          type: 'console',
+          ...(name === undefined ? {} : { kernel: { name } }),
+        },
+        { kernelConnectionOptions: { handleComms: false } },
+      );
+      const { kernel } = this.own;
+      if (kernel === null) throw new Error(trans.__('the server started no kernel'));
+      const reply = await kernel.requestExecute({ code: CODE[source], store_history: false, stop_on_error: true }).done;
+      if (reply?.content.status !== 'ok') throw new Error(failure(reply?.content));
+      this.status = 'asking';
+      this.changed();
+      const follow = await this.followed(kernel.id);
+      this.ask(follow, { kind: 'look', id: newId() });
+    } catch (error) {
+      await this.disconnect();
+      this.problem = error instanceof Error ? error.message : String(error);
+      this.changed();
+    }
+  }
+
+  /** End the panel's own kernel. */
+  async disconnect(): Promise<void> {
+    const { own } = this;
+    this.own = null;
+    this.status = 'off';
+    if (own !== null) {
+      this.looks.delete(own.kernel?.id ?? '');
+      await own.shutdown().catch(() => undefined); // it had ended already
+      own.dispose();
+    }
+    this.changed();
+  }
+
+  /** The own kernel watches workloads: it must not end by itself. */
+  get watches(): boolean {
+    const follow = this.kernels.find(this.own?.kernel?.id ?? '');
+    return [...(follow?.wire.store.workloads.values() ?? [])].some(({ state }) => state.state !== 'closed');
+  }
+
+  /** Watch, end or cancel a workload of the account that no kernel watches. */
+  async act(act: Act, workload: string): Promise<void> {
+    const id = newId();
+    const acting: Acting = { id, act, status: 'sent', message: '' };
+    this.acting.set(workload, acting);
+    this.changed();
+    const kernel = [...this.looks].find(([, look]) => look.workloads.some(one => one.id === workload))?.[0];
+    const follow = this.kernels.find(kernel ?? '') ?? (await this.able())[0] ?? (await this.reconnect());
+    if (follow === undefined || !this.ask(follow, { kind: 'act', id, act, workload }))
+      this.answer(
+        id,
+        'failed',
+        trans.__('No kernel that knows the account can be reached: look at the account again.'),
+      );
+  }
+
+  dismiss(workload: string): void {
+    this.acting.delete(workload);
+    this.changed();
+  }
+
+  // --- ways to a kernel --------------------------------------------------------------------------------------------
+
+  /** Few kernels that together know every instance: the panel's own first. */
+  private async able(): Promise<Follow[]> {
+    const own = this.own?.kernel?.id;
+    const found = this.kernels.all
+      .filter(({ wire }) => wire.found)
+      .sort((a, b) => Number(b.id === own) - Number(a.id === own));
+    const about = await Promise.all(found.map(follow => this.about(follow)));
+    const covered = new Set<string>();
+    return found.filter((_, i) => {
+      const fresh = (about[i] ?? []).filter(instance => !covered.has(instance));
+      fresh.forEach(instance => covered.add(instance));
+      return fresh.length > 0;
+    });
+  }
+
+  /** After a reload the account may be known while its kernel has gone. */
+  private async reconnect(): Promise<Follow | undefined> {
+    await this.connect(this.source ?? 'saved');
+    return this.kernels.find(this.own?.kernel?.id ?? '');
+  }
+
+  /** Fingerprints of the instances a kernel knows; none if it has no service, or does not answer. */
+  private about({ wire }: Follow): Promise<string[]> {
+    const id = newId();
+    return new Promise(resolve => {
+      const settle = (instances: string[]): void => {
+        clearTimeout(timer);
+        this.abouts.delete(id);
+        resolve(instances);
+      };
+      const timer = setTimeout(() => settle([]), ABOUT_MS);
+      this.abouts.set(id, settle);
+      if (!wire.account({ kind: 'about', id })) settle([]);
+    });
+  }
+
+  /** False: there is no way to the kernel. What comes of it is heard. */
+  private ask({ wire }: Follow, request: { kind: string; id: string; act?: Act; workload?: string }): boolean {
+    if (!wire.account(request)) return false;
+    const lost = (): void => this.answer(request.id, 'failed', trans.__('The kernel has not answered for a minute.'));
+    this.asked.set(request.id, setTimeout(lost, LOST_MS));
+    return true;
+  }
+
+  /** The kernel, once its package has said hello. */
+  private followed(kernel: string): Promise<Follow> {
+    return new Promise((resolve, reject) => {
+      const timer = setTimeout(() => {
+        stop();
+        reject(new Error(trans.__('the kernel started, but its qmode_widgets does not answer')));
+      }, 20_000);
+      const check = (): void => {
+        const follow = this.kernels.find(kernel);
+        if (follow === undefined || !follow.wire.found) return;
+        clearTimeout(timer);
+        stop();
+        resolve(follow);
+      };
+      const stop = this.kernels.subscribe(check);
+      check();
+    });
+  }
+
+  // --- what is heard -----------------------------------------------------------------------------------------------
+
+  private heard(kernel: string, message: unknown): void {
+    const said = message as { kind?: unknown; id?: unknown; status?: unknown; message?: unknown };
+    if (said.kind === 'account' && isLook(message)) {
+      this.settle(String(said.id));
+      const { instances, workloads, unseen } = message;
+      this.looks.delete(LAST);
+      this.looks.set(kernel, { instances, workloads, unseen, at: Date.now() / 1000 });
+      this.status = 'on';
+      this.problem = null;
+      this.keepAsking();
+      this.changed();
+    } else if (said.kind === 'account-about') {
+      const { instances } = message as { instances?: unknown };
+      this.abouts.get(String(said.id))?.(Array.isArray(instances) ? instances.map(String) : []);
+    } else if (said.kind === 'account-answer') {
+      if (said.status === 'done' || said.status === 'failed')
+        this.answer(String(said.id), said.status, String(said.message ?? ''));
+    }
+  }
+
+  private answer(id: string, status: 'done' | 'failed', message: string): void {
+    this.settle(id);
+    for (const [workload, acting] of this.acting)
+      if (acting.id === id) {
+        this.acting.set(workload, { ...acting, status, message });
+        this.changed();
+        return;
+      }
+    if (status !== 'failed') return;
+    if (this.looks.size === 0) this.status = this.own === null ? 'off' : this.status;
+    this.problem = message;
+    this.changed();
+  }
+
+  private settle(id: string): void {
+    clearTimeout(this.asked.get(id));
+    this.asked.delete(id);
+  }
+
+  /** What a kernel said of the account grows old with the kernel. */
+  private prune(): void {
+    const { own } = this;
+    if (own !== null && own.isDisposed) this.own = null;
+    let gone = false;
+    for (const kernel of this.looks.keys())
+      if (kernel !== LAST && this.kernels.find(kernel) === undefined) gone = this.looks.delete(kernel) || gone;
+    if (!gone) return;
+    if (this.looks.size === 0) this.status = 'off';
+    this.changed();
+  }
+
+  private changed(): void {
+    for (const listener of this.listeners) listener();
+  }
+}
+
+export function isLook(message: unknown): message is Look {
+  const { instances, workloads, unseen } = (message ?? {}) as Partial<Look>;
+  return Array.isArray(instances) && Array.isArray(workloads) && Array.isArray(unseen);
+}
+
+function failure(content: unknown): string {
+  const { ename, evalue } = (content ?? {}) as { ename?: string; evalue?: string };
+  if (ename === 'ModuleNotFoundError')
+    return trans.__('This kernel has no qmode_widgets: install it into the kernel’s environment. (%1)', evalue ?? '');
+  return evalue ?? ename ?? trans.__('the kernel gave no reason');
+}

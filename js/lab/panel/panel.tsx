@@ -1,0 +1,82 @@
+/** The sidebar's panel: what needs you, across kernels and the account. Drawn only while it is in sight. */
+import type { LabIcon } from '@jupyterlab/ui-components';
+import type { Message } from '@lumino/messaging';
+import { Widget } from '@lumino/widgets';
+import type { Desk } from '../desk/desk';
+import { trans } from '../../core/texts';
+import type { Doors } from './doors';
+
+const BADGE = 'qmode-badge';
+
+export class Panel extends Widget {
+  private undraw: (() => void) | null = null;
+  private drawing = 0;
+
+  constructor(
+    private readonly desk: Desk,
+    private readonly doors: Doors,
+    icon: LabIcon,
+  ) {
+    super();
+    this.id = 'qmode-workloads';
+    this.addClass('qm-panel');
+    this.title.caption = trans.__('Quantum workloads');
+    this.title.icon = icon;
+    this.node.tabIndex = -1;
+    this.node.setAttribute('role', 'region');
+    this.node.setAttribute('aria-label', trans.__('Quantum workloads'));
+  }
+
+  /** How many workloads need their user, on the tab. */
+  count(needs: number): void {
+    const { dataset } = this.title;
+    const text = needs === 0 ? '' : String(needs);
+    if ((dataset[BADGE] ?? '') === text) return;
+    const { [BADGE]: _, ...others } = dataset;
+    this.title.dataset = needs === 0 ? others : { ...others, [BADGE]: text };
+    const name = trans.__('Quantum workloads');
+    this.title.caption = needs === 0 ? name : `${name}: ${trans._n('%1 needs you', '%1 need you', needs)}`;
+  }
+
+  override dispose(): void {
+    if (this.isDisposed) return;
+    this.clear();
+    super.dispose();
+  }
+
+  protected override onAfterShow(): void {
+    void this.draw();
+  }
+
+  protected override onAfterAttach(): void {
+    if (this.isVisible) void this.draw();
+  }
+
+  protected override onAfterHide(): void {
+    this.clear();
+  }
+
+  protected override onBeforeDetach(): void {
+    this.clear();
+  }
+
+  protected override onActivateRequest(_: Message): void {
+    this.node.focus();
+  }
+
+  /** The views come with the first look at them: JupyterLab's start does not wait for them. */
+  private async draw(): Promise<void> {
+    const turn = ++this.drawing;
+    const { draw } = await import('./list');
+    if (turn !== this.drawing || this.undraw !== null || this.isDisposed) return;
+    this.undraw = draw(this.node, this.desk, this.doors);
+    void this.desk.sight(true);
+  }
+
+  private clear(): void {
+    this.drawing++;
+    this.undraw?.();
+    this.undraw = null;
+    void this.desk.sight(false);
+  }
+}

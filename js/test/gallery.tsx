@@ -1,0 +1,163 @@
+/**
+ * The samples in a real browser, for tests/browser/test_samples.py: every state of the cell's view and of the panel, at
+ * the width of the window, and the texts of them that cannot be read.
+ */
+import { mountCell } from '../core/mount';
+import type { Action } from '../core/protocol';
+import { Store } from '../core/store';
+import { draw } from '../lab/panel/list';
+import { DESKS } from './desks';
+import { PAGES } from './pages';
+import { hello, snapshot } from './samples';
+
+/** As long as what the service says, and what people call their things. */
+const REAL: Record<string, string> = {
+  'Σφάλμα.': 'A transient error occurred on the QPU while the job was executed.',
+  Πάλι: 'Submit the job again; if it persists contact IBM support with the job id.',
+  σημείωση: 'the answer to its submission was lost: being looked up on the service',
+  βέτα: 'ibm_marrakesh',
+  ιώτα: 'premium-team',
+  λάμδα: 'trotter-24',
+  λόγος: 'the client has changed: it no longer has what the buttons need',
+  Λάθος: '409: the job is in a final state and cannot be cancelled (it ended a moment ago)',
+  Τέλος:
+    'The kernel that showed this has ended. To watch the workload again: qmode.attach("d2f0b8c4k3a0008v77a1", service)',
+  νότα: 'run the cell that makes `service` (premium-team), then the new cell below',
+  'HTTP 503': 'The service has not answered the last three requests',
+};
+
+function real<T>(value: T): T {
+  return JSON.parse(
+    JSON.stringify(value, (_, each: unknown) => (typeof each === 'string' ? (REAL[each] ?? each) : each)),
+  ) as T;
+}
+
+const settle = async (): Promise<void> => {
+  for (let i = 0; i < 20; i++) await Promise.resolve();
+};
+const box = (): HTMLElement => document.querySelector<HTMLElement>('#box')!;
+let end = (): void => undefined;
+let store: Store;
+
+async function show(name: string): Promise<void> {
+  end();
+  box().className = '';
+  const page = PAGES[name]!();
+  store = new Store(() => true);
+  store.receive(hello(['ω1']));
+  store.receive(snapshot(real(page.state), 1, Date.now() / 1000));
+  page.then?.(store, () => undefined);
+  const unmount = mountCell(
+    box(),
+    store,
+    'ω1',
+    page.saved === undefined ? null : { ...page.saved, note: real(page.saved.note) },
+  );
+  end = () => {
+    unmount();
+    store.dispose();
+  };
+  await settle();
+}
+
+async function showPanel(name: string): Promise<void> {
+  end();
+  box().className = 'qm-panel';
+  const desk = DESKS[name]!();
+  const nothing = (): void => undefined;
+  end = draw(box(), desk, { reveal: nothing, openQuickstart: nothing, insertAdopt: nothing, insertBegin: nothing });
+  await settle();
+}
+
+/** Texts that are not wholly in sight: cut off by a box, or outside of the card. What a tooltip tells in full is not. */
+function cut(): string[] {
+  const found: string[] = [];
+  const frame = (box().querySelector('.qm-card') ?? box()).getBoundingClientRect();
+  const walker = document.createTreeWalker(box(), NodeFilter.SHOW_TEXT);
+  for (let node = walker.nextNode(); node !== null; node = walker.nextNode()) {
+    const text = (node.textContent ?? '').trim();
+    const parent = node.parentElement!;
+    if (text === '' || parent.closest('style, .qm-hidden, [aria-hidden=true]') !== null) continue;
+    if (!parent.checkVisibility({ visibilityProperty: true })) continue;
+    const range = document.createRange();
+    range.selectNodeContents(node);
+    const place = range.getBoundingClientRect();
+    if (place.width === 0) continue;
+    const told = [...ancestors(parent)].some(each => (each.title ?? '').includes(text));
+    if (told) continue;
+    if (place.left < frame.left - 1 || place.right > frame.right + 1) found.push(`outside: ${text}`);
+    for (const each of ancestors(parent)) {
+      const { overflowX, overflowY } = getComputedStyle(each);
+      const clip = each.getBoundingClientRect();
+      const hides = (overflow: string): boolean => overflow === 'hidden' || overflow === 'clip';
+      if (hides(overflowX) && (place.left < clip.left - 1 || place.right > clip.right + 1)) found.push(`cut: ${text}`);
+      else if (hides(overflowY) && (place.top < clip.top - 3 || place.bottom > clip.bottom + 3))
+        found.push(`cut below: ${text}`);
+    }
+  }
+  // Answers stand over their rows: nothing of another element may stand over them.
+  for (const answer of box().querySelectorAll('.qm-answer-text, .qm-waiting, .qm-answer button')) {
+    const place = answer.getBoundingClientRect();
+    if (place.width === 0 || place.bottom > innerHeight || place.top < 0) continue;
+    const top = document.elementFromPoint(place.left + place.width / 2, place.top + place.height / 2);
+    if (top !== null && !answer.contains(top) && !top.contains(answer))
+      found.push(`covered: ${answer.textContent ?? ''}`);
+  }
+  return [...new Set(found)];
+}
+
+function* ancestors(element: HTMLElement): Generator<HTMLElement> {
+  for (let each: HTMLElement | null = element; each !== null && each !== box().parentElement; each = each.parentElement)
+    yield each;
+}
+
+function kindOf(button: HTMLElement): string {
+  const row =
+    button.closest<HTMLElement>('tr')?.dataset.state ??
+    button.closest<HTMLElement>('[data-entry]')?.dataset.group ??
+    '';
+  return [button.className, button.dataset.action, row, row === '' ? button.textContent : ''].join(' ');
+}
+
+/** What cannot be read of a page as it opens, and after a click on one button of each kind. */
+async function check(name: string, panel: boolean): Promise<string[]> {
+  const open = (): Promise<void> => (panel ? showPanel(name) : show(name));
+  await open();
+  const found = cut().map(text => `${name}: ${text}`);
+  const kinds = new Map<string, number>();
+  box()
+    .querySelectorAll('button')
+    .forEach((button, n) => kinds.has(kindOf(button)) || kinds.set(kindOf(button), n));
+  for (const [kind, n] of kinds) {
+    await open();
+    box().querySelectorAll('button')[n]!.click();
+    await settle();
+    found.push(...cut().map(text => `${name} > ${kind}: ${text}`));
+    const choose = box().querySelector<HTMLElement>('.qm-choose:enabled');
+    if (choose === null) continue;
+    choose.click();
+    await settle();
+    box().querySelector<HTMLElement>('[data-place=":chosen"]')?.click();
+    await settle();
+    found.push(...cut().map(text => `${name} > ${kind} > chosen: ${text}`));
+  }
+  return [...new Set(found)];
+}
+
+/** Clicks that are under way; `answer` is what the kernel says of them, if it says anything. */
+async function click(
+  name: string,
+  action: Action,
+  target: string | null,
+  status: string,
+  message: string,
+): Promise<void> {
+  await show(name);
+  const id = store.command('ω1', action, target);
+  if (status !== '') store.receive({ kind: 'ack', id, status, message: real(message) });
+  await settle();
+}
+
+Object.assign(window, {
+  gallery: { pages: Object.keys(PAGES), panels: Object.keys(DESKS), show, showPanel, check, cut, click, settle },
+});

@@ -1,0 +1,3 @@
+"""What all unit tests share: hypothesis as `tests/examples.py` sets it."""
+
+import tests.examples  # noqa: F401
