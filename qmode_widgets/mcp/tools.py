@@ -272,9 +272,12 @@ class Tools:
                 outcomes = {row.job_id or row.key: controller.cancel(row.key)}
                 done: Outcome = next(iter(outcomes.values()))
             else:
-                ended = controller.end()
+                # The service cancels the whole queue with the workload, jobs that this user cannot list included.
+                ended = controller.end() if whose == SERVER else controller.end(running=False)
                 outcomes, done = dict(ended.cancelled), ended
-            said, failed = str(done), done.failed
+                if whose != SERVER:
+                    outcomes |= dict(controller.cancel_all())
+            said, failed = str(done), done.failed or any(o.failed for o in outcomes.values())
         controller.refresh()
         jobs = {name: answers.cancelled(outcome) for name, outcome in outcomes.items()}
         state = answers.workload(controller) | {"whose": whose}

@@ -44,8 +44,10 @@ def test_at_its_end_the_server_cancels_its_own_queue_and_nothing_of_the_users(em
     mine = Sampler(mode=session).run([bell], shots=10)
     with connected(tmp_path / "log", emulator.environment, "--instance", "emulator-payg") as one:
         theirs = submit(one, backend=None, workload=session.session_id, circuits=WORK["circuits"] * 2, jobs=2)
-    for job in theirs["jobs"]:
-        assert emulator.faults.wait_for(job["job"], "Cancelled") == "Cancelled"
+    own = [job["job"] for job in theirs["jobs"] if job["job"] != mine.job_id()]
+    assert len(own) == 2
+    for job in own:
+        assert emulator.faults.wait_for(job, "Cancelled") == "Cancelled"
     assert mine.status() == "QUEUED"
     assert session.details()["accepting_jobs"]
     emulator.faults.resume()
@@ -60,7 +62,8 @@ def test_cancel_says_whose_a_workload_is_and_wants_it_said(agent, emulator, back
         with pytest.raises(RefusedError, match=r"nothing was cancelled.*the user's own, opened elsewhere.*whose="):
             agent("cancel", **given)
     with pytest.raises(RefusedError, match="the user's own"):
-        agent("cancel", id=batch.session_id, whose="a colleague's")
+        done = agent("cancel", id=batch.session_id, whose="a colleague's")
+    assert not done["failed"], done
     assert job.status() == "QUEUED"
     done = agent("cancel", id=batch.session_id, whose="the user's")
     assert done["whose"] == "the user's"
@@ -79,7 +82,8 @@ def test_a_colleagues_workload_needs_the_explicit_word(agent, emulator, bell):
         with pytest.raises(RefusedError, match=r"nothing was cancelled.*colleague's"):
             agent("cancel", id=batch.session_id, whose=whose)
     assert job.status() == "QUEUED"
-    agent("cancel", id=batch.session_id, whose="a colleague's")
+    done = agent("cancel", id=batch.session_id, whose="a colleague's")
+    assert not done["failed"], done
     assert emulator.faults.wait_for(job.job_id(), "Cancelled") == "Cancelled"
     emulator.faults.resume()
 
