@@ -45,6 +45,7 @@ if TYPE_CHECKING:
     from .errors import WrongAnswerError as WrongAnswerError
     from .ibm.check import Report as Report
     from .ibm.check import Row as Row
+    from .ibm.client import UsageCapReached as UsageCapReached
     from .model.merge import Partial as Partial
     from .model.outcome import Cancelled as Cancelled
     from .model.outcome import CancelOutcome as CancelOutcome
@@ -172,6 +173,7 @@ _PLACES = {
     "RefusedError": "errors",
     "ServiceError": "errors",
     "UnreachableError": "errors",
+    "UsageCapReached": "ibm.client",
     "WrongAnswerError": "errors",
     "IncompleteResultError": "errors",
     "ArchiveError": "errors",

@@ -79,7 +79,7 @@ class Adoption:
         try:
             self._portal.call(self._workload.check_open)
         except QmodeError as error:
-            raise refusal(error) from error
+            raise self._refusal(error) from error
         asked.check()
         try:
             made = self._make(asked)
@@ -91,7 +91,7 @@ class Adoption:
         try:
             self._portal.call(self._workload.submit, [record], run, self.label)
         except SubmissionError as error:
-            raise refusal(error) from error
+            raise self._refusal(error) from error
         except BaseException:  # it may be in the queue
             self._portal.send(self._take_back, record)
             raise
@@ -99,6 +99,16 @@ class Adoption:
         handle = job_handle(asked, str(record.job_id), _Work(self, run))
         self._handles[run] = handle
         return handle
+
+    def _refusal(self, error: Exception) -> Exception:
+        """As the client's exception; where our usage cap is reached, one that says so."""
+
+        def by_cap() -> tuple[float | None, float | None]:
+            stopped = self._workload.guards.stopped is not None
+            return (self._ledger.cap if stopped else None), self._ledger.used()
+
+        cap, used = self._portal.call(by_cap)
+        return refusal(error, cap=cap, used=used)
 
     def _make(self, asked: Submission) -> tuple[Record, str]:
         """Its record.
@@ -155,7 +165,7 @@ class Adoption:
             raise
         if record.job_id is None:
             error = record.error or QmodeError(record.note or f"it is {record.state}")
-            raise refusal(error) from error
+            raise self._refusal(error) from error
 
     def _take_back(self, record: Record) -> None:
         """Its user does not wait for its id any more. On the loop."""
@@ -213,7 +223,10 @@ class Adoption:
             job = Job.of(answer)
         except WrongAnswerError:
             return answer
-        known = self._portal.call(self._ledger.find, job.id)
+        known, cap = self._portal.call(lambda: (self._ledger.find(job.id), self._ledger.cap))
+        if cap is not None and ran_too_long(job) and isinstance(state := answer.get("state"), dict):
+            left = f"its maximum execution time was what the usage cap of {cap:g} s left"
+            answer = answer | {"state": state | {"reason": f"{job.reason or 'it ran too long'}: {left}"}}
         if job.status in CLIENT_WORDS or known is None or not known.state.final:
             return answer
         reason: Json = {"reason": job.reason or job.status, "reason_code": job.reason_code}

@@ -879,8 +879,28 @@ def not_closed(error: Exception) -> Exception:
     return found
 
 
-def refusal(error: Exception) -> Exception:
-    """A refusal as the client's own exception, which is what code written for the client catches."""
+class UsageCapReached(IBMRuntimeError):  # noqa: N818 - it is named by what happened, as the client's own are
+    """Nothing more is sent: the usage cap that was set here is reached. The service has no part in it.
+
+    It is one of the client's errors, so that code and libraries that catch those go on working. `cap` and `used` are
+    QPU seconds.
+    """
+
+    def __init__(self, message: str, *, cap: float, used: float | None) -> None:
+        self.cap, self.used = cap, used
+        super().__init__(message)
+
+
+def refusal(error: Exception, *, cap: float | None = None, used: float | None = None) -> Exception:
+    """A refusal as the client's own exception, which is what code written for the client catches.
+
+    Args:
+        error: why.
+        cap: the usage cap that refuses it, in QPU seconds; None where something else does.
+        used: what was used of it.
+    """
+    if cap is not None:
+        return UsageCapReached(f"Failed to run program: {error}", cap=cap, used=used)
     not_found = isinstance(error, ServiceError) and error.status == 404
     found: Exception = (
         RuntimeProgramNotFound(f"Program not found: {error}")

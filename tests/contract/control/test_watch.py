@@ -185,6 +185,24 @@ def test_a_cap_of_the_watch_acts_in_job_mode(backend, emulator, sampler, rotatio
             controller.forget()
 
 
+def test_what_the_cap_refuses_says_cap_and_used_and_is_one_of_the_clients_errors(backend, emulator, sampler, rotations):
+    session = qmode.adopt(Session(backend), usage_cap=4)
+    mode = session.primitive_mode
+    sampler(mode).run(rotations(1))
+    assert session.wait_until(lambda shot: any("is reached" in e.text for e in shot.events), 60)
+    with pytest.raises(qmode.UsageCapReached, match=r"the usage cap of 4 s is reached") as reached:
+        sampler(mode).run(rotations(1))
+    assert isinstance(reached.value, IBMRuntimeError)
+    assert reached.value.cap == 4
+    assert reached.value.used >= 4
+    refused = sampler(backend)
+    session.close()
+    with pytest.raises(IBMRuntimeError) as other:  # without a cap that acted it is none of these
+        emulator.faults.fail_requests(400, method="POST", path=".*/jobs", count=1)
+        refused.run(rotations(1))
+    assert not isinstance(other.value, qmode.UsageCapReached)
+
+
 def test_a_library_that_leaves_its_session_idle_is_named(backend, emulator, sampler, rotations, monkeypatch):
     from qmode_widgets.control.engine import guards
 

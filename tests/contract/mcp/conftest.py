@@ -57,7 +57,8 @@ def connected(log: Path, environment: dict[str, str], *arguments: str) -> Iterat
     server = StdioServerParameters(
         command=sys.executable,
         args=["-m", "qmode_widgets.mcp", *arguments],
-        env=environment | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"},
+        # Of its own: that a key was used a short while ago is kept there, and each service begins without jobs.
+        env={"JUPYTER_RUNTIME_DIR": str(log.parent / "runtime")} | environment | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"},
         cwd=ROOT,
     )
     with (
