@@ -15,6 +15,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -36,6 +37,10 @@ class Reading:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
+        # Qiskit 2's Target crashes the process when one thread pickles it after another that did has ended: so one
+        # thread does, which stays, and once for each backend object.
+        self._pickling = ThreadPoolExecutor(1, "qmode-pickling")
+        self._targets: dict[str, tuple[Any, bytes]] = {}
 
     def pubs(
         self, circuits: Sequence[CircuitInput], backend: Any, primitive: Primitive, *, transpile: bool
@@ -56,11 +61,19 @@ class Reading:
             "translation": plugin() if callable(plugin) else None,
         }
         with self._lock:
-            read = self._ask(json.dumps(asked).encode(), pickle.dumps(backend.target))
+            read = self._ask(json.dumps(asked).encode(), self._target(backend))
         return [
             pub_of(i, given, base64.b64decode(one["qpy"]), [[(p, c) for p, c in t] for t in one["terms"]], primitive)
             for i, (given, one) in enumerate(zip(circuits, read, strict=True))
         ]
+
+    def _target(self, backend: Any) -> bytes:
+        name, target = str(backend.name), backend.target
+        known, data = self._targets.get(name, (None, b""))
+        if known is not target:
+            data = self._pickling.submit(pickle.dumps, target).result()
+            self._targets[name] = target, data
+        return data
 
     def _ask(self, asked: bytes, target: bytes) -> list[Any]:
         process = self._process

@@ -58,7 +58,9 @@ def connected(log: Path, environment: dict[str, str], *arguments: str) -> Iterat
         command=sys.executable,
         args=["-m", "qmode_widgets.mcp", *arguments],
         # Of its own: that a key was used a short while ago is kept there, and each service begins without jobs.
-        env={"JUPYTER_RUNTIME_DIR": str(log.parent / "runtime")} | environment | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"},
+        env={"JUPYTER_RUNTIME_DIR": str(log.parent / "runtime")}
+        | environment
+        | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"},
         cwd=ROOT,
     )
     with (
