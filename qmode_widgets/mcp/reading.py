@@ -15,7 +15,6 @@ import subprocess
 import sys
 import threading
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import IO, Any
@@ -37,10 +36,6 @@ class Reading:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
-        # Qiskit 2's Target crashes the process when one thread pickles it after another that did has ended: so one
-        # thread does, which stays, and once for each backend object.
-        self._pickling = ThreadPoolExecutor(1, "qmode-pickling")
-        self._targets: dict[str, tuple[Any, bytes]] = {}
 
     def pubs(
         self, circuits: Sequence[CircuitInput], backend: Any, primitive: Primitive, *, transpile: bool
@@ -61,19 +56,12 @@ class Reading:
             "translation": plugin() if callable(plugin) else None,
         }
         with self._lock:
-            read = self._ask(json.dumps(asked).encode(), self._target(backend))
+            # Not its target: Qiskit 2 crashes the process when threads that come and go pickle one.
+            read = self._ask(json.dumps(asked).encode(), pickle.dumps((backend.configuration(), backend.properties())))
         return [
             pub_of(i, given, base64.b64decode(one["qpy"]), [[(p, c) for p, c in t] for t in one["terms"]], primitive)
             for i, (given, one) in enumerate(zip(circuits, read, strict=True))
         ]
-
-    def _target(self, backend: Any) -> bytes:
-        name, target = str(backend.name), backend.target
-        known, data = self._targets.get(name, (None, b""))
-        if known is not target:
-            data = self._pickling.submit(pickle.dumps, target).result()
-            self._targets[name] = target, data
-        return data
 
     def _ask(self, asked: bytes, target: bytes) -> list[Any]:
         process = self._process
@@ -159,13 +147,16 @@ def main() -> None:
     """Serve one parent over standard input and output until it closes them."""
     there, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a parser prints is no part of the conversation
+    from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
+
     from . import circuits  # before the bounds: importing qiskit is not the circuit's doing
 
     while True:
         try:
-            asked, target = json.loads(_read(there)), pickle.loads(_read(there))  # noqa: S301 - the server wrote it
+            asked, told = json.loads(_read(there)), pickle.loads(_read(there))  # noqa: S301 - the server wrote it
         except EOFError:
             return
+        target = convert_to_target(*told)
         _bound()
         number = 0
         try:

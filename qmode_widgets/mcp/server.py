@@ -176,6 +176,7 @@ class Server(MCPServer[None]):
         """What the tools do; imported at the first call."""
         with self._importing:
             if self._tools is None:
+                _import_qiskit()
                 from .tools import Tools
 
                 self._tools = Tools(self._connection)
@@ -265,6 +266,20 @@ def _modes() -> str:
 def _usage() -> str:
     """What usage is, what a cap does, and how to pay once."""
     return guide.USAGE
+
+
+def _import_qiskit() -> None:
+    """Import it on a thread that stays: Qiskit 2 crashes when the thread that imported it has ended, as workers do."""
+    done = threading.Event()
+
+    def stay() -> None:
+        with contextlib.suppress(ImportError):  # told by whoever imports it next
+            from . import tools as _  # noqa: F401
+        done.set()
+        threading.Event().wait()
+
+    threading.Thread(target=stay, name="qmode-qiskit", daemon=True).start()
+    done.wait()
 
 
 def _version() -> str:

@@ -197,8 +197,8 @@ def test_what_the_cap_refuses_says_cap_and_used_and_is_one_of_the_clients_errors
     assert reached.value.used >= 4
     refused = sampler(backend)
     session.close()
+    emulator.faults.fail_requests(400, method="POST", path=".*/jobs", count=1)
     with pytest.raises(IBMRuntimeError) as other:  # without a cap that acted it is none of these
-        emulator.faults.fail_requests(400, method="POST", path=".*/jobs", count=1)
         refused.run(rotations(1))
     assert not isinstance(other.value, qmode.UsageCapReached)
 
