@@ -38,7 +38,7 @@ from .registry import registry
 from .state.ledger import Ledger
 from .state.record import Record
 
-OnExit = Literal["close", "leave"]
+OnExit = Literal["close", "leave", "cancel"]
 UNCLAIMED = 300.0  # seconds after which a workload that was opened and has no controller is closed again
 WORDS: dict[Mode, str] = {"batch": "batch", "session": "dedicated"}  # the service's
 
@@ -256,7 +256,8 @@ class ModeController(Controller):
             usage_cap: QPU seconds after which nothing more is sent and the queue is cancelled.
             retries: how often a partition that failed for a transient or system reason is run again by itself.
             on_exit: what happens when the kernel exits while it is open: `"close"` (no further jobs; queued ones still
-                run; a session's default, since idle time is billed) or `"leave"` (a batch's default).
+                run; a session's default, since idle time is billed), `"cancel"` (the queue too) or `"leave"` (a
+                batch's default).
             adopt: what your own code submits through `controller.primitive_mode` is posted exactly once and within the
                 caps, too; False: it is only watched.
 
@@ -354,7 +355,8 @@ class BatchController(ModeController):
         mode: the batch.
         usage_cap: QPU seconds after which nothing more is sent and the queue is cancelled.
         retries: how often a partition that failed for a transient or system reason is run again by itself.
-        on_exit: `"leave"` (default: its jobs go on, an idle batch costs nothing) or `"close"` when the kernel exits.
+        on_exit: `"leave"` (default: its jobs go on, an idle batch costs nothing), `"close"`, or `"cancel"` (its
+            queue too) when the kernel exits.
         adopt: what your own code or a library submits through the batch is posted exactly once and within the caps,
             too, and its job handles follow retries; False: it is only watched.
 
@@ -398,7 +400,8 @@ class SessionController(ModeController):
         mode: the session.
         usage_cap: QPU seconds after which nothing more is sent, the queue is cancelled and the session closed.
         retries: how often a partition that failed for a transient or system reason is run again by itself.
-        on_exit: `"close"` (default: an idle session is billed) or `"leave"` when the kernel exits.
+        on_exit: `"close"` (default: an idle session is billed), `"cancel"` (its queue too) or `"leave"`
+            when the kernel exits.
         adopt: what your own code or a library submits through the session is posted exactly once and within the caps,
             too, and its job handles follow retries; False: it is only watched.
 

@@ -165,7 +165,8 @@ def watch(
     Args:
         usage_cap: of each workload, in QPU seconds: then nothing more is sent, and the queue is cancelled.
         retries: how often a job that failed for a transient or system reason is run again by itself; 0 if never given.
-        on_exit: `"close"` (a session's default) or `"leave"` (a batch's) when the kernel exits.
+        on_exit: `"close"` (a session's default), `"cancel"` (the queue too) or `"leave"` (a
+            batch's) when the kernel exits.
         close_when_idle: seconds without a queued or running job after which a session is closed.
         max_time: the max TTL of sessions and batches whose code gives none, as `BatchController.open` takes it. The
             service keeps it, so it cannot change once one is open.

@@ -39,7 +39,7 @@ class Account:
 
 
 def account(backend: Any, *, usage: bool = True) -> Account:
-    """Read the instance and the backend: one request each.
+    """Read the instance, the backend and how long jobs waited on it: one request each.
 
     Args:
         backend: an `IBMBackend`; anything else has no account.
@@ -53,6 +53,8 @@ def account(backend: Any, *, usage: bool = True) -> Account:
     if usage:
         with suppress(QmodeError):
             told = ask(link.instance_usage)
+    with suppress(QmodeError):
+        state["wait"] = ask(link.wait_times, str(backend.name))
     return Account(link.plan, told.left, link.instance_label, told.consumed, told.allocation, told.period_end, **state)
 
 

@@ -250,6 +250,16 @@ class Link:
         """Seconds the instance may still use; None where no limit is told."""
         return (await self.instance_usage()).left
 
+    async def wait_times(self, backend: str) -> Json | None:
+        """How long jobs waited on a backend, as the service tells it: `average`, `p50`, `p95` in seconds."""
+        found = await self._json("GET", "/backends", params={"fields": "wait_time_seconds"})
+        devices = found.get("devices")
+        for device in devices if isinstance(devices, list) else ():
+            if isinstance(device, dict) and device.get("name") == backend:
+                told = device.get("wait_time_seconds")
+                return told if isinstance(told, dict) else None
+        return None
+
     async def calibrated_at(self, backend: str, before: float | None = None) -> float | None:
         """When the backend was last calibrated, now or `before` a time, in seconds since the epoch."""
         at = {} if before is None else {"updated_before": datetime.fromtimestamp(before, UTC).isoformat()}

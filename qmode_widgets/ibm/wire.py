@@ -228,6 +228,10 @@ SHAPES = {
             Field("session_id", "text"),
             Field("created", "time", "required"),
             Field("ended", "time"),  # not in the specification; seen
+            Field(
+                "simulation", "object"
+            ),  # of the embedded service alone, where it did not simulate the circuit exactly
+            Field("simulation.description", "text"),
             Field("tags", "list"),
             Field("private", "flag"),
             Field("estimated_running_time_seconds", "seconds"),
@@ -594,6 +598,7 @@ class Job:
     usage: JobUsage = JobUsage()
     problems: tuple[str, ...] = ()
     user: str | None = None  # the id of who submitted it
+    simulation: str | None = None  # how the embedded service simulated it, where not exactly
 
     @property
     def ran_too_long(self) -> bool:
@@ -636,6 +641,7 @@ class Job:
             estimated=r.seconds("estimated_running_time_seconds"),
             usage=JobUsage._of(r.inner("usage")),
             user=r.text("user_id"),
+            simulation=r.inner("simulation").text("description"),
             problems=tuple(r.problems),
         )
 

@@ -20,7 +20,13 @@ OBJECTS = {
     "workloads": "Workloads",
     "instance usage": "InstanceUsage",
 }
-SEEN = {("job", "ended"), ("job", "state.reasonCode"), ("job", "state.reasonSolution")}  # not in the specification
+OURS = {("job", "simulation"), ("job", "simulation.description")}  # of the embedded service
+SEEN = {
+    ("job", "ended"),
+    ("job", "state.reasonCode"),
+    ("job", "state.reasonSolution"),
+    *OURS,
+}  # not in the specification
 KINDS = {
     "id": {"string"},
     "text": {"string"},

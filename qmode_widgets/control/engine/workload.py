@@ -481,8 +481,15 @@ class Workload:
 
     async def exit(self) -> None:
         """The kernel exits: time is short, and one request has to do."""
-        if self.on_exit == "close" and self.mode is not None and not self.ledger.closed and not self.forgotten:
-            await self.link.close(self.ledger.workload_id)
+        ledger = self.ledger
+        if self.mode is None or self.forgotten or self.on_exit == "leave":
+            return
+        queued = any(r.state is JobState.QUEUED for r in ledger.records.values())
+        if self.on_exit == "cancel" and (queued or not ledger.closed):
+            await self.link.cancel_workload(ledger.workload_id)
+            self.note_closed()
+        elif self.on_exit == "close" and not ledger.closed:
+            await self.link.close(ledger.workload_id)
             self.note_closed()  # screens are told of it with the kernel's last word
 
     # --- redoing -----------------------------------------------------------------------------------------------

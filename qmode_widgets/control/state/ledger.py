@@ -43,6 +43,7 @@ class Ledger:
         self._active_first: tuple[Session, float] | None = None  # the first look at this activation, and when
         self._active_falls: bool | None = None
         self._refusing = False  # the service took the closing: it never reopens
+        self._closed_here = False  # by this kernel
         self._past: dict[str, Session | None] = {}  # of the workloads that this one continues
         self._runs: dict[str, str | None] = {}  # run id -> label, in order of submission
         self._duplicates: list[Record] = []  # to be cancelled
@@ -259,20 +260,27 @@ class Ledger:
         before, self._session, self._session_at = self._session, session, self.link.now()
         self._refusing |= session.accepting_jobs is False
         if before is not None and session.state != before.state:
-            why = (session.state_reason or "").replace("_", " ")
+            own = session.closed and self._closed_here  # "closed early" is what its user asked for
+            why = "" if own else (session.state_reason or "").replace("_", " ")
             if self.mode == "batch":
                 why = why.replace("session", "batch")  # the service calls every workload a session
             self.event("info", f"{before.state} → {session.state}" + (f": {why}" if why else ""))
 
     def refuse_jobs(self) -> None:
         """The service took the closing: do not wait for the next look to refuse submissions."""
-        self._refusing = True
+        self._refusing = self._closed_here = True
 
     def continue_in(self, fresh: str) -> None:
         """Go on in a new workload; the present one's jobs and usage still count."""
         self._lineage = (*self._lineage, self._workload_id)
         self._past[self._workload_id] = self._session
-        self._workload_id, self._session, self._session_at, self._refusing = fresh, None, None, False
+        self._workload_id, self._session, self._session_at, self._refusing, self._closed_here = (
+            fresh,
+            None,
+            None,
+            False,
+            False,
+        )
 
     def continues(self, lineage: Sequence[str]) -> None:
         """This workload continues these, oldest first; nothing is known of them yet."""

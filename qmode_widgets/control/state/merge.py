@@ -6,6 +6,7 @@ What is listed is a workload's only if its session says so; in job mode, if the 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Literal
 
 from ...ibm.wire import Job
 from ...model import tags
@@ -149,4 +150,5 @@ def _tell(ledger: Ledger, record: Record) -> None:
         why = f"{record.reason_code or ''} {(record.job and record.job.reason) or ''}".strip()
         ledger.event("error", f"{name} failed: {why or 'the service gives no reason'}", record.row)
     elif record.state is JobState.CANCELLED:
-        ledger.event("warning", f"{name} was cancelled", record.row)
+        level: Literal["info", "warning"] = "info" if record.cancelling else "warning"  # one's own cancel is no warning
+        ledger.event(level, f"{name} was cancelled", record.row)

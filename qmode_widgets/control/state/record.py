@@ -176,6 +176,8 @@ class Record:
             self.note = None
         if self.state is JobState.FAILED and before is not JobState.FAILED and not _known(job.status):
             self.note = f"the service's last word is {job.status!r}, which this version does not know"
+        if job.simulation is not None and self.state is JobState.DONE:
+            self.note = job.simulation  # never a number that looks measured and is not
         self.next_try = None  # there is a job: nothing is sent again
         self.touch()
         return old != self.snapshot()

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 import qmode_widgets as qmode
+from qmode_widgets.model.outcome import Cancelled
 from qmode_widgets.model.snapshot import JobState
 from tests.examples import examples
 from tests.peek import at_pace
@@ -114,7 +115,7 @@ def test_a_cancel_while_in_doubt_is_carried_out_when_the_job_is_found(batch, sam
     emulator.faults.drop(method="POST", path="/jobs", when="after")
     batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert batch.wait_until(lambda shot: shot.jobs[0].state is JobState.UNKNOWN, 60)
-    assert "as soon as it is found" in batch.cancel(batch.jobs[0])
+    assert batch.cancel(batch.jobs[0]).result is Cancelled.WHEN_FOUND
     emulator.faults.lag_listings(0)
     assert batch.wait(60)
     emulator.faults.clear()

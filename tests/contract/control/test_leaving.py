@@ -10,6 +10,7 @@ import pytest
 import qmode_widgets as qmode
 from qmode_widgets.frontend.hub import Hub
 from qmode_widgets.model.command import Action
+from qmode_widgets.model.outcome import Cancelled, Closed
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.portal import portal
 from tests.peek import end_waits_of_the_pacer, interrupted_while_waiting, token_manager
@@ -73,7 +74,7 @@ def test_taking_back_a_partition_whose_post_is_under_way(far, proxy, sampler, ro
     emulator.faults.pause(queue=True)
     run = batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
     assert proxy.wait_until(lambda: proxy.faults["delay"] > 0)
-    assert "as soon as it is answered" in batch.cancel(run.jobs[0])
+    assert batch.cancel(run.jobs[0]).result is Cancelled.WHEN_ANSWERED
     proxy.clear()  # the post goes on its way
     assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.CANCELLED]
@@ -94,7 +95,7 @@ def test_an_observer_that_closes_while_partitions_wait_sends_them_first_and_bloc
     stop = batch.on_change(close)
     run = batch.submit(sampler(batch.primitive_mode), rotations(6), partitions=6)
     assert run.wait(60)
-    assert said.get(timeout=60) == "closed"
+    assert said.get(timeout=60).result is Closed.CLOSED
     stop()
     assert {j.state for j in run.jobs} == {JobState.DONE}
 

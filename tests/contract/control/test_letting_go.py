@@ -103,7 +103,7 @@ def test_labels_and_numbers_run_through_the_workload_and_survive(batch, sampler,
 
 @pytest.mark.parametrize("label", ["", "x" * 31])
 def test_a_label_that_does_not_fit_a_tag_is_refused(batch, sampler, rotations, label):
-    with pytest.raises(qmode.SubmissionError, match="use 1 to 30"):
+    with pytest.raises(qmode.ArgumentError, match="1 to 30 characters"):
         batch.submit(sampler(batch.primitive_mode), rotations(1), label=label)
 
 

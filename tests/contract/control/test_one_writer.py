@@ -16,6 +16,7 @@ import qmode_widgets as qmode
 from qmode_widgets.control.registry import registry
 from qmode_widgets.control.state.merge import merge
 from qmode_widgets.ibm.wire import Job
+from qmode_widgets.model.outcome import Closed
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import run_of
 from tests.peek import peek
@@ -144,7 +145,7 @@ def test_a_session_that_may_not_be_looked_at_freezes_nothing(batch, sampler, rot
 
 def test_closing_is_asked_for_until_the_service_takes_it(batch, emulator):
     emulator.faults.fail_requests(503, method="PATCH", path=f"/sessions/{batch.workload_id}", count=12)
-    assert batch.close() == "closed"
+    assert batch.close().result is Closed.CLOSED
     assert not emulator.service._get_api_client().session_details(batch.workload_id)["accepting_jobs"]
 
 
@@ -194,6 +195,9 @@ def test_two_kernels_that_submit_one_key_at_the_same_moment_pay_once(emulator):
 EXITS = """
 import sys
 import qmode_widgets as qmode
+from qiskit import QuantumCircuit
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_ibm_runtime.executor_sampler import Sampler
 from qmode_widgets.emulator.client.launch import Emulator
 from qmode_widgets.emulator.options import Options
 from tests.proxy import Fault, Proxy
@@ -201,8 +205,17 @@ from tests.proxy import Fault, Proxy
 emulator = Emulator(sys.argv[1], sys.argv[2], 0, Options())
 proxy = Proxy(emulator.url).__enter__()
 backend = proxy.connect(emulator).backend("emu_fez")
+circuit = QuantumCircuit(1)
+circuit.measure_all()
+isa = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
 sessions = [qmode.SessionController.open(backend) for _ in range(3)]
 print(*(s.workload_id for s in sessions), flush=True)
+if sys.argv[3] == "queued":
+    batch = qmode.BatchController.open(backend, on_exit="cancel")
+    sampler = Sampler(mode=batch.primitive_mode)
+    batch.submit(sampler, [isa] * 2, partitions=2)
+    batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 60)
+    print(batch.workload_id, flush=True)
 if sys.argv[3] == "hangs":
     proxy.add(Fault("hang", "PATCH", when="before", seconds=600, count=100))
 """
@@ -220,6 +233,16 @@ def test_all_sessions_are_closed_when_their_kernel_exits_and_a_service_that_hang
     assert [d["accepting_jobs"] for d in details] == [service == "hangs"] * 3
     for id_ in ids:
         emulator.service._get_api_client().cancel_session(id_)
+
+
+def test_on_exit_cancel_cancels_the_queue_too(emulator):
+    emulator.faults.pause(queue=True)
+    command = [sys.executable, "-W", "ignore", "-c", EXITS, emulator.url, emulator.token, "queued"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    batch = done.stdout.split()[-1]
+    jobs = emulator.service.jobs(session_id=batch, limit=10)
+    assert [job.status() for job in jobs] == ["CANCELLED", "CANCELLED"]
 
 
 def test_what_a_listing_shows_of_others_is_neither_billed_nor_cancelled(backend, sampler, rotations, emulator):

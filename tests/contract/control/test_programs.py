@@ -119,7 +119,7 @@ def test_progress_is_shown_when_asked(backend, sampler, rotations, capsys):
 def test_auto_partitions_carry_expected_usage_and_its_formula(backend, sampler, rotations):
     jobs = qmode.JobController.open(backend)
     run = jobs.submit(sampler(backend), rotations(3))
-    assert run.jobs[0].usage.estimated == 3  # whole seconds, as bills are
+    assert run.jobs[0].usage.estimated == 2  # whole seconds, as bills are
     assert "rep_delay" in (run.jobs[0].usage.formula or "")
     assert run.wait(60)
     assert [j.state for j in run.jobs] == [JobState.DONE]

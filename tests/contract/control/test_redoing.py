@@ -8,12 +8,12 @@ from weakref import WeakValueDictionary
 
 import pytest
 from qiskit_ibm_runtime import Batch
-from qmode_widgets.frontend.commands import carry_out
 
 import qmode_widgets as qmode
 from qmode_widgets.control import controller as module
-from qmode_widgets.model.command import Action, Command, Outcome
+from qmode_widgets.model.command import Action
 from qmode_widgets.model.snapshot import JobState
+from qmode_widgets.portal import portal
 
 
 @pytest.fixture
@@ -86,15 +86,13 @@ def test_a_direct_job_clicked_twice_runs_again_once(batch, sampler, rotations, e
 def test_one_click_raises_the_cap_and_runs_whatever_is_missing(batch, sampler, rotations, emulator):
     emulator.faults.pause(queue=True)
     batch.usage_cap = 50
-    run = batch.submit(sampler(batch.mode), rotations(3), partitions=3)
-    assert batch._ledger.wait_for(lambda: all(j.job_id for j in batch.jobs), 30)
+    run = batch.submit(sampler(batch.primitive_mode), rotations(3), partitions=3)
+    assert batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 30)
     batch.cancel_all()
     emulator.faults.resume()
     assert batch.wait(60)
     assert {j.state for j in run.jobs} == {JobState.CANCELLED}
-    outcomes = []
-    carry_out(batch, Command("c1", batch.id, Action.RESUBMIT_MISSING, "80"), outcomes.append)
-    assert outcomes[-1] == Outcome("c1", "done", "3 resubmitted")
+    assert str(portal().call(batch._workload.perform, Action.RESUBMIT_MISSING, "80")) == "3 resubmitted"
     assert batch.usage_cap == 80
     assert run.wait(60)
     assert {j.state for j in run.jobs} == {JobState.DONE}

@@ -177,7 +177,7 @@ def test_a_cap_of_the_watch_acts_in_job_mode(backend, emulator, sampler, rotatio
             for _ in range(10):
                 sampler(backend).run(rotations(1)).result()
 
-        with pytest.raises(IBMRuntimeError, match=r"usage cap|maximum execution time"):
+        with pytest.raises(IBMRuntimeError, match=r"usage cap|Ran too long"):
             submit()
     finally:
         qmode.unwatch()

@@ -151,3 +151,14 @@ def test_results_that_may_not_be_read_now_are_not_called_lost(backend, sampler, 
     emulator.faults.clear()
     assert len(run.result(30)) == 1
     batch.close()
+
+
+def test_a_row_says_how_it_was_simulated_where_that_was_not_exact(rotations, sampler):
+    with qmode.emulator.start(shared=False, workers=1, speed=float("inf"), simulation="shapes") as emulator:
+        backend = emulator.service.backend("emu_fez")
+        batch = qmode.BatchController.open(backend)
+        run = batch.submit(sampler(batch.primitive_mode), rotations(1))
+        assert run.wait(60)
+        assert batch.wait_until(lambda _: "shape" in str(run.jobs[0].note), 60)
+        assert "shape" in str(batch)
+        batch.end()

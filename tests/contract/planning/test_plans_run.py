@@ -89,9 +89,11 @@ def test_running_a_plan_with_other_options_is_said(emulator, backend, bell):
     assert controller.wait(timeout=TIMEOUT)
 
 
-def test_the_pending_jobs_of_the_backend_are_the_wait(emulator, backend, bell):
+def test_what_the_service_says_of_waiting_is_the_wait(emulator, backend, bell):
     planned = plan([(bell, None, 100)], backend)
-    assert "pending jobs" in planned.conditions.why_wait
+    assert "what the service says jobs waited" in planned.conditions.why_wait
+    told = account(backend).wait
+    assert planned.conditions.queue_wait == told["p50"]
 
 
 def test_the_account_tells_its_plan_and_what_is_left(emulator, backend, bell):
