@@ -56,8 +56,7 @@ class Reading:
             "translation": plugin() if callable(plugin) else None,
         }
         with self._lock:
-            # Not its target: Qiskit 2 crashes the process when threads that come and go pickle one.
-            read = self._ask(json.dumps(asked).encode(), pickle.dumps((backend.configuration(), backend.properties())))
+            read = self._ask(json.dumps(asked).encode(), pickle.dumps(backend.target))
         return [
             pub_of(i, given, base64.b64decode(one["qpy"]), [[(p, c) for p, c in t] for t in one["terms"]], primitive)
             for i, (given, one) in enumerate(zip(circuits, read, strict=True))
@@ -147,16 +146,13 @@ def main() -> None:
     """Serve one parent over standard input and output until it closes them."""
     there, out = sys.stdin.buffer, os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a parser prints is no part of the conversation
-    from qiskit_ibm_runtime.utils.backend_converter import convert_to_target
-
     from . import circuits  # before the bounds: importing qiskit is not the circuit's doing
 
     while True:
         try:
-            asked, told = json.loads(_read(there)), pickle.loads(_read(there))  # noqa: S301 - the server wrote it
+            asked, target = json.loads(_read(there)), pickle.loads(_read(there))  # noqa: S301 - the server wrote it
         except EOFError:
             return
-        target = convert_to_target(*told)
         _bound()
         number = 0
         try:

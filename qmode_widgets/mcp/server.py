@@ -207,12 +207,12 @@ class Server(MCPServer[None]):
 
     def _told(self, name: str, asked: arguments.Arguments) -> Any:
         """What a tool answers, as plain JSON; errors that a caller can act on, as text."""
+        tool: Callable[[Any], Any] = getattr(self.tools, name)  # before any import of qiskit: see `_import_qiskit`
         from qiskit.exceptions import QiskitError
 
         from . import answers
 
         try:
-            tool: Callable[[Any], Any] = getattr(self.tools, name)
             return answers.plain(tool(asked))
         except (QmodeError, QiskitError, ValueError, TimeoutError, OSError) as error:
             raise ToolError(printable(str(error) or repr(error))) from error
@@ -269,13 +269,20 @@ def _usage() -> str:
 
 
 def _import_qiskit() -> None:
-    """Import it on a thread that stays: Qiskit 2 crashes when the thread that imported it has ended, as workers do."""
+    """Import qiskit on a thread that stays until the process ends.
+
+    Seen with Qiskit 2.6.2 on Linux: once the thread that loaded its extension module has ended, a later thread that the
+    system gives the same id crashes the process where it first uses qiskit, inside the module's allocator (mimalloc 3).
+    The worker threads that call tools end after ten idle seconds.
+    """
     done = threading.Event()
 
     def stay() -> None:
-        with contextlib.suppress(ImportError):  # told by whoever imports it next
-            from . import tools as _  # noqa: F401
-        done.set()
+        try:
+            with contextlib.suppress(ImportError):  # told by whoever imports it next
+                from . import tools as _  # noqa: F401
+        finally:
+            done.set()
         threading.Event().wait()
 
     threading.Thread(target=stay, name="qmode-qiskit", daemon=True).start()

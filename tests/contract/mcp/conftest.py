@@ -60,7 +60,7 @@ def connected(log: Path, environment: dict[str, str], *arguments: str) -> Iterat
         # Of its own: that a key was used a short while ago is kept there, and each service begins without jobs.
         env={"JUPYTER_RUNTIME_DIR": str(log.parent / "runtime")}
         | environment
-        | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"},
+        | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default", "PYTHONFAULTHANDLER": "1"},
         cwd=ROOT,
     )
     with (
