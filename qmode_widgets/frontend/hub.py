@@ -126,6 +126,7 @@ class Hub:
         feed.end = controller.listen(lambda _: self._mark(feed))
         if self._heard(feed):
             self._introduce(feed)
+            self._keep_looking()
 
     def unregister(self, controller: Controllable) -> None:
         """Take a controller off every screen."""
@@ -161,7 +162,17 @@ class Hub:
         portal().send(self._broadcast, message)
 
     def _farewell(self) -> None:
-        """The kernel exits: tell which workloads were closed with it, so that no screen takes them for open."""
+        """The kernel exits: tell which workloads were closed with it, so that no screen takes them for open.
+
+        What has changed goes first: a change that came after the last word would be taken for news of an open workload.
+        """
+
+        def flush() -> None:
+            for feed in self._feeds.values():
+                if self._heard(feed):
+                    self._flush(feed)
+
+        portal().call(flush, timeout=1.0)
         controllers = [feed.controller for feed in self._feeds.values()]
         states = [controller.snapshot() for controller in controllers if controller is not None]
         closed = [s.workload_id or s.id for s in states if s.mode != "job" and s.accepting_jobs is False]

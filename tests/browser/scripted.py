@@ -139,7 +139,7 @@ class Scripted:
                 message, self.refuse = self.refuse, None
                 raise QmodeError(message)
             self._carry_out(action, target)
-            return "done"
+            return "resubmitted" if action is Action.RESUBMIT else "done"
         finally:
             self.said.append((action.value, target))
             self.clicked.set()

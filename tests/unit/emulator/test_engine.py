@@ -96,7 +96,7 @@ def test_a_worker_that_dies_fails_its_own_job_only(run):
         done, left = await asyncio.wait(jobs, return_when=asyncio.FIRST_COMPLETED)
         assert [job.result()[0] for job in done] == [DIED]
         assert (await waiting)[1]
-        assert (await engine.read("sampler", DEVICE, SHORT))["qpu"] > 2
+        assert (await engine.read("sampler", DEVICE, SHORT))["qpu"] > 1
         assert len(left) == 1
         assert computing[1].is_running()
         for job in left:
@@ -126,7 +126,7 @@ def test_the_first_answer_does_not_wait_for_the_workers(run):
     async def body(engine):
         assert not engine.ready
         answer = await engine.read("sampler", DEVICE, SHORT)
-        assert answer["qpu"] > 2
+        assert answer["qpu"] > 1
 
     run(body)
 
