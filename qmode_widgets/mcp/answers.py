@@ -1,11 +1,12 @@
 """What an agent is told, as plain JSON values. Text of the service, of tags and of circuits is data, in one line.
 
-`None` means unknown; it is never 0. Times are seconds since the epoch on the service's clock.
+`None` means unknown; it is never 0. Times are ISO 8601 in UTC on the service's clock. `shapes` has the types.
 """
 
 from __future__ import annotations
 
 import math
+from datetime import UTC, datetime
 from typing import Any
 
 import numpy as np
@@ -31,8 +32,18 @@ def plain(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [plain(v) for v in value]
     if isinstance(value, float):
-        return round(value, 6) if math.isfinite(value) else None
+        return float(f"{value:.9g}") if math.isfinite(value) else None
     return value
+
+
+def time(seconds: float | None) -> str | None:
+    """ISO 8601 in UTC, to the second."""
+    if seconds is None:
+        return None
+    try:
+        return datetime.fromtimestamp(seconds, UTC).isoformat(timespec="seconds")
+    except (OverflowError, ValueError, OSError):
+        return None
 
 
 def estimate(found: UsageEstimate) -> Json:
@@ -104,9 +115,9 @@ def workload(controller: Controller) -> Json:
         "jobs": [_job(j) for j in urgent[:MOST_JOBS]],
         "jobs_not_shown": max(0, len(current) - MOST_JOBS),
         "usage": _usage(state.usage),
-        "max_ttl_ends": state.ttl.max_deadline,
+        "max_ttl_ends": time(state.ttl.max_deadline),
         "limits": [_limit(state, i) for i in range(len(state.limits))],
-        "events": [{"time": e.time, "level": e.level, "text": e.text} for e in state.events[-MOST_EVENTS:]],
+        "events": [{"time": time(e.time), "level": e.level, "text": e.text} for e in state.events[-MOST_EVENTS:]],
         "problem": state.problem,
     }
 
@@ -125,7 +136,7 @@ def _usage(usage: Usage) -> Json:
 def _limit(state: WorkloadSnapshot, i: int) -> Json:
     limit = state.limits[i]
     where = "the service" if limit.where == "service" else "this server, while it runs"
-    return {"name": limit.name, "value": limit.value, "kept_by": where, "acted": limit.acted}
+    return {"name": limit.name, "value": limit.value, "kept_by": where, "acted": time(limit.acted)}
 
 
 def _job(job: JobSnapshot) -> Json:

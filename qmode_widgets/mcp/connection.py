@@ -6,13 +6,12 @@ import logging
 import math
 import threading
 import time
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from qiskit.providers.exceptions import QiskitBackendNotFoundError
-from qiskit_ibm_runtime import QiskitRuntimeService
-
-from ..control.attach import find_service
 from ..errors import QmodeError
+
+if TYPE_CHECKING:
+    from qiskit_ibm_runtime import QiskitRuntimeService
 
 FRESH = 600.0  # seconds for which a backend object serves: loading its calibration takes a while
 SHORTEST_KEY = 8  # characters: anything shorter would cut up ordinary words
@@ -55,6 +54,10 @@ class Connection:
 
             running = emulator.start()
             return running.connect(self._instance or "emulator-payg")
+        from qiskit_ibm_runtime import QiskitRuntimeService  # it takes seconds: not before an agent asks for something
+
+        from ..control.attach import find_service
+
         if self._account is None and self._instance is None:
             return find_service()
         given = {"name": self._account, "instance": self._instance}
@@ -71,6 +74,8 @@ class Connection:
         known, loaded = self._backends.get(name, (None, -math.inf))
         if time.monotonic() - loaded < FRESH:
             return known
+        from qiskit.providers.exceptions import QiskitBackendNotFoundError
+
         try:
             found = self.service.backend(name)
             self._backends[name] = found, time.monotonic()

