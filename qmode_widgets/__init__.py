@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from .control.account import workloads as workloads
     from .control.attach import attach as attach
     from .control.controller import Controller as Controller
+    from .control.group import group as group
     from .control.job import JobController as JobController
     from .control.modes import BatchController as BatchController
     from .control.modes import Iteration as Iteration
@@ -101,6 +102,7 @@ _PLACES = {
     "SessionController": "control.modes",
     "Iteration": "control.modes",
     "NoiseModel": "control.modes",
+    "group": "control.group",
     "JobController": "control.job",
     "Run": "control.run",
     "attach": "control.attach",

@@ -1,4 +1,4 @@
-"""Labels that follow the code: the iteration of a session that the caller is in, also in asyncio tasks and pools."""
+"""Labels that follow the code: the iteration or group that the caller is in, also in asyncio tasks and pools."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ from types import MappingProxyType
 from ..errors import ArgumentError
 from ..model.tags import LONGEST_LABEL
 
+_EVERY = ""  # stands for every workload: a group that belongs to none
 _groups: ContextVar[Mapping[str, str]] = ContextVar("qmode_groups", default=MappingProxyType({}))  # workload -> label
 
 
@@ -37,12 +38,14 @@ def own_group(workload: str) -> str | None:
 
 
 def group_of(workload: str, opened: Callable[[], Sequence[str]]) -> str | None:
-    """The iteration that a submission of the caller's belongs to.
+    """The iteration or group that a submission of the caller's belongs to; the iteration where it is in both.
 
     A pool's thread knows nothing of the block that hands it work. Where it is in no iteration, has never opened one of
     this workload, and `opened()` says that exactly one is open, it works for that one.
     """
     own = own_group(workload)
+    if own is None:
+        own = own_group(_EVERY)
     if own is not None or workload in _here.opened:
         return own
     labels = opened()
@@ -54,6 +57,28 @@ def in_group(workload: str, label: str) -> Iterator[None]:
     """What the caller submits inside belongs to this iteration."""
     _here.opened.add(workload)
     token = _groups.set({**_groups.get(), workload: label})
+    try:
+        yield
+    finally:
+        _groups.reset(token)
+
+
+@contextlib.contextmanager
+def group(label: str) -> Iterator[None]:
+    """Name the jobs that anything inside submits, in whatever workload and mode: `with group("bond 0.74"): …`.
+
+    For libraries and code that calls them. The label follows the code into asyncio tasks and, with
+    `contextvars.copy_context().run`, into threads; a group inside another takes its place. It is written into the
+    jobs' tags, so it is there again after `attach()`.
+
+    Args:
+        label: a text of 1 to 30 characters.
+
+    Raises:
+        ArgumentError: another label: it becomes a job tag.
+    """
+    check_label(label or "")  # None is no label
+    token = _groups.set({**_groups.get(), _EVERY: label})
     try:
         yield
     finally:

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextvars
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from qiskit_ibm_runtime import Batch, EstimatorV2, Executor, QiskitRuntimeService, RuntimeJobV2, SamplerV2, Session
@@ -144,6 +146,25 @@ def test_local_mode_stays_as_it_is(watching, bell):
     with Session(FakeManilaV2()) as mode:
         assert mode.session_id is None
     assert watching.controllers == []
+
+
+def test_a_group_names_what_anything_inside_submits(watching, backend, emulator, sampler, rotations, service):
+    with qmode.group("bond 0.74"):
+        lone = sampler(backend).run(rotations(1))
+        with Batch(backend) as mode:
+            inside = sampler(mode).run(rotations(1))
+            with ThreadPoolExecutor(1) as pool:
+                context = contextvars.copy_context()
+                pooled = pool.submit(context.run, sampler(mode).run, rotations(1)).result()
+            with qmode.group("bond 0.80"):
+                nested = sampler(mode).run(rotations(1))
+    after = sampler(backend).run(rotations(1))
+    groups = {j.job_id: j.group for c in watching.controllers for j in c.jobs}
+    assert [groups[job.job_id()] for job in (lone, inside, pooled)] == ["bond 0.74"] * 3
+    assert (groups[nested.job_id()], groups[after.job_id()]) == ("bond 0.80", None)
+    assert any("bond 0.74" in tag for tag in service.job(lone.job_id()).tags)
+    with pytest.raises(qmode.ArgumentError, match="0 characters"), qmode.group(""):
+        pass
 
 
 def test_our_failure_is_not_the_users(watching, backend, emulator, sampler, rotations):
