@@ -224,12 +224,13 @@ class Adoption:
         except WrongAnswerError:
             return answer
         known, cap = self._portal.call(lambda: (self._ledger.find(job.id), self._ledger.cap))
+        why = job.reason or job.status
         if cap is not None and ran_too_long(job) and isinstance(state := answer.get("state"), dict):
-            left = f"its maximum execution time was what the usage cap of {cap:g} s left"
-            answer = answer | {"state": state | {"reason": f"{job.reason or 'it ran too long'}: {left}"}}
+            why += f": its maximum execution time was at most what the usage cap of {cap:g} s left"
+            answer = answer | {"state": state | {"reason": why}}
         if job.status in CLIENT_WORDS or known is None or not known.state.final:
             return answer
-        reason: Json = {"reason": job.reason or job.status, "reason_code": job.reason_code}
+        reason: Json = {"reason": why, "reason_code": job.reason_code}
         if ran_too_long(job):
             return answer | {
                 "status": "Cancelled",

@@ -79,7 +79,7 @@ def test_a_cap_reaches_the_service_and_ends_what_goes_over_it(batch, mode, sampl
         for _ in range(40):
             sampler(mode).run(rotations(1)).result()
 
-    with pytest.raises(IBMRuntimeError, match=r"usage cap of 7 s is reached|Ran too long"):
+    with pytest.raises(IBMRuntimeError, match=r"usage cap of 7 s"):
         submit()
     assert batch.wait_until(lambda shot: shot.accepting_jobs is False, 60)
     with pytest.raises(IBMRuntimeError, match=r"closed|usage cap"):
