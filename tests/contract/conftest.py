@@ -11,6 +11,7 @@ from qiskit.transpiler import generate_preset_pass_manager
 
 from qmode_widgets import emulator as package
 from qmode_widgets.control.registry import registry
+from qmode_widgets.planning import calibration
 from qmode_widgets.portal import clock
 from tests import examples  # noqa: F401 - hypothesis' profile
 
@@ -85,3 +86,9 @@ def environment(emulator, monkeypatch):
     for name, value in emulator.environment.items():
         monkeypatch.setenv(name, value)
     return emulator.environment
+
+
+@pytest.fixture(autouse=True)
+def no_bills_of_other_tests(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What one test's bills teach the estimates of this process is unknown to the next."""
+    monkeypatch.setattr(calibration, "_known", {})

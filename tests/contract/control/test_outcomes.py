@@ -103,7 +103,8 @@ def test_a_run_and_a_controller_say_what_to_pickle_instead(queued):
         for copy_of in (pickle.dumps, copy.deepcopy):
             with pytest.raises(qmode.QmodeError, match=way):
                 copy_of(thing)
-    assert pickle.loads(pickle.dumps(queued.snapshot())) == queued.snapshot()
+    shot = queued.snapshot()
+    assert pickle.loads(pickle.dumps(shot)) == shot
 
 
 def test_several_tasks_can_be_made_of_one_run(queued, emulator):
