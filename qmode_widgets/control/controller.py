@@ -745,7 +745,7 @@ class Controller(metaclass=OneEach):
     def _ipython_display_(self) -> None:
         """Where no page of ours follows, an output that the kernel renews; elsewhere the MIME bundle."""
         if registry.show is None or not registry.show(self):
-            raise NotImplementedError
+            raise NotImplementedError  # IPython then asks for the MIME bundle
 
     def _display_(self) -> Any:
         """How marimo shows it."""

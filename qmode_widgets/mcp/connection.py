@@ -28,7 +28,7 @@ class Connection:
 
     def __init__(self, *, emulator: bool = False, account: str | None = None, instance: str | None = None) -> None:
         self._emulator, self._account, self._instance = emulator, account, instance
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # calls run on worker threads: one of them connects
         self._service: QiskitRuntimeService | None = None
         self._secrets: set[str] = set()
         self._backends: dict[str, tuple[Any, float]] = {}  # and when (monotonic) they were loaded

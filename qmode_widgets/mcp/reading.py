@@ -34,7 +34,7 @@ class Reading:
     """The process that reads circuits; it starts when it is first needed."""
 
     def __init__(self) -> None:
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # one request at a time in the reading process
         self._process: subprocess.Popen[bytes] | None = None
 
     def pubs(

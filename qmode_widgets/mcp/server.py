@@ -154,7 +154,7 @@ class Server(MCPServer[None]):
 
         self._connection = connection
         self._tools: Tools | None = None
-        self._importing = threading.Lock()
+        self._importing = threading.Lock()  # calls run on worker threads: one of them makes the tools
         super().__init__(
             "qmode_widgets",
             instructions=INSTRUCTIONS,

@@ -49,7 +49,7 @@ class Tools:
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._reading = Reading()
-        self._lock = threading.Lock()
+        self._lock = threading.Lock()  # calls run on worker threads and share what is known of submissions
         self._keys: defaultdict[str, threading.Lock] = defaultdict(threading.Lock)  # a turn for each key
         self._opened: dict[str, Controller] = {}  # by id: the workloads that this server opened
         self._runs: dict[str, Controller] = {}  # what it submitted, and where
