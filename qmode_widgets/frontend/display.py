@@ -135,8 +135,8 @@ def _renew(shown: _Shown, hub: Hub, state: WorkloadSnapshot) -> None:
     controller, kernel = shown.controller(), running_kernel()
     if controller is None or kernel is None or hub.followed or saved.same_to_read(shown.state, state):
         return
-    shown.state = state
     bundle = _bundle(controller, hub, widget=shown.widget)
     publish = kernel.shell.display_pub.publish
     with contextlib.suppress(Exception):  # the kernel goes down, or its frontend is gone: nothing to show it on
         shown.publish(lambda: publish(data=bundle, metadata={}, transient={"display_id": shown.display}, update=True))
+    shown.state = state  # only now: the end of a cell must not pass by while the loop is still about to publish this
