@@ -196,18 +196,19 @@ class Controller(metaclass=OneEach):
         """For screens: carry out a command, on the loop."""
         return await self._workload.perform(action, target)
 
-    def on_done(self, callback: Callable[[JobSnapshot], object], *, run: str | None = None) -> Callable[[], None]:
+    def on_done(self, callback: Callable[[JobSnapshot], object], *, run: Run | str | None = None) -> Callable[[], None]:
         """Call back once for each job that has ended and is not run again, those that have ended already included.
 
         Args:
             callback: gets the job. Runs on a thread of its own, one call after the other.
-            run: only the jobs of this run.
+            run: only the jobs of this run: a `Run`, its id, or any other key of `results()`.
 
         Returns:
             What ends it.
         """
+        work = self._work(run)
         heard = Subscription(callback, self._callback_failed, every=True)
-        stop = self._listen(heard, self._workload.on_done(heard.tell, run), now=True)
+        stop = self._listen(heard, self._workload.on_done(heard.tell, work), now=True)
         self._wake()
         return stop
 
@@ -534,7 +535,7 @@ class Controller(metaclass=OneEach):
 
     # --- results -----------------------------------------------------------------------------------------------
 
-    def wait(self, timeout: float | None = None, *, run: str | None = None, progress: bool | None = None) -> bool:
+    def wait(self, timeout: float | None = None, *, run: Run | str | None = None, progress: bool | None = None) -> bool:
         """Until every job has ended (of one run, or of all); False when the time (seconds) ran out first.
 
         Of a batch or session this counts jobs that others submit, so the service is asked at least once.
@@ -542,17 +543,23 @@ class Controller(metaclass=OneEach):
 
         Args:
             timeout: in seconds.
-            run: the id of a run.
+            run: a `Run`, its id, or any other key of `results()`.
             progress: show a bar; by default on a terminal, and not in a script without one.
         """
+        return self._wait_for(self._work(run), timeout, progress=progress)
+
+    def _work(self, run: Run | str | None) -> Record | str | None:
+        return None if run is None else self._ask(lambda: self._workload.work(run))
+
+    def _wait_for(self, work: Record | str | None, timeout: float | None, *, progress: bool | None) -> bool:
         if not (on_terminal() if progress is None else progress):
-            return self._wait(timeout, run)
+            return self._wait(timeout, work)
         from tqdm.auto import tqdm
 
         ledger, workload = self._ledger, self._workload
 
         def counts() -> tuple[int, int]:
-            chosen = workload.of_run(run)
+            chosen = workload.of_run(work)
             return sum(r.state.final for r in chosen), len(chosen)
 
         with tqdm(total=self._ask(counts)[1], unit="job", desc=f"{ledger.mode} {ledger.id[:8]}") as bar:
@@ -563,28 +570,33 @@ class Controller(metaclass=OneEach):
 
             stop = self.on_change(show)
             try:
-                return self._wait(timeout, run)
+                return self._wait(timeout, work)
             finally:
                 stop()
                 show(self.snapshot())
 
-    def _wait(self, timeout: float | None, run: str | None) -> bool:
+    def _wait(self, timeout: float | None, work: Record | str | None) -> bool:
         if timeout is not None and timeout <= 0:
-            return self._ask(lambda: self._workload.ended(run))
+            return self._ask(lambda: self._workload.ended(work))
         try:
-            self._portal.call(self._workload.until_ended, run, timeout=timeout, waits=True)
+            self._portal.call(self._workload.until_ended, work, timeout=timeout, waits=True)
         except TimeoutError:
             return False
         return True
 
     def result(
-        self, timeout: float | None = None, *, run: str | None = None, job: Any = None, progress: bool | None = None
+        self,
+        timeout: float | None = None,
+        *,
+        run: Run | str | None = None,
+        job: Any = None,
+        progress: bool | None = None,
     ) -> Any:
         """The result of the only run or job; of several, of the one that you name. Waits for it.
 
         Args:
             timeout: in seconds.
-            run: the id of a run, whose partitions are merged in the order of its PUBs.
+            run: a `Run`, its id, or any other key of `results()`. Partitions are merged in the order of the PUBs.
             job: a job's id, its row key, or the job object. A job that was run again stands for its last attempt.
             progress: show a bar; by default on a terminal, and not in a script without one.
 
@@ -597,6 +609,8 @@ class Controller(metaclass=OneEach):
 
     def results(self, timeout: float | None = None, *, partial: bool = False) -> dict[str, Any]:
         """All results, by the id of the run, or of the job where your own code submitted it. Waits for them.
+
+        `wait`, `result`, `partial_result` and `on_done` take each of these keys as `run=`.
 
         Args:
             timeout: in seconds.
@@ -624,7 +638,7 @@ class Controller(metaclass=OneEach):
             )
         return found
 
-    def partial_result(self, *, run: str | None = None) -> Any:
+    def partial_result(self, *, run: Run | str | None = None) -> Any:
         """What there is now of the result of the only run, or the one you name, and what is missing; does not wait."""
         work = self._choose(run, None, 0)
         return (
@@ -633,7 +647,7 @@ class Controller(metaclass=OneEach):
 
     def _result(self, work: Record | str, timeout: float | None, *, progress: bool | None = None) -> Any:
         if isinstance(work, str):
-            if not self.wait(timeout, run=work, progress=progress):
+            if not self._wait_for(work, timeout, progress=progress):
                 left = [r for r in self._ask(lambda: self._ledger.latest(work)).values() if not r.state.final]
                 raise TimeoutError(f"{len(left)} partitions have not ended after {timeout} s; nothing was cancelled")
             return self._workload.results.run(work)
@@ -653,17 +667,14 @@ class Controller(metaclass=OneEach):
             return record
         return self._ledger.latest(record.key.run)[record.key.partition] if record.cut else record.key.run
 
-    def _choose(self, run: str | None, job: Any, timeout: float | None) -> Record | str:
+    def _choose(self, run: Run | str | None, job: Any, timeout: float | None) -> Record | str:
         """A run's id, or a job's record."""
         if run is not None and job is not None:
             raise ArgumentError("run= and job= are both given: name one")
         if job is not None:
             return self._ask(lambda: self._follow(self._workload.find(job)))
-        if run is not None:
-            runs = self._ask(lambda: self._ledger.runs)
-            if run not in runs:
-                raise ArgumentError(f"no run {run!r} here; there are {', '.join(runs) or 'none'}")
-            return run
+        if (work := self._work(run)) is not None:
+            return work
         if timeout != 0:
             with contextlib.suppress(TimeoutError):
                 self._portal.call(self._workload.until_looked, timeout=timeout, waits=True)

@@ -33,19 +33,21 @@ class Owner(Protocol):
         """The workload's."""
         ...
 
-    def wait(self, timeout: float | None = None, *, run: str | None = None, progress: bool | None = None) -> bool:
+    def wait(self, timeout: float | None = None, *, run: Run | str | None = None, progress: bool | None = None) -> bool:
         """Until its jobs have ended."""
         ...
 
-    def result(self, timeout: float | None = None, *, run: str | None = None, progress: bool | None = None) -> Any:
+    def result(
+        self, timeout: float | None = None, *, run: Run | str | None = None, progress: bool | None = None
+    ) -> Any:
         """Its result."""
         ...
 
-    def partial_result(self, *, run: str | None = None) -> Any:
+    def partial_result(self, *, run: Run | str | None = None) -> Any:
         """What there is of it."""
         ...
 
-    def on_done(self, callback: Callable[[JobSnapshot], object], *, run: str | None = None) -> Callable[[], None]:
+    def on_done(self, callback: Callable[[JobSnapshot], object], *, run: Run | str | None = None) -> Callable[[], None]:
         """Call back for each job that has ended."""
         ...
 

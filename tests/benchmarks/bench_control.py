@@ -14,9 +14,14 @@ from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 import qmode_widgets as qmode
+from qmode_widgets.control.state.ledger import Ledger
+from qmode_widgets.control.state.merge import merge as merge_rows
 from qmode_widgets.ibm.client import decode
+from qmode_widgets.ibm.wire import Job
 from qmode_widgets.model.merge import merge
+from qmode_widgets.portal import portal
 from tests.peek import peek, requests_of, unwatch
+from tests.unit.control.account import Account
 
 Row = tuple[str, str, str]
 
@@ -93,6 +98,28 @@ def idling(emulator: Any, jobs: int = 1000, seconds: float = 20.0) -> list[Row]:
     ]
 
 
+def holding(jobs: int = 1000) -> list[Row]:
+    """How long the loop is busy with a listing in which every row changed, beside a view for each changed row."""
+    ledger = Ledger(Account(), "s", "batch", "b")
+
+    def listed(word: str) -> None:
+        merge_rows(ledger, [Job(f"j{i}", word, session_id="s") for i in range(jobs)], scope="s")
+
+    def on_the_loop(work: Callable[[], Any]) -> float:
+        def busy() -> float:
+            begun = time.thread_time()
+            work()
+            return time.thread_time() - begun
+
+        return float(portal().call(busy))
+
+    on_the_loop(lambda: listed("Queued"))
+    rows, view = on_the_loop(lambda: listed("Running")), on_the_loop(ledger.snapshot)
+    ours, naive = rows + view, rows + jobs * view
+    what = f"{jobs} rows change: the loop is held {ours * 1e3:.0f} ms, with a view for each {naive * 1e3:,.0f} ms"
+    return [(what, f"{naive / ours:.0f} ×", "≥ 20 ×")]
+
+
 def importing() -> list[Row]:
     """`import qmode_widgets` in a fresh interpreter, which imports neither qiskit nor anywidget."""
     code = (
@@ -131,4 +158,4 @@ def merging(emulator: Any, pubs: int = 1000, partitions: int = 10) -> list[Row]:
 def run() -> list[Row]:
     """All rows."""
     with qmode.emulator.start(shared=False, speed=float("inf")) as emulator:
-        return [*importing(), *refreshing(emulator), *merging(emulator), *idling(emulator)]
+        return [*importing(), *holding(), *refreshing(emulator), *merging(emulator), *idling(emulator)]

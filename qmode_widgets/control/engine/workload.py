@@ -623,15 +623,31 @@ class Workload:
 
     # --- waiting -----------------------------------------------------------------------------------------------
 
-    def of_run(self, run: str | None) -> list[Record]:
+    def work(self, run: Any) -> Record | str:
+        """A run's id, or the record of a job that belongs to none: what a key of `results()`, or a `Run`, names.
+
+        Raises:
+            ArgumentError: nothing here has this key.
+        """
+        key = getattr(run, "id", run)
+        works = self.ledger.works()
+        if key in self.ledger.runs:
+            return str(key)
+        if not isinstance(key, str) or key not in works:
+            raise ArgumentError(f"no run {key!r} here; there are {', '.join(works) or 'none'}")
+        return works[key]
+
+    def of_run(self, run: Record | str | None) -> list[Record]:
         """The attempts that count, of one run or of all."""
+        if isinstance(run, Record):
+            return [run]
         return [r for r in self.ledger.current() if run is None or (r.key is not None and r.key.run == run)]
 
-    def ended(self, run: str | None = None) -> bool:
+    def ended(self, run: Record | str | None = None) -> bool:
         """Every job known here (of one run, or of all) has ended and is not run again."""
         return all(r.over and not self.guards.will_retry(r) for r in self.of_run(run))
 
-    async def until_ended(self, run: str | None = None) -> None:
+    async def until_ended(self, run: Record | str | None = None) -> None:
         """Until every job has ended. Of a batch or session this counts jobs that others submit, so the service is asked
         at least once.
         """
@@ -658,7 +674,9 @@ class Workload:
         """Until the service gave an id, or nothing exists."""
         await self.news.until(lambda: record.job_id is not None or record.over)
 
-    def on_done(self, tell: Callable[[JobSnapshot], None], run: str | None) -> Callable[[WorkloadSnapshot], None]:
+    def on_done(
+        self, tell: Callable[[JobSnapshot], None], run: Record | str | None
+    ) -> Callable[[WorkloadSnapshot], None]:
         """A listener that tells each job once that has ended and is not run again."""
         told: set[str] = set()
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import queue
 import threading
 
 import pytest
@@ -56,6 +57,17 @@ def test_of_several_the_error_lists_the_choices_and_each_can_be_named(batch, sam
     found = batch.results(30)
     assert list(found) == [job.job_id(), run.id]
     in_pub_order(found[run.id], 5)
+    heard = queue.SimpleQueue()
+    for key in found:  # each key names its work wherever a run is asked for
+        assert batch.wait(30, run=key)
+        assert len(batch.result(30, run=key)) == len(found[key])
+        assert batch.partial_result(run=key)
+        batch.on_done(lambda shot: heard.put(shot.job_id), run=key)
+    assert {heard.get(timeout=30) for _ in range(3)} == {job.job_id(), *(j.job_id for j in run.jobs)}
+    in_pub_order(batch.result(30, run=run), 5)
+    for ask in (batch.wait, batch.result, batch.partial_result):
+        with pytest.raises(ValueError, match=f"no run 'scam' here; there are {job.job_id()}, {run.id}"):
+            ask(run="scam")
     with pytest.raises(qmode.QmodeError, match="name one"):
         batch.result(run=run.id, job=job)
 
