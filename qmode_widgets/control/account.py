@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from html import escape
 
 from qiskit_ibm_runtime import QiskitRuntimeService
@@ -14,6 +15,7 @@ from ..ibm.link import Link, ask, link_of, patiently
 from ..ibm.wire import Workload
 from ..model.outcome import Cancelled, CancelOutcome, Closed, CloseOutcome
 from ..model.snapshot import Mode
+from ..model.text import state_word, usage_seconds
 from .attach import attach, find_service
 from .controller import Controller
 from .engine.workload import CLOSED
@@ -21,11 +23,13 @@ from .registry import registry
 
 PAGE = 50
 OPEN = ["pending", "in_progress"]
+WORDS = {"pending": "open", "in_progress": "in progress"}  # the service's, as a reader knows them
+HEAD = ("Workload", "Label", "Id", "Opened", "State", "Usage", "Instance", "Watched by")
 
 
 @dataclass(frozen=True, slots=True)
 class OpenWorkload:
-    """One open workload of the account. `watched`: a controller of this kernel looks after it."""
+    """One open workload of the account. `controller`: what looks after it in this kernel, if anything does."""
 
     id: str
     mode: Mode
@@ -34,8 +38,13 @@ class OpenWorkload:
     status: str
     created: float | None
     usage_seconds: float | None
-    watched: bool
+    controller: Controller | None = field(repr=False)
     link: Link = field(repr=False)
+
+    @property
+    def watched(self) -> bool:
+        """Whether a controller of this kernel looks after it."""
+        return self.controller is not None
 
     def attach(self) -> Controller:
         """Its controller."""
@@ -80,27 +89,41 @@ class OpenWorkloads(list[OpenWorkload]):
         self.unseen = unseen
 
     def _rows(self) -> list[list[str]]:
-        return [
-            [
-                w.mode,
-                w.backend,
-                w.id,
-                w.status,
-                "–" if w.usage_seconds is None else f"{w.usage_seconds:.1f} s",
-                w.instance,
-                "this kernel" if w.watched else "nobody here",
-            ]
-            for w in self
-        ]
+        """In the panel's words and order of columns: what it is, its state, what it used, who looks after it."""
+        rows = []
+        for w in self:
+            shot = None if w.controller is None else w.controller.snapshot()
+            names = dict.fromkeys(job.label for job in shot.jobs if job.label) if shot else {}
+            used = w.usage_seconds if shot is None or shot.usage.reported is None else shot.usage.reported
+            rows.append(
+                [
+                    f"{w.mode.capitalize()} · {w.backend}",
+                    ", ".join(names) or "–",
+                    w.id,
+                    "–" if w.created is None else _moment(w.created),
+                    WORDS.get(w.status, w.status) if shot is None or w.mode == "job" else state_word(shot),
+                    "–" if used is None else f"{usage_seconds(used)} used",
+                    w.instance,
+                    "this kernel" if w.watched else "not watched here",
+                ]
+            )
+        return rows
 
     def __repr__(self) -> str:
-        lines = ["  ".join(printable(cell) for cell in row) for row in self._rows()] or ["no open workloads"]
-        return "\n".join([*lines, *(f"not seen: {printable(text)}" for text in self.unseen)])
+        if not self:
+            return "\n".join(["no open workloads", *self._notes(printable)])
+        rows = [list(HEAD), *([printable(cell) for cell in row] for row in self._rows())]
+        widths = [max(len(row[i]) for row in rows) for i in range(len(HEAD))]
+        lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+        return "\n".join([*lines, *self._notes(printable)])
+
+    def _notes(self, safe: Callable[[str], str]) -> list[str]:
+        return [f"not seen: {safe(text)}" for text in self.unseen]
 
     def _repr_html_(self) -> str:
-        head = "".join(f"<th>{h}</th>" for h in ("Mode", "Backend", "Id", "Status", "Usage", "Instance", "Watched by"))
+        head = "".join(f"<th>{h}</th>" for h in HEAD)
         body = "".join("<tr>" + "".join(f"<td>{escape(c)}</td>" for c in row) + "</tr>" for row in self._rows())
-        notes = "".join(f"<div>Not seen: {escape(text)}</div>" for text in self.unseen)
+        notes = "".join(f"<div>{note}</div>" for note in self._notes(escape))
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
 
@@ -137,8 +160,25 @@ def _pages(link: Link, unseen: list[str]) -> Iterator[Workload]:
         cursor = {"next": page.next}
 
 
+def _moment(at: float) -> str:
+    here = datetime.fromtimestamp(at, UTC).astimezone()
+    return f"{here:%b} {here.day}, {here:%H:%M:%S}"
+
+
+def _used(link: Link, w: Workload) -> float | None:
+    """A session is billed by the clock, idle included, and only the session itself tells that figure."""
+    if w.mode != "session":
+        return w.usage
+    try:
+        elapsed = ask(link.session, w.id).elapsed_time
+    except (ServiceError, UnreachableError):
+        return w.usage
+    return w.usage if elapsed is None else max(elapsed, w.usage or 0.0)
+
+
 def _open(link: Link, w: Workload) -> OpenWorkload:
-    watched = any(w.id in c.workload_ids or any(j.job_id == w.id for j in c.jobs) for c in registry.all())
+    controllers = (c for c in registry.all() if w.id in c.workload_ids or any(j.job_id == w.id for j in c.jobs))
+    controller = next(controllers, None)
     return OpenWorkload(
         id=w.id,
         mode="session" if w.mode == "session" else "batch" if w.mode == "batch" else "job",
@@ -146,7 +186,7 @@ def _open(link: Link, w: Workload) -> OpenWorkload:
         instance=link.instance_label,
         status=w.status,
         created=w.created,
-        usage_seconds=w.usage,
-        watched=watched,
+        usage_seconds=_used(link, w) if controller is None else w.usage,
+        controller=controller,
         link=link,
     )

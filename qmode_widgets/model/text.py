@@ -18,11 +18,18 @@ SIGNS = {
 }
 
 
+def usage_seconds(seconds: float) -> str:
+    """8.0 s, from 300 s on in minutes, from 7,200 s on in hours: as the screens say it."""
+    if seconds < 300:
+        return f"{seconds:.1f} s"
+    return f"{seconds / 60:.1f} min" if seconds < 7200 else f"{seconds / 3600:.1f} h"
+
+
 def usage_text(usage: Usage) -> str:
     """What was reported, else what is expected (≈), else – : unknown is never 0."""
     if usage.reported is not None:
-        return f"{usage.reported:.1f} s"
-    return "–" if usage.estimated is None else f"≈ {usage.estimated:.1f} s"
+        return usage_seconds(usage.reported)
+    return "–" if usage.estimated is None else f"≈ {usage_seconds(usage.estimated)}"
 
 
 def duration(seconds: float | None) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 
@@ -140,11 +141,30 @@ def test_open_workloads_are_listed_and_orphans_marked_and_closed(backend, emulat
     assert found[orphan.session_id].watched is False
     assert found[orphan.session_id].mode == "session"
     assert found[watched.id].watched is True
+    shown = {line.split()[4]: line for line in repr(qmode.workloads(emulator.service)).splitlines() if "·" in line}
+    assert re.match(r"Session · .* not watched here$", shown[orphan.session_id])
+    assert re.search(r" open .* this kernel$", shown[watched.id])
     assert found[orphan.session_id].close().result is Closed.CLOSED
     listed = qmode.workloads(emulator.service)
     assert orphan.session_id not in {w.id for w in listed}
     assert "other users" in repr(listed)
     watched.end(running=False)
+
+
+def test_the_bill_of_a_session_is_the_clocks_in_every_view(backend, sampler, rotations, emulator):
+    """What the account's listing tells is the QPU time of its jobs; a session is billed for its idle time too."""
+    from qiskit_ibm_runtime import Session
+
+    unwatched = Session(backend)
+    sampler(unwatched).run(rotations(1)).result()
+    emulator.faults.advance_clock(20)
+    [row] = [w for w in qmode.workloads(emulator.service) if w.id == unwatched.session_id]
+    assert row.usage_seconds > 20
+    controller = row.attach()
+    controller.refresh()
+    [line] = [line for line in repr(qmode.workloads(emulator.service)).splitlines() if row.id in line]
+    assert f"{controller.usage.reported:.1f} s used" in line
+    controller.end(running=False)
 
 
 def test_without_an_account_both_ways_out_are_named(monkeypatch, tmp_path):
