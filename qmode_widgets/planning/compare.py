@@ -13,9 +13,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from ..errors import ArgumentError
+from ..errors import ArgumentError, printable
 from ..ibm.client import backend_of, mode_of
 from ..model.partition import Partition, Piece
+from ..model.snapshot import Usage
+from ..model.text import usage_text
 from .advice import Facts
 from .content import Submission
 from .durations import duration
@@ -195,12 +197,36 @@ class Comparison:
             raise RuntimeError("nothing is submitted yet: call run() first")
         return {label: run.result(timeout=timeout) for label, run in self.runs.items()}
 
-    def figure(self, results: Mapping[str, Any] | None = None) -> Any:
-        """A plotly figure of the results per setting: expectation values with errors, or counts."""
-        return comparison_figure(self.results() if results is None else results)
+    @property
+    def costs(self) -> dict[str, Usage]:
+        """Each setting's QPU usage in seconds: what was billed, and what is expected where nothing was billed yet."""
+        expected = {s.label: sum(u.expected for u in s.jobs.usages) for s in self.plan.submissions}
+        found = {}
+        for label, seconds in expected.items():
+            jobs = self.runs[label].jobs if self.runs is not None and label in self.runs else ()
+            told = [job.usage.reported for job in jobs if job.usage.reported is not None]
+            if jobs and all(job.usage.status == "final" for job in jobs):
+                found[label] = Usage(sum(told), "final")
+            else:
+                found[label] = Usage(sum(told) if told else None, "running" if told else "none", seconds)
+        return found
+
+    def figure(
+        self, results: Mapping[str, Any] | None = None, *, reference: float | Sequence[float] | None = None
+    ) -> Any:
+        """A plotly figure of the results per setting, expectation values with errors or counts, beside what each cost.
+
+        Args:
+            results: of `results()`; waits for them if not given.
+            reference: the value without noise, drawn as a line; one for each value where there are several.
+        """
+        costs = {label: usage.reported for label, usage in self.costs.items()}
+        return comparison_figure(self.results() if results is None else results, costs, reference)
 
     def __repr__(self) -> str:
-        return f"Comparison of {', '.join(self.settings)}\n{self.plan}"
+        width = max(map(len, self.settings))
+        costs = [f"  {printable(label).ljust(width)}  {usage_text(usage)}" for label, usage in self.costs.items()]
+        return "\n".join([f"Comparison of {len(self.settings)} settings", *costs, str(self.plan)])
 
     def _repr_html_(self) -> str:
         return self.plan._repr_html_()

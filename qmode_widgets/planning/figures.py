@@ -6,6 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from html import escape
+from itertools import cycle
 from typing import Any, Literal
 
 import numpy as np
@@ -40,6 +41,8 @@ WIDTH = {
     "on the QPU": 0.8,
     "failed": 0.5,
 }
+
+SETTINGS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00")  # of a comparison; the same palette
 
 Phase = Literal["waiting", "preparing", "waiting for the QPU", "on the QPU", "failed", "idle, billed"]
 
@@ -199,20 +202,29 @@ def _name(stretch: Stretch) -> str:
     return "learning the noise" if stretch.iteration < 0 else f"job {stretch.job}, iteration {stretch.iteration}"
 
 
-def comparison_figure(results: Mapping[str, Any]) -> go.Figure:
+def comparison_figure(
+    results: Mapping[str, Any],
+    costs: Mapping[str, float | None] | None = None,
+    reference: float | Sequence[float] | None = None,
+) -> go.Figure:
     """Results per setting: expectation values with their standard errors, else the most frequent outcomes.
 
     Args:
         results: a `PrimitiveResult` by label.
+        costs: billed seconds by label, drawn beside the results; None: not known yet.
+        reference: the value without noise, or one for each value, drawn as a line.
 
     Raises:
         ValueError: no results.
     """
     if not results:
         raise ArgumentError("no results to draw")
-    figure = go.Figure()
+    billed = {label: seconds for label in results if (seconds := (costs or {}).get(label)) is not None}
+    figure = make_subplots(cols=2, column_widths=[0.7, 0.3], horizontal_spacing=0.12) if billed else go.Figure()
+    where = {"row": 1, "col": 1} if billed else {}
     titles = {"x": "PUB and element", "y": "expectation value"}
-    for label, result in results.items():
+    names: list[str] = []
+    for colour, (label, result) in zip(cycle(SETTINGS), results.items(), strict=False):
         names, values, errors = [], [], []
         for pub, one in enumerate(result):
             if "evs" in one.data:
@@ -227,9 +239,33 @@ def comparison_figure(results: Mapping[str, Any]) -> go.Figure:
                 for outcome, probability in _most_frequent(one):
                     names.append(f"{pub}: {outcome}")
                     values.append(probability)
-        figure.add_trace(go.Bar(x=names, y=values, name=escape(label), error_y={"array": errors} if errors else None))
-    layout(figure, barmode="group", xaxis={"title": titles["x"], "type": "category"}, yaxis={"title": titles["y"]})
+        bars = {"name": escape(label), "legendgroup": label, "marker": {"color": colour}}
+        figure.add_trace(go.Bar(x=names, y=values, error_y={"array": errors} if errors else None, **bars), **where)
+        if label in billed:
+            cost = go.Bar(x=[escape(label)], y=[billed[label]], showlegend=False, **bars)
+            figure.add_trace(cost, row=1, col=2)
+    if reference is not None:
+        _draw_reference(figure, np.atleast_1d(np.asarray(reference, dtype=float)).ravel(), names, where)
+    layout(figure, barmode="group")
+    figure.update_xaxes(title=titles["x"], type="category", **where)
+    figure.update_yaxes(title=titles["y"], **where)
+    if billed:
+        figure.update_yaxes(title="QPU usage in s", rangemode="tozero", row=1, col=2)
     return figure
+
+
+def _draw_reference(figure: go.Figure, ideal: Any, names: Sequence[str], where: Mapping[str, int]) -> None:
+    if ideal.size == 1:
+        figure.add_hline(
+            float(ideal[0]), line_dash="dash", line_color="#808080", annotation_text="without noise", **where
+        )
+        return
+    if ideal.size != len(names):
+        raise ArgumentError(f"reference has {ideal.size} values for {len(names)} results: pass one, or one for each")
+    dash = {"symbol": "line-ew-open", "size": 30, "color": "#808080", "line": {"width": 2}}
+    figure.add_trace(
+        go.Scatter(x=list(names), y=ideal.tolist(), mode="markers", marker=dash, name="without noise"), **where
+    )
 
 
 def _most_frequent(result: Any, most: int = 16) -> list[tuple[str, float]]:

@@ -15,6 +15,7 @@ from ..ibm.account import Account, account, seconds_return
 from ..ibm.client import backend_of
 from ..model.partition import Partition, check
 from ..model.snapshot import Mode
+from ..model.tags import LONGEST_LABEL
 from .advice import Advice, Facts, advise, weights
 from .allowance import RunsOut, failures, fits_after, fitting_pubs, runs_out
 from .budget import FEW_SHOTS, Allocation, allocate
@@ -174,7 +175,11 @@ def _submit(controller: Any, submission: Submission, primitive: Any) -> Any:
     """The run of a submission. Refused, the workload that was opened for it is closed: an idle session is billed."""
     try:
         return controller.submit(
-            primitive, list(submission.pubs), partitions=list(submission.jobs.partitions), **submission.run_options
+            primitive,
+            list(submission.pubs),
+            partitions=list(submission.jobs.partitions),
+            label=submission.label[:LONGEST_LABEL] or None,  # a comparison's setting: its rows show it
+            **submission.run_options,
         )
     except BaseException as error:
         if sent := len(controller.jobs):

@@ -138,9 +138,21 @@ def test_comparing_settings_is_one_job_each_in_a_batch(emulator, backend, turned
     assert list(results) == ["none", "readout"]
     for result in results.values():
         assert [float(np.squeeze(pub.data.evs)) for pub in result] == pytest.approx([1, -1], abs=0.2)
-    figure = comparison.figure(results)
-    assert [t.name for t in figure.data] == ["none", "readout"]
-    assert len(figure.data[0].x) == 2
+    assert [j.label for j in controller.jobs] == ["none", "readout"]  # the rows name the setting
+    assert controller.wait_until(lambda shot: shot.usage.status == "final", TIMEOUT)
+    billed = [job.usage.reported for job in controller.jobs]
+    assert [usage.reported for usage in comparison.costs.values()] == billed
+    assert f"  readout  {billed[1]:.1f} s\n" in repr(comparison)
+    figure = comparison.figure(results, reference=[1, -1])
+    assert [(t.name, len(t.x)) for t in figure.data if t.xaxis == "x"] == [
+        ("none", 2), ("readout", 2), ("without noise", 2)
+    ]  # fmt: skip
+    assert [(t.name, t.y) for t in figure.data if t.xaxis == "x2"] == [
+        ("none", (billed[0],)),
+        ("readout", (billed[1],)),
+    ]
+    with pytest.raises(ValueError, match="3 values for 2 results"):
+        comparison.figure(results, reference=[1, 2, 3])
     controller.close()
 
 
