@@ -1,6 +1,6 @@
 """What would happen in each mode: the service's scheduling rules in virtual time, on the same jobs.
 
-Times are seconds from the moment of submission. The rules are those of `model/scheduling.py`. What they need and the
+Times are seconds from the moment of submission. The rules are those of `model/scheduler.py`. What they need and the
 service does not tell (the wait in the queue, the classical preparation) is an input with a stated default.
 """
 
@@ -13,7 +13,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from ..errors import ArgumentError
-from ..model.scheduling import Happened, Job, Rules, Scheduler, Stage, What
+from ..model.scheduler import Happened, Job, Rules, Scheduler, Stage, What
 from ..model.snapshot import Mode
 
 # Classical work of a job (validate, compile, load). Jobs that were `running` beyond their bill [tests/data/README.md]:

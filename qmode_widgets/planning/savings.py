@@ -139,7 +139,7 @@ def _shorter(delay: float, _: Jobs, own: UsageEstimate) -> float:
 
 
 def _rounded(own: UsageEstimate, seconds: float) -> float:
-    """What a job is billed less when it takes so many seconds less on the QPU."""
+    """How many seconds the bill of a job falls when its QPU time falls by `seconds`."""
     exact = own.breakdown.total - own.breakdown.rounding
     return own.expected - whole_seconds(max(0.0, exact - seconds))
 

@@ -19,7 +19,7 @@ from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets.emulator import start
-from qmode_widgets.model.scheduling import Rules, Scheduler
+from qmode_widgets.model.scheduler import Rules, Scheduler
 
 Row = tuple[str, str, str]
 

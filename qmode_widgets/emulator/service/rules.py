@@ -6,7 +6,7 @@ import math
 from datetime import date
 from typing import Any
 
-from ...model.scheduling import Load, Rules
+from ...model.scheduler import Load, Rules
 from ..options import Options
 from .errors import ApiError, bad_request
 

@@ -16,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
-from ...model.scheduling import Happened, Scheduler, Stage, What
+from ...model.scheduler import Happened, Scheduler, Stage, What
 from ...model.snapshot import WorkloadState
 from ...model.timing import OVERHEAD, whole_seconds
 from ..backends import Device

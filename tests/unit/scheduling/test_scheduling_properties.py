@@ -9,7 +9,7 @@ import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from qmode_widgets.model.scheduling import Load, Rules, Scheduler, Stage, What
+from qmode_widgets.model.scheduler import Load, Rules, Scheduler, Stage, What
 from qmode_widgets.model.snapshot import WorkloadState
 from tests.examples import examples
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qmode_widgets.model.scheduling import Load, Rules, Scheduler, Stage, What
+from qmode_widgets.model.scheduler import Load, Rules, Scheduler, Stage, What
 from qmode_widgets.model.snapshot import WorkloadState
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from qmode_widgets.model.scheduling import Rules, Scheduler, Stage
+from qmode_widgets.model.scheduler import Rules, Scheduler, Stage
 from qmode_widgets.model.snapshot import WorkloadState
 
 

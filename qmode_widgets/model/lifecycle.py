@@ -1,4 +1,4 @@
-"""The vocabulary of `scheduling`: its rules, what can happen, and the histories it leaves. Seconds throughout."""
+"""The vocabulary of `scheduler`: its rules, what can happen, and the histories it leaves. Seconds throughout."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ from collections.abc import Callable
 from heapq import heappop, heappush
 from typing import Literal
 
-from .schedule import Happened, Job, Load, Rules, Stage, What, Workload
+from .lifecycle import Happened, Job, Load, Rules, Stage, What, Workload
 from .snapshot import WorkloadState
 
 __all__ = ["Happened", "Job", "Load", "Rules", "Scheduler", "Stage", "What", "Workload"]
