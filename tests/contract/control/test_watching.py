@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import threading
+import queue
 from itertools import pairwise
 
 import pytest
 
 import qmode_widgets as qmode
 from qmode_widgets.model.snapshot import JobState
-from tests.peek import interrupted_while_waiting, requests_of, settled, unwatch
+from tests.peek import interrupted_while_waiting, peek, requests_of, settled, unwatch
 
 
 @pytest.fixture
@@ -68,22 +68,35 @@ def test_a_skewed_clock_is_measured(backend, emulator):
 
 
 def test_an_observer_hears_each_change_once_and_nothing_when_nothing_changes(batch, sampler, rotations):
-    heard = []
-    done = threading.Event()
+    heard, news = [], queue.SimpleQueue()
 
     def hear(shot):
         heard.append(shot)
-        if shot.jobs and shot.jobs[0].state is JobState.DONE and shot.usage.status == "final":
-            done.set()
+        news.put(shot)
+
+    def until(ready):
+        while not ready(news.get(timeout=60)):
+            pass
+
+    def mark(text):
+        """A change of ours, and how much was heard with it: what came before it was heard before it."""
+
+        def change(ledger):
+            ledger.event("info", text)
+            ledger.changed()
+
+        peek(batch, change)
+        until(lambda shot: any(event.text == text for event in shot.events))
+        return len(heard)
 
     stop = batch.on_change(hear)
     batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1)
-    assert batch.wait(60)
-    batch.refresh()
-    assert done.wait(60)
+    until(lambda shot: shot.jobs and shot.jobs[0].state is JobState.DONE and shot.usage.status == "final")
     unwatch(batch)
     batch.refresh()
+    before = mark("first")
     batch.refresh()  # changes nothing any more
+    assert mark("second") == before + 1
     stop()
     for a, b in pairwise(heard):
         assert a != b
