@@ -100,8 +100,10 @@ saved-notebooks: build  ## run all notebooks and keep their outputs in them
 bench: build  ## speed, measured against the naive way
 	@$(BIN)/python tests/benchmarks/run.py
 
-soak: build  ## 2,000 submissions (SUBMISSIONS=…) under 20 % faults, listings a minute late; property tests with many examples
+soak: build  ## 2,000 submissions (SUBMISSIONS=…) under 20 % faults; 40 kill -9, 300 Ctrl-C; property tests with many examples
 	@$(BIN)/python tests/benchmarks/soak.py
+	@$(BIN)/python tests/benchmarks/kills.py
+	MOMENTS=300 $(BIN)/pytest -q --timeout=3600 tests/contract/control/test_interrupts.py
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -m hypothesis -n 2 --dist worksteal --timeout=3600 tests/unit tests/contract
 
 # In an environment of their own: they weigh 2 GB. samplomatic, which the client itself needs, runs with the rest.

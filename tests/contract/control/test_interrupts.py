@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import signal
 import sys
@@ -13,7 +14,7 @@ import qmode_widgets as qmode
 from qmode_widgets.portal import portal
 
 OURS = str(Path(qmode.__file__).parent)
-MOMENTS = 40
+MOMENTS = int(os.environ.get("MOMENTS", 40))  # more in `make soak`
 
 
 class Interrupter:
