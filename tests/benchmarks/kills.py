@@ -42,27 +42,30 @@ def numbered(backend: Any, number: int) -> QuantumCircuit:
     return generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
 
 
-def work(backend: Any, pubs: list[QuantumCircuit], key: str) -> bool:
-    """What the user's cell does; whether the result is right."""
+def work(backend: Any, pubs: list[QuantumCircuit], key: str, opened: int) -> bool:
+    """What the user's cell does; whether the result is right. Writes to the pipe `opened` before it submits."""
     portal().call(clock.run, SPEED)
     with qmode.BatchController.open(backend) as batch:
         sampler = Sampler(mode=batch.primitive_mode)
         sampler.options.default_shots = SHOTS
+        os.write(opened, b"o")
         result = batch.submit(sampler, pubs, partitions=PARTITIONS, key=key).result(PATIENCE)
     return [pub.data.meas.get_int_counts() for pub in result] == [{n + 1: SHOTS} for n in range(PARTITIONS)]
 
 
-def apart(emulator: Any, backend: Any, pubs: list[QuantumCircuit], key: str) -> int:
-    """The same in a process of its own, whose engine starts there; its id."""
+def apart(backend: Any, pubs: list[QuantumCircuit], key: str) -> tuple[int, int]:
+    """The same in a process of its own, whose engine starts there: its id, and a pipe that tells when it submits."""
+    told, opened = os.pipe()
     child = os.fork()
     if child == 0:
         code = 3
         try:
-            code = 0 if work(backend, pubs, key) else 2
+            code = 0 if work(backend, pubs, key, opened) else 2
         except BaseException as error:  # noqa: BLE001 - whatever it was, the parent counts it
             print(f"  {key}: {error!r}", file=sys.stderr, flush=True)
         os._exit(code)
-    return child
+    os.close(opened)
+    return child, told
 
 
 def ran(service: Any, key: str) -> Counter[str]:
@@ -83,18 +86,25 @@ def main() -> int:
         backend = service.backend("emu_fez")
         pubs = [numbered(backend, n + 1) for n in range(PARTITIONS)]
         for name in ("a first one, which waits for the service", "undisturbed"):
+            child, told = apart(backend, pubs, name)
             begun = time.monotonic()
-            os.waitpid(apart(emulator, backend, pubs, name), 0)
-        whole = time.monotonic() - begun
+            os.read(told, 1)
+            opened = time.monotonic()
+            os.waitpid(child, 0)
+            ended = time.monotonic()
         for n in range(KILLS):
             key = f"kill {n}"
-            first = apart(emulator, backend, pubs, key)
-            time.sleep(chance.uniform(0, whole))
+            first, told = apart(backend, pubs, key)
+            if n % 4:  # mostly while it submits and waits, sometimes while it opens
+                os.read(told, 1)
+                time.sleep(chance.uniform(0, (ended - opened) / 2))
+            else:
+                time.sleep(chance.uniform(0, ended - begun))
             os.kill(first, signal.SIGKILL)
             found["killed while at work"] += os.waitstatus_to_exitcode(os.waitpid(first, 0)[1]) == -signal.SIGKILL
             sent = len(ran(service, key))
             found["with some partitions sent"] += 0 < sent < PARTITIONS
-            second = apart(emulator, backend, pubs, key)
+            second, _ = apart(backend, pubs, key)
             code = os.waitstatus_to_exitcode(os.waitpid(second, 0)[1])
             found["wrong results"] += code == 2
             found["no result"] += code not in (0, 2)
