@@ -9,6 +9,7 @@ import sys
 import pytest
 
 from .conftest import BELL, ROOT, RefusedError
+from .test_reading import NEST, WIDE
 
 CIRCUITS = [{"qasm": BELL}]
 WORK = {"circuits": CIRCUITS}
@@ -124,30 +125,11 @@ def test_options_of_the_primitive_are_checked_in_the_same_words(agent, emulator)
     assert "zne is for primitive='estimator'" in refused(agent, "plan", wrong, emulator)
 
 
-GATES = "".join(f"gate g{i} a {{ g{i - 1} a; g{i - 1} a; }} " for i in range(1, 30))
-HEAD = 'OPENQASM 3.0; include "stdgates.inc"; '
-
-
-@pytest.mark.parametrize(
-    ("text", "said"),
-    [
-        ("OPENQASM 3.0; qubit[1000000000] q; bit[1] c; c[0] = measure q[0];", "PUB 1: reading it takes more than"),
-        (
-            HEAD + "gate g0 a { x a; } " + GATES + "qubit[1] q; bit[1] c; g29 q[0]; c[0] = measure q[0];",
-            "PUB 1: reading it takes more than",
-        ),
-        (
-            HEAD + "qubit[1] q; bit[1] c; rx(" + "(" * 3000 + "1" + ")" * 3000 + ") q[0]; c[0] = measure q[0];",
-            "PUB 1: its expressions are nested too deeply",
-        ),
-        ("OPENQASM 3.0; qubit[1000] q; bit[1] c; c[0] = measure q[0];", "it has 1,000 qubits, and emu_fez has 156"),
-    ],
-    ids=["qubits", "gates", "nest", "wide"],
-)
-def test_a_circuit_that_never_ends_is_refused_and_the_next_one_is_read(agent, emulator, text, said):
-    bomb = {"circuits": [*CIRCUITS, {"qasm": text}], "backend": "emu_fez", "transpile": True}
-    assert said in refused(agent, "estimate", bomb, emulator)
-    assert agent("estimate", circuits=CIRCUITS, backend="emu_fez", transpile=True)["expected"] > 0
+def test_a_circuit_that_cannot_be_read_is_refused_by_its_number_and_the_next_one_is_read(agent, emulator):
+    for text, said in ((NEST, "PUB 1: its expressions are nested too deeply"), (WIDE, "PUB 1: it has 1,000 qubits")):
+        bomb = {"circuits": [*CIRCUITS, {"qasm": text}], "backend": "emu_fez", "transpile": True}
+        assert said in refused(agent, "estimate", bomb, emulator)
+        assert agent("estimate", circuits=CIRCUITS, backend="emu_fez", transpile=True)["expected"] > 0
 
 
 START = """
