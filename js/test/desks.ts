@@ -10,8 +10,6 @@ import { NOW, PAGES } from './pages';
 import { hello, snapshot } from './samples';
 import { remembered } from './watches';
 
-const place = { kernel: 'κ1', path: 'κ1', name: 'κ1', type: 'notebook' };
-
 /** Those pages that a row tells apart. */
 export const ROWS = [
   'running',
@@ -31,7 +29,8 @@ export const ROWS = [
 ];
 
 /** A kernel that watches the workloads of some pages, and an account that knows more. */
-export function deskOf(names: readonly string[], seen: Seen | null, lost: boolean): Desk {
+export function deskOf(names: readonly string[], seen: Seen | null, lost: boolean, notebook = 'κ1'): Desk {
+  const place = { kernel: 'κ1', path: notebook, name: notebook, type: 'notebook' };
   const store = new Store(() => true);
   store.receive(hello(names.map((_, n) => `ω${n}`)));
   names.forEach((name, n) => {

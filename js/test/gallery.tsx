@@ -5,8 +5,9 @@
 import { mountCell } from '../core/mount';
 import type { Action } from '../core/protocol';
 import { Store } from '../core/store';
+import type { Desk } from '../lab/desk/desk';
 import { draw } from '../lab/panel/list';
-import { DESKS } from './desks';
+import { deskOf, DESKS, ROWS, SEEN } from './desks';
 import { PAGES } from './pages';
 import { hello, snapshot } from './samples';
 
@@ -31,6 +32,12 @@ function real<T>(value: T): T {
     JSON.stringify(value, (_, each: unknown) => (typeof each === 'string' ? (REAL[each] ?? each) : each)),
   ) as T;
 }
+
+/** Notebooks named as people name theirs. */
+const NAMED: Record<string, () => Desk> = {
+  'short name': () => deskOf(ROWS, SEEN, false, 'second.ipynb'),
+  'long name': () => deskOf(ROWS, SEEN, false, 'trotter-24-qubits-with-twirling-on-two-backends (copy 2).ipynb'),
+};
 
 const settle = async (): Promise<void> => {
   for (let i = 0; i < 20; i++) await Promise.resolve();
@@ -63,7 +70,8 @@ async function show(name: string): Promise<void> {
 async function showPanel(name: string): Promise<void> {
   end();
   box().className = 'qm-panel';
-  const desk = DESKS[name]!();
+  const desk = (DESKS[name] ?? NAMED[name])!();
+  await new Promise<void>(resolve => desk.subscribe(resolve)); // it gathers changes before it sorts
   const nothing = (): void => undefined;
   end = draw(box(), desk, { reveal: nothing, openQuickstart: nothing, insertAdopt: nothing, insertBegin: nothing });
   await settle();
@@ -95,13 +103,18 @@ function cut(): string[] {
         found.push(`cut below: ${text}`);
     }
   }
-  // Answers stand over their rows: nothing of another element may stand over them.
-  for (const answer of box().querySelectorAll('.qm-answer-text, .qm-waiting, .qm-answer button')) {
-    const place = answer.getBoundingClientRect();
-    if (place.width === 0 || place.bottom > innerHeight || place.top < 0) continue;
-    const top = document.elementFromPoint(place.left + place.width / 2, place.top + place.height / 2);
-    if (top !== null && !answer.contains(top) && !top.contains(answer))
-      found.push(`covered: ${answer.textContent ?? ''}`);
+  // Answers stand over rows, and nothing may stand over them; what else can be clicked is hit in its middle.
+  for (const element of box().querySelectorAll('.qm-answer-text, .qm-waiting, button, a, input')) {
+    const place = element.getBoundingClientRect();
+    const middle = place.top + place.height / 2;
+    const list = element.closest('.qm-scroll')?.getBoundingClientRect(); // what it has scrolled away is not in sight
+    const sight = { top: Math.max(0, list?.top ?? 0), bottom: Math.min(innerHeight, list?.bottom ?? innerHeight) };
+    if (place.width === 0 || middle < sight.top || middle > sight.bottom) continue;
+    const top = document.elementFromPoint(place.left + place.width / 2, middle);
+    if (top === null || element.contains(top)) continue;
+    if (top.closest('.qm-answer') !== null && element.closest('.qm-answer') === null) continue;
+    if (element.matches('button, a, input') || !top.contains(element))
+      found.push(`covered: ${element.textContent ?? ''}`);
   }
   return [...new Set(found)];
 }
@@ -112,9 +125,10 @@ function* ancestors(element: HTMLElement): Generator<HTMLElement> {
 }
 
 function kindOf(button: HTMLElement): string {
+  const entry = button.closest<HTMLElement>('[data-entry]')?.dataset;
   const row =
     button.closest<HTMLElement>('tr')?.dataset.state ??
-    button.closest<HTMLElement>('[data-entry]')?.dataset.group ??
+    (button.matches('.qm-title1') ? entry?.entry : entry?.group) ?? // each row opens to another card
     '';
   return [button.className, button.dataset.action, row, row === '' ? button.textContent : ''].join(' ');
 }
@@ -159,5 +173,15 @@ async function click(
 }
 
 Object.assign(window, {
-  gallery: { pages: Object.keys(PAGES), panels: Object.keys(DESKS), show, showPanel, check, cut, click, settle },
+  gallery: {
+    pages: Object.keys(PAGES),
+    panels: Object.keys(DESKS),
+    named: Object.keys(NAMED),
+    show,
+    showPanel,
+    check,
+    cut,
+    click,
+    settle,
+  },
 });

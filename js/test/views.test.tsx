@@ -152,15 +152,15 @@ describe('a workload', () => {
   it('counts down to the next attempt to send a job, through an outage too', async () => {
     const waits = job(0, 'waiting', { created: null, note: 'too many submissions', next_try: NOW + 12 });
     await mount(workload({ jobs: [waits], problem: 'the service cannot be reached', seen_at: NOW - 60 }));
-    expect(row('r:0.0').textContent).toMatch(/too many submissions.*next attempt in 12 s/);
+    expect(row('r:0.0').textContent).toMatch(/too many submissions.*next try in 12 s/);
     await act(() => {
       vi.advanceTimersByTime(5000);
     });
-    expect(row('r:0.0').textContent).toContain('next attempt in 7 s');
+    expect(row('r:0.0').textContent).toContain('next try in 7 s');
     await act(() => {
       vi.advanceTimersByTime(8000);
     });
-    expect(row('r:0.0').textContent).not.toContain('next attempt');
+    expect(row('r:0.0').textContent).not.toContain('next try');
     await receive(patch(2, { now: NOW + 13, jobs: { 'r:0.0': { state: 'queued', note: null, next_try: null } } }));
     expect(row('r:0.0').textContent).not.toContain('too many submissions');
   });

@@ -6,6 +6,7 @@ over there; what came of them is broadcast on the beacon:
     about  id                    account-about   id, instances                       fingerprints of the instances
     look   id                    account         id, instances, workloads, unseen    or account-answer with `failed`
     act    id, act, workload     account-answer  id, status, message                 act: watch, end, cancel
+    check  id                    account-check   id, ok, rows, text                  qmode.check(), here
 
 Only workloads of the account's own user are listed, and only what was listed is ended or cancelled. The token stays
 here: no message carries it, nor an instance's CRN.
@@ -19,6 +20,7 @@ import hashlib
 import logging
 import sys
 from collections.abc import Callable, Mapping
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from ..model.command import Controllable
@@ -83,6 +85,9 @@ class AccountDesk:
     async def _take(self, request: Mapping[str, Any]) -> None:
         if self._turn is None:
             self._turn = asyncio.Lock()
+        if request.get("kind") == "check":  # some seconds, or a minute: nothing waits for it
+            await aside(self._answer, request)
+            return
         async with self._turn:
             await aside(self._answer, request)  # the client's own objects may ask the service on the way
 
@@ -100,8 +105,10 @@ class AccountDesk:
                 case "act":
                     done = self.act(str(request.get("act")), str(request.get("workload")))
                     self._tell(id_, "failed" if done.failed else "done", str(done))
+                case "check":
+                    self._send({"kind": "account-check", "id": id_} | checked())
                 case other:
-                    raise ValueError(f"unknown request {other!r}: this kernel knows about, look and act")
+                    raise ValueError(f"unknown request {other!r}: this kernel knows about, look, act and check")
         except (QmodeError, ValueError) as error:
             self._tell(id_, "failed", str(error))
         except Exception as error:
@@ -198,6 +205,15 @@ def services() -> list[QiskitRuntimeService]:
         *(v for v in named if isinstance(v, QiskitRuntimeService)),
     ]
     return list({id(service): service for service in found}.values())
+
+
+def checked() -> Message:
+    """What `qmode.check` finds in this kernel, with the first of its services. Reads only."""
+    import qmode_widgets
+
+    report = qmode_widgets.check(next(iter(services()), None))  # it looks at the screens' part too, so it is above us
+    rows = [{key: value for key, value in asdict(row).items() if value is not None} for row in report.rows]
+    return {"ok": report.ok, "rows": rows, "text": report.text}
 
 
 def fingerprint(instance: str) -> str:

@@ -106,6 +106,9 @@ def test_a_workload_of_two_notebooks_is_one_row_and_leads_to_its_cells(open_note
     first.run(2)
     second = open_notebook("batch = scripted.batch(); show(batch)", name="second")
     second.run(1)
+    for book in (first, second):  # another page knows a cell's output by the file
+        book.save()
+        book.page.wait_for_function("() => !window.jupyterapp.shell.currentWidget.context.model.dirty")
     panel = second.sidebar()
     entry = row(panel, "d2f0b8c4k3a0008v77a1")
     expect(panel.locator(".qm-row")).to_have_count(1)
@@ -119,9 +122,9 @@ def test_a_workload_of_two_notebooks_is_one_row_and_leads_to_its_cells(open_note
     name = link.inner_text()
     link.click()
     tab = first.page.locator(".jp-NotebookPanel:not(.lm-mod-hidden) [data-workload='d2f0b8c4k3a0008v77a1']")
+    current = "name => window.jupyterapp.shell.currentWidget?.context?.path === name"
+    first.page.wait_for_function(current, arg=name)
     expect(tab).to_be_in_viewport()
-    current = "() => window.jupyterapp.shell.currentWidget.context.path"
-    assert first.page.evaluate(current) == name
 
 
 STRIP = """e => [...e.querySelectorAll('.qm-thin i')]

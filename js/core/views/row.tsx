@@ -224,7 +224,7 @@ function NextTry({ at }: { at: number }) {
   return (
     <span class="qm-reason qm-num">
       <ClockContext.Provider value={REAL}>
-        <Tick text={now => (now < at ? ` · ${trans.__('next attempt in %1', ago(at - now))}` : '')} />
+        <Tick text={now => (now < at ? ` · ${trans.__('next try in %1', ago(at - now))}` : '')} />
       </ClockContext.Provider>
     </span>
   );

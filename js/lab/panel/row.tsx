@@ -71,23 +71,18 @@ export function Row({ entry, desk, reveal }: Props) {
       >
         <div class="qm-line">
           {watch === undefined ? (
-            <span class="qm-title1" title={idsOf(entry)}>
-              {title}
-              <Start entry={entry} />
+            <span class="qm-title1">
+              <Name entry={entry} />
             </span>
           ) : (
-            <button type="button" class="qm-title1 qm-bare" aria-expanded={open} title={idsOf(entry)} onClick={toggle}>
-              {title}
-              <Start entry={entry} />
+            <button type="button" class="qm-title1 qm-bare" aria-expanded={open} onClick={toggle}>
+              <Name entry={entry} />
             </button>
           )}
           <Value entry={entry} />
         </div>
         <div class="qm-line">
-          <span class="qm-where">
-            {modeOf(entry)} · {backendOf(entry)}
-            <PlaceLink entry={entry} reveal={reveal} />
-          </span>
+          <Where entry={entry} reveal={reveal} />
           <Detail entry={entry} />
         </div>
         {!open &&
@@ -107,10 +102,18 @@ export function Row({ entry, desk, reveal }: Props) {
   );
 }
 
-/** "11:04:05", where nothing else tells a workload from its like. */
-function Start({ entry }: { entry: Entry }) {
+/** Its title; "11:04:05" beside it where nothing else tells a workload from its like. */
+function Name({ entry }: { entry: Entry }) {
+  const title = titleOf(entry);
   const start = startOf(entry, Date.now() / 1000);
-  return start === '' ? null : <span class="qm-start qm-num"> {start}</span>;
+  return (
+    <>
+      <span class="qm-name" title={[title, ...[...entry.aliases].slice(0, 5)].join('\n')}>
+        {title}
+      </span>
+      {start !== '' && <span class="qm-start qm-num"> {start}</span>}
+    </>
+  );
 }
 
 function toneOf({ reason }: Entry): string {
@@ -118,18 +121,36 @@ function toneOf({ reason }: Entry): string {
   return reason === 'failed' || reason === 'capped' ? 'qm-bad' : 'qm-att';
 }
 
-function idsOf({ aliases }: Entry): string {
-  return [...aliases].slice(0, 5).join('\n');
+/** Left of the second line. Where it is narrow, mode and backend give way first, so that the link can be hit. */
+function Where({ entry, reveal }: Pick<Props, 'entry' | 'reveal'>) {
+  const kind = `${modeOf(entry)} · ${backendOf(entry)}`;
+  return (
+    <span class="qm-where">
+      <span class="qm-kind" title={kind}>
+        {kind}
+      </span>
+      <PlaceLink entry={entry} reveal={reveal} />
+    </span>
+  );
 }
 
 /** The notebook, as a link to its cell; with the number of others that show the same workload. */
 function PlaceLink({ entry, reveal }: Pick<Props, 'entry' | 'reveal'>) {
   const place = placeOf(entry);
-  if (place === null) return entry.listed === null ? null : <span> · {trans.__('started elsewhere')}</span>;
+  if (place === null) {
+    if (entry.listed === null) return null;
+    const elsewhere = trans.__('started elsewhere');
+    return (
+      <span class="qm-away" title={elsewhere}>
+        {' · '}
+        {elsewhere}
+      </span>
+    );
+  }
   const others = entry.watches.slice(1).map(watch => watch.place.path || watch.place.name);
   return (
     <>
-      {' · '}
+      <span>{' · '}</span>
       <button
         type="button"
         class="qm-link qm-place"
@@ -139,7 +160,12 @@ function PlaceLink({ entry, reveal }: Pick<Props, 'entry' | 'reveal'>) {
         {place.name}
       </button>
       {others.length > 0 && <span title={others.join('\n')}> +{others.length}</span>}
-      {entry.watches[0]?.busy && <span class="qm-busy"> {trans.__('(busy)')}</span>}
+      {entry.watches[0]?.busy && (
+        <span class="qm-away" title={trans.__('(busy)')}>
+          {' '}
+          {trans.__('(busy)')}
+        </span>
+      )}
     </>
   );
 }

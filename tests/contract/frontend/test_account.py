@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+from pathlib import Path
 from weakref import WeakValueDictionary
 
 import pytest
@@ -159,11 +160,39 @@ def test_what_cannot_be_answered_is_dropped(request_: object) -> None:
     assert page.heard.empty()
 
 
-def test_without_a_saved_account_connect_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path) -> None:
+@pytest.fixture
+def no_account(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """A kernel that has no service, and no saved account."""
+    monkeypatch.setattr(account, "services", list)
     for name in ("QISKIT_IBM_TOKEN", "QISKIT_IBM_CHANNEL", "QISKIT_IBM_URL", "QISKIT_IBM_INSTANCE"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(
         "qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE", str(tmp_path / "none.json")
     )
+
+
+def test_without_a_saved_account_connect_says_what_to_do(no_account: None) -> None:
     with pytest.raises(QmodeError, match="There is no saved IBM Quantum account where this kernel runs"):
         account.connect()
+
+
+def test_a_check_reads_and_names_nobody(page: Page, emulator: Emulator) -> None:
+    open_batch = Batch(emulator.service.backend("emu_fez"))
+    emulator.faults.forget_requests()
+    answer = page.ask("check")
+    assert answer["kind"] == "account-check"
+    assert answer["ok"] is True
+    assert {row["name"]: row["state"] for row in answer["rows"]}["GET /workloads"] == "ok"
+    assert "Read-only: nothing was submitted" in answer["text"]
+    assert {method for method, _, _ in emulator.faults.requests()} == {"GET"}
+    assert open_batch.session_id not in str(answer)
+    assert "emulator-open" not in str(answer)
+    open_batch.close()
+
+
+def test_a_check_without_an_account_says_what_to_do(no_account: None) -> None:
+    answer = Page().ask("check")
+    assert answer["ok"] is False
+    (failed,) = [row for row in answer["rows"] if row["state"] == "failed"]
+    assert failed["name"] == "service"
+    assert "save_account" in failed["remedy"]
