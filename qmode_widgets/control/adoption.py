@@ -17,6 +17,8 @@ from ..ibm.client import Followed, Submission, adoption_test, divert, door, job_
 from ..ibm.wire import Job, Json
 from ..model import tags
 from ..model.snapshot import JobState
+from ..planning.allowance import cut_off_job
+from ..planning.submitted import submitted_usage
 from ..portal import portal
 from .engine import actions
 from .engine.workload import Workload
@@ -72,7 +74,8 @@ class Adoption:
         """Post it and return its job handle.
 
         Raises:
-            IBMError: as the client would raise: refused by the service, by a cap, or because the workload is closed.
+            IBMError: as the client would raise: refused by the service, by a cap (it is reached, or would cut the job
+                off), or because the workload is closed.
         """
         if self._ledger.read_only:
             return self._plainly(asked, self._ledger.read_only)
@@ -81,6 +84,7 @@ class Adoption:
         except QmodeError as error:
             raise self._refusal(error) from error
         asked.check()
+        self._check_cap(asked)
         try:
             made = self._make(asked)
         except Exception as error:  # whatever goes wrong in here, the client sends the user's job as it always did
@@ -99,6 +103,22 @@ class Adoption:
         handle = job_handle(asked, str(record.job_id), _Work(self, run))
         self._handles[run] = handle
         return handle
+
+    def _check_cap(self, asked: Submission) -> None:
+        """Refuse what the usage cap must cut off: it would be billed what the cap leaves and give nothing.
+
+        What cannot be estimated is sent: the service keeps the cap then.
+
+        Raises:
+            UsageCapReached: with the expected usage, what the cap leaves, and the remedy.
+        """
+        cap, used = self._portal.call(lambda: (self._ledger.cap, self._ledger.used() or 0.0))
+        if cap is None:
+            return
+        usage = submitted_usage(asked.program_id, asked.inputs, asked.backend)
+        lost = None if usage is None else cut_off_job(usage.expected, cap - used, usage.low)
+        if lost is not None:
+            raise refusal(SubmissionError(f"usage_cap={cap:g}: {lost}"), cap=cap, used=used)
 
     def _refusal(self, error: Exception) -> Exception:
         """As the client's exception; where our usage cap is reached, one that says so."""

@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
 LONGEST_KEY = 200
-LOW_END = 0.8  # of an estimate
 MOST_LISTED = 10  # results that an error names
 T = TypeVar("T")
 
@@ -408,8 +407,7 @@ class Controller(metaclass=OneEach):
     ) -> list[Partition]:
         """The partitions, with their expected usage where there is a usage cap to compare it with.
 
-        A partition that the cap must cut off would be billed the cap and give nothing: it is not sent. Nine of ten
-        estimates are within 0.8 to 1.25 of the bill, so only what exceeds the cap at its low end is refused.
+        A partition that the cap must cut off would be billed the cap and give nothing: it is not sent.
 
         Raises:
             SubmissionError: naming the first one, with its expected usage and what the cap leaves.
@@ -417,10 +415,10 @@ class Controller(metaclass=OneEach):
         cap, used = self._ask(lambda: (self._ledger.cap, self._ledger.used() or 0.0))
         if cap is None:
             return parts
-        if kind in ("sampler", "estimator") and any(p.expected is None for p in parts):
+        if any(p.expected is None for p in parts):
             with contextlib.suppress(ValueError):  # what cannot be estimated is left to the service's own limit
                 parts = price(pubs, backend_of(primitive), primitive, parts, **run_options)
-        lost = [c for c in cut_off(parts, cap, used) if LOW_END * c.expected > c.left]
+        lost = [c for c in cut_off(parts, cap, used) if c.sure]
         if lost:
             more = f" (and {len(lost) - 1} more)" if len(lost) > 1 else ""
             raise SubmissionError(f"usage_cap={cap:g}: {lost[0]}{more}")

@@ -13,13 +13,23 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 
 class Recorded(BaseModel):
-    """One backend's configuration and properties (its calibration), as a service answers them."""
+    """What a service answers about one backend.
+
+    Args:
+        name: its name.
+        configuration: its configuration.
+        properties: its properties (the calibration).
+        wait_time_seconds: how long jobs waited for it; None: the service did not say.
+        queue_length: jobs of all users that waited for it.
+    """
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     name: str = Field(pattern=r"^[a-z][a-z0-9_]{0,60}$")
     configuration: dict[str, Any]
     properties: dict[str, Any]
+    wait_time_seconds: dict[str, float] | None = None
+    queue_length: int = Field(default=0, ge=0)
 
 
 class InstanceTerms(BaseModel):

@@ -880,10 +880,10 @@ def not_closed(error: Exception) -> Exception:
 
 
 class UsageCapReached(IBMRuntimeError):  # noqa: N818 - it is named by what happened, as the client's own are
-    """Nothing more is sent: the usage cap that was set here is reached. The service has no part in it.
+    """Nothing is sent: the usage cap that was set here is reached, or would cut the job off.
 
-    It is one of the client's errors, so that code and libraries that catch those go on working. `cap` and `used` are
-    QPU seconds.
+    The service has no part in it. It is one of the client's errors, so that code and libraries that catch those go on
+    working. `cap` and `used` are QPU seconds.
     """
 
     def __init__(self, message: str, *, cap: float, used: float | None) -> None:

@@ -11,7 +11,7 @@ from qiskit_ibm_runtime.quantum_program.params_converters import QUANTUM_PROGRAM
 from ..errors import QmodeError
 from .client import instance_of, is_local
 from .link import Link, ask, link_of
-from .wire import Job
+from .wire import Job, Json
 
 log = logging.getLogger(__name__)
 
@@ -57,11 +57,21 @@ def _counts(job: Job, backend: str) -> bool:
     )
 
 
+def decoded(params: Json) -> tuple[Any, Any]:
+    """The quantum program and the options of an executor job's inputs.
+
+    Raises:
+        Exception: inputs of another version, or none.
+    """
+    converter = QUANTUM_PROGRAM_PARAMS_CONVERTERS[params["schema_version"]]
+    program, options = converter.decoder(converter.model.model_validate(params))
+    return program, options
+
+
 def _read(link: Link, job: Job) -> FinishedJob | None:
     try:
         params = ask(link.stored, job.id)["params"]
-        converter = QUANTUM_PROGRAM_PARAMS_CONVERTERS[params["schema_version"]]
-        program, options = converter.decoder(converter.model.model_validate(params))
+        program, options = decoded(params)
     except Exception as error:  # noqa: BLE001 - another version's inputs, or none: this job teaches nothing
         log.info("the inputs of job %s cannot be read: %s", job.id, error)
         return None

@@ -14,6 +14,7 @@ import math
 import statistics
 import threading
 from collections import defaultdict
+from collections.abc import Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ValidationError
@@ -31,7 +32,9 @@ from ..ibm.client import instance_of, instances_of
 from ..ibm.link import Link, ask, link_of
 from ..model import tags
 from ..model.outcome import Outcome
+from ..model.partition import Partition
 from ..model.snapshot import JobSnapshot, JobState
+from ..planning.allowance import cut_off
 from ..planning.plan import Plan, plan
 from . import answers, arguments
 from .answers import Json
@@ -215,7 +218,7 @@ class Tools:
             _affordable(made.bills[taken].low, made.bills[taken].expected, cap, used, f"in {taken} mode")
         else:  # its cap would end other people's jobs: the service bounds each job that is sent
             _affordable(made.usage.low, made.usage.expected, cap, 0.0, "for these jobs")
-            settings = _shared_cap(settings, cap, len(made.partitions))
+            settings = _shared_cap(settings, cap, made.partitions)
         controller: Any = _open(taken, chosen, cap) if there is None else there
         if ours:
             controller.usage_cap = cap
@@ -448,13 +451,18 @@ def _affordable(low: float, expected: float, cap: float, used: float, where: str
         )
 
 
-def _shared_cap(settings: Json, cap: float, jobs: int) -> Json:
+def _shared_cap(settings: Json, cap: float, partitions: Sequence[Partition]) -> Json:
     """The options with each job's share of the cap as its maximum execution time: the service keeps it."""
+    jobs = len(partitions)
     share = math.floor(cap / jobs)
     if share < 1:
         raise QmodeError(
             f"nothing was submitted: usage_cap_seconds={cap:g} is less than a second for each of {jobs} jobs. Raise "
             "the cap, or pass fewer jobs"
+        )
+    if lost := [c for c in cut_off(partitions, share) if c.sure]:
+        raise QmodeError(
+            f"nothing was submitted: usage_cap_seconds={cap:g} is {share} s for each of {jobs} jobs, and {lost[0]}"
         )
     given = settings.get("max_execution_time")
     return settings | {"max_execution_time": share if given is None else min(share, int(given))}

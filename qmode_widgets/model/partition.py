@@ -46,11 +46,12 @@ class Piece:
 
 @dataclass(frozen=True, slots=True)
 class Partition:
-    """The pieces that one job carries. `expected` is its usage in QPU seconds, where it was estimated."""
+    """The pieces that one job carries. `expected` is its usage in QPU seconds, where estimated; `low` its low end."""
 
     pieces: tuple[Piece, ...]
     expected: float | None = None
     formula: str | None = None
+    low: float | None = None
 
     @property
     def label(self) -> str:

@@ -14,6 +14,7 @@ from ..model.partition import Partition
 from .durations import billed, duration
 from .usage import Jobs
 
+LOW_END = 0.8  # of an estimate whose low end is not known: nine of ten bills are within 0.8 to 1.25 of it
 REFUSED = 2.0  # seconds: a job that is refused after it has queued is mostly billed so (58 of 68 in one record)
 
 
@@ -133,18 +134,25 @@ def failures(submissions: Sequence[Jobs], steps: int = 1) -> Failures:
 
 @dataclass(frozen=True, slots=True)
 class CutOff:
-    """A partition whose expected usage is more than its cap leaves: it would be billed the cap and give nothing."""
+    """A job whose expected usage is more than its cap leaves: it would be billed the cap and give nothing."""
 
-    partition: int  # from 0
+    partition: int | None  # from 0; None: a job that was not made by cutting PUBs into partitions
     expected: float
     left: float  # of the cap
+    low: float | None = None  # low end of the estimate
 
     def __str__(self) -> str:
+        what = "this job" if self.partition is None else f"partition {self.partition + 1}"
+        less = "take fewer shots" if self.partition is None else "take fewer shots or smaller partitions"
         return (
-            f"partition {self.partition + 1} is expected to use ≈ {billed(self.expected)}; the cap leaves "
-            f"{billed(self.left)}: it would be cut off, billed {self.left:,.0f} s and give nothing. Raise the cap, or "
-            "cut the partition smaller"
+            f"{what} is expected to use ≈ {billed(self.expected)}; the cap leaves {billed(self.left)}: it would be cut "
+            f"off, billed {self.left:,.0f} s and give nothing. Raise the cap, or {less}"
         )
+
+    @property
+    def sure(self) -> bool:
+        """Even the low end of the estimate is more than the cap leaves."""
+        return (LOW_END * self.expected if self.low is None else self.low) > self.left
 
     @property
     def message(self) -> str:
@@ -167,7 +175,21 @@ def cut_off(partitions: Sequence[Partition], cap: float, used: float = 0.0) -> t
         raise ArgumentError(f"cap={cap!r}: give seconds of QPU usage above 0")
     left = max(0.0, cap - used)
     return tuple(
-        CutOff(number, partition.expected, left)
+        CutOff(number, partition.expected, left, partition.low)
         for number, partition in enumerate(partitions)
         if partition.expected is not None and partition.expected > left
     )
+
+
+def cut_off_job(expected: float | None, left: float | None, low: float | None = None) -> CutOff | None:
+    """Why a job must not be sent: the cap would cut it off, even at the low end of its estimate.
+
+    Args:
+        expected: seconds of QPU usage; None: not known.
+        left: seconds of the cap; None: there is none.
+        low: the estimate's low end, where it is known.
+    """
+    if expected is None or left is None:
+        return None
+    found = CutOff(None, expected, max(0.0, left), low)
+    return found if found.sure else None

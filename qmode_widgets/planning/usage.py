@@ -163,8 +163,8 @@ class Jobs:
 
 
 def priced(partition: Partition, usage: UsageEstimate) -> Partition:
-    """A partition with its expected usage and formula."""
-    return replace(partition, expected=usage.expected, formula=usage.formula)
+    """A partition with its expected usage, the formula and the low end."""
+    return replace(partition, expected=usage.expected, formula=usage.formula, low=usage.low)
 
 
 def shares(work: Work, partition: Partition) -> list[tuple[PubWork, float]]:

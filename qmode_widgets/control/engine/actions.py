@@ -12,6 +12,7 @@ from ...ibm.link import again
 from ...model import tags
 from ...model.outcome import Cancelled, CancelOutcome, CancelOutcomes, Refusal
 from ...model.snapshot import JobState
+from ...planning.allowance import cut_off_job
 from ..state.ledger import Ledger
 from ..state.record import Record
 
@@ -129,8 +130,12 @@ async def payloads(ledger: Ledger, records: Sequence[Record], *, limit: int | No
     """What to post to run these attempts again: all of them, or none is sent. `limit`: what a usage cap leaves, in s.
 
     Raises:
-        QmodeError: one of them cannot be run again; it says which and why.
+        QmodeError: one of them cannot be run again, or the cap would cut it off; it says which and why.
     """
+    for record in records:
+        low = None if record.partition is None else record.partition.low
+        if (lost := cut_off_job(record.usage().estimated, limit, low)) is not None:
+            raise QmodeError(f"{record.name} is not resubmitted: {lost}")
     found = await _all([lambda r=r: payload_of(ledger, r) for r in records])  # type: ignore[misc]
     for record in records:
         try:

@@ -1,4 +1,8 @@
-"""Records a service as a twin: what the client can read of its backends and its instance, by GET only."""
+"""Records a service as a twin: what the client can read of its backends and its instance, by GET only.
+
+The client has no method for how long jobs waited, so that is read with the account's own key, signed in as the client
+signs in.
+"""
 
 from __future__ import annotations
 
@@ -11,6 +15,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import requests
 from jupyter_core.paths import jupyter_runtime_dir
 
 from ..options import Options, names_in
@@ -19,6 +24,7 @@ from ..twin import InstanceTerms, Recorded, Twin
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
+_PATIENCE = 20.0  # seconds for the waiting times
 _RECENT = 50  # jobs that are looked through for a session and a batch
 _PREFIX = "qmode-emulator-"
 _TTLS = ("max_ttl", "interactive_ttl", "active_ttl")
@@ -39,8 +45,10 @@ def record(service: QiskitRuntimeService, backends: Iterable[str] | None = None)
         QiskitBackendNotFoundError: there is no such backend.
     """
     names = [b.name for b in service.backends()] if backends is None else list(backends)
-    found = [_backend(service, name) for name in dict.fromkeys(names)]
+    waits, why = _waits(service)
+    found = [_backend(service, name, waits.get(name)) for name in dict.fromkeys(names)]
     terms, notes = _terms(service)
+    notes += why
     twin = Twin(instance=terms, backends=found, notes=notes)
     account, text = service.active_account() or {}, twin.text
     if any(secret in text for secret in ("crn:v1:", account.get("token")) if secret):
@@ -48,14 +56,60 @@ def record(service: QiskitRuntimeService, backends: Iterable[str] | None = None)
     return twin
 
 
-def _backend(service: QiskitRuntimeService, name: str) -> Recorded:
+def _backend(service: QiskitRuntimeService, name: str, waits: dict[str, float] | None) -> Recorded:
     backend = service.backend(name, use_fractional_gates=None)  # None: all gates
     backend.refresh()  # the service object may have cached a selection of the gates, and an older calibration
     properties = backend.properties()
     if properties is None:
         raise ValueError(f"backend {name!r} has no calibration data: no twin can be made of it")
     conf, props = plain(backend.configuration().to_dict()), plain(properties.to_dict())
-    return Recorded(name=name, configuration=conf, properties=props)
+    return Recorded(
+        name=name,
+        configuration=conf,
+        properties=props,
+        wait_time_seconds=waits,
+        queue_length=backend.status().pending_jobs,
+    )
+
+
+def _waits(service: QiskitRuntimeService) -> tuple[dict[str, dict[str, float]], list[str]]:
+    """Return how long jobs waited, by backend, and what is to be noted where that cannot be read."""
+    from qiskit_ibm_runtime.api.client_parameters import ClientParameters
+    from qiskit_ibm_runtime.proxies import ProxyConfiguration
+
+    account: dict[str, Any] = dict(service.active_account() or {})
+    proxies = account.get("proxies")
+    parameters = ClientParameters(
+        channel=account.get("channel", "ibm_quantum_platform"),
+        token=account.get("token", ""),
+        url=account.get("url"),
+        instance=service.active_instance(),
+        proxies=ProxyConfiguration(**proxies) if proxies else None,
+        verify=account.get("verify", True),
+        private_endpoint=account.get("private_endpoint", False),
+    )
+    # An embedded service signs in elsewhere than IBM's, and its variables are set only while a client is made.
+    with getattr(service, "variables", contextlib.nullcontext)():
+        signed_in = parameters.get_auth_handler()
+    try:
+        answer = requests.get(
+            f"{parameters.get_runtime_api_base_url()}/backends",
+            params={"fields": "wait_time_seconds"},
+            timeout=_PATIENCE,
+            **{**parameters.connection_parameters(), "auth": signed_in},
+        )
+        answer.raise_for_status()
+        devices = answer.json()["devices"]
+        told = {str(device["name"]): device.get("wait_time_seconds") or {} for device in devices}
+    except (requests.RequestException, KeyError, TypeError, ValueError) as error:
+        return {}, [f"waiting times: not known, since they could not be read ({type(error).__name__})"]
+    names = ("average", "p50", "p95")
+    waits = {
+        name: {kind: wait[kind] for kind in names if isinstance(wait.get(kind), int | float)}
+        for name, wait in told.items()
+        if isinstance(wait, dict)
+    }
+    return {name: wait for name, wait in waits.items() if wait}, []
 
 
 def plain(value: Any) -> Any:

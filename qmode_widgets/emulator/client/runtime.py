@@ -19,7 +19,7 @@ class EmulatedRuntimeService(QiskitRuntimeService):
     """
 
     def __init__(self, variables: Callable[[], AbstractContextManager[None]]) -> None:
-        self._variables = variables
+        self.variables = variables
         self._reached: set[str] = set()
         with variables():
             super().__init__()
@@ -58,6 +58,6 @@ class EmulatedRuntimeService(QiskitRuntimeService):
     def _reach(self, instance: str | None) -> None:
         """Let a client be made: looking for a backend without a name finds none, and takes no longer than needed."""
         if instance is not None and instance not in self._reached:
-            with self._variables():
+            with self.variables():
                 super().backends(" ", instance=instance)
             self._reached.add(instance)

@@ -172,7 +172,7 @@ def _backends(app: App, instance: Instance, request: Request, _: str) -> Respons
     shown = [(d, d.list_entry(service.queue_length(d))) for d in service.devices.values() if mocks or not d.mock]
     if fields is not None:
         for device, entry in shown:
-            entry["wait_time_seconds"] = shapes.waits(service.store.waits(device.name))
+            entry["wait_time_seconds"] = service.waits(device)
     return Response({"devices": [entry for _, entry in shown]})
 
 

@@ -23,7 +23,7 @@ from ..backends import Device
 from ..options import Options
 from ..simulation.answer import Answer
 from ..simulation.engine import Engine
-from . import rules
+from . import rules, shapes
 from .account import INSTANCES, PERIOD, Instance
 from .clock import Clock
 from .errors import ApiError, bad_request, not_found
@@ -120,8 +120,17 @@ class Service:
         return device.calibrated(calibration)
 
     def queue_length(self, device: Device) -> int:
-        """Return how many jobs wait or run on a backend."""
-        return self.schedulers[device.name].queue_length
+        """Return how many jobs wait or run on a backend; on a twin as recorded until a job of its own has run."""
+        waiting, recorded = self.schedulers[device.name].queue_length, device.recorded.queue_length
+        if recorded and not device.mock and not self.store.waits(device.name, most=1):
+            waiting += recorded
+        return waiting
+
+    def waits(self, device: Device) -> dict[str, float] | None:
+        """Return how long jobs waited for a backend; on a twin as recorded until a job of its own has run."""
+        if (own := shapes.waits(self.store.waits(device.name))) is not None or device.mock:
+            return own
+        return device.recorded.wait_time_seconds
 
     def limit(self, instance: Instance) -> int | None:
         """Return the usage limit of an instance in seconds, or None without one."""

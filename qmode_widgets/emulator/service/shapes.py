@@ -179,7 +179,7 @@ def plan(
     return shown
 
 
-def waits(seconds: list[float]) -> dict[str, int] | None:
+def waits(seconds: list[float]) -> dict[str, float] | None:
     """Return how long jobs waited before they started, or None if none has."""
     if not seconds:
         return None

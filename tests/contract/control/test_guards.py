@@ -3,10 +3,18 @@
 from __future__ import annotations
 
 import pytest
+from qiskit import QuantumCircuit
+from qiskit_ibm_runtime import Batch, Executor, NoiseLearnerV3, SamplerV2
+from qiskit_ibm_runtime.executor_sampler import Sampler
+from qiskit_ibm_runtime.quantum_program import QuantumProgram
+from samplomatic.transpiler import generate_boxing_pass_manager
 
 import qmode_widgets as qmode
 from qmode_widgets.errors import SubmissionError
+from qmode_widgets.model.partition import Partition, Piece
 from qmode_widgets.model.snapshot import JobState
+
+from ..conftest import legacy
 
 
 @pytest.fixture
@@ -124,5 +132,83 @@ def test_what_the_cap_must_cut_off_is_not_sent(opened, sampler, rotations, emula
     with pytest.raises(qmode.SubmissionError, match=r"usage_cap=10: .*would be cut off, billed 10 s and give nothing"):
         batch.submit(sampler(batch.primitive_mode, shots=200_000), rotations(1), partitions=1)
     assert batch.jobs == ()
-    assert not [path for method, path, _ in emulator.faults.requests() if method == "POST" and path.endswith("/jobs")]
+    assert posts(emulator) == 0
     assert batch.submit(sampler(batch.primitive_mode), rotations(1), partitions=1).wait(60)
+
+
+def posts(emulator):
+    """How many jobs were posted."""
+    return sum(method == "POST" and path.endswith("/jobs") for method, path, _ in emulator.faults.requests())
+
+
+CUT_OFF = (
+    r"usage_cap=8: this job is expected to use ≈ \d.* s.*; the cap leaves 8\.0 s: it would be cut off, billed 8 s and "
+    r"give nothing\. Raise the cap, or take fewer shots"
+)
+
+
+@pytest.mark.parametrize("primitive", [Sampler, SamplerV2])
+def test_what_user_code_submits_and_the_cap_must_cut_off_is_not_sent(backend, emulator, rotations, primitive):
+    batch = qmode.adopt(Batch(backend), usage_cap=8)
+    own = legacy(primitive, mode=batch.primitive_mode)
+    try:
+        with pytest.raises(qmode.UsageCapReached, match=CUT_OFF) as refused:
+            own.run(rotations(1), shots=600_000)
+        assert (refused.value.cap, refused.value.used) == (8, 0)
+        assert batch.jobs == ()
+        assert posts(emulator) == 0
+        assert own.run(rotations(1), shots=400).result()
+        batch.usage_cap = 400
+        assert own.run(rotations(1), shots=600_000).job_id()
+    finally:
+        batch.end(running=False)
+
+
+def test_nor_is_what_a_watched_library_submits(backend, emulator, sampler, rotations):
+    found = qmode.watch(usage_cap=8)
+    try:
+        with pytest.raises(qmode.UsageCapReached, match=CUT_OFF):
+            sampler(backend, shots=600_000).run(rotations(1))
+        assert posts(emulator) == 0
+    finally:
+        qmode.unwatch()
+        for controller in found.controllers:
+            controller.forget()
+
+
+def test_a_quantum_program_that_the_cap_must_cut_off_is_not_sent(opened, emulator, rotations):
+    program = QuantumProgram(shots=600_000)
+    [(circuit, values)] = rotations(1)
+    program.append_circuit_item(circuit, circuit_arguments=[values])
+    batch = opened(usage_cap=8)
+    executor = Executor(mode=batch.primitive_mode)
+    with pytest.raises(SubmissionError, match=r"usage_cap=8: partition 1 is expected to use"):
+        batch.submit(executor, [program])
+    with pytest.raises(qmode.UsageCapReached, match=CUT_OFF):
+        executor.run(program)
+    assert posts(emulator) == 0
+
+
+def test_what_cannot_be_estimated_is_sent(backend, emulator, isa):
+    circuit = QuantumCircuit(2)
+    circuit.cz(0, 1)
+    boxes = generate_boxing_pass_manager(inject_noise_targets="gates").run(isa(circuit))
+    layer = next(i for i in boxes.data if i.operation.name == "box")
+    batch = qmode.adopt(Batch(backend), usage_cap=1)
+    try:
+        assert NoiseLearnerV3(mode=batch.primitive_mode).run([layer]).job_id()
+    finally:
+        batch.end(running=False)
+
+
+def test_what_a_lower_cap_must_cut_off_is_not_run_again(opened, sampler, rotations, emulator):
+    batch = opened()
+    emulator.faults.fail_jobs(1, code=1517)
+    part = Partition((Piece(0),))
+    run = batch.submit(sampler(batch.primitive_mode, shots=200_000), rotations(1), partitions=[part])
+    assert batch.wait(60)
+    emulator.faults.forget_requests()
+    batch.usage_cap = 10 + batch.refresh().usage.reported
+    with pytest.raises(qmode.QmodeError, match=r"is not resubmitted: this job is expected to use .* billed 10 s"):
+        batch.resubmit(run.jobs[0])
+    assert posts(emulator) == 0

@@ -76,7 +76,9 @@ def test_it_serves_the_same_backends(original, twin, name, part):
 
 
 def test_targets_are_the_same(original, twin):
-    one, other = (e.service.backend("ibm_fez", use_fractional_gates=None).target for e in (original, twin))
+    # New clients: one that has read a backend with a selection of its gates keeps that.
+    services = [e.connect(e.home.name) for e in (original, twin)]
+    one, other = (service.backend("ibm_fez", use_fractional_gates=None).target for service in services)
     assert one.operation_names == other.operation_names
     for name in one.operation_names:
         assert (one[name] is None) == (other[name] is None)
@@ -115,6 +117,42 @@ def test_plans_agree(original, twin):
     one, other = plan(original), plan(twin)
     assert (one.mode, one.usage) == (other.mode, other.usage)
     assert one.to_dict()["forecasts"] == other.to_dict()["forecasts"]
+    assert "the service says jobs waited" in one.conditions.why_wait
+    assert one.conditions == other.conditions
+
+
+def waits(emulator, name):
+    """What a service tells of the jobs before: how long they waited, and how many wait."""
+    told = answer(emulator, "/backends?fields=wait_time_seconds")["devices"]
+    entry = next(device for device in told if device["name"] == name)
+    return entry["wait_time_seconds"], entry["queue_length"], emulator.service.backend(name).status().pending_jobs
+
+
+def test_it_tells_the_recorded_waits_until_its_own_jobs_have_run(twin, tmp_path):
+    recorded = json.loads(twin.save(tmp_path / "quiet.twin").read_text())
+    told = {"average": 700.0, "p50": 600.0, "p95": 5400.0}
+    recorded["backends"][0] |= {"wait_time_seconds": told, "queue_length": 7}
+    del recorded["backends"][1]["wait_time_seconds"], recorded["backends"][1]["queue_length"]  # as an older file
+    (tmp_path / "busy.twin").write_text(json.dumps(recorded))
+    busy, older = (backend["name"] for backend in recorded["backends"])
+    circuit = QuantumCircuit(1)
+    circuit.measure_all()
+    with package.start(shared=False, speed=float("inf"), like=tmp_path / "busy.twin") as short:
+        assert waits(short, busy) == (told, 7, 7)
+        assert waits(short, older) == (None, 0, 0)
+        assert "600 s in the queue" in qmode.plan([circuit], short.service.backend(busy)).conditions.why_wait
+        Sampler(mode=short.service.backend(busy)).run([circuit], shots=10).result()
+        own, waiting, pending = waits(short, busy)
+        assert own["p95"] < 600
+        assert (waiting, pending) == (0, 0)
+
+
+def test_waits_that_cannot_be_read_are_noted(original):
+    original.faults.fail_requests(503, path="/backends")  # the waits are read first
+    made = record(original.service, ["ibm_fez"])
+    original.faults.clear()
+    assert made.backends[0].wait_time_seconds is None
+    assert any(note.startswith("waiting times: not known") for note in made.notes)
 
 
 def test_it_is_read_by_get_only(original):

@@ -38,6 +38,15 @@ def test_the_users_session_stays_open_and_each_job_carries_its_share_of_the_cap(
     session.close()
 
 
+def test_a_job_that_its_share_of_the_cap_must_cut_off_is_not_sent(agent, emulator, backend):
+    session = Session(backend)
+    more = {"circuits": WORK["circuits"] * 3, "jobs": 2, "shots": 50_000, "mode": "session"}
+    with pytest.raises(RefusedError, match=r"=50 is 25 s for each of 2 jobs, and partition \d is expected to use"):
+        submit(agent, backend=None, workload=session.session_id, usage_cap_seconds=50, **more)
+    assert posted(emulator) == []
+    session.close()
+
+
 def test_at_its_end_the_server_cancels_its_own_queue_and_nothing_of_the_users(emulator, backend, bell, tmp_path):
     session = Session(backend)
     emulator.faults.pause(queue=True)
