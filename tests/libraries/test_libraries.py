@@ -18,6 +18,8 @@ WORKS = [
     works.algorithms,
     works.mthree,
     works.mitiq,
+    works.mitigation,
+    works.noise_learning,
 ]
 
 
