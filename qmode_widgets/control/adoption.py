@@ -238,12 +238,16 @@ class Adoption:
         return coming or retried
 
     def told(self, answer: Json) -> Json:
-        """An answer about a job in words that the client knows: its word is replaced by what it means."""
+        """An answer about a job in words that the client knows, with the user's own tags only.
+
+        A status that the client does not know is replaced by what it means.
+        """
         try:
             job = Job.of(answer)
         except WrongAnswerError:
             return answer
         known, cap = self._portal.call(lambda: (self._ledger.find(job.id), self._ledger.cap))
+        answer = answer | {"tags": tags.own(job.tags)}
         why = job.reason or job.status
         if cap is not None and ran_too_long(job) and isinstance(state := answer.get("state"), dict):
             why += f": its maximum execution time was at most what the usage cap of {cap:g} s left"
@@ -303,5 +307,5 @@ class _Work:
         record.own_tags = tuple(own)
         try:
             return record.tags(self._adoption._portal.call(self._adoption._ledger.label, self._run))
-        except ValueError:
+        except ValueError:  # they leave no room, or look like ours
             return list(own)

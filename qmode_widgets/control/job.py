@@ -7,7 +7,7 @@ from typing import Any, Self, cast
 from qiskit_ibm_runtime import RuntimeJobV2
 
 from ..errors import ArgumentError, QmodeError
-from ..ibm.client import backend_named, instance_of
+from ..ibm.client import backend_named, instance_of, tags_of
 from ..ibm.link import link_of
 from ..model import tags
 from ..model.snapshot import JobState
@@ -54,7 +54,7 @@ class JobController(Controller):
         self._backend = backends[0]
         ledger = self._make_ledger(backends[0], jobs[0].job_id())
         for job in {j.job_id(): j for j in jobs}.values():
-            said = tags.read(job.tags or [])
+            said = tags.read(tags_of(job))
             record = Record(JobState.QUEUED, key=said.key, partition=said.partition, job_id=job.job_id())
             record.own_tags, record.group = said.own, said.group
             ledger.add([record], None if said.key is None else said.key.run, said.label)

@@ -14,13 +14,14 @@ import threading
 from collections import deque
 from dataclasses import dataclass, fields, replace
 from types import FrameType
-from typing import Any, TypeVar, cast, get_args
+from typing import Any, TypeVar, cast, get_args, overload
 
-from qiskit_ibm_runtime import Batch, RuntimeJobV2, Session
+from qiskit_ibm_runtime import Batch, QiskitRuntimeService, RuntimeJobV2, Session
 
 from ..errors import ArgumentError, QmodeError
 from ..ibm.client import Followed, Submission, adoption_test, attach_mode, backend_of, instance_of, watch_client
 from ..ibm.link import link_of, patiently
+from ..model import tags
 from .attach import attach
 from .controller import Controller
 from .engine.guards import check_cap, check_idle, check_retries
@@ -75,7 +76,7 @@ class Watch:
         self._lock = threading.RLock()
         self._kept: deque[Controller] = deque(maxlen=CONTROLLERS_KEPT)
         self._jobs: dict[tuple[int, str, str], JobController] = {}  # by service object, instance and backend
-        self._undo = watch_client(self._opened, self._take, _work_of, lambda: self.limits.max_time)
+        self._undo = watch_client(self._opened, self._take, _work_of, lambda: self.limits.max_time, tags)
 
     @property
     def controllers(self) -> list[Controller]:
@@ -147,6 +148,7 @@ _state: list[Watch] = []  # one or none
 _starting = threading.Lock()
 
 
+@overload
 def watch(
     *,
     usage_cap: float | None = None,
@@ -155,14 +157,41 @@ def watch(
     close_when_idle: float | None = None,
     max_time: float | str | None = None,
     label: str | None = None,
-) -> Watch:
-    """Take under control whatever session, batch or job this process opens from now on.
+) -> Watch: ...
+@overload
+def watch(
+    id_: str,
+    *,
+    service: QiskitRuntimeService | None = None,
+    usage_cap: float | None = None,
+    retries: int | None = None,
+    on_exit: OnExit | None = None,
+    close_when_idle: float | None = None,
+    label: str | None = None,
+) -> Controller: ...
+def watch(
+    id_: str | None = None,
+    *,
+    service: QiskitRuntimeService | None = None,
+    usage_cap: float | None = None,
+    retries: int | None = None,
+    on_exit: OnExit | None = None,
+    close_when_idle: float | None = None,
+    max_time: float | str | None = None,
+    label: str | None = None,
+) -> Watch | Controller:
+    """Take under control whatever session, batch or job this process opens from now on, or one workload by its id.
 
     Code that opens sessions and batches and submits to them, your own or a library's, stays as it is: each new
     workload shows on the screens, each job is posted exactly once, within the limits, and its job handle follows
     retries. Called again, it keeps what was set; what is given then reaches the workloads that it has found, too.
 
+    What goes through qiskit-ibm-runtime in this process is seen. A job that something else posted (a library with its
+    own HTTP client, another program) is taken under control by its id: `watch("job id", service=service)`.
+
     Args:
+        id_: the id of one session, batch, job or run that is on the service, whoever sent it.
+        service: with an id: the account's service; the saved account's if not given.
         usage_cap: of each workload, in QPU seconds: then nothing more is sent, and the queue is cancelled.
         retries: how often a job that failed for a transient or system reason is run again by itself; 0 if never given.
         on_exit: `"close"` (a session's default), `"cancel"` (the queue too) or `"leave"` (a
@@ -173,12 +202,19 @@ def watch(
         label: a name for the jobs, at most 30 characters.
 
     Returns:
-        What was found so far, as `.controllers`.
+        What was found so far, as `.controllers`; with an id, that workload's controller.
 
     Raises:
-        ArgumentError: a limit is out of bounds.
-        QmodeError: the client has changed inside.
+        ArgumentError: a limit is out of bounds, or an argument is for the other way of calling it.
+        QmodeError: the client has changed inside; or no instance of the service knows the id, or it cannot be asked.
     """
+    if id_ is not None:
+        return _watch_one(id_, service, max_time, Limits(usage_cap, retries, on_exit, close_when_idle, None, label))
+    if service is not None:
+        raise ArgumentError(
+            "service= goes with the id of one workload: watch(id, service=service). Without an id, watch() sees what "
+            "this process sends through any service"
+        )
     given = Limits(usage_cap, retries, on_exit, close_when_idle, seconds_of(max_time), label)
     if (why := adoption_test()) is not None:
         raise QmodeError(f"{why}: watch() needs another version; wrap sessions and batches in controllers")
@@ -189,6 +225,17 @@ def watch(
         found = _state[0]
     found.limit(given)
     return found
+
+
+def _watch_one(id_: object, service: QiskitRuntimeService | None, max_time: object, limits: Limits) -> Controller:
+    if not isinstance(id_, str):
+        raise ArgumentError(f"watch() takes an id as text, not a {type(id_).__name__}: adopt(object) takes objects")
+    if max_time is not None:
+        raise ArgumentError("max_time= is for what is opened later: the max TTL of a workload cannot change")
+    controller = _limited(attach(id_, service), limits)
+    if _state:
+        _state[0]._keep(controller, opener())
+    return controller
 
 
 def adopt(

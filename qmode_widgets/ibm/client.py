@@ -47,6 +47,7 @@ from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 from qiskit_ibm_runtime.json import RuntimeEncoder
 from qiskit_ibm_runtime.runtime_options import RuntimeOptions
+from qiskit_ibm_runtime.utils import validate_job_tags
 
 from ..errors import QmodeError, ServiceError, UnreachableError
 from ..portal import clock
@@ -476,6 +477,11 @@ def job_object(service: QiskitRuntimeService, id_: str) -> Any:
         service._active_api_client = active
 
 
+def tags_of(job: Any) -> list[str]:
+    """All tags that a job object was made with, ours too, which `RuntimeJobV2.tags` leaves out under `watch`."""
+    return list(job._tags or ())
+
+
 def instances_of(service: QiskitRuntimeService) -> list[str]:
     """The CRNs this service object has clients for."""
     return [crn for crn in service._get_api_clients() if crn]
@@ -555,9 +561,11 @@ def adoption_test() -> str | None:
         ("QiskitRuntimeService._run", QiskitRuntimeService._run, [*run, "session_id"]),
         ("RuntimeJobV2", RuntimeJobV2, ["api_client", "job_id", "program_id", "service", "session_id", "tags"]),
         ("RuntimeClient.job_get", RuntimeClient.job_get, ["job_id", "exclude_params"]),
+        ("RuntimeJobV2.update_tags", RuntimeJobV2.update_tags, ["new_tags"]),
     ]
     gone = [what for what, call, names in wanted if not set(names) <= set(inspect.signature(call).parameters)]
     gone += [f"RuntimeClient.{n}" for n in _HANDLE_CALLS if not hasattr(RuntimeClient, n)]
+    gone += [f"RuntimeJobV2.{n}" for n in ("tags", "update_tags") if n not in vars(RuntimeJobV2)]
     if not gone:
         return None
     return f"qiskit-ibm-runtime {client_version} has changed inside ({', '.join(gone)})"
@@ -672,20 +680,34 @@ def door(backend: Any, session_id: str | None, take: Take) -> Any:
     return _DoorMode(backend, session_id, take)
 
 
+class Marks(Protocol):
+    """What is ours among a job's tags."""
+
+    def own(self, tags: Sequence[str]) -> list[str]:
+        """The user's own among them."""
+        ...
+
+    def renewed(self, tags: Sequence[str], new: Sequence[str]) -> list[str]:
+        """What they become where the user replaces them by new ones: those and ours."""
+        ...
+
+
 def watch_client(
     opened: Callable[[Any], None],
     take: Callable[[Submission], Any],
     work_of: Callable[[str], Followed | None],
-    max_time: Callable[[], int | None] = lambda: None,
+    max_time: Callable[[], int | None],
+    marks: Marks,
 ) -> Callable[[], None]:
     """Hear of each session and batch that is opened in this process, take what no mode object hands over, and let job
     objects that are loaded by their id follow the work they stand for, which `work_of(id)` tells. A mode whose code
-    gives no max TTL is opened with `max_time()`, in seconds.
+    gives no max TTL is opened with `max_time()`, in seconds. Job objects show the user's own tags only.
 
-    Three wraps on classes, put on and taken off here and nowhere else. An error of `opened` and `work_of` is logged: it
-    never reaches the user's code. Returns what undoes them.
+    Wraps on classes, put on and taken off here and nowhere else; `docs/testing.md` lists them. An error of `opened` and
+    `work_of` is logged: it never reaches the user's code. Returns what undoes them.
     """
     init, submit, load, owner = Session.__init__, QiskitRuntimeService._run, QiskitRuntimeService.job, os.getpid()
+    update = RuntimeJobV2.update_tags
     named: dict[tuple[int, str, str], IBMBackend] = {}  # a backend object keeps its service, so ids stay what they are
 
     def _backend(service: QiskitRuntimeService, options: Json) -> Any:
@@ -764,15 +786,33 @@ def watch_client(
                 log.exception("job %s is not followed", job_id)
         return job
 
-    Session.__init__, QiskitRuntimeService._run, QiskitRuntimeService.job = session_init, service_run, service_job
+    def job_tags(self: Any) -> list[str]:
+        return tags_of(self) if _is_plain(owner) else marks.own(tags_of(self))
+
+    @functools.wraps(update)
+    def job_update_tags(self: Any, new_tags: list[str]) -> list[str]:
+        if _is_plain(owner) or isinstance(self._api_client, _FollowingClient):  # that one keeps ours by itself
+            found: list[str] = update(self, new_tags)
+            return found
+        validate_job_tags(new_tags)
+        update(self, marks.renewed(tags_of(self), new_tags))
+        return marks.own(tags_of(self))
+
+    put_on: dict[tuple[type, str], Any] = {
+        (Session, "__init__"): session_init,
+        (QiskitRuntimeService, "_run"): service_run,
+        (QiskitRuntimeService, "job"): service_job,
+        (RuntimeJobV2, "tags"): property(job_tags, doc=RuntimeJobV2.tags.__doc__),
+        (RuntimeJobV2, "update_tags"): job_update_tags,
+    }
+    before = {(class_, name): vars(class_)[name] for class_, name in put_on}
+    for (class_, name), wrap in put_on.items():
+        setattr(class_, name, wrap)
 
     def undo() -> None:
-        if QiskitRuntimeService.job is service_job:
-            QiskitRuntimeService.job = load
-        if Session.__init__ is session_init:
-            Session.__init__ = init
-        if QiskitRuntimeService._run is service_run:
-            QiskitRuntimeService._run = submit
+        for (class_, name), wrap in put_on.items():
+            if vars(class_)[name] is wrap:  # somebody else may have wrapped it again
+                setattr(class_, name, before[class_, name])
 
     return undo
 
@@ -825,7 +865,7 @@ class _FollowingClient:
     def job_get(self, job_id: str, exclude_params: bool = True) -> Json:
         answer: Json = self._client.job_get(job_id=self._work.job_id(), exclude_params=exclude_params)
         if self._work.goes_on(answer):
-            return answer | {"status": "Queued", "state": {"status": "Queued"}}
+            return self._work.told(answer) | {"status": "Queued", "state": {"status": "Queued"}}
         return self._work.told(answer)
 
     def job_results(self, job_id: str) -> Any:

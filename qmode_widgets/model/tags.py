@@ -103,6 +103,26 @@ def read(tags: Sequence[str]) -> JobTags:
     return JobTags(key, partition, group, tuple(t for t in rest if not t.startswith((GROUP, LABEL))), label)
 
 
+def own(tags: Sequence[str]) -> list[str]:
+    """The user's own among a job's tags, as the user gave them."""
+    return list(read(tags).own)
+
+
+def renewed(tags: Sequence[str], new: Sequence[str]) -> list[str]:
+    """What a job's tags become where its user replaces them: the new ones, and ours of those that it has.
+
+    Where there is no room for all, the label goes first, then the run's tag of a run of one partition, then the group.
+    A user whose own tags fill all the places gets them: the job is then found by its id only.
+    """
+    said = read(tags)
+    if said.key is None:
+        return list(new)
+    try:
+        return write(said.key, new, said.partition, said.group, said.label, spare=said.key.of == 1)
+    except ValueError:
+        return list(new)
+
+
 def write(
     key: AttemptKey,
     own: Sequence[str] = (),

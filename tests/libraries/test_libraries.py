@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import harness
 import pytest
 import works
 
@@ -19,30 +18,11 @@ WORKS = [
     works.algorithms,
     works.mthree,
     works.mitiq,
+    works.mitigation,
+    works.noise_learning,
 ]
-each = pytest.mark.parametrize("work", WORKS, ids=lambda work: work.__name__)
 
 
-@each
-def test_plainly(work, backend, emulator):
-    harness.plainly(work, backend)
-
-
-@each
-def test_rows_at_once(work, backend, emulator):
-    harness.shows_at_once(work, backend, emulator)
-
-
-@each
-def test_a_transient_failure_is_survived(work, backend, emulator):
-    harness.survives_a_failure(work, backend, emulator)
-
-
-@each
-def test_a_lost_answer_makes_one_job(work, backend, emulator, service):
-    harness.runs_once(work, backend, emulator, service)
-
-
-@each
-def test_the_cap_acts(work, backend, emulator):
-    harness.is_capped(work, backend, emulator)
+@pytest.mark.parametrize("work", WORKS, ids=lambda work: work.__name__)
+def test_library(work, qmode_proof):
+    qmode_proof(work)

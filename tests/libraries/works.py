@@ -214,3 +214,36 @@ def mitiq(backend: Any) -> None:
 
         value = zne.execute_with_zne(bell(measured=False), execute, factory=zne.inference.LinearFactory([1, 3]))
     assert value > 0.5
+
+
+def mitigation(backend: Any) -> None:
+    from qiskit_ibm_runtime import Executor
+    from qiskit_mitigation import TREX, MitigationTask
+
+    isa = passes(backend).run(bell(measured=False))
+    observables = [SparsePauliOp(label).apply_layout(isa.layout) for label in ("ZZ", "XX")]
+    trex, task = TREX(), MitigationTask()
+    program = task.prepare(isa, observables, None, shots_per_randomization=50, num_randomizations=4, trex=trex)
+    program = trex.prepare(4, program)
+    with Batch(backend) as batch:
+        result = Executor(mode=batch).run(program).result()
+    assert (task.postprocess(result).data.evs > 0.5).all()
+
+
+def noise_learning(backend: Any) -> None:
+    from qiskit_ibm_runtime import Executor
+    from qiskit_noise_learning.protocols import prepare_vanilla_program, process_vanilla_result
+    from samplomatic import InjectNoise, Twirl
+
+    first, second = next(iter(backend.coupling_map))
+    circuit = QuantumCircuit(backend.num_qubits)
+    with circuit.box([Twirl(), InjectNoise("layer")]):
+        circuit.cz(first, second)
+    program = prepare_vanilla_program(
+        backend, [circuit[0]], num_randomizations=4, shots_per_randomization=32, fragment_depths=(0, 2)
+    )
+    with Batch(backend) as batch:
+        result = Executor(mode=batch).run(program).result()
+    maps, names, _ = process_vanilla_result(result)
+    assert "layer" in names
+    assert maps

@@ -16,6 +16,7 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 
 import qmode_widgets as qmode
 from qmode_widgets.control.registry import registry
+from qmode_widgets.ibm.client import tags_of
 from qmode_widgets.model.snapshot import JobState
 from tests.peek import requests_of, unwatch
 
@@ -58,7 +59,7 @@ def test_job_mode_goes_to_one_controller_a_backend(watching, backend, sampler, r
     assert controller.wait(60)
     assert sorted(controller.results(30)) == sorted(job.job_id() for job in jobs)
     assert qmode.JobController(jobs[0]) is controller
-    written = [j.tags for j in service.jobs(limit=10)]
+    written = [tags_of(j) for j in service.jobs(limit=10)]
     assert sum("qmode:" + controller.runs[0].id in t for t in written) == 1
 
 
@@ -162,9 +163,100 @@ def test_a_group_names_what_anything_inside_submits(watching, backend, emulator,
     groups = {j.job_id: j.group for c in watching.controllers for j in c.jobs}
     assert [groups[job.job_id()] for job in (lone, inside, pooled)] == ["bond 0.74"] * 3
     assert (groups[nested.job_id()], groups[after.job_id()]) == ("bond 0.80", None)
-    assert any("bond 0.74" in tag for tag in service.job(lone.job_id()).tags)
+    assert any("bond 0.74" in tag for tag in tags_of(service.job(lone.job_id())))
     with pytest.raises(qmode.ArgumentError, match="0 characters"), qmode.group(""):
         pass
+
+
+def test_our_tags_are_not_shown_and_stay_when_the_user_replaces_theirs(watching, backend, emulator, sampler, rotations):
+    service = emulator.connect("emulator-payg")
+    with Batch(backend) as mode:
+        primitive = sampler(mode)
+        primitive.options.environment.job_tags = ["mine"]
+        with qmode.group("bond 0.74"):
+            job = primitive.run(rotations(1))
+        ours = set(tags_of(service.job(job.job_id()))) - {"mine"}
+        assert len(ours) == 3  # the run, the attempt, the group
+
+        def shown():
+            return [job.tags, service.job(job.job_id()).tags, service.jobs(limit=1)[0].tags]
+
+        assert shown() == [["mine"]] * 3
+        for who in (job, service.job(job.job_id()), service.jobs(limit=1)[0]):
+            name = f"renamed {id(who)}"
+            assert who.update_tags([name]) == [name]
+            assert who.tags == [name]
+            assert set(tags_of(service.job(job.job_id()))) == {name, *ours}
+        seven = [f"mine {i}" for i in range(7)]
+        assert set(service.jobs(limit=1)[0].update_tags(seven)) == set(seven)
+        assert ours & set(tags_of(service.job(job.job_id())))  # by which the attempt is found
+    [batch] = watching.controllers
+    assert batch.wait(60)
+    qmode.unwatch()
+    assert set(service.job(job.job_id()).tags) > set(seven)
+
+
+def test_the_tags_of_an_adopted_object_without_watch(backend, emulator, sampler, rotations, service):
+    with Batch(backend) as mode:
+        batch = qmode.adopt(mode)
+        job = sampler(mode).run(rotations(1))
+        assert job.tags == []
+        assert job.update_tags(["mine"]) == ["mine"]
+        assert job.tags == ["mine"]
+        assert len(service.job(job.job_id()).tags) == 3
+    assert batch.wait(60)
+    batch.forget()
+
+
+# --- one workload, by its id -----------------------------------------------------------------------------------------
+
+
+def test_a_job_that_something_else_posted_is_watched_by_its_id(emulator, service, elsewhere):
+    emulator.faults.pause(queue=True)
+    jobs = qmode.watch(elsewhere.job(), service=service, usage_cap=50, label="theirs")
+    waits = qmode.watch(elsewhere.job(), service=service)
+    assert isinstance(jobs, qmode.JobController)
+    assert [j.state for j in jobs.jobs] == [JobState.QUEUED]
+    assert jobs.usage.cap == 50
+    assert waits.cancel(waits.jobs[0].job_id)
+    emulator.faults.resume()
+    assert jobs.wait(60)
+    assert waits.wait(60)
+    assert [j.state for c in (jobs, waits) for j in c.jobs] == [JobState.DONE, JobState.CANCELLED]
+    assert jobs.usage.reported > 0
+    assert jobs.result(60)
+    assert qmode.watch(jobs.jobs[0].job_id, service=service) is jobs
+
+
+def test_a_job_in_a_batch_of_something_else_brings_the_batch(emulator, service, elsewhere, watching):
+    id_ = elsewhere.open("batch")
+    job = elsewhere.job(session_id=id_)
+    batch = qmode.watch(job, service=service)
+    assert isinstance(batch, qmode.BatchController)
+    assert batch.workload_id == id_
+    assert [j.job_id for j in batch.jobs] == [job]
+    assert watching.controllers == [batch]
+    batch.end(running=False)
+
+
+def test_an_id_that_cannot_be_watched_says_why(emulator, service, elsewhere, monkeypatch, tmp_path):
+    with pytest.raises(qmode.QmodeError, match=r"no session, batch, job or run 'nope-1'.* emulator-payg"):
+        qmode.watch("nope-1", service=service)
+    other = emulator.connect("emulator-open")  # its account does not know the instance of the job
+    with pytest.raises(qmode.QmodeError, match=r"in .*emulator-open.*pass the service of the account it belongs to"):
+        qmode.watch(elsewhere.job(), service=other)
+    with pytest.raises(qmode.ArgumentError, match=r"an id as text, not a Batch.* adopt\(object\)"):
+        qmode.watch(Batch.__new__(Batch))
+    with pytest.raises(qmode.ArgumentError, match=r"max_time= is for what is opened later"):
+        qmode.watch("nope-1", service=service, max_time="5m")
+    with pytest.raises(qmode.ArgumentError, match=r"service= goes with the id"):
+        qmode.watch(service=service)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setattr(
+        "qiskit_ibm_runtime.accounts.management._DEFAULT_ACCOUNT_CONFIG_JSON_FILE", str(tmp_path / "no")
+    )
+    with pytest.raises(qmode.QmodeError, match=r"no saved IBM Quantum account and no service was passed"):
+        qmode.watch("nope-1")
 
 
 def test_our_failure_is_not_the_users(watching, backend, emulator, sampler, rotations):
