@@ -13,6 +13,7 @@ export const Ids = {
   show: 'qmode-widgets:show',
   refresh: 'qmode-widgets:refresh',
   account: 'qmode-widgets:account',
+  check: 'qmode-widgets:check',
   endIdle: 'qmode-widgets:end-idle',
   cancelAll: 'qmode-widgets:cancel-all',
   quickstart: 'qmode-widgets:open-quickstart',
@@ -54,6 +55,14 @@ export function addCommands({ app, desk, icon, show, settings }: Surroundings): 
     execute: () => {
       show();
       return desk.lookUp();
+    },
+  });
+  commands.addCommand(Ids.check, {
+    label: trans.__('Check This Quantum Installation'),
+    caption: trans.__('Whether all will work here and with your account, before anything is paid; it only reads'),
+    execute: () => {
+      show();
+      return desk.account.runCheck();
     },
   });
   commands.addCommand(Ids.endIdle, { label: trans.__('End All Idle Quantum Sessions…'), ...sweep('end-idle') });

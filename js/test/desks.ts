@@ -4,7 +4,7 @@ import { Store } from '../core/store';
 import { Desk } from '../lab/desk/desk';
 import { Memory } from '../lab/desk/memory';
 import { DEFAULTS } from '../lab/desk/settings';
-import { Account, type Look as Seen } from '../lab/kernels/account';
+import { Account, type Check, type Look as Seen } from '../lab/kernels/account';
 import type { Kernels } from '../lab/kernels/kernels';
 import { NOW, PAGES } from './pages';
 import { hello, snapshot } from './samples';
@@ -76,8 +76,38 @@ export const SEEN: Seen = {
   at: NOW - 90,
 };
 
+const found = { section: 'Αρχή', found: 'Εύρημα' };
+const CHECKS: readonly Check[] = [
+  { status: 'running', rows: [], text: '', message: '' },
+  { status: 'failed', rows: [], text: '', message: 'Λάθος' },
+  {
+    status: 'done',
+    rows: [
+      { ...found, name: 'α', state: 'ok' },
+      { ...found, name: 'β', state: 'not checked' },
+      { ...found, name: 'γ', state: 'warning', remedy: 'Πράξη' },
+      { ...found, name: 'δ', state: 'failed', remedy: 'Πράξη', consequence: 'Τέλος.' },
+    ],
+    text: 'Σελίδα',
+    message: '',
+  },
+  { status: 'done', rows: [{ ...found, name: 'γ', state: 'warning' }], text: 'Σελίδα', message: '' },
+  { status: 'done', rows: [{ ...found, name: 'α', state: 'ok' }], text: 'Σελίδα', message: '' },
+];
+
+function checked(n: number): Desk {
+  const desk = deskOf(n < 2 ? [] : ['running'], null, false);
+  desk.account.check = CHECKS[n]!;
+  return desk;
+}
+
 export const DESKS: Record<string, () => Desk> = {
   empty: () => deskOf([], null, false),
+  'check runs': () => checked(0),
+  'check not possible': () => checked(1),
+  'check with failures': () => checked(2),
+  'check with warnings': () => checked(3),
+  'check in order': () => checked(4),
   account: () => deskOf([], SEEN, false),
   all: () => deskOf(ROWS, SEEN, false),
   'way lost': () => deskOf(ROWS, null, true),

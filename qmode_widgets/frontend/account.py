@@ -17,6 +17,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
+import importlib
 import logging
 import sys
 from collections.abc import Callable, Mapping
@@ -209,9 +210,8 @@ def services() -> list[QiskitRuntimeService]:
 
 def checked() -> Message:
     """What `qmode.check` finds in this kernel, with the first of its services. Reads only."""
-    import qmode_widgets
-
-    report = qmode_widgets.check(next(iter(services()), None))  # it looks at the screens' part too, so it is above us
+    package = importlib.import_module("qmode_widgets")  # by name: the check is above us, since it looks at us too
+    report = package.check(next(iter(services()), None))
     rows = [{key: value for key, value in asdict(row).items() if value is not None} for row in report.rows]
     return {"ok": report.ok, "rows": rows, "text": report.text}
 

@@ -124,6 +124,22 @@ def test_the_account_without_a_notebook(lab: Lab, page: Page, emulator: Emulator
     theirs.close()
 
 
+def test_the_installation_is_checked_from_the_panel(lab: Lab, page: Page) -> None:
+    panel = empty(lab, page)
+    page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:check')")
+    check = panel.locator(".qm-check")
+    expect(check.get_by_role("status")).to_contain_text("1 thing fails.", timeout=START)
+    failed = check.locator("li[data-state=failed]")
+    expect(failed).to_have_css("color", "rgb(211, 47, 47)")
+    expect(failed).to_contain_text("Save an account with QiskitRuntimeService.save_account(…)")
+    expect(check.locator("li", has_text="extension").first).to_have_attribute("data-state", "ok")
+    expect(check.locator("pre")).to_contain_text("Read-only: nothing was submitted")
+    page.screenshot(path=str(harness.ARTIFACTS / "check.png"))
+    assert names(lab) == []  # the kernel that looked has ended
+    check.get_by_role("button", name="Put the check away").click()
+    expect(check).to_have_count(0)
+
+
 def test_the_account_is_remembered_and_its_kernel_ends_with_the_page(lab: Lab, page: Page, emulator: Emulator) -> None:
     session = Session(emulator.service.backend("emu_fez"))
     panel = empty(lab, page)

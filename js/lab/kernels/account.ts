@@ -52,6 +52,27 @@ export interface Acting {
   message: string;
 }
 
+/** One thing that a check looked at. */
+export interface CheckRow {
+  section: string;
+  name: string;
+  state: 'ok' | 'warning' | 'failed' | 'not checked';
+  found: string;
+  /** What to do about it. */
+  remedy?: string;
+  /** What does not work until then. */
+  consequence?: string;
+}
+
+/** What `qmode.check()` found in a kernel: for each row, and as the page that can be pasted into an issue. */
+export interface Check {
+  status: 'running' | 'done' | 'failed';
+  rows: readonly CheckRow[];
+  text: string;
+  /** Why nothing could be checked. */
+  message: string;
+}
+
 export type Source = 'saved' | 'embedded';
 
 export interface Look {
@@ -64,9 +85,11 @@ export interface Look {
 const PATH = 'quantum-account';
 const LAST = 'last visit'; // in the place of a kernel's id
 const LOST_MS = 60_000;
+const CHECK_MS = 180_000; // a service that hangs is waited for twice
 const ABOUT_MS = 10_000; // a kernel may have to ask IBM which instances there are
 const GRACE_MS = 60_000; // a panel put out of sight for a moment keeps its kernel
 
+const BARE = 'import qmode_widgets'; // enough to be asked
 const CODE: Record<Source, string> = {
   saved: 'import qmode_widgets.frontend.account as account\naccount.connect()',
   embedded:
@@ -83,6 +106,9 @@ export class Account {
   private readonly listeners = new Set<() => void>();
   private readonly asked = new Map<string, ReturnType<typeof setTimeout>>();
   private readonly abouts = new Map<string, (instances: string[]) => void>();
+  private readonly checks = new Map<string, (check: Check) => void>();
+  /** The last check of this installation, until it is put away. */
+  check: Check | null = null;
   /** What an own kernel connects to. */
   source: Source | null = null;
   private own: Session.ISessionConnection | null = null;
@@ -214,29 +240,68 @@ export class Account {
     this.problem = null;
     this.changed();
     try {
-      const name = this.preferred();
-      this.own ??= await this.sessions.startNew(
-        {
-          path: PATH,
-          name: trans.__('Quantum account'),
-          type: 'console',
-          ...(name === undefined ? {} : { kernel: { name } }),
-        },
-        { kernelConnectionOptions: { handleComms: false } },
-      );
-      const { kernel } = this.own;
-      if (kernel === null) throw new Error(trans.__('the server started no kernel'));
-      const reply = await kernel.requestExecute({ code: CODE[source], store_history: false, stop_on_error: true }).done;
-      if (reply?.content.status !== 'ok') throw new Error(failure(reply?.content));
+      const follow = await this.start(CODE[source]);
       this.status = 'asking';
       this.changed();
-      const follow = await this.followed(kernel.id);
       this.ask(follow, { kind: 'look', id: newId() });
     } catch (error) {
       await this.disconnect();
-      this.problem = error instanceof Error ? error.message : String(error);
+      this.problem = reasonOf(error);
       this.changed();
     }
+  }
+
+  /** The panel's own kernel, once it has run this and its package has said hello. */
+  private async start(code: string): Promise<Follow> {
+    const name = this.preferred();
+    this.own ??= await this.sessions.startNew(
+      {
+        path: PATH,
+        name: trans.__('Quantum account'),
+        type: 'console',
+        ...(name === undefined ? {} : { kernel: { name } }),
+      },
+      { kernelConnectionOptions: { handleComms: false } },
+    );
+    const { kernel } = this.own;
+    if (kernel === null) throw new Error(trans.__('the server started no kernel'));
+    const reply = await kernel.requestExecute({ code, store_history: false, stop_on_error: true }).done;
+    if (reply?.content.status !== 'ok') throw new Error(failure(reply?.content));
+    return this.followed(kernel.id);
+  }
+
+  /**
+   * Run `qmode.check()`: in a kernel that has a service, else in one that has the package, else in one of the panel's
+   * own, which ends again. It reads only.
+   */
+  async runCheck(): Promise<void> {
+    if (this.check?.status === 'running') return;
+    this.check = { status: 'running', rows: [], text: '', message: '' };
+    this.changed();
+    let borrowed = false;
+    try {
+      let follow = (await this.able())[0] ?? this.kernels.all.find(({ wire }) => wire.found);
+      borrowed = follow === undefined && this.own === null;
+      follow ??= await this.start(BARE);
+      this.check = await this.checkIn(follow);
+    } catch (error) {
+      this.check = { ...this.check, status: 'failed', message: reasonOf(error) };
+    }
+    if (borrowed && this.status === 'off') await this.disconnect();
+    this.changed();
+  }
+
+  private checkIn(follow: Follow): Promise<Check> {
+    const id = newId();
+    return new Promise((resolve, reject) => {
+      this.checks.set(id, resolve);
+      if (!this.ask(follow, { kind: 'check', id }, CHECK_MS)) reject(new Error(trans.__('no way to the kernel')));
+    });
+  }
+
+  putCheckAway(): void {
+    this.check = null;
+    this.changed();
   }
 
   /** End the panel's own kernel. */
@@ -318,10 +383,20 @@ export class Account {
   }
 
   /** False: there is no way to the kernel. What comes of it is heard. */
-  private ask({ wire }: Follow, request: { kind: string; id: string; act?: Act; workload?: string }): boolean {
+  private ask(
+    { wire }: Follow,
+    request: { kind: string; id: string; act?: Act; workload?: string },
+    patience = LOST_MS,
+  ): boolean {
     if (!wire.account(request)) return false;
-    const lost = (): void => this.answer(request.id, 'failed', trans.__('The kernel has not answered for a minute.'));
-    this.asked.set(request.id, setTimeout(lost, LOST_MS));
+    const minutes = Math.round(patience / 60_000);
+    const lost = (): void =>
+      this.answer(
+        request.id,
+        'failed',
+        trans._n('The kernel has not answered for a minute.', 'The kernel has not answered for %1 minutes.', minutes),
+      );
+    this.asked.set(request.id, setTimeout(lost, patience));
     return true;
   }
 
@@ -360,6 +435,12 @@ export class Account {
     } else if (said.kind === 'account-about') {
       const { instances } = message as { instances?: unknown };
       this.abouts.get(String(said.id))?.(Array.isArray(instances) ? instances.map(String) : []);
+    } else if (said.kind === 'account-check') {
+      const { rows, text } = message as { rows?: unknown; text?: unknown };
+      const check: Check = { status: 'done', rows: Array.isArray(rows) ? rows : [], text: String(text), message: '' };
+      this.settle(String(said.id));
+      this.checks.get(String(said.id))?.(check);
+      this.checks.delete(String(said.id));
     } else if (said.kind === 'account-answer') {
       if (said.status === 'done' || said.status === 'failed')
         this.answer(String(said.id), said.status, String(said.message ?? ''));
@@ -375,6 +456,11 @@ export class Account {
         return;
       }
     if (status !== 'failed') return;
+    const check = this.checks.get(id);
+    if (check !== undefined) {
+      this.checks.delete(id);
+      return check({ status: 'failed', rows: [], text: '', message });
+    }
     if (this.looks.size === 0) this.status = this.own === null ? 'off' : this.status;
     this.problem = message;
     this.changed();
@@ -405,6 +491,10 @@ export class Account {
 export function isLook(message: unknown): message is Look {
   const { instances, workloads, unseen } = (message ?? {}) as Partial<Look>;
   return Array.isArray(instances) && Array.isArray(workloads) && Array.isArray(unseen);
+}
+
+function reasonOf(error: unknown): string {
+  return error instanceof Error ? error.message : String(error);
 }
 
 function failure(content: unknown): string {

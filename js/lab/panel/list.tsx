@@ -7,6 +7,7 @@ import { Frame } from '../../core/mount';
 import { Tick } from '../../core/views/tick';
 import type { Instance } from '../kernels/account';
 import type { Desk, Sweep } from '../desk/desk';
+import { Checked } from './check';
 import css from './panel.css';
 import type { Doors } from './doors';
 import { Ask, Row } from './row';
@@ -51,6 +52,7 @@ function Workloads({ desk, doors }: { desk: Desk; doors: Doors }) {
         </button>
       </div>
       <AccountHead desk={desk} />
+      <Checked desk={desk} />
       {filtering && (
         <input
           type="search"
@@ -178,6 +180,14 @@ function AccountHead({ desk }: { desk: Desk }) {
               </button>
             </>
           )}
+          {account.check === null && (
+            <>
+              {' '}
+              <button type="button" class="qm-link" onClick={() => void account.runCheck()}>
+                {trans.__('Check this installation')}
+              </button>
+            </>
+          )}
         </p>
       )}
       <div class="qm-note qm-account-line" role="status">
@@ -290,6 +300,9 @@ function Empty({ desk, doors }: { desk: Desk; doors: Doors }) {
             {trans.__('Look at the embedded service')}
           </button>
         )}
+        <button type="button" class="qm-button" data-empty="check" onClick={() => void desk.account.runCheck()}>
+          {trans.__('Check this installation')}
+        </button>
       </div>
       <p class="qm-dim">
         {trans.__(
