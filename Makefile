@@ -105,6 +105,7 @@ soak: build  ## 2,000 submissions (SUBMISSIONS=…) under 20 % faults; 40 kill -
 	@$(BIN)/python tests/benchmarks/kills.py
 	MOMENTS=300 $(BIN)/pytest -q --timeout=3600 tests/contract/control/test_interrupts.py
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -m hypothesis -n 2 --dist worksteal --timeout=3600 tests/unit tests/contract
+	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q --timeout=3600 tests/contract/emulator/test_twin.py -k each_fake
 
 # In an environment of their own: they weigh 2 GB. samplomatic, which the client itself needs, runs with the rest.
 test-libraries: build  ## libraries that people use with IBM's client, each unmodified: plainly and watched
