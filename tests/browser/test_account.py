@@ -105,7 +105,7 @@ def test_the_account_without_a_notebook(lab: Lab, page: Page, emulator: Emulator
     expect(row(panel, third.session_id)).to_have_count(0)
     assert third.status() == "Closed"
 
-    row(panel, batch.session_id).get_by_role("button", name="Watch").click()
+    row(panel, batch.session_id).get_by_role("button", name="Watch it").click()
     expect(row(panel, batch.session_id)).to_have_attribute("data-group", "open")
     expect(row(panel, batch.session_id).locator(".qm-place")).to_have_text("Quantum account")
 
