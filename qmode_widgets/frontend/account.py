@@ -5,6 +5,7 @@ over there; what came of them is broadcast on the beacon:
 
     about  id                    account-about   id, instances                       fingerprints of the instances
     look   id                    account         id, instances, workloads, unseen    or account-answer with `failed`
+    strays id                    account-strays  id, workloads                       opened since this kernel began
     act    id, act, workload     account-answer  id, status, message                 act: watch, end, cancel
     check  id                    account-check   id, ok, rows, text                  qmode.check(), here
 
@@ -20,9 +21,12 @@ import hashlib
 import importlib
 import logging
 import sys
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 from ..model.command import Controllable
 from ..model.outcome import Done, Outcome
@@ -38,6 +42,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 ACTS = ("watch", "end", "cancel")
+KERNEL_BEGAN = psutil.Process().create_time()  # seconds since the epoch, on this machine's clock
 _MAX_ID = 200
 
 _connected: list[QiskitRuntimeService] = []
@@ -103,13 +108,16 @@ class AccountDesk:
                     self._send({"kind": "account-about", "id": id_, "instances": found})
                 case "look":
                     self._send({"kind": "account", "id": id_} | self.look())
+                case "strays":
+                    rows = [_row(w) for w in self.strays()]
+                    self._send({"kind": "account-strays", "id": id_, "workloads": rows})
                 case "act":
                     done = self.act(str(request.get("act")), str(request.get("workload")))
                     self._tell(id_, "failed" if done.failed else "done", str(done))
                 case "check":
                     self._send({"kind": "account-check", "id": id_} | checked())
                 case other:
-                    raise ValueError(f"unknown request {other!r}: this kernel knows about, look, act and check")
+                    raise ValueError(f"unknown request {other!r}: this kernel knows about, look, strays, act and check")
         except (QmodeError, ValueError) as error:
             self._tell(id_, "failed", str(error))
         except Exception as error:
@@ -151,6 +159,23 @@ class AccountDesk:
             "workloads": [_row(w) for w in listed.values()],
             "unseen": list(dict.fromkeys(unseen)),
         }
+
+    def strays(self) -> list[OpenWorkload]:
+        """Workloads of the account's user that were opened while this kernel ran, and that no controller of it has.
+
+        A library with its own HTTP client opened them, another program or another kernel: `watch` does not see those.
+        What cannot be asked now is asked again a minute later.
+        """
+        from ..control.account import workloads
+
+        found: dict[str, OpenWorkload] = {}
+        for service in services():
+            for one in workloads(service):
+                began = KERNEL_BEGAN + one.link.now() - time.time()  # on the service's clock
+                if not one.watched and one.created is not None and one.created >= began:
+                    found[one.id] = one
+        self._listed |= found
+        return list(found.values())
 
     def act(self, act: str, workload: str) -> Outcome:
         """Watch, end or cancel a listed workload.

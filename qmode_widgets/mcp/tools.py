@@ -41,6 +41,7 @@ from .answers import Json
 from .connection import Connection
 from .reading import Reading
 
+CONTENT = "mcp:"  # begins the job tag that tells another server what a key was used for
 LONG = 300.0  # seconds without a job after which a session that was kept open is closed all the same
 SENDING = 40.0  # seconds that a submission may take; a key of the caller's has its first partition go alone
 SERVER, USER, COLLEAGUE, UNKNOWN = "this server's", "the user's", "a colleague's", "not known"
@@ -198,7 +199,11 @@ class Tools:
             return known
         service = self._connection.service
         for instance in instances_of(service):
-            if ask(link_of(service, instance).jobs, tags=[tags.run_tag(run)], limit=1).jobs:
+            if found := ask(link_of(service, instance).jobs, tags=[tags.run_tag(run)], limit=1).jobs:
+                content = next((t.removeprefix(CONTENT) for t in found[0].tags if t.startswith(CONTENT)), None)
+                if content is not None:
+                    with self._lock:
+                        self._content.setdefault(run, content)
                 return attach(run, service)
         return None
 
@@ -226,6 +231,7 @@ class Tools:
                 self._opened[controller.id] = controller
         try:
             own = _primitive(asked.primitive, controller.primitive_mode, settings)
+            own.options.environment.job_tags = [*(own.options.environment.job_tags or ()), CONTENT + content]
             given = {k: v for k, v in (("shots", asked.shots), ("precision", asked.precision)) if v is not None}
             run = controller.submit(
                 own, list(made.pubs), partitions=list(made.partitions), label=asked.label, key=key, **given
@@ -439,7 +445,7 @@ def _content(asked: arguments.Submit) -> str:
     said = asked.model_dump(
         exclude={"wait_seconds", "outcomes", "label", "key", "usage_cap_seconds", "keep_open"}, exclude_defaults=True
     )
-    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:32]
+    return hashlib.sha256(json.dumps(said, sort_keys=True).encode()).hexdigest()[:24]
 
 
 def _affordable(low: float, expected: float, cap: float, used: float, where: str) -> None:

@@ -13,6 +13,7 @@ import qmode_widgets as qmode
 from qmode_widgets.emulator.client.launch import Emulator
 from tests.browser import lab as harness
 from tests.browser.lab import Lab, Notebook
+from tests.elsewhere import Elsewhere
 
 START = 60_000  # a kernel imports qiskit and the client
 
@@ -105,7 +106,7 @@ def test_the_account_without_a_notebook(lab: Lab, page: Page, emulator: Emulator
     expect(row(panel, third.session_id)).to_have_count(0)
     assert third.status() == "Closed"
 
-    row(panel, batch.session_id).get_by_role("button", name="Watch").click()
+    row(panel, batch.session_id).get_by_role("button", name="Watch it").click()
     expect(row(panel, batch.session_id)).to_have_attribute("data-group", "open")
     expect(row(panel, batch.session_id).locator(".qm-place")).to_have_text("Quantum account")
 
@@ -245,3 +246,20 @@ def test_the_empty_panel_says_how_to_begin(lab: Lab, page: Page) -> None:
     expect(notebook.sidebar().locator(".qm-row")).to_contain_text("2 of 2")
     notebook.page.screenshot(path=str(harness.ARTIFACTS / "begin.png"))
     assert notebook.errors == []
+
+
+WATCHING = "import qmode_widgets as qmode\nservice = qmode.emulator.start().service\nqmode.watch();"
+
+
+def test_what_opened_past_the_client_is_in_the_panel_and_can_be_watched(
+    lab: Lab, page: Page, emulator: Emulator
+) -> None:
+    book(lab, page, "strays", WATCHING).run(0)
+    batch = Elsewhere(emulator).open("batch")  # nobody looks at the account
+    page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:show')")
+    panel = page.locator("#qmode-workloads")
+    expect(row(panel, batch)).to_have_attribute("data-group", "unwatched", timeout=START)
+    row(panel, batch).get_by_role("button", name="Watch it").click()
+    expect(row(panel, batch)).to_have_attribute("data-group", "open")
+    expect(row(panel, batch).locator(".qm-place")).to_have_text("strays.ipynb")
+    qmode.attach(batch, emulator.service).close()

@@ -103,6 +103,7 @@ export class Account {
   problem: string | null = null;
   readonly acting = new Map<string, Acting>();
   private readonly looks = new Map<string, Look>(); // by kernel
+  private readonly strays = new Map<string, Pick<Look, 'workloads' | 'at'>>(); // likewise
   private readonly listeners = new Set<() => void>();
   private readonly asked = new Map<string, ReturnType<typeof setTimeout>>();
   private readonly abouts = new Map<string, (instances: string[]) => void>();
@@ -160,11 +161,14 @@ export class Account {
   }
 
   private keepAsking(): void {
-    if (!this.visible || this.pace === 0 || this.status !== 'on') return void this.poll?.stop();
+    if (!this.visible || this.pace === 0) return void this.poll?.stop();
     this.poll ??= new Poll({
       auto: false,
       name: 'qmode-widgets:account',
-      factory: () => this.look(),
+      factory: async () => {
+        if (this.status === 'on') await this.look();
+        else if (this.status === 'off') this.lookForStrays();
+      },
       frequency: { interval: Math.max(5, this.pace) * 1000, backoff: 2, max: 600_000 },
       standby: 'when-hidden',
     });
@@ -197,7 +201,8 @@ export class Account {
 
   get listed(): ReadListed[] {
     const found = new Map<string, ReadListed>();
-    for (const { at, workloads } of this.looks.values()) for (const one of workloads) found.set(one.id, { ...one, at });
+    const looks = [...this.looks.values(), ...this.strays.values()].sort((a, b) => a.at - b.at);
+    for (const { at, workloads } of looks) for (const one of workloads) found.set(one.id, { ...one, at });
     return [...found.values()];
   }
 
@@ -231,6 +236,14 @@ export class Account {
     for (const follow of kernels) this.ask(follow, { kind: 'look', id: newId() });
     this.changed();
     return true;
+  }
+
+  /**
+   * Ask each kernel for what was opened while it ran and no controller of its has: by a library with an HTTP client of
+   * its own, by another program. It needs no look at the account. A kernel that cannot tell is silent.
+   */
+  private lookForStrays(): void {
+    for (const { wire } of this.kernels.all) if (wire.found) wire.account({ kind: 'strays', id: newId() });
   }
 
   /** Start a kernel for the account; the page's other tabs share it. */
@@ -329,7 +342,8 @@ export class Account {
     const acting: Acting = { id, act, status: 'sent', message: '' };
     this.acting.set(workload, acting);
     this.changed();
-    const kernel = [...this.looks].find(([, look]) => look.workloads.some(one => one.id === workload))?.[0];
+    const known = [...this.looks, ...this.strays];
+    const kernel = known.find(([, look]) => look.workloads.some(one => one.id === workload))?.[0];
     const follow = this.kernels.find(kernel ?? '') ?? (await this.able())[0] ?? (await this.reconnect());
     if (follow === undefined || !this.ask(follow, { kind: 'act', id, act, workload }))
       this.answer(
@@ -427,10 +441,16 @@ export class Account {
       this.settle(String(said.id));
       const { instances, workloads, unseen } = message;
       this.looks.delete(LAST);
+      this.strays.clear(); // the account lists them too
       this.looks.set(kernel, { instances, workloads, unseen, at: Date.now() / 1000 });
       this.status = 'on';
       this.problem = null;
       this.keepAsking();
+      this.changed();
+    } else if (said.kind === 'account-strays') {
+      const { workloads } = message as { workloads?: unknown };
+      if (!Array.isArray(workloads) || this.status === 'on') return;
+      this.strays.set(kernel, { workloads: workloads as Listed[], at: Date.now() / 1000 });
       this.changed();
     } else if (said.kind === 'account-about') {
       const { instances } = message as { instances?: unknown };
@@ -448,7 +468,7 @@ export class Account {
   }
 
   private answer(id: string, status: 'done' | 'failed', message: string): void {
-    this.settle(id);
+    const asked = this.settle(id);
     for (const [workload, acting] of this.acting)
       if (acting.id === id) {
         this.acting.set(workload, { ...acting, status, message });
@@ -461,14 +481,16 @@ export class Account {
       this.checks.delete(id);
       return check({ status: 'failed', rows: [], text: '', message });
     }
+    if (!asked) return;
     if (this.looks.size === 0) this.status = this.own === null ? 'off' : this.status;
     this.problem = message;
     this.changed();
   }
 
-  private settle(id: string): void {
+  /** False: it was not asked, or asked without waiting for an answer. */
+  private settle(id: string): boolean {
     clearTimeout(this.asked.get(id));
-    this.asked.delete(id);
+    return this.asked.delete(id);
   }
 
   /** What a kernel said of the account grows old with the kernel. */
@@ -476,6 +498,8 @@ export class Account {
     const { own } = this;
     if (own !== null && own.isDisposed) this.own = null;
     let gone = false;
+    for (const kernel of this.strays.keys())
+      if (this.kernels.find(kernel) === undefined) gone = this.strays.delete(kernel) || gone;
     for (const kernel of this.looks.keys())
       if (kernel !== LAST && this.kernels.find(kernel) === undefined) gone = this.looks.delete(kernel) || gone;
     if (!gone) return;

@@ -526,7 +526,7 @@ function Unwatched({ entry, desk }: { entry: Entry; desk: Desk }) {
         )}
         {listed !== null && (
           <AccountButton act="watch" off={under} onClick={() => void account.act('watch', id)} title={titleOf(entry)}>
-            {trans.__('Watch')}
+            {trans.__('Watch it')}
           </AccountButton>
         )}
         {listed !== null && mode !== 'job' && (

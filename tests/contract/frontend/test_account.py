@@ -91,6 +91,27 @@ def test_watch_gives_a_controller_to_every_screen(page: Page, backend) -> None:
     assert batch.status() == "Closed"
 
 
+def test_what_another_http_client_opened_while_the_kernel_ran_is_told_and_can_be_watched(
+    page: Page, service, elsewhere, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before = elsewhere.open("batch")
+    created = next(w.created for w in qmode.workloads(service) if w.id == before)
+    monkeypatch.setattr(account, "KERNEL_BEGAN", created + 0.001)
+    batch = elsewhere.open("batch")
+    job = elsewhere.job(session_id=batch)
+    answer = page.ask("strays")
+    assert answer["kind"] == "account-strays"
+    told = listed(answer)
+    assert set(told) == {batch}
+    assert told[batch] | {"mode": "batch", "backend": "emu_fez", "instance": "emulator-payg"} == told[batch]
+    assert page.ask("act", act="watch", workload=batch)["message"] == "watched by this kernel"
+    [controller] = page.registered
+    assert [j.job_id for j in controller.jobs] == [job]
+    assert listed(page.ask("strays")) == {}
+    controller.end(running=False)
+    assert page.ask("act", act="cancel", workload=before)["status"] == "done"
+
+
 def test_an_instance_that_does_not_answer_is_named_and_hides_nothing_else(
     page: Page, emulator: Emulator, backend
 ) -> None:

@@ -190,3 +190,13 @@ def test_in_job_mode_the_list_knows_what_was_submitted_here(agent, emulator, bac
     assert listed[elsewhere] is False
     agent("cancel", id=here["id"])
     emulator.faults.resume()
+
+
+def test_a_key_of_another_server_is_compared_with_the_content(agent, emulator, tmp_path):
+    key = secrets.token_hex(8)
+    with connected(tmp_path / "log", emulator.environment, "--instance", "emulator-payg") as other:
+        run = submit(other, key=key, wait_seconds=60)["run"]
+    with pytest.raises(RefusedError, match=f"key='{key}' was used for other work, the run {run}"):
+        submit(agent, key=key, shots=7)
+    again = submit(agent, key=key)
+    assert (again["run"], again["repeated"]) == (run, True)
