@@ -131,7 +131,7 @@ class View {
     // A problem of the control channel is the sidebar's: the comm of this widget works without it.
     this.store.receive(typeof hello === 'object' ? { ...hello, problem: null } : hello);
     this.store.receive(snapshot);
-    this.model.set('_start', { workload, saved }); // only in this page: a snapshot as saved follows
+    this.model.set('_start', { workload, saved: saved ?? snapshot }); // only in this page, until it keeps a state itself
     return true;
   }
 

@@ -54,6 +54,20 @@ afterEach(() => {
   delete window.qmodeWidgetsBridge;
 });
 
+it('keeps a state from the start, for a notebook that is saved before anything happened', async () => {
+  const model = mockModel();
+  const { close } = await show(model, false);
+  close();
+  const { initialize, render } = widget();
+  const end = initialize({ model }); // the next page, from what the first one left in the model
+  const el = document.body.appendChild(document.createElement('div'));
+  await act(() => void render({ model, el }));
+  expect(el.querySelector('.qm-card')?.getAttribute('data-saved')).toBe('true');
+  expect(el.textContent).toContain('Running');
+  end();
+  el.remove();
+});
+
 it('shows the state that came with the widget at once, then asks for what follows', async () => {
   const model = mockModel();
   const { el, close } = await show(model);

@@ -1,8 +1,8 @@
-/** `node test/gallery.mjs <file>`: the samples and the views as one script for a page. */
+/** `node test/gallery.mjs <file> [<source>]`: the samples and the views, or another source, as one script for a page. */
 import { build } from 'esbuild';
 
 await build({
-  entryPoints: ['test/gallery.tsx'],
+  entryPoints: [process.argv[3] ?? 'test/gallery.tsx'],
   outfile: process.argv[2],
   bundle: true,
   format: 'iife',
