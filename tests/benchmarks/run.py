@@ -13,7 +13,7 @@ PARTS = (
     "bench_planning",
     "workloads",
     "bench_emulator",
-    "bench_simulation",
+    "bench_tutorials",
     "bench_frontend",
     "bench_desk",
 )
