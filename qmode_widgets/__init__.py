@@ -14,9 +14,6 @@ __version__ = "0.1.0"
 if TYPE_CHECKING:
     from . import emulator as emulator
     from .check import check as check
-    from .control.account import OpenWorkload as OpenWorkload
-    from .control.account import OpenWorkloads as OpenWorkloads
-    from .control.account import workloads as workloads
     from .control.attach import attach as attach
     from .control.controller import Controller as Controller
     from .control.group import group as group
@@ -25,6 +22,9 @@ if TYPE_CHECKING:
     from .control.modes import Iteration as Iteration
     from .control.modes import NoiseModel as NoiseModel
     from .control.modes import SessionController as SessionController
+    from .control.open_workloads import OpenWorkload as OpenWorkload
+    from .control.open_workloads import OpenWorkloads as OpenWorkloads
+    from .control.open_workloads import workloads as workloads
     from .control.run import Run as Run
     from .control.runs.archive import SavedRun as SavedRun
     from .control.runs.archive import load as load
@@ -110,9 +110,9 @@ _PLACES = {
     "watch": "control.watch",
     "unwatch": "control.watch",
     "Watch": "control.watch",
-    "workloads": "control.account",
-    "OpenWorkload": "control.account",
-    "OpenWorkloads": "control.account",
+    "workloads": "control.open_workloads",
+    "OpenWorkload": "control.open_workloads",
+    "OpenWorkloads": "control.open_workloads",
     "load": "control.runs.archive",
     "SavedRun": "control.runs.archive",
     "check": "check",

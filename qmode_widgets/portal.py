@@ -1,4 +1,4 @@
-"""The process's one event loop, which owns all state, and the only door to it for other threads.
+"""The event loop of the process, which owns all state, and how other threads reach it.
 
 Nothing that the loop's thread could wait for is shared with a user's thread: no lock, no condition, no
 `concurrent.futures.Future`. A Ctrl-C inside the `Condition` of such a future leaves its lock taken, and the loop's

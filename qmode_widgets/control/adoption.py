@@ -1,6 +1,6 @@
 """What the user's own code, or a library, submits through a mode object: posted by us, exactly once, within the caps.
 
-`Session._run` is the one door of every primitive, so a controller takes the place of its mode object's. Whoever
+`Session._run` is where every primitive submits, so a controller takes the place of its mode object's. Whoever
 submits gets the client's own `RuntimeJobV2` as soon as the service gave an id, and the client's own exceptions; what a
 retry or a click runs again is followed by the handle.
 """
@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from ..errors import QmodeError, SubmissionError, WrongAnswerError
-from ..ibm.client import Followed, Submission, adoption_test, divert, door, job_handle, refusal, reopen_handle
+from ..ibm.client import Followed, Submission, adoption_test, divert, job_handle, refusal, reopen_handle, stand_in
 from ..ibm.wire import Job, Json
 from ..model import tags
 from ..model.snapshot import JobState
@@ -48,7 +48,7 @@ class Adoption:
         self.label: str | None = None  # of the runs that are made here
         workload.follows, workload.reopen = self._handles.__contains__, self._reopen
 
-    # --- the door ----------------------------------------------------------------------------------------------
+    # --- taking submissions -------------------------------------------------------------------------------------
 
     def of(self, mode: Any) -> None:
         """Take over what goes through this mode object, where the client's inside is as we know it."""
@@ -58,12 +58,12 @@ class Adoption:
             return
         self._undo.append(divert(mode, self.take))
 
-    def door(self, backend: Any) -> Any:
+    def stand_in(self, backend: Any) -> Any:
         """A mode object of our own, for primitives whose mode object was not taken over."""
-        return door(backend, None if self._ledger.mode == "job" else self._ledger.workload_id, self.take)
+        return stand_in(backend, None if self._ledger.mode == "job" else self._ledger.workload_id, self.take)
 
     def release(self) -> None:
-        """Give the doors back to the client."""
+        """Give the mode objects back to the client."""
         for undo in self._undo:
             undo()
         self._undo.clear()

@@ -1,4 +1,4 @@
-"""From an id in a fresh process back to a controller, and which workloads of the account are open."""
+"""From an id in a fresh process back to a controller."""
 
 from __future__ import annotations
 

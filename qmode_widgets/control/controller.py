@@ -305,19 +305,19 @@ class Controller(metaclass=OneEach):
 
         Its job objects are the client's own, and follow retries.
         """
-        return primitives.sampler(self._door(), options)
+        return primitives.sampler(self._stand_in(), options)
 
     def estimator(self, options: Any = None) -> Any:
         """The client's Estimator for this workload; as `sampler()`."""
-        return primitives.estimator(self._door(), options)
+        return primitives.estimator(self._stand_in(), options)
 
     def executor(self, options: Any = None) -> Any:
         """The client's Executor for this workload; as `sampler()`."""
-        return primitives.executor(self._door(), options)
+        return primitives.executor(self._stand_in(), options)
 
-    def _door(self) -> Any:
+    def _stand_in(self) -> Any:
         """The mode of these primitives."""
-        return self._adoption.door(self.backend)
+        return self._adoption.stand_in(self.backend)
 
     def refresh(self) -> WorkloadSnapshot:
         """Ask the service now.

@@ -312,8 +312,8 @@ class ModeController(Controller):
     def _adopting(self) -> bool:
         return self._held.adopting and super()._adopting
 
-    def _door(self) -> Any:
-        return self._held.object if self._adopting else super()._door()
+    def _stand_in(self) -> Any:
+        return self._held.object if self._adopting else super()._stand_in()
 
     @property
     def primitive_mode(self) -> Any:

@@ -55,7 +55,7 @@ def check_primitive(primitive: Any, *, id_: str, mode: str, backend: str, instan
     Raises:
         SubmissionError: naming both.
     """
-    theirs = getattr(mode_of(primitive), "session_id", None)  # a door into job mode has none
+    theirs = getattr(mode_of(primitive), "session_id", None)  # in job mode there is none
     if theirs is not None:
         if mode == "job":
             raise SubmissionError(

@@ -36,7 +36,7 @@ from .protocol import Message
 if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
-    from ..control.account import OpenWorkload
+    from ..control.open_workloads import OpenWorkload
     from ..ibm.link import Link
 
 log = logging.getLogger(__name__)
@@ -135,7 +135,7 @@ class AccountDesk:
         Raises:
             QmodeError: this kernel has no service.
         """
-        from ..control.account import workloads
+        from ..control.open_workloads import workloads
         from ..errors import QmodeError
 
         links = self._links()
@@ -166,7 +166,7 @@ class AccountDesk:
         A library with its own HTTP client opened them, another program or another kernel: `watch` does not see those.
         What cannot be asked now is asked again a minute later.
         """
-        from ..control.account import workloads
+        from ..control.open_workloads import workloads
 
         found: dict[str, OpenWorkload] = {}
         for service in services():

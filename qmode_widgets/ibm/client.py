@@ -577,7 +577,7 @@ Take = Callable[[Submission], Any]
 def divert(mode: Session, take: Take) -> Callable[[], None]:
     """Let `take` answer what is submitted through this one object; returns what undoes it.
 
-    `_run` is the one door of every primitive (legacy, client-side, Executor, noise learners). A dry run passes.
+    `_run` is where every primitive submits (legacy, client-side, Executor, noise learners). A dry run passes.
     """
     original, owner = mode._run, os.getpid()
 
@@ -636,7 +636,7 @@ def _limited(options: Any, limit: int | None) -> Any:
     return told | {"max_execution_time": min(own, limit) if own else limit}
 
 
-class _DoorMode(Session):
+class _StandIn(Session):
     """A mode of our own that only hands over what is submitted through it (`create_new=False`: no request)."""
 
     def __init__(self, backend: Any, session_id: str | None, take: Take) -> None:
@@ -675,9 +675,9 @@ class _DoorMode(Session):
         )
 
 
-def door(backend: Any, session_id: str | None, take: Take) -> Any:
+def stand_in(backend: Any, session_id: str | None, take: Take) -> Any:
     """A mode for primitives whose submissions `take` answers: in job mode, or for a mode that was not taken over."""
-    return _DoorMode(backend, session_id, take)
+    return _StandIn(backend, session_id, take)
 
 
 class Marks(Protocol):

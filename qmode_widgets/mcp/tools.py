@@ -21,11 +21,11 @@ from pydantic import BaseModel, ValidationError
 from qiskit_ibm_runtime.executor_estimator import Estimator
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
-from ..control.account import workloads
 from ..control.attach import attach
 from ..control.controller import Controller
 from ..control.job import JobController
 from ..control.modes import BatchController, SessionController
+from ..control.open_workloads import workloads
 from ..errors import ArgumentError, QmodeError, ServiceError, UnreachableError
 from ..ibm.account import account
 from ..ibm.client import instance_of, instances_of

@@ -1,4 +1,4 @@
-"""The door to the loop: what was asked for happens wholly or not at all, whatever becomes of who waits for it."""
+"""The way to the loop: what was asked for happens wholly or not at all, whatever becomes of who waits for it."""
 
 from __future__ import annotations
 

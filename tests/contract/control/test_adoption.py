@@ -47,7 +47,7 @@ def test_the_callers_handle_is_the_clients_own_and_the_row_is_there_at_once(batc
 
 
 @pytest.mark.parametrize("primitive", [SamplerV2, EstimatorV2])
-def test_legacy_primitives_go_through_the_same_door(batch, mode, rotations, primitive):
+def test_legacy_primitives_are_taken_too(batch, mode, rotations, primitive):
     from qiskit.quantum_info import SparsePauliOp
 
     circuit, values = rotations(1)[0]

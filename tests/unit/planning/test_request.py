@@ -173,10 +173,10 @@ def test_partitions_that_do_not_cover_the_pubs(backend, bell):
             plan([bell, bell], backend, partitions=parts)
 
 
-# --- the other doors ---------------------------------------------------------------------------------------------
+# --- the other functions ---------------------------------------------------------------------------------------------
 
 
-def test_every_door_has_the_same_errors(backend, bell):
+def test_every_function_has_the_same_errors(backend, bell):
     for call in (
         lambda: estimate_usage([bell], backend, shots="many"),
         lambda: estimate_usage([], backend),
