@@ -3,6 +3,7 @@ import { render, type VNode } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { cancelEverything, endIdle, type Question } from '../../core/ask';
 import { ago, integer, usageSeconds } from '../../core/clock';
+import { useFocusInside } from '../../core/focus';
 import { Frame } from '../../core/mount';
 import { Tick } from '../../core/views/tick';
 import type { Instance } from '../kernels/account';
@@ -316,27 +317,9 @@ function Empty({ desk, doors }: { desk: Desk; doors: Doors }) {
 /** A row that moves to another group keeps the focus it had. */
 function useKeptRow(root: { current: HTMLElement | null }): void {
   const last = useRef<string | null>(null);
-  useLayoutEffect(() => {
-    const element = root.current;
-    if (element === null) return;
-    const into = (event: FocusEvent): void => {
-      last.current = (event.target as Element).closest('[data-entry]')?.getAttribute('data-entry') ?? null;
-    };
-    const out = (event: FocusEvent): void => {
-      if (event.relatedTarget !== null && !element.contains(event.relatedTarget as Node)) last.current = null;
-    };
-    const away = (event: Event): void => {
-      if (!element.contains(event.target as Node)) last.current = null;
-    };
-    element.addEventListener('focusin', into);
-    element.addEventListener('focusout', out);
-    document.addEventListener('pointerdown', away, true);
-    return () => {
-      element.removeEventListener('focusin', into);
-      element.removeEventListener('focusout', out);
-      document.removeEventListener('pointerdown', away, true);
-    };
-  }, []);
+  useFocusInside(root, target => {
+    last.current = target?.closest('[data-entry]')?.getAttribute('data-entry') ?? null;
+  });
   useLayoutEffect(() => {
     if (last.current === null || document.activeElement !== document.body) return;
     const row = root.current?.querySelector(`[data-entry=${CSS.escape(last.current)}]`);
