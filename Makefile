@@ -12,7 +12,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_fund := false
 export npm_config_audit := false
 
-.PHONY: help lab demo test quick lint unit-tests python-tests frontend-tests browser-tests test-libraries test-client test-pythons docs pictures saved-notebooks bench soak test-lowest build wheel clean
+.PHONY: help lab demo test quick lint unit-tests python-tests frontend-tests browser-tests test-libraries test-client test-pythons docs pictures saved-notebooks bench soak test-lowest build wheel dist test-dist clean
 
 help:  ## list what `make` can do
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | awk -F':.*## ' '{printf "make %-16s %s\n", $$1, $$2}'
@@ -141,6 +141,15 @@ test-lowest: build  ## the Python tests with the lowest versions that pyproject.
 wheel: $(VENV)/.installed  ## build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .
 	@ls dist/*.whl
+
+dist: $(VENV)/.installed  ## build the sdist and, from it, the wheel into dist/, and check both: what is uploaded
+	rm -rf dist
+	$(BIN)/pip install --quiet --group release
+	$(BIN)/python -m build
+	$(BIN)/twine check --strict dist/*
+
+test-dist: $(VENV)/.installed  ## install what `dist` made into an empty environment of each Python found, and start it
+	@$(BIN)/python -m tests.distribution
 
 clean:  ## remove what was installed and built
 	rm -rf $(VENV) .venv-libraries .venv-collaboration .venv-lowest .venv-clients .venv-pythons js/node_modules js/lib qmode_widgets/static qmode_widgets/labextension

@@ -1,4 +1,6 @@
-"""Builds the frontend before a wheel is packed, unless an up-to-date build is there.
+"""Builds the frontend before a wheel or an sdist is packed, unless an up-to-date build is there.
+
+An sdist holds the build, so that whoever installs from one needs neither Node nor npm's registry.
 
 By hand: `python js/hatch_build.py`.
 
@@ -36,11 +38,10 @@ def ensure(root: Path = ROOT, say: Callable[[str], Any] = print) -> None:
     Raises:
         RuntimeError: it must build and cannot; the text says what to install.
     """
-    want, stamp = digest(root), root / STAMP
-    built = all((root / output).exists() for output in OUTPUTS)
-    if built and stamp.exists() and stamp.read_text().strip() == want:
+    if is_up_to_date(root):
         say("qmode_widgets: the frontend is up to date")
         return
+    built = is_built(root)
     try:
         _build(root / "js")
     except RuntimeError as error:
@@ -48,8 +49,19 @@ def ensure(root: Path = ROOT, say: Callable[[str], Any] = print) -> None:
             raise
         say(f"qmode_widgets: WARNING, packing the frontend that is already built: {error}")
         return
-    stamp.write_text(want + "\n")
+    (root / STAMP).write_text(digest(root) + "\n")
     say("qmode_widgets: the frontend is built")
+
+
+def is_built(root: Path) -> bool:
+    """Whether there is a build, of these sources or of older ones."""
+    return all((root / output).exists() for output in OUTPUTS)
+
+
+def is_up_to_date(root: Path) -> bool:
+    """Whether there is a build of exactly these sources."""
+    stamp = root / STAMP
+    return is_built(root) and stamp.exists() and stamp.read_text().strip() == digest(root)
 
 
 def digest(root: Path) -> str:
@@ -113,12 +125,11 @@ class Hook(BuildHookInterface):
 
     def dependencies(self) -> list[str]:
         """Bring Node where there is none new enough and something is to build."""
-        return [] if _system_npm() or self.target_name != "wheel" else [NODE]
+        return [] if is_up_to_date(Path(self.root)) or _system_npm() else [NODE]
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
-        """Build before packing a wheel; an editable one too."""
-        if self.target_name == "wheel":
-            ensure(Path(self.root), self.app.display_info)
+        """Build before packing a wheel, an editable one too, or an sdist."""
+        ensure(Path(self.root), self.app.display_info)
 
 
 if __name__ == "__main__":
