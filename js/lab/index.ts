@@ -50,18 +50,18 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const signals = new Signals(Date.now() / 1000, memory.workloads.values());
     const kernels = new Kernels(sessions, kernelspecs);
     if (rendermime !== null) new Outputs(app, kernels, rendermime);
-    const account = new Account(kernels, sessions, () => kernels.all.find(({ wire }) => wire.found)?.kernelName);
+    const account = new Account(kernels, sessions, () => kernels.all.find(({ channel }) => channel.found)?.kernelName);
     const desk = new Desk(kernels, memory, account, settings);
 
     const icon = new LabIcon({ name: 'qmode-widgets:workloads', svgstr });
-    const doors = {
+    const navigation = {
       reveal: (...where: Parameters<typeof reveal> extends [unknown, ...infer Rest] ? Rest : never) =>
         void reveal(app, ...where),
       openQuickstart: () => void openQuickstart(app, ''),
       insertAdopt: () => void insertAdopt(app),
       insertBegin: () => void insertBegin(app),
     };
-    const panel = new Panel(desk, doors, icon);
+    const panel = new Panel(desk, navigation, icon);
     app.shell.add(panel, settings.side, { rank: 600 });
     restorer?.add(panel, panel.id);
 
