@@ -16,7 +16,17 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
-from qiskit.circuit import BoxOp, CircuitInstruction, Gate, Measure, Parameter, ParameterExpression, Reset
+from qiskit.circuit import (
+    BoxOp,
+    CircuitInstruction,
+    ControlFlowOp,
+    Gate,
+    Measure,
+    Parameter,
+    ParameterExpression,
+    Qubit,
+    Reset,
+)
 from qiskit.circuit.classical import expr
 from qiskit.circuit.library import CXGate, HGate, RXGate, RZGate, RZZGate, XGate
 from qiskit.primitives.containers.bindings_array import BindingsArray
@@ -33,6 +43,7 @@ from .methods import CLIFFORD, MPS, SHAPES, STABILIZER, STATEVECTOR, Inexact, Se
 # Aer returns one string per shot: this many at a time keep a worker's memory bounded.
 _SHOTS_AT_ONCE = 500_000
 _QUBITS_FOR_THREADS = 16
+_QUBITS_FOR_ONE_RUN = 10  # from here on, thousands of state vectors take longer than to ask whether it is Clifford
 _SNAP = 1e-6  # radians: an angle that is closer to a multiple of π/2 is taken for it
 PAULI_NOISE = "with the noise of gates and readout, without relaxation"
 NO_MEMORY = "The job ran out of memory."
@@ -151,11 +162,14 @@ class Simulator:
 
     def _auto(self, run: Run) -> Simulated:
         settings = self._settings
-        if settings.holds_statevector(run.circuit.num_qubits):
+        held = settings.holds_statevector(run.circuit.num_qubits)
+        if held and (self.noisy or run.circuit.num_qubits < _QUBITS_FOR_ONE_RUN or not _is_dynamic(run.circuit)):
             return self._statevector(run)
         try:
             return self._stabilizer(run)
         except AerError:
+            if held:
+                return self._statevector(run)
             if settings.inexact is None:
                 raise Inexact(slow=not settings.holds_mps(run.circuit.num_qubits)) from None
         return self._mps(run) if settings.inexact == MPS else self._nearest_clifford(run)
@@ -293,6 +307,17 @@ class Run:
 
 
 _FREE = frozenset({"barrier", "measure", "delay", "store"})
+
+
+def _is_dynamic(circuit: QuantumCircuit) -> bool:
+    """Whether something depends on a measurement: then Aer runs a state vector once for each shot."""
+    measured: set[Qubit] = set()
+    for inst in circuit.data:
+        if isinstance(inst.operation, ControlFlowOp) or not measured.isdisjoint(inst.qubits):
+            return True
+        if inst.operation.name == "measure":
+            measured.update(inst.qubits)
+    return False
 
 
 @lru_cache(maxsize=8)

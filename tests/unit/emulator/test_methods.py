@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from qiskit import QuantumCircuit
+from qiskit import ClassicalRegister, QuantumCircuit, QuantumRegister
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import Statevector
 from qiskit.transpiler import PassManager
@@ -175,6 +175,26 @@ def test_branches_are_rounded_too(device):
     bits = simulator.sample(circuit, NOTHING, 200)["c"]
     assert simulator.used().method == CLIFFORD
     assert not bits[:, 9].any()  # the branch flips qubit 9 whenever the chain does
+
+
+@pytest.mark.parametrize(("angle", "method"), [(0.0, "stabilizer"), (0.3, "statevector")])
+def test_a_circuit_that_goes_by_its_measurements_needs_a_state_vector_a_shot_only_if_it_is_not_clifford(
+    device, angle, method
+):
+    circuit = QuantumCircuit(QuantumRegister(12, "q"), ClassicalRegister(1, "c"), ClassicalRegister(12, "meas"))
+    circuit.h(0)
+    for q in range(11):
+        circuit.cx(q, q + 1)
+    circuit.rx(angle, 11)
+    circuit.measure(0, 0)
+    with circuit.if_test((0, 1)):
+        circuit.x(range(11))
+    circuit.measure(range(12), range(1, 13))
+    simulator = Simulator(device, Settings())
+    bits = simulator.sample(circuit, NOTHING, 50, seed=1)
+    assert not bits["meas"][:, :11].any()
+    assert 5 < bits["c"].sum() < 45
+    assert simulator.used().method == method
 
 
 def test_fractional_gates_at_clifford_angles_are_exact(device):
