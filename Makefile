@@ -107,12 +107,18 @@ soak: build  ## 2,000 submissions (SUBMISSIONS=…) under 20 % faults; 40 kill -
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -m hypothesis -n 2 --dist worksteal --timeout=3600 tests/unit tests/contract
 	HYPOTHESIS_PROFILE=nightly $(BIN)/pytest -q --timeout=3600 tests/contract/emulator/test_twin.py -k each_fake
 
-# In an environment of their own: they weigh 2 GB. samplomatic, which the client itself needs, runs with the rest.
-test-libraries: build  ## libraries that people use with IBM's client, each unmodified: plainly and watched
+# In environments of their own: the libraries weigh 2 GB, and jupyter-collaboration changes every page.
+# samplomatic, which the client itself needs, runs with the rest.
+test-libraries: build  ## libraries that people use with IBM's client, each unmodified, plainly and watched; and two people on one notebook
 	$(PYTHON) -m venv .venv-libraries
 	.venv-libraries/bin/pip install --quiet --upgrade "pip>=25.1"
 	.venv-libraries/bin/pip install --quiet --editable ".[dask]" --group libraries
 	.venv-libraries/bin/pytest tests/libraries
+	$(PYTHON) -m venv .venv-collaboration
+	.venv-collaboration/bin/pip install --quiet --upgrade "pip>=25.1"
+	.venv-collaboration/bin/pip install --quiet --editable ".[lab]" --group collaboration
+	.venv-collaboration/bin/python tests/browser/chromium.py
+	.venv-collaboration/bin/pytest tests/browser/test_collaboration.py
 
 # QRMI and Schemathesis are in an environment of their own: nothing else needs them.
 test-client: $(VENV)/.installed  ## IBM's own tests of its client, QRMI and Schemathesis, against the embedded service
@@ -146,5 +152,5 @@ test-dist: $(VENV)/.installed  ## install what `dist` made into an empty environ
 	@$(BIN)/python -m tests.distribution
 
 clean:  ## remove what was installed and built
-	rm -rf $(VENV) .venv-libraries .venv-lowest .venv-clients .venv-pythons js/node_modules js/lib qmode_widgets/static qmode_widgets/labextension
+	rm -rf $(VENV) .venv-libraries .venv-collaboration .venv-lowest .venv-clients .venv-pythons js/node_modules js/lib qmode_widgets/static qmode_widgets/labextension
 	rm -rf docs/_build dist artifacts

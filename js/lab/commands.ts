@@ -1,12 +1,12 @@
 /** The panel's commands, for palette, menu and launcher. */
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { ICommandPalette } from '@jupyterlab/apputils';
-import type { ILauncher } from '@jupyterlab/launcher';
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { LabIcon } from '@jupyterlab/ui-components';
 import type { Desk } from './desk/desk';
 import { allowOutside } from './desk/notices';
 import { insertAdopt, openQuickstart } from './notebook/open';
+import { whereLauncher } from './elsewhere';
 import { trans } from '../core/texts';
 
 export const Ids = {
@@ -89,8 +89,10 @@ export function addCommands({ app, desk, icon, show, settings }: Surroundings): 
   });
 }
 
-export function offerCommands(palette: ICommandPalette | null, launcher: ILauncher | null): void {
+export function offerCommands(app: JupyterFrontEnd, palette: ICommandPalette | null): void {
   const category = trans.__('Quantum');
   for (const command of Object.values(Ids)) palette?.addItem({ command, category });
-  launcher?.add({ command: Ids.quickstart, category: trans.__('Other'), args: { isLauncher: true }, rank: 10 });
+  whereLauncher(app, launcher =>
+    launcher.add({ command: Ids.quickstart, category: trans.__('Other'), args: { isLauncher: true }, rank: 10 }),
+  );
 }

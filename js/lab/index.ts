@@ -1,10 +1,9 @@
 /** The JupyterLab plugin: wires kernels, desk, panel, signals, settings and commands together. */
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
-import { ILauncher } from '@jupyterlab/launcher';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
-import { IStatusBar } from '@jupyterlab/statusbar';
+import type { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator } from '@jupyterlab/translation';
 import { LabIcon } from '@jupyterlab/ui-components';
 import '../cell/bridge';
@@ -12,6 +11,7 @@ import { trans } from '../core/texts';
 import { Account } from './kernels/account';
 import badge from './panel/badge.css';
 import { addCommands, offerCommands } from './commands';
+import { whereStatusBar } from './elsewhere';
 import { Desk } from './desk/desk';
 import svgstr from './icon.svg';
 import { Kernels } from './kernels/kernels';
@@ -32,23 +32,13 @@ const plugin: JupyterFrontEndPlugin<void> = {
   id: ID,
   description: 'Quantum workloads of all running kernels and of the account: panel, status item and notifications.',
   autoStart: true,
-  optional: [
-    ILayoutRestorer,
-    ICommandPalette,
-    ISettingRegistry,
-    ITranslator,
-    IStatusBar,
-    ILauncher,
-    IRenderMimeRegistry,
-  ],
+  optional: [ILayoutRestorer, ICommandPalette, ISettingRegistry, ITranslator, IRenderMimeRegistry],
   activate: (
     app: JupyterFrontEnd,
     restorer: ILayoutRestorer | null,
     palette: ICommandPalette | null,
     registry: ISettingRegistry | null,
     translator: ITranslator | null,
-    statusBar: IStatusBar | null,
-    launcher: ILauncher | null,
     rendermime: IRenderMimeRegistry | null,
   ) => {
     speakWith(translator);
@@ -60,18 +50,18 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const signals = new Signals(Date.now() / 1000, memory.workloads.values());
     const kernels = new Kernels(sessions, kernelspecs);
     if (rendermime !== null) new Outputs(app, kernels, rendermime);
-    const account = new Account(kernels, sessions, () => kernels.all.find(({ wire }) => wire.found)?.kernelName);
+    const account = new Account(kernels, sessions, () => kernels.all.find(({ channel }) => channel.found)?.kernelName);
     const desk = new Desk(kernels, memory, account, settings);
 
     const icon = new LabIcon({ name: 'qmode-widgets:workloads', svgstr });
-    const doors = {
+    const navigation = {
       reveal: (...where: Parameters<typeof reveal> extends [unknown, ...infer Rest] ? Rest : never) =>
         void reveal(app, ...where),
       openQuickstart: () => void openQuickstart(app, ''),
       insertAdopt: () => void insertAdopt(app),
       insertBegin: () => void insertBegin(app),
     };
-    const panel = new Panel(desk, doors, icon);
+    const panel = new Panel(desk, navigation, icon);
     app.shell.add(panel, settings.side, { rank: 600 });
     restorer?.add(panel, panel.id);
 
@@ -82,7 +72,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       show();
     };
     addCommands({ app, desk, icon, show, settings: () => stored });
-    offerCommands(palette, launcher);
+    offerCommands(app, palette);
 
     document.head.append(Object.assign(document.createElement('style'), { textContent: badge }));
     desk.subscribe(() => panel.count(settings.badge ? (desk.triage.groups.get('needs')?.length ?? 0) : 0));
@@ -94,6 +84,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       (name, value) => void stored?.set(name, value),
     );
     let item: { dispose(): void } | null = null;
+    let statusBar: IStatusBar | null = null;
     const placeItem = (): void => {
       if (!settings.statusItem || statusBar === null) {
         item?.dispose();
@@ -111,7 +102,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       }
     };
 
-    void follow(registry, ID, next => {
+    const configured = follow(registry, ID, next => {
       const { side } = settings;
       // After the layout of the last visit is back: it would put the panel where it was.
       if (next.side !== side) void app.restored.then(() => app.shell.add(panel, next.side, { rank: 600 }));
@@ -119,12 +110,13 @@ const plugin: JupyterFrontEndPlugin<void> = {
       desk.configure(next);
       placeItem();
     }).then(
-      loaded => {
-        stored = loaded;
-        if (loaded === null) placeItem();
-      },
-      () => placeItem(), // no schema for us on this server: the defaults hold
+      loaded => void (stored = loaded),
+      () => undefined, // no schema for us on this server: the defaults hold
     );
+    whereStatusBar(app, bar => {
+      statusBar = bar;
+      void configured.then(placeItem);
+    });
     window.qmodeWidgetsBridge = { send: (process, request) => kernels.send(process, request), texts: trans };
   },
 };

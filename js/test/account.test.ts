@@ -24,7 +24,7 @@ function played() {
   let gone: () => void = () => undefined;
   const follow = (id: string, found: boolean) => ({
     id,
-    wire: { found, store: { workloads: new Map() }, account: (request: Asked) => asked.push(request) > 0 },
+    channel: { found, store: { workloads: new Map() }, account: (request: Asked) => asked.push(request) > 0 },
   });
   const kernels = {
     all: [follow('k1', true), follow('k2', false)],

@@ -31,7 +31,7 @@ function playground(found: boolean) {
   const asked: Asked[] = [];
   const listeners: ((follow: unknown, message: unknown) => void)[] = [];
   const hear = (message: unknown): void => listeners.forEach(listener => listener(follow, message));
-  const wire = {
+  const channel = {
     found,
     busy: false,
     answered: true,
@@ -44,7 +44,7 @@ function playground(found: boolean) {
     },
   };
   const place = { kernel: 'k1', path: 'a.ipynb', name: 'a.ipynb', type: 'notebook' };
-  const follow = { id: 'k1', place, wire };
+  const follow = { id: 'k1', place, channel };
   const kernels = {
     all: found ? [follow] : [],
     ready: true,
@@ -65,7 +65,7 @@ function playground(found: boolean) {
         id: 'k1',
         requestExecute: (request: { code: string }) => {
           code.push(request.code);
-          wire.found = true;
+          channel.found = true;
           return { done: Promise.resolve(reply) };
         },
       },

@@ -38,8 +38,8 @@ export function deskOf(names: readonly string[], seen: Seen | null, lost: boolea
     store.receive(snapshot({ ...state, id: `ω${n}`, workload_id: null, lineage: [] }, 1, NOW));
   });
   if (lost) store.connected(false);
-  const wire = { store, busy: true, answered: true, found: true, account: () => false };
-  const all = [{ id: 'κ1', place, spec: 'π', kernelName: 'π', wire }];
+  const channel = { store, busy: true, answered: true, found: true, account: () => false };
+  const all = [{ id: 'κ1', place, spec: 'π', kernelName: 'π', channel }];
   const nothing = (): void => undefined;
   const kernels = { all, ready: true, subscribe: () => nothing, hear: () => nothing, find: () => all[0] };
   const memory = new Memory(null, '', undefined, null);

@@ -127,19 +127,19 @@ describe('following kernels', () => {
     await run(model('s1', 'k1', 'a.ipynb'));
     kernel().say(snapshot(workload({ id: 'other' })), 'some-widget');
     kernel().say(snapshot(workload()));
-    expect([...one().wire.store.workloads.keys()]).toEqual(['w1']);
+    expect([...one().channel.store.workloads.keys()]).toEqual(['w1']);
   });
 
   it('takes a kernel for busy only when a cell runs', async () => {
     await run(model('s1', 'k1', 'a.ipynb'));
     kernel().publish('status', { execution_state: 'busy' }, { msg_type: 'qmode_request' });
-    expect(one().wire.busy).toBe(false);
+    expect(one().channel.busy).toBe(false);
     kernel().publish('status', { execution_state: 'busy' }, { msg_type: 'execute_request' });
-    expect(one().wire.busy).toBe(true);
+    expect(one().channel.busy).toBe(true);
     kernel().publish('status', { execution_state: 'idle' }, { msg_type: 'qmode_request' });
-    expect(one().wire.busy).toBe(true);
+    expect(one().channel.busy).toBe(true);
     kernel().publish('status', { execution_state: 'idle' }, { msg_type: 'execute_request' });
-    expect(one().wire.busy).toBe(false);
+    expect(one().channel.busy).toBe(false);
   });
 });
 
@@ -149,20 +149,20 @@ describe('kernels that go', () => {
   it('knows nothing of a restarted kernel until it has answered', async () => {
     await run(model('s1', 'k1', 'a.ipynb'));
     kernel().say(snapshot(open));
-    expect(one().wire.answered).toBe(true);
+    expect(one().channel.answered).toBe(true);
     kernel().imported = false;
     kernel().statusChanged.emit(kernel(), 'restarting');
-    expect(one().wire).toMatchObject({ answered: false, found: false });
-    expect(one().wire.store.workloads.size).toBe(0);
+    expect(one().channel).toMatchObject({ answered: false, found: false });
+    expect(one().channel.store.workloads.size).toBe(0);
     kernel().process = 'p2';
     kernel().publish('status', { execution_state: 'starting' });
     await settle();
-    expect(one().wire).toMatchObject({ answered: true, found: false });
+    expect(one().channel).toMatchObject({ answered: true, found: false });
     kernel().say(hello(['w1'], 'p2'));
     kernel().say(snapshot(open));
     await settle();
-    expect(one().wire.found).toBe(true);
-    expect(one().wire.store.hello?.process).toBe('p2');
+    expect(one().channel.found).toBe(true);
+    expect(one().channel.store.hello?.process).toBe('p2');
   });
 
   it('takes a new connection to a kernel that the server restarted by itself: its control channel leads nowhere', async () => {
@@ -188,7 +188,7 @@ describe('kernels that go', () => {
     kernel().process = 'p1';
     kernel().say({ kind: 'farewell', closed: ['w1'] });
     expect(heard).toHaveBeenCalledWith({ kind: 'farewell', closed: ['w1'] });
-    expect(one().wire.store.hello?.process).toBe('p2');
+    expect(one().channel.store.hello?.process).toBe('p2');
   });
 
   it('lets go of the connection when the session ends', async () => {
@@ -205,13 +205,13 @@ describe('kernels that go', () => {
     kernel().say(snapshot(open));
     kernel().connectionStatus = 'disconnected';
     kernel().connectionStatusChanged.emit(kernel(), 'disconnected');
-    expect(one().wire.store.lost).toBe(true);
-    one().wire.store.command('w1', 'close');
-    expect(one().wire.store.workloads.get('w1')!.clicks[0]).toMatchObject({ status: 'failed' });
+    expect(one().channel.store.lost).toBe(true);
+    one().channel.store.command('w1', 'close');
+    expect(one().channel.store.workloads.get('w1')!.clicks[0]).toMatchObject({ status: 'failed' });
     kernel().connectionStatus = 'connected';
     kernel().connectionStatusChanged.emit(kernel(), 'connected');
     expect(kernel().asked.at(-1)).toEqual({ type: 'qmode_request', content: { kind: 'attach', protocol: PROTOCOL } });
-    expect(one().wire.store.lost).toBe(false);
+    expect(one().channel.store.lost).toBe(false);
   });
 });
 

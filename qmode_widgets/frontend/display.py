@@ -84,6 +84,7 @@ class _Shown:
     display: str
     controller: weakref.ref[Controllable]
     state: WorkloadSnapshot
+    told: WorkloadSnapshot  # what a program that runs the notebook has heard of for certain: a cell of its own said it
     widget: bool
     publish: Callable[..., object]  # in the context of the cell: ipykernel finds the message to answer to only there
     end: Callable[[], None] = lambda: None
@@ -101,9 +102,8 @@ def show(controller: Controllable, hub: Hub = hub) -> bool:
         return False
     hub.register(controller)
     page = has_page(kernel)
-    shown = _Shown(
-        f"qmode-{uuid.uuid4().hex}", weakref.ref(controller), controller.snapshot(), page, copy_context().run
-    )
+    state = controller.snapshot()
+    shown = _Shown(f"qmode-{uuid.uuid4().hex}", weakref.ref(controller), state, state, page, copy_context().run)
     shell.display_pub.publish(
         data=_bundle(controller, hub, widget=page), metadata={}, transient={"display_id": shown.display}
     )
@@ -123,7 +123,7 @@ def _after_cell(hub: Hub) -> None:
             _shown.remove(shown)
         elif not shown.widget:  # where a page shows the widget, that is live by itself
             shown.publish = lambda function, *args: function(*args)
-            _renew(shown, hub, controller.snapshot())
+            _renew(shown, hub, controller.snapshot(), certain=True)
 
 
 def _over(state: WorkloadSnapshot) -> bool:
@@ -131,12 +131,15 @@ def _over(state: WorkloadSnapshot) -> bool:
     return ended and (state.state is WorkloadState.CLOSED or state.accepting_jobs is False or state.mode == "job")
 
 
-def _renew(shown: _Shown, hub: Hub, state: WorkloadSnapshot) -> None:
+def _renew(shown: _Shown, hub: Hub, state: WorkloadSnapshot, *, certain: bool = False) -> None:
     controller, kernel = shown.controller(), running_kernel()
-    if controller is None or kernel is None or hub.followed or saved.same_to_read(shown.state, state):
+    last = shown.told if certain else shown.state
+    if controller is None or kernel is None or hub.followed or saved.same_to_read(last, state):
         return
+    shown.state = state
+    if certain:
+        shown.told = state
     bundle = _bundle(controller, hub, widget=shown.widget)
     publish = kernel.shell.display_pub.publish
     with contextlib.suppress(Exception):  # the kernel goes down, or its frontend is gone: nothing to show it on
         shown.publish(lambda: publish(data=bundle, metadata={}, transient={"display_id": shown.display}, update=True))
-    shown.state = state  # only now: the end of a cell must not pass by while the loop is still about to publish this

@@ -7,10 +7,12 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from qiskit import QuantumCircuit
 from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_ibm_runtime import Batch
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 import qmode_widgets as qmode
@@ -18,11 +20,14 @@ from qmode_widgets.control.state.ledger import Ledger
 from qmode_widgets.control.state.merge import merge as merge_rows
 from qmode_widgets.ibm.client import decode
 from qmode_widgets.ibm.wire import Job
+from qmode_widgets.model.command import Action
 from qmode_widgets.model.merge import merge
 from qmode_widgets.portal import portal
 from tests.peek import peek, requests_of, unwatch
+from tests.proxy import Proxy
 from tests.unit.control.account import Account
 
+ROOT = Path(__file__).parents[2]
 Row = tuple[str, str, str]
 
 
@@ -120,6 +125,62 @@ def holding(jobs: int = 1000) -> list[Row]:
     return [(what, f"{naive / ours:.0f} ×", "≥ 20 ×")]
 
 
+OBSERVED = """
+import sys, time
+from tests.proxy import Proxy
+
+with Proxy(sys.argv[1]) as proxy:
+    print(proxy.port, flush=True)
+    known = 0
+
+    def cancels():
+        return sum(times for what, times in proxy.seen.items() if what.endswith("/cancel"))
+
+    while proxy.wait_until(lambda: cancels() > known, 600):
+        known = cancels()
+        print(time.monotonic(), flush=True)
+"""
+
+
+def clicking(emulator: Any, times: int = 25) -> list[Row]:
+    """From a click's arrival in the kernel to its request at the service, seen by a process beside: idle, and busy."""
+    with subprocess.Popen(
+        [sys.executable, "-c", OBSERVED, emulator.url], stdout=subprocess.PIPE, text=True, cwd=ROOT
+    ) as beside:
+        out = beside.stdout
+        assert out is not None
+        way = Proxy(emulator.url)
+        way.port = int(out.readline())
+        backend = way.connect(emulator).least_busy()
+        emulator.faults.pause(queue=True)
+        batch = qmode.BatchController.open(backend)
+        batch.submit(Sampler(mode=batch.primitive_mode), [prepared(backend)] * 2 * times, partitions=2 * times)
+        batch.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 300)
+        unwatch(batch)
+        keys = [job.key for job in batch.jobs]
+
+        def clicks(chosen: list[str]) -> list[float]:
+            found = []
+            for key in chosen:
+                time.sleep(0.05)
+                begun = time.monotonic()
+                portal().send(batch.perform, Action.CANCEL, key)
+                found.append(float(out.readline()) - begun)
+            return found
+
+        idle = clicks(keys[:times])
+        found: list[float] = []
+        clicker = threading.Thread(target=lambda: found.extend(clicks(keys[times:])))
+        clicker.start()
+        while clicker.is_alive():  # a cell in pure Python
+            pass
+        batch.end(running=False)
+        emulator.faults.clear()
+        beside.kill()
+    what = "a click to its request at the service: idle, and while a cell computes in pure Python"
+    return [(what, f"{sorted(idle)[times // 2] * 1e3:.1f}, {sorted(found)[times // 2] * 1e3:.1f} ms", "≤ 20 ms")]
+
+
 def importing() -> list[Row]:
     """`import qmode_widgets` in a fresh interpreter, which imports neither qiskit nor anywidget."""
     code = (
@@ -155,7 +216,28 @@ def merging(emulator: Any, pubs: int = 1000, partitions: int = 10) -> list[Row]:
     return [(what, f"{joining / decoding:.2f} ×", "< 1 ×")]
 
 
+def many(emulator: Any, workloads: int = 300, seconds: float = 20.0) -> list[Row]:
+    """CPU and threads of the process while many open batches are watched and nothing happens."""
+    backend = emulator.service.least_busy()
+    before = threading.active_count()
+    batches = [qmode.BatchController(Batch(backend)) for _ in range(workloads)]
+    for batch in batches:
+        batch.wait_until(lambda shot: shot.seen_at is not None, 300)
+    threading.Event().wait(10)  # the looks of the beginning are over
+    begun = time.process_time()
+    threading.Event().wait(seconds)
+    share = (time.process_time() - begun) / seconds
+    more = threading.active_count() - before
+    for batch in batches:
+        batch.forget()
+    return [
+        (f"idle watching of {workloads} open batches: share of a core", f"{share:.2%}", "< 2 %"),
+        ("the same: threads more than before", str(more), "≤ 1"),
+    ]
+
+
 def run() -> list[Row]:
     """All rows."""
     with qmode.emulator.start(shared=False, speed=float("inf")) as emulator:
-        return [*importing(), *holding(), *refreshing(emulator), *merging(emulator), *idling(emulator)]
+        parts = (refreshing, clicking, merging, idling, many)
+        return [*importing(), *holding(), *(row for part in parts for row in part(emulator))]

@@ -31,13 +31,9 @@ from tests.browser import chromium
 ROOT = Path(__file__).resolve().parents[2]
 ARTIFACTS = ROOT / "artifacts"
 EXTENSION = "qmode-widgets"
-QUIET = {
-    "@jupyterlab/apputils-extension:notification": {
-        "fetchNews": "false",
-        "checkForUpdates": False,
-        "doNotDisturbMode": True,
-    }
-}
+_NOTIFICATION = "@jupyterlab/apputils-extension:notification"
+QUIET = {_NOTIFICATION: {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": True}}
+LOUD = {_NOTIFICATION: {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": False}}
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 _WAIT = 60_000
 
@@ -95,6 +91,7 @@ def lab(
     Without `extension` ours is disabled, as where only the kernel has the package.
     """
     home = Path(tempfile.mkdtemp(prefix="qmode-lab-"))
+    (home / "data").mkdir()  # jupyter-collaboration's server keeps a database there
     if (build := labextension()) is not None:
         link = home / "path" / "labextensions" / EXTENSION
         link.parent.mkdir(parents=True)

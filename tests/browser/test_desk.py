@@ -261,19 +261,11 @@ def test_a_console_is_followed_as_a_notebook_is(open_notebook: Open) -> None:
 
 # --- signals -------------------------------------------------------------------------------------------------------
 
-LOUD = {
-    "@jupyterlab/apputils-extension:notification": {
-        "fetchNews": "false",
-        "checkForUpdates": False,
-        "doNotDisturbMode": False,
-    }
-}
-
 
 @pytest.fixture(scope="module")
 def loud_lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     """A JupyterLab whose notifications may disturb."""
-    with harness.lab(tmp_path_factory.mktemp("loud"), settings=LOUD) as started:
+    with harness.lab(tmp_path_factory.mktemp("loud"), settings=harness.LOUD) as started:
         yield started
 
 

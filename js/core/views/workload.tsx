@@ -3,6 +3,7 @@ import { failedJobs, naming, question, type Target } from '../ask';
 import { banner } from '../banner';
 import { dateTime } from '../clock';
 import { countdown, failure, jobFace, jobName, lastSeen, shownJobs, tally, type Tally } from '../facts';
+import { useFocusInside } from '../focus';
 import type { Action, Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click, Store, Workload } from '../store';
 import { trans } from '../texts';
@@ -298,28 +299,9 @@ function Said({ state, clicks, failed }: SaidProps) {
 /** When an update takes away the element that has the focus, the workload gets it: not the page's beginning. */
 function useKeptFocus(root: { current: HTMLElement | null }): void {
   const within = useRef(false);
-  useLayoutEffect(() => {
-    const element = root.current;
-    if (element === null) return;
-    const into = (): void => {
-      within.current = true;
-    };
-    const out = (event: FocusEvent): void => {
-      // Chromium tells of a removed element with no new target while it is still the active one, or not at all.
-      if (event.relatedTarget !== null && !element.contains(event.relatedTarget as Node)) within.current = false;
-    };
-    const away = (event: Event): void => {
-      if (!element.contains(event.target as Node)) within.current = false;
-    };
-    element.addEventListener('focusin', into);
-    element.addEventListener('focusout', out);
-    document.addEventListener('pointerdown', away, true);
-    return () => {
-      element.removeEventListener('focusin', into);
-      element.removeEventListener('focusout', out);
-      document.removeEventListener('pointerdown', away, true);
-    };
-  }, []);
+  useFocusInside(root, target => {
+    within.current = target !== null;
+  });
   useLayoutEffect(() => {
     if (within.current && document.activeElement === document.body) root.current?.focus({ preventScroll: true });
   });

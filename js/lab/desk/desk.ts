@@ -237,12 +237,12 @@ export class Desk {
   // --- keeping up --------------------------------------------------------------------------------------------------
 
   private update(): void {
-    const watches = this.kernels.all.flatMap(({ place, wire }) =>
-      [...wire.store.workloads.values()].map((workload): Watch => ({
+    const watches = this.kernels.all.flatMap(({ place, channel }) =>
+      [...channel.store.workloads.values()].map((workload): Watch => ({
         place,
-        store: wire.store,
+        store: channel.store,
         workload,
-        busy: wire.busy,
+        busy: channel.busy,
       })),
     );
     for (const watch of watches) this.remember(watch);
@@ -271,7 +271,7 @@ export class Desk {
   }
 
   private asking(): Set<string> {
-    const asking = new Set(this.kernels.all.filter(({ wire }) => !wire.answered).map(({ id }) => id));
+    const asking = new Set(this.kernels.all.filter(({ channel }) => !channel.answered).map(({ id }) => id));
     // Before JupyterLab has told which kernels run, each may be one of them.
     if (!this.kernels.ready) for (const { place } of this.memory.workloads.values()) asking.add(place.kernel);
     return asking;

@@ -243,7 +243,7 @@ export class Account {
    * its own, by another program. It needs no look at the account. A kernel that cannot tell is silent.
    */
   private lookForStrays(): void {
-    for (const { wire } of this.kernels.all) if (wire.found) wire.account({ kind: 'strays', id: newId() });
+    for (const { channel } of this.kernels.all) if (channel.found) channel.account({ kind: 'strays', id: newId() });
   }
 
   /** Start a kernel for the account; the page's other tabs share it. */
@@ -293,7 +293,7 @@ export class Account {
     this.changed();
     let borrowed = false;
     try {
-      let follow = (await this.able())[0] ?? this.kernels.all.find(({ wire }) => wire.found);
+      let follow = (await this.able())[0] ?? this.kernels.all.find(({ channel }) => channel.found);
       borrowed = follow === undefined && this.own === null;
       follow ??= await this.start(BARE);
       this.check = await this.checkIn(follow);
@@ -333,7 +333,7 @@ export class Account {
   /** The own kernel watches workloads: it must not end by itself. */
   get watches(): boolean {
     const follow = this.kernels.find(this.own?.kernel?.id ?? '');
-    return [...(follow?.wire.store.workloads.values() ?? [])].some(({ state }) => state.state !== 'closed');
+    return [...(follow?.channel.store.workloads.values() ?? [])].some(({ state }) => state.state !== 'closed');
   }
 
   /** Watch, end or cancel a workload of the account that no kernel watches. */
@@ -364,7 +364,7 @@ export class Account {
   private async able(): Promise<Follow[]> {
     const own = this.own?.kernel?.id;
     const found = this.kernels.all
-      .filter(({ wire }) => wire.found)
+      .filter(({ channel }) => channel.found)
       .sort((a, b) => Number(b.id === own) - Number(a.id === own));
     const about = await Promise.all(found.map(follow => this.about(follow)));
     const covered = new Set<string>();
@@ -382,7 +382,7 @@ export class Account {
   }
 
   /** Fingerprints of the instances a kernel knows; none if it has no service, or does not answer. */
-  private about({ wire }: Follow): Promise<string[]> {
+  private about({ channel }: Follow): Promise<string[]> {
     const id = newId();
     return new Promise(resolve => {
       const settle = (instances: string[]): void => {
@@ -392,17 +392,17 @@ export class Account {
       };
       const timer = setTimeout(() => settle([]), ABOUT_MS);
       this.abouts.set(id, settle);
-      if (!wire.account({ kind: 'about', id })) settle([]);
+      if (!channel.account({ kind: 'about', id })) settle([]);
     });
   }
 
   /** False: there is no way to the kernel. What comes of it is heard. */
   private ask(
-    { wire }: Follow,
+    { channel }: Follow,
     request: { kind: string; id: string; act?: Act; workload?: string },
     patience = LOST_MS,
   ): boolean {
-    if (!wire.account(request)) return false;
+    if (!channel.account(request)) return false;
     const minutes = Math.round(patience / 60_000);
     const lost = (): void =>
       this.answer(
@@ -423,7 +423,7 @@ export class Account {
       }, 20_000);
       const check = (): void => {
         const follow = this.kernels.find(kernel);
-        if (follow === undefined || !follow.wire.found) return;
+        if (follow === undefined || !follow.channel.found) return;
         clearTimeout(timer);
         stop();
         resolve(follow);

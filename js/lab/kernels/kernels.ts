@@ -1,7 +1,7 @@
 /** All running kernels, followed. One connection each, whatever the number of notebooks and consoles on it. */
 import type { KernelSpec, Session } from '@jupyterlab/services';
 import type { Request } from '../../core/protocol';
-import { Wire } from './wire';
+import { Channel } from './channel';
 
 /** Where a workload is looked after. */
 export interface Place {
@@ -21,7 +21,7 @@ export interface Follow {
   spec: string;
   /** The kernel spec's name: "python3". */
   kernelName: string;
-  wire: Wire;
+  channel: Channel;
 }
 
 interface Entry extends Follow {
@@ -42,7 +42,7 @@ export class Kernels {
   ) {
     sessions.runningChanged.connect(() => this.sync());
     if (typeof window !== 'undefined')
-      window.addEventListener('pagehide', () => this.all.forEach(({ wire }) => wire.leave()));
+      window.addEventListener('pagehide', () => this.all.forEach(({ channel }) => channel.leave()));
     this.whenReady = sessions.ready.then(() => {
       this.ready = true;
       this.sync();
@@ -71,8 +71,8 @@ export class Kernels {
 
   /** For cells: send over the control channel of the kernel that greeted with `process`. */
   send(process: string, request: Request): boolean {
-    const entry = this.all.find(each => each.wire.store.hello?.process === process);
-    return entry?.wire.send(request) ?? false;
+    const entry = this.all.find(each => each.channel.store.hello?.process === process);
+    return entry?.channel.send(request) ?? false;
   }
 
   private sync(): void {
@@ -98,7 +98,7 @@ export class Kernels {
     if (session.kernel === null) return session.dispose();
     const id = place.kernel;
     const spec = this.specs.specs?.kernelspecs[session.kernel.name]?.display_name ?? session.kernel.name;
-    const wire = new Wire(
+    const channel = new Channel(
       session.kernel,
       () => this.changed(),
       message => this.heard(id, message),
@@ -108,12 +108,12 @@ export class Kernels {
         this.sync();
       },
     );
-    this.entries.set(id, { id, place, spec, kernelName: session.kernel.name, wire, session });
+    this.entries.set(id, { id, place, spec, kernelName: session.kernel.name, channel, session });
   }
 
   private drop(entry: Entry): void {
     this.entries.delete(entry.id);
-    entry.wire.dispose();
+    entry.channel.dispose();
     entry.session.dispose();
   }
 

@@ -205,7 +205,7 @@ class Output extends Widget implements IRenderMime.IRenderer {
     }
     const { workload } = this.saved.saved;
     const follow = this.follow(workload, this.saved.saved.process);
-    const store = follow?.wire.store ?? null;
+    const store = follow?.channel.store ?? null;
     const state = store?.workloads.get(workload)?.state;
     if (store !== null && follow !== null && state !== undefined) {
       const fresh = this.live?.store !== store;
@@ -286,8 +286,8 @@ class Output extends Widget implements IRenderMime.IRenderer {
 
   /** The kernel that watches the workload: the one that made this output, else any. */
   private follow(workload: string, process: string): Follow | null {
-    const all = this.outputs.kernels.all.filter(({ wire }) => wire.store.workloads.has(workload));
-    return all.find(({ wire }) => wire.store.hello?.process === process) ?? all[0] ?? null;
+    const all = this.outputs.kernels.all.filter(({ channel }) => channel.store.workloads.has(workload));
+    return all.find(({ channel }) => channel.store.hello?.process === process) ?? all[0] ?? null;
   }
 }
 

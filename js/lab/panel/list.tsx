@@ -3,31 +3,32 @@ import { render, type VNode } from 'preact';
 import { useLayoutEffect, useRef, useState } from 'preact/hooks';
 import { cancelEverything, endIdle, type Question } from '../../core/ask';
 import { ago, integer, usageSeconds } from '../../core/clock';
+import { useFocusInside } from '../../core/focus';
 import { Frame } from '../../core/mount';
 import { Tick } from '../../core/views/tick';
 import type { Instance } from '../kernels/account';
 import type { Desk, Sweep } from '../desk/desk';
 import { Checked } from './check';
 import css from './panel.css';
-import type { Doors } from './doors';
+import type { Navigation } from './navigation';
 import { Ask, Row } from './row';
 import { trans } from '../../core/texts';
 import { type Entry, type Group, GROUPS, groupTitle, matches, spentOf } from '../desk/triage';
 
 const FILTER_FROM = 6; // rows
 
-export function draw(node: HTMLElement, desk: Desk, doors: Doors): () => void {
+export function draw(node: HTMLElement, desk: Desk, navigation: Navigation): () => void {
   render(
     <Frame>
       <style>{css}</style>
-      <Workloads desk={desk} doors={doors} />
+      <Workloads desk={desk} navigation={navigation} />
     </Frame>,
     node,
   );
   return () => render(null, node);
 }
 
-function Workloads({ desk, doors }: { desk: Desk; doors: Doors }) {
+function Workloads({ desk, navigation }: { desk: Desk; navigation: Navigation }) {
   const [, redraw] = useState(0);
   useLayoutEffect(() => desk.subscribe(() => redraw(n => n + 1)), [desk]); // before a change can be missed
   const [typed, setTyped] = useState('');
@@ -64,14 +65,14 @@ function Workloads({ desk, doors }: { desk: Desk; doors: Doors }) {
         />
       )}
       <Problems desk={desk} />
-      {entries.size === 0 && <Empty desk={desk} doors={doors} />}
+      {entries.size === 0 && <Empty desk={desk} navigation={navigation} />}
       {typed !== '' && (
         <p class="qm-note" role="status">
           {trans._n('%1 workload', '%1 workloads', found)}
         </p>
       )}
       {/* Siblings, all of them: a row that changes its group keeps what was asked in it. */}
-      <div>{GROUPS.flatMap(group => groupRows(group, chosen(group), typed !== '', desk, doors))}</div>
+      <div>{GROUPS.flatMap(group => groupRows(group, chosen(group), typed !== '', desk, navigation))}</div>
       {desk.account.unseen.length > 0 && (
         <p class="qm-note">{trans.__('Not seen: %1', desk.account.unseen.join('; '))}</p>
       )}
@@ -79,7 +80,13 @@ function Workloads({ desk, doors }: { desk: Desk; doors: Doors }) {
   );
 }
 
-function groupRows(group: Group, entries: readonly Entry[], unfold: boolean, desk: Desk, doors: Doors): VNode[] {
+function groupRows(
+  group: Group,
+  entries: readonly Entry[],
+  unfold: boolean,
+  desk: Desk,
+  navigation: Navigation,
+): VNode[] {
   if (entries.length === 0) return [];
   const past = group === 'today' || group === 'earlier';
   const open = unfold || past === desk.memory.folded.has(group);
@@ -114,7 +121,7 @@ function groupRows(group: Group, entries: readonly Entry[], unfold: boolean, des
   return [
     head,
     ...question,
-    ...entries.map(entry => <Row key={entry.key} entry={entry} desk={desk} reveal={doors.reveal} />),
+    ...entries.map(entry => <Row key={entry.key} entry={entry} desk={desk} reveal={navigation.reveal} />),
   ];
 }
 
@@ -259,7 +266,7 @@ function Allowance({ instance }: { instance: Instance }) {
 
 /** A kernel of another protocol, or one whose buttons are off. */
 function Problems({ desk }: { desk: Desk }) {
-  const found = desk.kernels.all.flatMap(({ id, place, wire: { store } }) => {
+  const found = desk.kernels.all.flatMap(({ id, place, channel: { store } }) => {
     const problem = store.problem ?? store.hello?.problem ?? null;
     return problem === null ? [] : [{ id, name: place.name, problem }];
   });
@@ -274,7 +281,7 @@ function Problems({ desk }: { desk: Desk }) {
   );
 }
 
-function Empty({ desk, doors }: { desk: Desk; doors: Doors }) {
+function Empty({ desk, navigation }: { desk: Desk; navigation: Navigation }) {
   const { status } = desk.account;
   return (
     <div class="qm-empty">
@@ -284,10 +291,10 @@ function Empty({ desk, doors }: { desk: Desk; doors: Doors }) {
           : trans.__('No kernel watches a workload.')}
       </p>
       <div class="qm-choices">
-        <button type="button" class="qm-button qm-primary" data-empty="quickstart" onClick={doors.openQuickstart}>
+        <button type="button" class="qm-button qm-primary" data-empty="quickstart" onClick={navigation.openQuickstart}>
           {trans.__('Open the quickstart')}
         </button>
-        <button type="button" class="qm-button" data-empty="begin" onClick={doors.insertBegin}>
+        <button type="button" class="qm-button" data-empty="begin" onClick={navigation.insertBegin}>
           {trans.__('Insert into a new notebook')}
         </button>
         {status === 'off' && (
@@ -316,27 +323,9 @@ function Empty({ desk, doors }: { desk: Desk; doors: Doors }) {
 /** A row that moves to another group keeps the focus it had. */
 function useKeptRow(root: { current: HTMLElement | null }): void {
   const last = useRef<string | null>(null);
-  useLayoutEffect(() => {
-    const element = root.current;
-    if (element === null) return;
-    const into = (event: FocusEvent): void => {
-      last.current = (event.target as Element).closest('[data-entry]')?.getAttribute('data-entry') ?? null;
-    };
-    const out = (event: FocusEvent): void => {
-      if (event.relatedTarget !== null && !element.contains(event.relatedTarget as Node)) last.current = null;
-    };
-    const away = (event: Event): void => {
-      if (!element.contains(event.target as Node)) last.current = null;
-    };
-    element.addEventListener('focusin', into);
-    element.addEventListener('focusout', out);
-    document.addEventListener('pointerdown', away, true);
-    return () => {
-      element.removeEventListener('focusin', into);
-      element.removeEventListener('focusout', out);
-      document.removeEventListener('pointerdown', away, true);
-    };
-  }, []);
+  useFocusInside(root, target => {
+    last.current = target?.closest('[data-entry]')?.getAttribute('data-entry') ?? null;
+  });
   useLayoutEffect(() => {
     if (last.current === null || document.activeElement !== document.body) return;
     const row = root.current?.querySelector(`[data-entry=${CSS.escape(last.current)}]`);

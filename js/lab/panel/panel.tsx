@@ -4,7 +4,7 @@ import type { Message } from '@lumino/messaging';
 import { Widget } from '@lumino/widgets';
 import type { Desk } from '../desk/desk';
 import { trans } from '../../core/texts';
-import type { Doors } from './doors';
+import type { Navigation } from './navigation';
 
 const BADGE = 'qmode-badge';
 
@@ -14,7 +14,7 @@ export class Panel extends Widget {
 
   constructor(
     private readonly desk: Desk,
-    private readonly doors: Doors,
+    private readonly navigation: Navigation,
     icon: LabIcon,
   ) {
     super();
@@ -69,7 +69,7 @@ export class Panel extends Widget {
     const turn = ++this.drawing;
     const { draw } = await import('./list');
     if (turn !== this.drawing || this.undraw !== null || this.isDisposed) return;
-    this.undraw = draw(this.node, this.desk, this.doors);
+    this.undraw = draw(this.node, this.desk, this.navigation);
     void this.desk.sight(true);
   }
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 from qiskit import QuantumCircuit
 from qiskit.circuit import BoxOp, CircuitInstruction, Gate, Measure, Parameter, ParameterExpression, Reset
+from qiskit.circuit.classical import expr
 from qiskit.circuit.library import CXGate, HGate, RXGate, RZGate, RZZGate, XGate
 from qiskit.primitives.containers.bindings_array import BindingsArray
 from qiskit.primitives.containers.sampler_pub import SamplerPub
@@ -120,6 +121,12 @@ class Simulator:
                 rng = np.random.default_rng(seed)
                 out = {name: rng.integers(2, size=bits.shape, dtype=np.bool_) for name, bits in out.items()}
                 self._used.append(Simulated(SHAPES))
+            elif circuit.num_vars:
+                raise JobError(
+                    9999,
+                    "The circuit has classical variables, which the emulator does not simulate.",
+                    "Use classical bits and expressions of them, or start the emulator with simulation='shapes'.",
+                )
             else:
                 self._sample_parts(_plain(circuit), column, flat, shots, seed, out)
         return {name: bits.reshape(*shape, *bits.shape[1:]) for name, bits in out.items()}
@@ -373,8 +380,6 @@ def _alone(circuit: QuantumCircuit) -> dict[int, list[CircuitInstruction]]:
             chains.setdefault(inst.qubits[0], []).append(inst)
         else:
             excluded.update(inst.qubits)
-    if circuit.num_vars + circuit.num_stretches:
-        return {}
     return {
         circuit.find_bit(qubit).index: chain
         for qubit, chain in chains.items()
@@ -417,7 +422,7 @@ def _matrices(
 
 
 def _connected(circuit: QuantumCircuit, data: list[CircuitInstruction]) -> dict[Any, int]:
-    """Return a number for each qubit, equal for those that an instruction, classical bit or variable connects."""
+    """Return a number for each qubit, equal for those that an instruction or a classical bit connects."""
     parent: dict[Any, Any] = {}
 
     def root(x: Any) -> Any:
@@ -426,9 +431,8 @@ def _connected(circuit: QuantumCircuit, data: list[CircuitInstruction]) -> dict[
             x = parent[x]
         return x
 
-    together = circuit.num_vars + circuit.num_stretches > 0
     for inst in data:
-        wires = [*inst.qubits, *inst.clbits, *([circuit] if together else [])]
+        wires = [*inst.qubits, *inst.clbits]
         for wire in wires[1:]:
             parent[root(wire)] = root(wires[0])
     return {q: id(root(q)) for q in {q for inst in data for q in inst.qubits}}
@@ -440,10 +444,6 @@ def _part(circuit: QuantumCircuit, data: list[CircuitInstruction], qubits: list[
     part.add_bits([circuit.qubits[q] for q in qubits])
     part.add_bits(circuit.clbits)
     part.add_register(*circuit.cregs)
-    for var in circuit.iter_declared_vars():
-        part.add_uninitialized_var(var)
-    for stretch in circuit.iter_declared_stretches():
-        part.add_stretch(stretch)
     for inst in data:
         if mine.issuperset(inst.qubits):
             part.append(inst, copy=False)
@@ -461,12 +461,14 @@ _SUBSTITUTES = {
 
 
 def _plain(circuit: QuantumCircuit) -> QuantumCircuit:
-    """Return a circuit without boxes and without specially calibrated instructions."""
-    if not any(_replaced(inst.operation) for inst in circuit.data):
+    """Return a circuit without boxes, specially calibrated instructions and stretches, whose length is not known."""
+    if not circuit.num_stretches and not any(_replaced(inst.operation) for inst in circuit.data):
         return circuit
-    plain = circuit.copy_empty_like()
+    plain = circuit.copy_empty_like(vars_mode="drop")
     for inst in circuit.data:
         operation = inst.operation
+        if operation.name == "delay" and isinstance(operation.duration, expr.Expr):
+            continue
         if isinstance(operation, BoxOp):
             plain.compose(_plain(operation.body), inst.qubits, inst.clbits, inplace=True, copy=False)
         elif blocks := getattr(operation, "blocks", None):

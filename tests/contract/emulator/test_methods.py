@@ -9,6 +9,7 @@ import pytest
 import requests
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
+from qiskit.circuit.classical import expr
 from qiskit.quantum_info import SparsePauliOp
 from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime import EstimatorV2, Executor, QuantumProgram, RuntimeJobFailureError, SamplerV2
@@ -70,6 +71,33 @@ def test_a_client_side_sampler_is_told_for_each_pub(clifford, isa):
     assert result[1].metadata["circuit_metadata"]["simulation"] == NEAREST
     assert answered(clifford, job)["simulation"] == NEAREST
     assert "simulation: simulated as the nearest Clifford circuit." in job.logs()
+
+
+def test_stretches_are_delays_and_change_nothing(backend, isa):
+    circuit = QuantumCircuit(2, 1)
+    gap = circuit.add_stretch("gap")
+    circuit.h(0)
+    circuit.measure(0, 0)
+    circuit.delay(gap, 1)
+    circuit.x(1)
+    circuit.delay(expr.mul(2, gap), 1)
+    circuit.x(1)
+    with circuit.if_test((circuit.clbits[0], 1)):
+        circuit.delay(gap, 1)
+        circuit.x(1)
+    circuit.measure_all()
+    for primitive in (Sampler, SamplerV2):
+        counts = legacy(primitive, mode=backend).run([isa(circuit)], shots=100).result()[0].data.meas.get_counts()
+        assert set(counts) == {"00", "11"}
+
+
+def test_classical_variables_are_refused_in_words(backend, isa):
+    circuit = QuantumCircuit(1)
+    circuit.add_var("flag", expr.lift(False))
+    circuit.measure_all()
+    job = legacy(SamplerV2, mode=backend).run([isa(circuit)], shots=10)
+    with pytest.raises(RuntimeJobFailureError, match="classical variables, which the emulator does not simulate"):
+        job.result()
 
 
 def test_an_exact_job_says_nothing_that_a_qpu_would_not(clifford, isa):

@@ -2,7 +2,7 @@ import type { Entry } from '../desk/triage';
 import type { Place } from '../kernels/kernels';
 
 /** What the panel asks of JupyterLab. */
-export interface Doors {
+export interface Navigation {
   reveal: (place: Place, entry: Entry) => void;
   openQuickstart: () => void;
   insertAdopt: () => void;

@@ -15,7 +15,7 @@ const ACCOUNT = 'qmode_account';
 const AGAIN_MS = 2000; // then twice as long, each time
 const ATTEMPTS = 4;
 
-export class Wire {
+export class Channel {
   readonly store: Store;
   /** The kernel runs a cell. */
   busy = false;
