@@ -90,7 +90,8 @@ def main() -> int:
             wrong = install(found[0], Path(folder) / "env", sdist, wheel)
         print(f"Python {found[1]}: {'wrong, see below' if wrong else 'installed and started'}", flush=True)
         said += wrong
-    print(*said, sep="\n", file=sys.stderr)
+    for line in said:
+        print(line, file=sys.stderr)
     return 1 if said else 0
 
 
