@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from html import escape
 from itertools import cycle
 from typing import Any, Literal
@@ -61,9 +61,9 @@ class Stretch:
 
 @dataclass(frozen=True, slots=True)
 class Timeline:
-    """One mode: its stretches, its caption, and whether all jobs are drawn."""
+    """A mode, or modes that come to the same: its stretches, its caption, and whether all jobs are drawn."""
 
-    mode: Mode
+    modes: tuple[Mode, ...]
     advised: bool
     stretches: tuple[Stretch, ...]
     end: float
@@ -72,8 +72,8 @@ class Timeline:
 
 
 def timelines(plan: PlanContent) -> list[Timeline]:
-    """One time line a mode, on the same axis of seconds from submission."""
-    out = []
+    """One time line a mode, on the same axis of seconds from submission; modes that come to the same share one."""
+    out: list[Timeline] = []
     for mode in MODES:
         course = plan.forecasts[mode]
         stretches = tuple(s for bar in course.bars for s in _stretches(bar))
@@ -90,7 +90,12 @@ def timelines(plan: PlanContent) -> list[Timeline]:
         if (price := plan.price(mode)) is not None:
             caption += f", ≈ {price:,.2f}"
         drawn = len(course.bars) == course.completed + course.failed
-        out.append(Timeline(mode, mode == plan.mode, stretches, end, caption, drawn))
+        advised = mode == plan.mode
+        if out and (out[-1].stretches, out[-1].caption) == (stretches, caption):
+            before = out.pop()
+            out.append(replace(before, modes=(*before.modes, mode), advised=before.advised or advised))
+        else:
+            out.append(Timeline((mode,), advised, stretches, end, caption, drawn))
     return out
 
 
@@ -139,7 +144,7 @@ def layout(figure: go.Figure, **more: Any) -> None:
 
 
 def plan_figure(plan: PlanContent) -> go.Figure:
-    """One time line per mode on a common axis of seconds; usage in its title."""
+    """The time lines on a common axis of seconds; usage in their titles."""
     lines = timelines(plan)
     titles = [_title(t) for t in lines]
     figure = make_subplots(rows=len(lines), shared_xaxes=True, subplot_titles=titles, vertical_spacing=0.09)
@@ -152,7 +157,7 @@ def plan_figure(plan: PlanContent) -> go.Figure:
     figure.update_xaxes(title="time from submission", row=len(lines))
     names = ["queue", *map(str, range(1, lanes + 1))]
     figure.update_annotations(font_size=13)  # the longest title fits where the figure is narrow
-    figure.update_yaxes(title="lane", tickvals=list(range(lanes + 1)), ticktext=names, range=[lanes + 0.6, -0.6])
+    figure.update_yaxes(title="in parallel", tickvals=list(range(lanes + 1)), ticktext=names, range=[lanes + 0.6, -0.6])
     layout(figure, barmode="overlay", height=170 * len(lines) + 90, legend={"orientation": "h", "y": -0.12})
     return figure
 
@@ -160,7 +165,7 @@ def plan_figure(plan: PlanContent) -> go.Figure:
 def _title(line: Timeline) -> str:
     advised = " ✓ advised" if line.advised else ""
     drawn = "" if line.complete else " (the first jobs only)"
-    return f"<b>{line.mode.capitalize()}{advised}</b>: {line.caption}{drawn}"
+    return f"<b>{', '.join(m.capitalize() for m in line.modes)}{advised}</b>: {line.caption}{drawn}"
 
 
 STEPS = (1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1200, 1800, 3600, 7200, 14400, 21600, 43200, 86400)

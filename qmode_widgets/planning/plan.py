@@ -150,7 +150,7 @@ class Plan(PlanContent):
         return replace(card, dry_runs=(opinion,))
 
     def figure(self) -> Any:
-        """A plotly figure: one time line per mode on a common axis, usage as numbers at the end."""
+        """A plotly figure: one time line for each mode, or for those that come to the same, on a common axis."""
         return plan_figure(self)
 
     def __str__(self) -> str:

@@ -37,7 +37,9 @@ STYLE = """
 font:var(--jp-ui-font-size1,13px)/1.45 var(--jp-ui-font-family,system-ui,sans-serif);color:var(--q-fg);
 font-variant-numeric:tabular-nums;max-width:1200px;container-type:inline-size}
 .qmode-plan h3{font-size:1.25em;margin:0 0 2px;font-weight:600}
-.qmode-plan p{margin:2px 0}.qmode-plan .do{margin:2px 0 8px;padding:4px 8px;border-radius:3px;white-space:pre-wrap;
+.qmode-plan p{margin:2px 0}.qmode-plan .bill{margin:4px 0 6px}.qmode-plan .bill b{font-size:1.9em;font-weight:600}
+.qmode-plan .bill .less{border-left:3px solid var(--q-brand);padding-left:8px;margin-left:8px}
+.qmode-plan .do{margin:2px 0 8px;padding:4px 8px;border-radius:3px;white-space:pre-wrap;
 background:var(--jp-layout-color2,color-mix(in srgb,currentColor 10%,transparent))}
 .qmode-plan .do code{font-family:var(--jp-code-font-family,monospace);background:none;padding:0;overflow-wrap:anywhere;
 color:var(--q-fg)}.qmode-plan .dim{color:var(--q-dim)}
@@ -71,12 +73,17 @@ def do_this(plan: PlanContent) -> tuple[str, str]:
     They use what the user has: `qmode`, `plan` or `comparison`, `backend` and `pubs`; in a loop also the primitive as
     `sampler` or `estimator` and what `variational_loop` takes.
     """
+    return "\n".join(_code(plan)), f"{_what(plan)}, ≈ {billed(plan.bill.expected)} billed"
+
+
+def _what(plan: PlanContent) -> str:
+    """In how many jobs, in which mode, how often."""
     jobs = _jobs(len(plan.partitions))
     what = {"job": jobs if len(plan.partitions) > 1 else "one job", "batch": f"a batch of {jobs}"}
     said = what.get(plan.mode, f"a session of {jobs}")
     if plan.iterations > 1:
         said += f" in each of {plan.iterations} steps"
-    return "\n".join(_code(plan)), f"{said}, ≈ {billed(plan.bill.expected)} billed"
+    return said
 
 
 def _code(plan: PlanContent) -> list[str]:
@@ -238,16 +245,16 @@ def _sign(level: str) -> str:
 def html(plan: PlanContent) -> str:
     """The compact view of a notebook cell: what to do, the modes side by side, partitions, what to mind and to save."""
     e = escape
-    code, comes_to = do_this(plan)
+    code, comes_to = do_this(plan)[0], _what(plan)
     first = _first(plan)
     why = [*(r.text for r in plan.reasons[:2]), *([plan.advice.trade] if plan.advice.trade else [])]
     parts = [
         f"<style>{STYLE}</style><div class='qmode-plan'>",
         f"<p class='error'>! {e(first)}</p>" if first else "",
+        f"<p class='bill' title='{e(plan.usage.formula, quote=True)}'>{_large_bill(plan)}</p>",
         f"<p>Do this: <span class='dim'>{e(comes_to)}</span></p><pre class='do'><code>{e(code)}</code></pre>",
         f"<h3>{e(plan.mode.capitalize())} mode on {e(plan.backend)}</h3>",
         *(f"<p>{e(line)}</p>" for line in why),
-        f"<p title='{e(plan.usage.formula, quote=True)}'>{e(_headline(plan))}</p>",
         f"<p>{e(_allocated(plan))}</p>" if plan.allocation else "",
         "<div class='modes'>",
         *(_card(plan, modes) for modes in _same(plan)),
@@ -260,6 +267,19 @@ def html(plan: PlanContent) -> str:
         "</div>",
     ]
     return "".join(parts)
+
+
+def _large_bill(plan: PlanContent) -> str:
+    """The figure that decides, once and large, and beside it what the greatest saving would leave of it."""
+    plain, _, spoken = billed(plan.bill.expected).partition(" (")
+    more = [f"{plan.bill.low:,.0f}–{plan.bill.high:,.0f} s", *([spoken.rstrip(")")] if spoken else [])]
+    if plan.mode == "session":
+        more.append(f"{plan.usage.expected:,.0f} s of it on the QPU")
+    said = f"<b>≈ {plain}</b> billed <span class='dim'>{escape(', '.join(more) + _price(plan, plan.mode))}</span>"
+    best = max(plan.savings, key=lambda saving: saving.seconds, default=None)
+    if best is None or best.bill >= plan.bill.expected:
+        return said
+    return f"{said} <span class='less'>or ≈ {billed(best.bill)}: {escape(best.what)}</span>"
 
 
 def _card(plan: PlanContent, modes: tuple[Mode, ...]) -> str:
@@ -298,7 +318,8 @@ def _before(plan: PlanContent) -> str:
     card = plan.preflight
     if card.account.instance is None and not card.alarms:
         return ""
-    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in card.rows())
+    shown = ((name, value) for name, value in card.rows() if name != "bill")  # it is said on top
+    rows = "".join(f"<dt>{escape(name)}</dt><dd>{escape(value)}</dd>" for name, value in shown)
     alarms = "".join(f"<p class='warning'>⚠ {escape(alarm)}</p>" for alarm in card.alarms)
     return f"<div class='mode before'><b>Before it is sent</b><dl>{rows}</dl>{alarms}</div>"
 
