@@ -106,6 +106,16 @@ def test_modes_that_come_to_the_same_are_said_once(backend, ansatz, observable):
     assert shown.count("✓ advised") == 1
 
 
+def test_the_bill_is_large_and_beside_it_what_the_greatest_saving_leaves(backend, sampled):
+    found = plan([(sampled, np.zeros((200, 1)), 4096)], backend, price_per_minute=96, **AROUND)
+    head = re.search(r"<p class='bill'.*?</p>", found._repr_html_())[0]
+    assert f"<b>≈ {found.bill.expected:,.0f} s</b> billed" in head
+    assert "at 96 a minute" in head
+    best = max(found.savings, key=lambda saving: saving.seconds)
+    assert f"or ≈ {best.bill:,.0f} s" in head
+    assert best.what in head
+
+
 def test_assumptions_are_in_the_text_too(backend, bell):
     found = plan([bell], backend, queue_wait=600)
     text = " ".join(str(found).split())
