@@ -141,10 +141,11 @@ def test_an_output_that_no_page_follows_says_how_its_workload_ended(fast):
 @pytest.mark.parametrize("path", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda path: path.stem)
 def test_it_is_saved_as_it_ended(path):
     """`make saved-notebooks` ran it: whatever cell shows a workload shows its end, and nothing of that machine."""
-    text = path.read_text(encoding="utf8")
-    assert not re.search(r"/(home|root|tmp|work|Users)/|eyJ[\w-]{12,}|Bearer ", text)
-    for cell in nbformat.reads(text, as_version=4).cells:
+    notebook = nbformat.read(path, as_version=4)
+    for cell in notebook.cells:
         for output in cell.get("outputs", []):
+            output.get("data", {}).pop("image/png", None)  # base64: any word may stand in it
             assert output.output_type != "error"
             shown = output.get("data", {}).get("application/vnd.qmode-widgets.workload+json")
             assert shown is None or shown["state"]["state"] == "closed"
+    assert not re.search(r"/(home|root|tmp|work|Users)/|eyJ[\w-]{12,}|Bearer ", nbformat.writes(notebook))
