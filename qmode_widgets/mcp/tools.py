@@ -386,7 +386,7 @@ class Tools:
                     "created": answers.time(j.created),
                     "ended": answers.time(j.ended),
                     "usage": j.usage.seconds,
-                    "tags": list(tags.read(j.tags).own),
+                    "tags": [t for t in tags.own(j.tags) if not t.startswith(CONTENT)],
                     "reason": j.reason,
                     "reason_code": j.reason_code,
                 }
