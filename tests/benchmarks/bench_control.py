@@ -223,7 +223,7 @@ def many(emulator: Any, workloads: int = 300, seconds: float = 20.0) -> list[Row
     batches = [qmode.BatchController(Batch(backend)) for _ in range(workloads)]
     for batch in batches:
         batch.wait_until(lambda shot: shot.seen_at is not None, 300)
-    threading.Event().wait(10)  # the looks of the beginning are over
+    threading.Event().wait(60)  # the looks of the beginning are over
     begun = time.process_time()
     threading.Event().wait(seconds)
     share = (time.process_time() - begun) / seconds
