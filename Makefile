@@ -62,6 +62,7 @@ SIDE_BY_SIDE = +@$(MAKE) --no-print-directory --keep-going $(if $(filter output-
 
 test: lint build js/node_modules/.installed  ## lint, types, Python, frontend and browser tests, and the docs; what CI runs
 	@echo "The Python tests, and beside them the frontend's, the docs and the browser's: each is printed when it has ended."
+	@# Built by now: a part that had to wait for `build` again would begin after the others, and the longest goes first.
 	$(SIDE_BY_SIDE) -j2 --old-file=build python-tests frontend-tests docs browser-tests
 
 quick: $(VENV)/.installed js/node_modules/.installed  ## lint, types, unit and frontend tests: for every save

@@ -203,7 +203,7 @@ def _connect() -> None:
     """In a kernel: answer the sidebar from now on, whether or not a workload is there yet."""
     from .frontend.hub import hub
 
-    hub.connect()
+    hub.connect(lambda service: __getattr__("check")(service))  # imported when it is asked for
 
 
 def load_ipython_extension(ipython: object) -> None:

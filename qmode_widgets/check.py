@@ -114,7 +114,7 @@ def _jupyter() -> Iterator[Row]:
         said = "this is no notebook: run qmode_widgets.check() in a cell to see how a page reaches its kernel"
         yield Row(section, name, "not checked", said)
         return
-    hub.connect()
+    hub.connect(check)
     if (problem := hub.problem) is not None:
         remedy = "pip install 'ipykernel>=6.31', then restart the kernel."
         yield Row(section, name, "failed", problem, remedy, "The sidebar cannot cancel or resubmit while a cell runs.")

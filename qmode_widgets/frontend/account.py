@@ -18,7 +18,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import hashlib
-import importlib
 import logging
 import sys
 import time
@@ -37,6 +36,7 @@ if TYPE_CHECKING:
     from qiskit_ibm_runtime import QiskitRuntimeService
 
     from ..control.open_workloads import OpenWorkload
+    from ..ibm.check import Report
     from ..ibm.link import Link
 
 log = logging.getLogger(__name__)
@@ -76,10 +76,18 @@ def connect(service: QiskitRuntimeService | None = None) -> None:
 class AccountDesk:
     """Answers the panel's requests about the account, one after another, aside from the loop."""
 
-    def __init__(self, send: Callable[[Message], None], register: Callable[[Controllable], None]) -> None:
-        """`send` broadcasts a message to every page; `register` shows a controller on every screen."""
+    def __init__(
+        self,
+        send: Callable[[Message], None],
+        register: Callable[[Controllable], None],
+        check: Callable[[QiskitRuntimeService | None], Report],
+    ) -> None:
+        """`send` broadcasts a message to every page; `register` shows a controller on every screen; `check` looks at
+        this installation, the screens among it, so it is above us.
+        """
         self._send = send
         self._register = register
+        self._check = check
         self._turn: asyncio.Lock | None = None
         self._listed: dict[str, OpenWorkload] = {}
 
@@ -115,7 +123,7 @@ class AccountDesk:
                     done = self.act(str(request.get("act")), str(request.get("workload")))
                     self._tell(id_, "failed" if done.failed else "done", str(done))
                 case "check":
-                    self._send({"kind": "account-check", "id": id_} | checked())
+                    self._send({"kind": "account-check", "id": id_} | self.checked())
                 case other:
                     raise ValueError(f"unknown request {other!r}: this kernel knows about, look, strays, act and check")
         except (QmodeError, ValueError) as error:
@@ -177,6 +185,12 @@ class AccountDesk:
         self._listed |= found
         return list(found.values())
 
+    def checked(self) -> Message:
+        """What `qmode.check` finds in this kernel, with the first of its services. Reads only."""
+        report = self._check(next(iter(services()), None))
+        rows = [{key: value for key, value in asdict(row).items() if value is not None} for row in report.rows]
+        return {"ok": report.ok, "rows": rows, "text": report.text}
+
     def act(self, act: str, workload: str) -> Outcome:
         """Watch, end or cancel a listed workload.
 
@@ -231,14 +245,6 @@ def services() -> list[QiskitRuntimeService]:
         *(v for v in named if isinstance(v, QiskitRuntimeService)),
     ]
     return list({id(service): service for service in found}.values())
-
-
-def checked() -> Message:
-    """What `qmode.check` finds in this kernel, with the first of its services. Reads only."""
-    package = importlib.import_module("qmode_widgets")  # by name: the check is above us, since it looks at us too
-    report = package.check(next(iter(services()), None))
-    rows = [{key: value for key, value in asdict(row).items() if value is not None} for row in report.rows]
-    return {"ok": report.ok, "rows": rows, "text": report.text}
 
 
 def fingerprint(instance: str) -> str:

@@ -16,7 +16,7 @@ import weakref
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from ..errors import QmodeError
 from ..model.command import Ack, Command, Controllable
@@ -26,6 +26,11 @@ from . import protocol
 from .account import AccountDesk
 from .kernel import ACCOUNT, KernelLink, running_kernel
 from .protocol import Message
+
+if TYPE_CHECKING:
+    from qiskit_ibm_runtime import QiskitRuntimeService
+
+    from ..ibm.check import Report
 
 _log = logging.getLogger(__name__)
 
@@ -90,8 +95,12 @@ class Hub:
 
     # -- what the package calls
 
-    def connect(self) -> None:
-        """Make this kernel visible to sidebars. Does nothing outside a kernel; called when the package is imported."""
+    def connect(self, check: Callable[[QiskitRuntimeService | None], Report]) -> None:
+        """Make this kernel visible to sidebars. Does nothing outside a kernel; called when the package is imported.
+
+        Args:
+            check: `qmode.check`, for the panel.
+        """
         kernel = running_kernel()
         if kernel is None or self._link is not None:
             return
@@ -101,7 +110,7 @@ class Hub:
             self.problem = str(error)
             return
         self.problem = self._link.problem
-        self._link.take(ACCOUNT, AccountDesk(self._tell, self.register).receive)
+        self._link.take(ACCOUNT, AccountDesk(self._tell, self.register, check).receive)
         self._context = contextvars.copy_context()
         last_at_exit(self._farewell)
         portal().send(lambda: self._broadcast(self._greeting()))

@@ -19,9 +19,14 @@ def duration(seconds: float) -> str:
     return f"{seconds / DAY:,.1f} days"
 
 
+def in_seconds(seconds: float) -> str:
+    """2.4 s, 1,234 s: as the service bills."""
+    return f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
+
+
 def billed(seconds: float) -> str:
     """Seconds as they are billed, with minutes, hours or days beside them: 344 s (5 min 44 s)."""
-    plain = f"{seconds:.1f} s" if seconds < 10 else f"{seconds:,.0f} s"
+    plain = in_seconds(seconds)
     return plain if seconds < 2 * MINUTE else f"{plain} ({duration(seconds)})"
 
 

@@ -11,7 +11,7 @@ from textwrap import wrap
 
 from ..model.snapshot import Mode
 from .content import PlanContent
-from .durations import DAY, billed, duration
+from .durations import DAY, MINUTE, billed, duration, in_seconds
 from .forecast import MODES
 
 CELLS = 60  # partitions drawn one by one; beyond, neighbours are drawn together
@@ -271,13 +271,16 @@ def html(plan: PlanContent) -> str:
 
 def _large_bill(plan: PlanContent) -> str:
     """The figure that decides, once and large, and beside it what the greatest saving would leave of it."""
-    plain, _, spoken = billed(plan.bill.expected).partition(" (")
-    more = [f"{plan.bill.low:,.0f}–{plan.bill.high:,.0f} s", *([spoken.rstrip(")")] if spoken else [])]
+    seconds = plan.bill.expected
+    more = [f"{plan.bill.low:,.0f}–{plan.bill.high:,.0f} s"]
+    if seconds >= 2 * MINUTE:
+        more.append(duration(seconds))
     if plan.mode == "session":
         more.append(f"{plan.usage.expected:,.0f} s of it on the QPU")
-    said = f"<b>≈ {plain}</b> billed <span class='dim'>{escape(', '.join(more) + _price(plan, plan.mode))}</span>"
+    around = escape(", ".join(more) + _price(plan, plan.mode))
+    said = f"<b>≈ {in_seconds(seconds)}</b> billed <span class='dim'>{around}</span>"
     best = max(plan.savings, key=lambda saving: saving.seconds, default=None)
-    if best is None or best.bill >= plan.bill.expected:
+    if best is None or best.bill >= seconds:
         return said
     return f"{said} <span class='less'>or ≈ {billed(best.bill)}: {escape(best.what)}</span>"
 

@@ -16,6 +16,7 @@ Work = Callable[[Any], None]  # takes a backend, submits at least one job, and c
 Proof = Callable[[Work, Any, "Emulator"], None]
 
 SECONDS = 60.0  # for jobs that the library does not wait for itself
+# What an error that the cap causes says: in our words, in the client's, or in a library's that tells only of a failure.
 OF_THE_CAP = ("usage cap", "maximum execution time", "closed", "1305", "ailed")
 
 

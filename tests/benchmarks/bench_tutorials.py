@@ -509,7 +509,7 @@ def measured(name: str, pid: int, backend: Any, fractional: Any) -> Measured:
         while any(job.status() not in job.JOB_FINAL_STATES for job in sent):
             workers = psutil.Process(pid).children(recursive=True)
             peak = max([peak, *(w.memory_info().rss for w in workers)])
-            time.sleep(0.1)
+            time.sleep(0.1)  # a sample of the memory each tenth of a second: nothing tells of a peak
         seconds += time.perf_counter() - began
         jobs += len(sent)
         for job, done in zip(ready, sent, strict=True):

@@ -97,7 +97,7 @@ def main() -> int:
             first, told = apart(backend, pubs, key)
             if n % 4:  # mostly while it submits and waits, sometimes while it opens
                 os.read(told, 1)
-                time.sleep(chance.uniform(0, (ended - opened) / 2))
+                time.sleep(chance.uniform(0, (ended - opened) / 2))  # a random moment is what is tried
             else:
                 time.sleep(chance.uniform(0, ended - begun))
             os.kill(first, signal.SIGKILL)

@@ -27,7 +27,9 @@ def page(chromium_browser: Browser, running: Lab) -> Iterator[Page]:
     running.stop_kernels()
 
 
-def test_vs_codes_page_and_what_it_saves(running: Lab, page: Page, files: dict[str, bytes]) -> None:
+def test_vs_codes_page_and_what_it_saves(
+    running: Lab, page: Page, files: dict[str, bytes], chromium_browser: Browser
+) -> None:
     errors: list[str] = []
     page.on("pageerror", lambda error: errors.append(str(error)))
     hosts.vscode(page, running, files)
@@ -53,7 +55,7 @@ def test_vs_codes_page_and_what_it_saves(running: Lab, page: Page, files: dict[s
         "import json\nfrom ipywidgets import Widget\nprint(json.dumps(Widget.get_manager_state(drop_defaults=False)))",
     )
     for name, state in (("page", by_page), ("kernel", by_kernel)):
-        with page.context.browser.new_page(viewport={"width": 900, "height": 900}) as reader:  # type: ignore[union-attr]
+        with chromium_browser.new_page(viewport={"width": 900, "height": 900}) as reader:
             hosts.saved(reader, running, files, state, model)
             card = reader.locator(".qm-card")
             expect(card).to_have_attribute("data-saved", "true")

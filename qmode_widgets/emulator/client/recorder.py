@@ -74,6 +74,20 @@ def _backend(service: QiskitRuntimeService, name: str, waits: dict[str, float] |
 
 def _waits(service: QiskitRuntimeService) -> tuple[dict[str, dict[str, float]], list[str]]:
     """Return how long jobs waited, by backend, and what is to be noted where that cannot be read."""
+    try:
+        told = {str(device["name"]): device.get("wait_time_seconds") for device in _devices(service)}
+    except Exception as error:  # noqa: BLE001 - a twin without waiting times is a twin all the same, and notes why
+        return {}, [f"waiting times: not known, since they could not be read ({type(error).__name__})"]
+    waits = {
+        name: {kind: wait[kind] for kind in ("average", "p50", "p95") if isinstance(wait.get(kind), int | float)}
+        for name, wait in told.items()
+        if isinstance(wait, dict)
+    }
+    return {name: wait for name, wait in waits.items() if wait}, []
+
+
+def _devices(service: QiskitRuntimeService) -> list[dict[str, Any]]:
+    """Return the entries of all backends, with how long jobs waited for them."""
     from qiskit_ibm_runtime.api.client_parameters import ClientParameters
     from qiskit_ibm_runtime.proxies import ProxyConfiguration
 
@@ -91,25 +105,15 @@ def _waits(service: QiskitRuntimeService) -> tuple[dict[str, dict[str, float]], 
     # An embedded service signs in elsewhere than IBM's, and its variables are set only while a client is made.
     with getattr(service, "variables", contextlib.nullcontext)():
         signed_in = parameters.get_auth_handler()
-    try:
-        answer = requests.get(
-            f"{parameters.get_runtime_api_base_url()}/backends",
-            params={"fields": "wait_time_seconds"},
-            timeout=_PATIENCE,
-            **{**parameters.connection_parameters(), "auth": signed_in},
-        )
-        answer.raise_for_status()
-        devices = answer.json()["devices"]
-        told = {str(device["name"]): device.get("wait_time_seconds") or {} for device in devices}
-    except (requests.RequestException, KeyError, TypeError, ValueError) as error:
-        return {}, [f"waiting times: not known, since they could not be read ({type(error).__name__})"]
-    names = ("average", "p50", "p95")
-    waits = {
-        name: {kind: wait[kind] for kind in names if isinstance(wait.get(kind), int | float)}
-        for name, wait in told.items()
-        if isinstance(wait, dict)
-    }
-    return {name: wait for name, wait in waits.items() if wait}, []
+    answer = requests.get(
+        f"{parameters.get_runtime_api_base_url()}/backends",
+        params={"fields": "wait_time_seconds"},
+        timeout=_PATIENCE,
+        allow_redirects=False,  # the key goes to the account's own address only
+        **{**parameters.connection_parameters(), "auth": signed_in},
+    )
+    answer.raise_for_status()
+    return list(answer.json()["devices"])
 
 
 def plain(value: Any) -> Any:

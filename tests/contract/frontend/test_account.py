@@ -24,7 +24,7 @@ class Page:
     def __init__(self) -> None:
         self.heard: queue.Queue[dict] = queue.Queue()
         self.registered: list = []
-        self.desk = AccountDesk(self.heard.put, self.registered.append)
+        self.desk = AccountDesk(self.heard.put, self.registered.append, qmode.check)
 
     def ask(self, kind: str, **more: str) -> dict:
         self.desk.receive({"kind": kind, "id": f"{kind} 1", **more})

@@ -25,7 +25,6 @@ ROOT = Path(__file__).parents[3]
 BEGIN = """
 import threading, time, scripted
 from qmode_widgets.frontend.hub import hub
-hub.connect()
 batch = scripted.batch()
 """
 BLOCK = "print('blocking', flush=True); print('clicked:', batch.wait_click(20), batch.said)"
