@@ -18,8 +18,6 @@ BEGIN = """
 import time, scripted
 from IPython.display import display as _show
 from qmode_widgets.frontend.display import display
-from qmode_widgets.frontend.hub import hub
-hub.connect()
 def show(controller):
     _show(display(controller), raw=True)
 """
