@@ -18,6 +18,7 @@ BEGIN = """
 import time, scripted
 from IPython.display import display as _show
 from qmode_widgets.frontend.display import display
+from qmode_widgets.frontend.hub import hub
 def show(controller):
     _show(display(controller), raw=True)
 """
