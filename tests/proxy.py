@@ -54,7 +54,10 @@ class Fault:
 
 
 class Proxy:
-    """Runs on a thread of its own. `seen` counts the requests by method and path, `faults` what was done to them."""
+    """Runs on a thread of its own. `seen` counts the requests by method and path, `faults` what was done to them.
+
+    `came` is when each request came: seconds (monotonic), method, path.
+    """
 
     def __init__(self, upstream: str, *, seed: int = 0) -> None:
         target = urlsplit(upstream)
@@ -65,6 +68,7 @@ class Proxy:
         self.lag = 0.0  # seconds for which a new job is missing from every listing
         self._born: dict[str, float] = {}
         self.seen: Counter[str] = Counter()
+        self.came: list[tuple[float, str, str]] = []
         self.faults: Counter[str] = Counter()
         self.met = threading.Condition()
         self._loop = asyncio.new_event_loop()
@@ -172,6 +176,7 @@ class Proxy:
     def _next(self, method: str, path: str, token: str) -> Fault | None:
         with self.met:
             self.seen[f"{method} {path}"] += 1
+            self.came.append((time.monotonic(), method, path))
             found = next((f for f in self._faults if f.matches(method, path, token)), None)
             if found is not None:
                 found.count -= 1

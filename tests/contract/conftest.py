@@ -24,9 +24,12 @@ def legacy(primitive, *args, **kwargs):
         return primitive(*args, **kwargs)
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="module", autouse=True)
 def watch_often():
-    """The embedded service runs as fast as it can: looking at it once a second would be what tests wait for."""
+    """The embedded service runs as fast as it can: looking at it once a second would be what tests wait for.
+
+    For a module, not for the run: a unit test that comes next in the same process has its own idea of a second.
+    """
     clock.run(20.0)
     yield
     clock.run(1.0)

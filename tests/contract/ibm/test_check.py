@@ -35,7 +35,7 @@ def used(emulator, backend, bell):
     emulator.faults.wait_for(job.job_id(), "Completed")
     emulator.faults.wait_for(batch.session_id, "closed")
     service = emulator.connect("emulator-payg")
-    link_of(service, service.active_instance()).small = 12.0  # 0.6 s at the tests' pace: long enough on a busy machine
+    link_of(service, service.active_instance()).small = 12.0  # seconds: a busy machine answers within it
     emulator.faults.forget_requests()
     return service, job.job_id(), batch.session_id
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -160,13 +161,23 @@ def test_what_is_asked_besides_does_not_keep_the_rest_from_view(account, ledger,
     assert ledger.seen_at is not None
 
 
-def test_a_usage_that_is_late_is_asked_for_ever_later(account, ledger):
+def test_a_usage_that_is_late_is_asked_for_ever_later(account, ledger, monkeypatch):
+    now = 1e6
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
     account.add("j", "Completed")
     account.told["j"] = {"usage": {"status": "pending"}, "timestamps": {"finished": at(5)}}
-    for _ in range(10):
+    asked = []
+    for _ in range(60):
+        before = len(account.asked)
         refresh(ledger)
-    assert sum(a[0] == "metrics" for a in account.asked) == 1
-    ledger.records["j"].metrics_due = 0.0
+        if any(a[0] == "metrics" for a in account.asked[before:]):
+            asked.append(now)
+        now += 1.0
+    pauses = [later - earlier for earlier, later in pairwise(asked)]
+    assert len(asked) > 2
+    assert pauses == sorted(pauses)
+    assert pauses[-1] > pauses[0]
+    now += 3600.0
     account.told["j"] = {"usage": {"status": "complete", "qpu_charge_time_seconds": 7}, "timestamps": {}}
     refresh(ledger)
     assert ledger.snapshot().usage.reported == 7
