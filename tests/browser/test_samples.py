@@ -10,7 +10,12 @@ from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page
+from qiskit import QuantumCircuit
+from qiskit.circuit import Parameter
+from qiskit.transpiler import generate_preset_pass_manager
+from qiskit_ibm_runtime.fake_provider import FakeFez
 
+from qmode_widgets.planning.plan import plan
 from tests.browser import lab as harness
 from tests.browser import probes
 
@@ -74,6 +79,42 @@ def test_no_text_of_the_panel_is_cut(gallery: Page, width: int) -> None:
     for name in gallery.evaluate("() => window.gallery.named"):
         gallery.evaluate("n => window.gallery.showPanel(n)", name)
         found += [f"{name}: {text}" for text in gallery.evaluate(CUT)]
+    assert found == []
+
+
+@pytest.fixture(scope="module")
+def plans() -> list[str]:
+    """The views of plans: one job, many partitions with a price, a session of steps, and one with errors to solve."""
+    backend = FakeFez()
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.rx(Parameter("x"), 0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    sampled = generate_preset_pass_manager(1, backend, initial_layout=[0, 1], seed_transpiler=1).run(circuit)
+    around = {"queue_wait": 600, "instance_plan": "premium", "usage_left": 1e9}
+    found = [
+        plan([(sampled, [0.1])], backend, **around),
+        plan([(sampled, [[0.1]] * 200, 4096)] * 6, backend, price_per_minute=96, partitions=6, **around),
+        plan([(sampled, [0.1])], backend, iterative=30, **around),
+        plan([(sampled, [0.1])], backend, usage_left=0),
+    ]
+    return [each._repr_html_() for each in found]
+
+
+@pytest.mark.parametrize("width", [300, *WIDTHS])
+def test_no_text_of_a_plan_is_cut(gallery: Page, plans: list[str], width: int) -> None:
+    gallery.set_viewport_size({"width": width + 16, "height": 4000})
+    show = """html => {
+        const box = document.querySelector('#box');
+        box.innerHTML = html;
+        for (const each of box.querySelectorAll('details')) each.open = true;
+    }"""
+    found = []
+    for html in plans:
+        gallery.evaluate(show, html)
+        assert gallery.locator("#box .qmode-plan").is_visible()
+        found += gallery.evaluate(CUT)
     assert found == []
 
 
