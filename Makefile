@@ -79,7 +79,7 @@ unit-tests: $(VENV)/.installed  ## unit tests
 
 # By file: what a file's tests share (an embedded service of their own, a notebook server) is started once.
 python-tests: build  ## unit and contract tests
-	$(BIN)/pytest -n 3 --dist loadfile --durations=25 tests/unit tests/contract tests/spec tests/libraries/test_samplomatic.py
+	$(BIN)/pytest -n 2 --dist loadfile --durations=25 tests/unit tests/contract tests/spec tests/libraries/test_samplomatic.py
 
 frontend-tests: js/node_modules/.installed  ## TypeScript's types and the frontend's unit tests
 	cd js && "$(NPM)" run --silent typecheck && "$(NPM)" run --silent test
