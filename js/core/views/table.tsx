@@ -121,24 +121,23 @@ export function JobTable(props: Props) {
   const measure = (): void => {
     const element = box.current;
     if (element === null) return;
+    // All is read before anything is written: a read after a write has the browser lay out the whole page once more.
     const column = element.querySelector<HTMLElement>('th.qm-c-fall');
     fall.current = { left: column?.offsetLeft ?? 0, width: column?.offsetWidth ?? 0 };
-    grow();
-    element.toggleAttribute('data-more', element.scrollTop + element.clientHeight < element.scrollHeight - 2);
+    const { scrollTop: top, clientHeight: height } = element;
+    const more = top + height < element.scrollHeight - 2;
     for (const detail of element.querySelectorAll<HTMLElement>('tr[data-detail]'))
       heights.current.set(detail.dataset.detail ?? '', detail.offsetHeight);
     setRow(element.querySelector<HTMLElement>('tbody tr[data-key]')?.offsetHeight || row);
-    setView(old =>
-      old.top === element.scrollTop && old.height === element.clientHeight
-        ? old
-        : { top: element.scrollTop, height: element.clientHeight },
-    );
+    setView(old => (old.top === top && old.height === height ? old : { top, height }));
+    element.toggleAttribute('data-more', more);
+    grow();
   };
   useLayoutEffect(() => {
-    if (box.current === null) return;
-    measure();
+    if (box.current === null || table.current === null) return;
+    // Called as soon as the page is laid out, before it is seen: asking earlier would have it laid out twice.
     const observer = new ResizeObserver(measure);
-    observer.observe(box.current);
+    for (const each of [box.current, table.current]) observer.observe(each);
     return () => observer.disconnect();
   }, [virtual]);
   const { first, last, above, below } = useMemo(
@@ -206,10 +205,12 @@ export function JobTable(props: Props) {
     if (!next.delete(key)) next.add(key);
     setChosen(next);
   });
+  const begun = useRef(wish);
   useLayoutEffect(() => {
-    if (box.current !== null) box.current.scrollTop = 0; // another order begins at its beginning
+    if (box.current === null || begun.current === wish) return;
+    begun.current = wish;
+    box.current.scrollTop = 0; // another order begins at its beginning
   }, [wish]);
-  useEffect(measure, [open, rows.length]);
 
   const clickOf = useMemo(() => {
     const found = new Map<string, Click>();
