@@ -11,7 +11,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 # Changes with the protocol between `start()` and a running service: a service of another version is replaced.
-VERSION = "0.1.0+3"
+VERSION = "0.1.0+4"
 
 SIMULATIONS = ("auto", "statevector", "stabilizer", "matrix_product_state", "nearest_clifford", "shapes")
 

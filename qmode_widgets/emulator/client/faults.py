@@ -40,7 +40,8 @@ class AdminClient:
         """Let the server prove that it knows our key, without telling it the key.
 
         Returns:
-            Its process id and version, and whether it could run a job at once (`ready`).
+            Its process id and version, whether it could run a job at once (`ready`), and whether the files that it
+            runs from are still there (`whole`).
 
         Raises:
             PermissionError: another program answers at this address.

@@ -243,9 +243,9 @@ def _running(runtime: Path) -> Emulator | None:
     except (OSError, ValueError, KeyError, TypeError):  # requests' exceptions are OSErrors
         runtime.unlink(missing_ok=True)
         return None
-    if said.get("pid") == pid and said.get("version") == version == VERSION:
+    if said.get("pid") == pid and said.get("version") == version == VERSION and said.get("whole"):
         return found
-    found.stop()  # a service of another version
+    found.stop()  # a service of another version, or one whose code is gone
     runtime.unlink(missing_ok=True)
     return None
 

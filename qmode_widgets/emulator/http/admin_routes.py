@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import math
 import os
+import sys
+from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -23,7 +25,9 @@ def proof(app: App, instance: Instance, request: Request, _: str) -> Response:
     nonce = request.text("nonce") or ""
     if not 16 <= len(nonce) <= 128:
         raise bad_request("nonce must have 16 to 128 characters")
-    said = {"pid": os.getpid(), "version": VERSION, "ready": app.service.engine.ready}
+    # A service outlives an environment or a checkout that is removed, and none of its jobs could run any more.
+    whole = all(Path(each).exists() for each in (sys.executable, __file__))
+    said = {"pid": os.getpid(), "version": VERSION, "ready": app.service.engine.ready, "whole": whole}
     return Response({"proof": account.proof(app.keys.key, app.address, nonce)} | said)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import http.server
 import json
 import os
+import shutil
 import signal
 import socket
 import stat
@@ -135,6 +136,20 @@ def test_a_service_of_another_version_is_replaced(runtime, monkeypatch):
     new = package.start()
     assert new.pid != old.pid
     assert not alive(old.pid)
+
+
+def test_a_service_whose_code_was_removed_is_replaced(runtime, tmp_path):
+    """An environment or a checkout that is deleted leaves a service behind whose jobs could only fail."""
+    home = tmp_path / "checkout"
+    shutil.copytree(Path(package.__file__).parents[1], home / "qmode_widgets")
+    code = "from qmode_widgets import emulator; print(emulator.start().pid)"
+    around = {"env": os.environ | {"PYTHONPATH": str(home)}, "cwd": tmp_path, "timeout": 60}
+    made = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, **around)
+    old = int(made.stdout)
+    assert str(home) in psutil.Process(old).environ()["PYTHONPATH"]
+    shutil.rmtree(home)
+    assert package.start().pid != old
+    assert not alive(old)
 
 
 class Stranger(http.server.BaseHTTPRequestHandler):
