@@ -47,6 +47,11 @@ def deadlines(controller: Any, *, small: float, large: float | None = None) -> N
     link.small, link.large = small, link.large if large is None else large
 
 
+def on_exit_of(controller: Any) -> str:
+    """What becomes of the workload when the kernel exits."""
+    return str(controller._workload.on_exit)
+
+
 def token_manager(controller: Any) -> Any:
     """The client's own holder of an access token of the controller's account."""
     return controller._ledger.link._origin.token._auth.tm

@@ -19,7 +19,7 @@ from qmode_widgets.ibm.wire import Job
 from qmode_widgets.model.outcome import Closed
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import run_of
-from tests.peek import peek
+from tests.peek import on_exit_of, peek
 from tests.proxy import Fault
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -88,6 +88,29 @@ def test_threads_that_wrap_one_batch_get_one_controller(backend, sampler, rotati
     assert all(run.wait(60) for _, run in made)
     assert len(made[0][0].runs) == 4
     made[0][0].end(running=False)
+
+
+def test_what_a_slower_thread_gives_reaches_the_one_controller(far, proxy):
+    mode = Batch(far)
+    proxy.add(Fault("delay", method="GET", path=f"/sessions/{mode.session_id}", seconds=HANG))
+    with ThreadPoolExecutor(1) as pool:
+        slower = pool.submit(qmode.BatchController, mode, usage_cap=7, on_exit="cancel")
+        assert proxy.wait_until(lambda: proxy.faults["delay"] == 1)
+        first = qmode.BatchController(mode)
+        assert first.usage_cap is None
+        proxy.clear()
+        assert slower.result(60) is first
+    assert first.usage_cap == 7
+    assert on_exit_of(first) == "cancel"
+    first.end(running=False)
+
+
+def test_a_workload_that_was_just_opened_has_been_seen(far, proxy):
+    mode = Batch(far)
+    proxy.add(Fault("hang", method="GET", path="/jobs", when="before", seconds=HANG, count=1000))
+    controller = qmode.BatchController(mode)
+    assert controller.snapshot().seen_at is not None
+    controller.forget()
 
 
 @pytest.mark.parametrize("end", [SystemExit, KeyboardInterrupt, ZeroDivisionError])
