@@ -183,6 +183,43 @@ def test_a_usage_that_is_late_is_asked_for_ever_later(account, ledger, monkeypat
     assert ledger.snapshot().usage.reported == 7
 
 
+def test_what_the_instance_has_left_is_asked_when_a_job_was_billed_and_at_most_every_half_minute(
+    account, ledger, monkeypatch
+):
+    now = 1e6
+    monkeypatch.setattr(clock, "monotonic", lambda: now)
+
+    def asked_at_a_refresh():
+        before = len(account.asked)
+        refresh(ledger)
+        return sum(a[0] == "usage_left" for a in account.asked[before:])
+
+    assert asked_at_a_refresh() == 1
+    now += 3600.0
+    assert asked_at_a_refresh() == 0  # nothing was billed meanwhile
+    for name in ("j", "k"):
+        account.add(name, "Completed")
+        account.told[name] = {"usage": {"status": "complete", "qpu_charge_time_seconds": 7}, "timestamps": {}}
+        account.sessions["s"] = {
+            "state": "active",
+            "accepting_jobs": True,
+            "last_job_completed": at(len(account.listed)),
+        }
+        assert asked_at_a_refresh() == (name == "j")
+    now += 31.0
+    assert asked_at_a_refresh() == 1
+
+
+def test_a_workload_that_has_jobs_of_a_run_counts_as_one_that_this_one_continues(account, ledger):
+    ledger.include("before")
+    refresh(ledger)
+    assert ledger.lineage == ("before",)
+    assert ("session", "before") in account.asked
+    jobs = Ledger(account, "r", "job", "b")
+    jobs.include("before")
+    assert jobs.lineage == ()  # job mode continues none
+
+
 def test_an_answer_of_the_workload_before_is_not_taken_for_the_present_one(account, ledger):
     refresh(ledger)
     ledger.continue_in("t")
