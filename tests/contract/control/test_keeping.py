@@ -184,6 +184,17 @@ def rewrite(path, change):
             new.writestr(name, data)
 
 
+def test_a_result_that_cannot_be_decoded_is_named_by_its_partition(saved):
+    with zipfile.ZipFile(saved) as old:
+        content = {name: old.read(name) for name in old.namelist()}
+    entry = json.loads(content["run.json"])["partitions"]["0"]["result"]
+    with zipfile.ZipFile(saved, "w") as new:
+        for name, data in (content | {entry: b'{"__type__": "Result"'}).items():
+            new.writestr(name, data)
+    with pytest.raises(qmode.QmodeError, match=r"the result of partition 1 in .*run\.qmode cannot be decoded"):
+        qmode.load(saved).result()
+
+
 def test_a_file_of_a_newer_version_is_refused_with_the_way_out(saved):
     rewrite(saved, lambda head: head.update(version=2))
     with pytest.raises(ArchiveError, match=r"version 2, this qmode_widgets reads up to 1: pip install --upgrade"):

@@ -50,3 +50,15 @@ def test_a_result_that_must_not_be_read_now_is_not_lost(results, partial):
 def test_a_result_that_is_gone_is_lost(results):
     with pytest.raises(IncompleteResultError, match="its result is lost: HTTP 404: gone"):
         results(ServiceError("gone", status=404)).run("aaaaaa")
+
+
+def test_a_job_of_a_program_that_cannot_be_merged_gives_what_it_gives():
+    account = Account()
+
+    async def answer(id_):
+        return '{"anything": [1, 2]}'
+
+    account.results = answer
+    ledger = Ledger(account, "s", "batch", "b")
+    ledger.add([Record(JobState.DONE, key=AttemptKey("aaaaaa", 0, 1), job_id="j", program="of-a-user")], "aaaaaa")
+    assert Results(ledger).run("aaaaaa") == {"anything": [1, 2]}
