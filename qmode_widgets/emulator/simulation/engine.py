@@ -157,11 +157,12 @@ class Engine:
 
     async def stop(self) -> None:
         """End the processes."""
+        tasks: list[asyncio.Task[Any]] = [*self._simulating]
         if self._starting is not None:
-            self._starting.cancel()
-        for task in self._simulating:
+            tasks.append(self._starting)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._simulating, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
         if self._cluster is not None:
             await self._cluster.close()
 

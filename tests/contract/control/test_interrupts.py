@@ -26,11 +26,11 @@ class Interrupter:
     def _enter(self, frame, event, arg):
         if not frame.f_code.co_filename.startswith(OURS):
             return None
-        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        frame.f_trace_opcodes = True
         return self._step
 
     def _step(self, frame, event, arg):
-        if event == "opcode":
+        if event in ("opcode", "line"):  # Python 3.13 tells of each bytecode only now and then
             self.count += 1
             if self.count == self.n:
                 signal.raise_signal(signal.SIGINT)
