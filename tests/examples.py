@@ -1,5 +1,6 @@
 """How many examples hypothesis tries: few in `make test`, many in `make soak` (HYPOTHESIS_PROFILE=nightly).
 
+`make test` tries the same ones each time, so that a failure is the change's; `make soak` looks for others.
 It never judges by the wall clock, by which a loaded machine would fail.
 """
 
@@ -17,7 +18,11 @@ SHARED = (HealthCheck.function_scoped_fixture, HealthCheck.too_slow)
 
 for name, times in TIMES.items():
     settings.register_profile(
-        name, max_examples=50 * times, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        name,
+        max_examples=50 * times,
+        deadline=None,
+        derandomize=name == "ci",
+        suppress_health_check=[HealthCheck.too_slow],
     )
 settings.load_profile(PROFILE)
 

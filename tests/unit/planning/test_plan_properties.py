@@ -86,7 +86,8 @@ def test_a_plan_holds_together(asked, wish):
         assert "jobs" in refused or "budget=" in refused
         return
     if "budget" in wish:
-        assert found.bill.expected <= wish["budget"] or "budget" in {f.rule for f in found.errors}
+        allowed = wish["budget"] + 1e-9  # seconds: bills are whole, and 1.9999999999999 is meant as 2
+        assert found.bill.expected <= allowed or "budget" in {f.rule for f in found.errors}
         assert len(found.allocation) == len(pubs)
     check(found.partitions, len(pubs))
     usage = found.usage
