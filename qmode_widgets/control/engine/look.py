@@ -30,18 +30,11 @@ FEW = 2  # single jobs that are asked for one by one
 METRICS_AT_ONCE = 20  # requests for metrics in one refresh: a burst of ended jobs is spread
 
 
-async def refresh(
-    ledger: Ledger,
-    *,
-    quick: bool = False,
-    listed: Callable[[], None] = lambda: None,
-    turn: Callable[[int], float] = lambda _: 0.0,
-) -> None:
+async def refresh(ledger: Ledger, *, quick: bool = False, listed: Callable[[], None] = lambda: None) -> None:
     """Ask the service and merge; the caller calls `ledger.changed()`.
 
     A `quick` one ends after the pending jobs where none has left that list: one request. `listed` is called when
-    jobs have ended, before their metrics are asked for: those can wait, and do for the seconds that `turn` tells for
-    so many requests.
+    jobs have ended, before their metrics are asked for: of those as many as the budget has left, the rest next time.
 
     Pending jobs are listed before the session object is read: a job that ends in between was listed, or it has moved
     the session's last completion, so it is never missed.
@@ -76,9 +69,9 @@ async def refresh(
     ledger.look_ends()
     if any(left.values()):
         listed()
-    await _read_metrics(ledger, link, problems, turn)
+    await _read_metrics(ledger, link, problems)
     ledger.seen(problems)
-    await _read_instance(ledger, link, turn)
+    await _read_instance(ledger, link)
 
 
 async def _read_session(ledger: Ledger, id_: str, problems: list[str]) -> None:
@@ -219,12 +212,11 @@ async def _each(
             return list(found.values())
 
 
-async def _read_metrics(ledger: Ledger, link: Link, problems: list[str], turn: Callable[[int], float]) -> None:
+async def _read_metrics(ledger: Ledger, link: Link, problems: list[str]) -> None:
     now = clock.monotonic()
-    asked = [r for r in ledger.records.values() if r.needs_metrics and r.metrics_due <= now][:METRICS_AT_ONCE]
-    if asked:
-        await asyncio.sleep(turn(len(asked)))
-    for record in asked:
+    asked = [r for r in ledger.records.values() if r.needs_metrics and r.metrics_due <= now]
+    # Nothing waits here: the next look at this workload would wait with it, and its cap.
+    for record in asked[: link.budget.spend(now, min(len(asked), METRICS_AT_ONCE))]:
         found = None
         try:
             found = await link.metrics(str(record.job_id))
@@ -237,11 +229,11 @@ async def _read_metrics(ledger: Ledger, link: Link, problems: list[str], turn: C
         ledger.read_metrics(record, found)
 
 
-async def _read_instance(ledger: Ledger, link: Link, turn: Callable[[int], float]) -> None:
+async def _read_instance(ledger: Ledger, link: Link) -> None:
     """What the instance may still use: asked when jobs have ended, at most every half minute."""
     if not ledger.instance_due():
         return
-    await asyncio.sleep(turn(1))
+    link.budget.spend(clock.monotonic(), 1)
     try:
         left = await link.usage_left()
     except ServiceError as error:  # not every user may ask for it
@@ -319,7 +311,8 @@ class Watch:
 
     async def _visit(self) -> float | None:
         """One look. Returns the seconds until the next, None when there is nothing more to learn."""
-        await asyncio.sleep(self._turn(LOOK))
+        if not self._urgent():
+            await asyncio.sleep(self._ledger.link.budget.turn(clock.monotonic(), LOOK))
         try:
             await self.look()
         except (ServiceError, UnreachableError) as error:
@@ -347,7 +340,7 @@ class Watch:
         """A look whose failure the workload knows, whoever asked for it."""
         ledger = self._ledger
         try:
-            await refresh(ledger, quick=quick, listed=self._look_after, turn=self._turn)
+            await refresh(ledger, quick=quick, listed=self._listed)
             self._errors = 0
         except (ServiceError, UnreachableError) as error:
             self._errors += 1
@@ -364,16 +357,16 @@ class Watch:
         finally:
             self._look_after()
 
+    def _listed(self) -> None:
+        if self._awaited():
+            self._look_after()  # who waits for a result need not wait for its metrics
+
     def _look_after(self) -> None:
         try:
             self._after()
         except Exception:
             log.exception("a guard of workload %s failed", self._ledger.id)
         self._ledger.changed()
-
-    def _turn(self, requests: int) -> float:
-        """Seconds to wait until so many requests are this workload's turn; none where the wait would be billed."""
-        return 0.0 if self._urgent() else self._ledger.link.budget.turn(clock.monotonic(), requests)
 
     def _urgent(self) -> bool:
         """Somebody waits for a job of an active session: until the next step every second is billed."""

@@ -74,6 +74,7 @@ def rate_is_kept(came):
 def test_sixty_jobs_of_twelve_workloads_end_together(workloads, proxy, emulator, sampler, rotations, in_pub_order):
     emulator.faults.pause()
     runs = [c.submit(sampler(c.primitive_mode), rotations(JOBS), partitions=JOBS) for c in workloads]
+    # The waits of 60 to 180 s only end a test that would hang: each is for a state, which comes within seconds.
     assert all(c.wait_until(lambda shot: any(j.state is JobState.RUNNING for j in shot.jobs), 120) for c in workloads)
     assert all(c.wait_until(lambda shot: all(j.job_id for j in shot.jobs), 120) for c in workloads)
 
@@ -94,7 +95,10 @@ def test_sixty_jobs_of_twelve_workloads_end_together(workloads, proxy, emulator,
     assert proxy.wait_until(lambda: proxy.faults["status"] == 1, 60)
     refused = [at for at, path in looks_of(proxy) if path == told][-1]
     assert workloads[0].wait_until(lambda shot: shot.problem is not None and "429" in shot.problem, 60)
-    later = lambda: [(at, path) for at, path in looks_of(proxy) if at > refused]  # noqa: E731
+
+    def later():
+        return [(at, path) for at, path in looks_of(proxy) if at > refused]
+
     assert proxy.wait_until(lambda: any(path == told for _, path in later()), 60)
     again = next(at for at, path in later() if path == told)
     assert again - refused >= RETRY_AFTER

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qmode_widgets.ibm.budget import Budget
+from qmode_widgets.ibm.budget import LEAST, Budget
 
 
 @given(workloads=st.integers(1, 60), every=st.floats(0.2, 10.0), cost=st.integers(1, 5))
@@ -55,3 +55,26 @@ def test_a_clock_that_stands_still_or_goes_back_gives_nothing_away():
     assert budget.turn(1.0, 5) == 0.0
     assert budget.turn(1.0) == pytest.approx(0.1)
     assert budget.turn(0.5) == pytest.approx(0.7)
+
+
+def test_what_is_left_can_be_spent_at_once_and_a_little_in_any_case_for_which_later_turns_wait():
+    budget = Budget(rate=10.0, burst=30.0)
+    assert budget.spend(0.0, 50) == 30
+    assert budget.spend(0.0, 50) == LEAST
+    assert budget.spend(0.0, 1) == 1
+    assert budget.spend(0.0, 0) == 0
+    assert budget.turn(0.0, 2) == pytest.approx((LEAST + 1 + 2) / 10)
+
+
+@given(workloads=st.integers(1, 60), wanted=st.integers(0, 40))
+def test_looks_that_add_requests_keep_to_the_rate(workloads, wanted):
+    budget = Budget(rate=10.0, burst=30.0)
+    looks = [(budget.turn(0.0, 2), i) for i in range(workloads)]
+    made = 0
+    heapq.heapify(looks)
+    while looks[0][0] < 120.0:
+        now, workload = heapq.heappop(looks)
+        made += 2 + budget.spend(now, wanted)
+        heapq.heappush(looks, (now + 1.0 + budget.turn(now + 1.0, 2), workload))
+    # Those that had their turn already did not wait for what was added meanwhile.
+    assert made <= 30 + 10.0 * 120.0 + (2 + LEAST) * workloads
