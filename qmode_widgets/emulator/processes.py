@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import sys
-from functools import cache
 from pathlib import Path
 
 import psutil
@@ -61,12 +60,10 @@ def memory() -> int:
     return total
 
 
-@cache
 def settle_worker(memory: int) -> None:
-    """Make this process a good worker: the server goes first, memory is bounded, and it ends with the server.
+    """Make this process a good worker: the server goes first, and memory is bounded.
 
-    On Linux a huge job then fails with a `MemoryError` before the machine runs out, and a worker ends with a killed
-    server even while it simulates; elsewhere it ends when its task does.
+    On Linux a huge job then fails with a `MemoryError` before the machine runs out.
 
     Args:
         memory: bytes that a job may use.
@@ -75,11 +72,8 @@ def settle_worker(memory: int) -> None:
         os.nice(10)
     if sys.platform != "linux":
         return
-    import ctypes
     import resource
-    import signal
 
-    ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
     # Libraries reserve address space for their threads that they never use; 4 GiB on top are for it.
     limit = memory + 4 * 2**30
     with contextlib.suppress(ValueError, OSError):

@@ -6,7 +6,6 @@ import traceback
 from functools import cache
 from typing import Any
 
-from .. import processes
 from ..backends import Device, devices
 from ..options import names_in
 from ..twin import Twin
@@ -41,10 +40,6 @@ def answer(header: dict[str, Any], body: bytes, known: dict[str, Device]) -> Ans
 
 def work(header: dict[str, Any], body: bytes) -> Answer:
     """Do one task in a worker process of our own."""
-    from .programs import warm_up
-
-    warm_up()  # before we settle: somebody waits for the libraries
-    processes.settle_worker(header["memory"])
     return answer(header, body, _devices(header["backends"], header["twin"]))
 
 

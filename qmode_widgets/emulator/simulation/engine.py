@@ -1,8 +1,6 @@
 """Runs tasks in worker processes: one reads and times submissions, the others simulate.
 
-`anyio.to_process` keeps the processes: each has its own pipe, so one that dies fails only its own task, and a cancelled
-task ends its process. Processes that were idle for five minutes end, except the one that was used last. With the option
-`dask` the simulations run on a cluster instead.
+With the option `dask` the simulations run on a cluster instead.
 """
 
 from __future__ import annotations
@@ -10,20 +8,18 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import os
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from anyio import BrokenWorkerProcess, CapacityLimiter, to_process
-
 from .. import processes
 from ..backends import Device
 from ..options import Options
-from .answer import DIED, Answer, work
+from .answer import DIED, Answer
 from .cluster import Cluster
 from .methods import CLIFFORD, MPS, Settings
+from .workers import Workers
 
 log = logging.getLogger(__name__)
 
@@ -51,10 +47,10 @@ class Engine:
             options.noise,
         )
         self._seconds = options.mps_seconds
-        self._common = {"backends": options.backends, "twin": options.twin or None, "memory": memory}
+        self._common = {"backends": options.backends, "twin": options.twin or None}
         text = Path(options.twin).read_text() if options.twin and options.dask else None
         self._cluster = Cluster(options.dask, text) if options.dask else None
-        self._processes = CapacityLimiter(math.inf)  # the semaphores bound them
+        self._workers = Workers(self._count + 1, memory)
         self._intake = asyncio.Semaphore(1)
         self._simulation = asyncio.Semaphore(self._count)
         self._simulating: set[asyncio.Task[Answer]] = set()
@@ -70,7 +66,6 @@ class Engine:
         if self._cluster is not None:
             await self._cluster.connect()
             self._simulation = asyncio.Semaphore(self._cluster.slots)
-        os.environ["PYTHONSAFEPATH"] = "1"  # keeps a user's random.py off the workers' path, as -P does for us
         self._starting = asyncio.create_task(self._start())
 
     async def _start(self) -> None:
@@ -85,8 +80,8 @@ class Engine:
     async def _call(self, header: dict[str, Any], body: bytes) -> Answer:
         """Run a task in a process. Cancelling it ends the process."""
         try:
-            answer = await to_process.run_sync(work, header, body, cancellable=True, limiter=self._processes)
-        except (BrokenWorkerProcess, OSError):  # OSError: it died while it was being started
+            answer = await self._workers.call(header, body)
+        except (EOFError, OSError):
             log.warning("a worker ended; it is replaced")
             return DIED, b""
         return _logged(answer)
@@ -163,6 +158,7 @@ class Engine:
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
+        await self._workers.stop()
         if self._cluster is not None:
             await self._cluster.close()
 

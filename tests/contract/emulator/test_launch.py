@@ -18,6 +18,8 @@ from typing import ClassVar
 
 import psutil
 import pytest
+from qiskit import QuantumCircuit
+from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime import Batch
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
@@ -51,7 +53,7 @@ def gone(pid, timeout=60):
 
 
 def children(pid):
-    return [process.pid for process in psutil.Process(pid).children()]
+    return [process.pid for process in psutil.Process(pid).children(recursive=True)]
 
 
 def test_a_shared_service_is_found_again_and_survives_its_starter(runtime):
@@ -225,10 +227,21 @@ def test_a_private_service_and_its_workers_end_with_the_process_that_started_it(
     assert gone(int(started.stdout))
 
 
-def test_workers_die_with_a_killed_server():
-    emulator = package.start(shared=False)
+def test_workers_die_with_a_killed_server_even_while_they_simulate():
+    emulator = package.start(shared=False, speed=float("inf"))
+    backend = emulator.service.backend("emu_fez")
+    circuit = QuantumCircuit(24)
+    for layer in range(60):
+        circuit.rx(0.3 + layer, range(24))
+        for q in range(23):
+            circuit.cx(q, q + 1)
+    circuit.measure_all()
+    long = generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
+    Sampler(mode=backend).run([long], shots=10)
     workers = children(emulator.pid)
     assert len(workers) >= 2
+    while not any(psutil.Process(pid).cpu_percent(0.2) > 20 for pid in workers):
+        workers = children(emulator.pid)
     os.kill(emulator.pid, signal.SIGKILL)
     emulator.stop()
     assert [pid for pid in workers if not gone(pid)] == []

@@ -4,14 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 
 import psutil
 import pytest
 from qiskit import QuantumCircuit
 from qiskit_ibm_runtime.json import RuntimeEncoder
 
-from qmode_widgets import emulator
 from qmode_widgets.emulator import processes
 from qmode_widgets.emulator.backends import devices
 from qmode_widgets.emulator.options import Options
@@ -45,14 +43,8 @@ LONG, SHORT = params(22, 200), params(2, 1)  # minutes, and no time
 
 
 @pytest.fixture
-def run(monkeypatch):
+def run():
     """Runs a coroutine with an engine of two simulating processes."""
-    # anyio's workers run the main module again, as multiprocessing's do: they get the service's, not pytest's.
-    monkeypatch.setattr(
-        sys.modules["__main__"], "__file__", emulator.__file__.replace("__init__", "__main__"), raising=False
-    )
-
-    monkeypatch.setenv("PYTHONSAFEPATH", "1")  # which the engine sets: undone afterwards
 
     def inside(body):
         async def main():
@@ -62,7 +54,6 @@ def run(monkeypatch):
             try:
                 await body(engine)
             finally:
-                await started(engine)  # anyio leaves a process that is cancelled while it starts to the collector
                 await engine.stop()
 
         asyncio.run(main())
@@ -75,7 +66,7 @@ async def busy(count):
     before = {}
     async with asyncio.timeout(100):
         while True:
-            now = {process: process.cpu_times().user for process in psutil.Process().children()}
+            now = {process: process.cpu_times().user for process in psutil.Process().children(recursive=True)}
             found = [process for process, seconds in now.items() if seconds > before.setdefault(process, seconds) + 0.3]
             if len(found) >= count:
                 return found
