@@ -26,7 +26,7 @@ class Cluster:
         self._address = address
         self._twin: Any = twin
         self._client: Any = None
-        self.slots = 1  # tasks that it takes at once
+        self.slots = 1  # tasks that run at once
 
     async def connect(self) -> None:
         """Connect.
@@ -42,8 +42,7 @@ class Cluster:
             self._client = await Client(self._address, asynchronous=True, timeout=_CONNECTING, set_as_default=False)
         except (OSError, TimeoutError, ValueError) as error:
             raise ValueError(f"dask={self._address!r}: the scheduler cannot be reached: {error}") from None
-        # One that runs and one that waits for each thread: none idles while its answer and the next task travel.
-        self.slots = 2 * max(1, sum((await self._client.nthreads()).values()))
+        self.slots = max(1, sum((await self._client.nthreads()).values()))
         if self._twin is not None:
             self._twin = await self._client.scatter(self._twin, broadcast=True)
 
@@ -66,20 +65,14 @@ class Cluster:
         processing = await self._client.processing()
         workers = [address for address, keys in processing.items() if future.key in keys]
         await future.cancel(force=True)
-        running = await self._client.run(_runs, future.key, workers=workers, on_error="ignore") if workers else {}
-        if busy := [address for address, yes in running.items() if yes]:
+        if workers:
             # A worker without a nanny cannot be restarted: its task runs to its end, and is forgotten.
-            await self._client.restart_workers(busy, timeout=_CONNECTING, raise_for_error=False)
+            await self._client.restart_workers(workers, timeout=_CONNECTING, raise_for_error=False)
 
     async def close(self) -> None:
         """Disconnect."""
         if self._client is not None:
             await self._client.close()
-
-
-def _runs(key: str, dask_worker: Any) -> bool:
-    """Tell, in a worker, whether it runs this task; the others wait there."""
-    return key in dask_worker.active_threads.values()
 
 
 def simulate(header: dict[str, Any], body: bytes, twin: str | None) -> Answer:
