@@ -46,7 +46,7 @@ class Workers:
             EOFError: the process died.
             OSError: it died, or could not be started.
         """
-        worker = self._idle.pop() if self._idle else await self._start()
+        worker = self._kept() or await self._start()
         self._busy.add(worker)
         asked = asyncio.get_running_loop().run_in_executor(self._threads, worker.ask, header, body)
         try:
@@ -60,6 +60,14 @@ class Workers:
         finally:
             self._busy.discard(worker)
         return answer
+
+    def _kept(self) -> _Worker | None:
+        while self._idle:
+            worker = self._idle.pop()
+            if worker.is_waiting():
+                return worker
+            worker.close()
+        return None
 
     async def _start(self) -> _Worker:
         starting = asyncio.get_running_loop().run_in_executor(self._threads, _Worker, self._memory)
@@ -111,6 +119,10 @@ class _Worker:
             self.close()
             raise
         return answer
+
+    def is_waiting(self) -> bool:
+        """Whether the process waits for a task: nothing can be read from it, not even the pipe's end."""
+        return not self._pipe.poll()
 
     def kill(self) -> None:
         """End the process; the thread that waits for its answer has an EOFError."""

@@ -98,6 +98,20 @@ def test_a_worker_that_dies_fails_its_own_job_only(run):
     run(body)
 
 
+def test_no_job_fails_for_workers_that_died_while_idle(run):
+    async def body(engine):
+        await started(engine)
+        (server,) = [process for process in psutil.Process().children() if process.children()]
+        dead = server.children()
+        for process in dead:
+            process.kill()
+        psutil.wait_procs(dead, timeout=60)
+        assert len(dead) == 3
+        assert (await engine.run("sampler", DEVICE, SHORT))[1]
+
+    run(body)
+
+
 def test_a_cancelled_job_frees_its_core(run):
     async def body(engine):
         await started(engine)
