@@ -101,8 +101,8 @@ def test_a_worker_that_dies_fails_its_own_job_only(run):
 def test_no_job_fails_for_workers_that_died_while_idle(run):
     async def body(engine):
         await started(engine)
-        (server,) = [process for process in psutil.Process().children() if process.children()]
-        dead = server.children()
+        (forks,) = [process for process in psutil.Process().children() if "forkserver" in " ".join(process.cmdline())]
+        dead = forks.children()
         for process in dead:
             process.kill()
         psutil.wait_procs(dead, timeout=60)
