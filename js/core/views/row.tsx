@@ -2,7 +2,18 @@ import { Component } from 'preact';
 import { spend } from '../ask';
 import { type Axis, segments } from '../axis';
 import { ago, dateTime, duration, usageSeconds } from '../clock';
-import { failure, jobAction, jobFace, jobName, jobNumber, jobReason, jobVerb, pubsWord, shortId } from '../facts';
+import {
+  failure,
+  isCancellable,
+  jobAction,
+  jobFace,
+  jobName,
+  jobNumber,
+  jobReason,
+  jobVerb,
+  pubsWord,
+  shortId,
+} from '../facts';
 import type { Action, JobSnapshot } from '../protocol';
 import type { Click } from '../store';
 import { trans } from '../texts';
@@ -42,8 +53,6 @@ export interface RowProps {
   earlier: readonly JobSnapshot[];
   offset: number;
   axis: Axis | null;
-  /** Its place in the whole table, the head counted. */
-  index: number;
   /** Reached by the Tab key; the arrow keys move on from it. */
   current: boolean;
   open: boolean;
@@ -67,20 +76,14 @@ export class Row extends Component<RowProps> {
   }
 
   override render() {
-    const { job, index, open, current, labelled } = this.props;
+    const { job, open, current, labelled } = this.props;
     const name = jobName(job);
     const { word, shape, tone } = jobFace(job.state);
     const reason = jobReason(job);
     const course = this.fall();
     const service = job.service_status === null ? '' : trans.__('The service says: %1', job.service_status);
     return (
-      <tr
-        role="row"
-        data-key={job.key}
-        data-state={job.state}
-        aria-rowindex={index}
-        class={open ? 'qm-opened' : undefined}
-      >
+      <tr role="row" data-key={job.key} data-state={job.state} class={open ? 'qm-opened' : undefined}>
         <td role="cell" class="qm-c-n qm-num">
           {this.choice(name)}
           <button
@@ -138,13 +141,12 @@ export class Row extends Component<RowProps> {
   private choice(name: string) {
     const { job, chosen, onChoose } = this.props;
     if (chosen === null) return null;
-    const can = jobAction(job) === 'cancel' || jobAction(job) === 'drop';
     return (
       <input
         type="checkbox"
         class="qm-choose"
         checked={chosen}
-        disabled={!can}
+        disabled={!isCancellable(job)}
         aria-label={trans.__('Choose %1', name)}
         onChange={() => onChoose(job.key)}
       />
