@@ -76,14 +76,19 @@ export class Row extends Component<RowProps> {
   }
 
   override render() {
-    const { job, open, current, labelled } = this.props;
+    const { job, open, current, labelled, asking, click } = this.props;
     const name = jobName(job);
     const { word, shape, tone } = jobFace(job.state);
     const reason = jobReason(job);
     const course = this.fall();
     const service = job.service_status === null ? '' : trans.__('The service says: %1', job.service_status);
     return (
-      <tr role="row" data-key={job.key} data-state={job.state} class={open ? 'qm-opened' : undefined}>
+      <tr
+        role="row"
+        data-key={job.key}
+        data-state={job.state}
+        class={[open && 'qm-opened', (asking ?? click) && 'qm-answers'].filter(Boolean).join(' ') || undefined}
+      >
         <td role="cell" class="qm-c-n qm-num">
           {this.choice(name)}
           <button

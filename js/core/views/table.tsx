@@ -130,7 +130,7 @@ export function JobTable(props: Props) {
     const more = top + height < element.scrollHeight - 2;
     for (const detail of element.querySelectorAll<HTMLElement>('tr[data-detail]'))
       heights.current.set(detail.dataset.detail ?? '', detail.offsetHeight);
-    setRow(element.querySelector<HTMLElement>('tbody tr[data-key]')?.offsetHeight || row);
+    setRow(element.querySelector<HTMLElement>('tbody tr[data-key]:not(.qm-answers)')?.offsetHeight || row);
     setView(old => (old.top === top && old.height === height ? old : { top, height }));
     element.toggleAttribute('data-more', more);
     if (moved) grow(); // not for each row that comes or goes: the page would be laid out twice
