@@ -561,6 +561,26 @@ describe('many partitions', () => {
     expect(places()).toEqual(from(302 - places().length));
   });
 
+  it('holds nothing of what it drew before', async () => {
+    await mount(workload({ jobs: Array.from({ length: 70 }, (_, n) => job(n, 'queued')) }));
+    const held = (): number => {
+      const found = new Set<unknown>([Reflect.get(box, '__k')]); // what Preact has drawn there
+      for (const each of found)
+        if (!(each instanceof Node) && each !== store)
+          for (const part of Object.values(each as object))
+            if (typeof part === 'object' && part !== null) found.add(part);
+      return found.size;
+    };
+    let seq = 1;
+    const change = async (times: number): Promise<void> => {
+      for (let n = 0; n < times; n++) await receive(patch(++seq, { jobs: { [`r:${seq % 7}.0`]: { note: `${seq}` } } }));
+    };
+    await change(20);
+    const before = held();
+    await change(60);
+    expect(held()).toBeLessThan(1.1 * before);
+  });
+
   it('keeps the focus on a row, however far a key leads: no event of scrolling is waited for', async () => {
     await mount(workload({ jobs: Array.from({ length: 300 }, (_, n) => job(n, 'queued')) }));
     const press = (key: string): Promise<void> =>
