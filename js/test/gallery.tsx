@@ -112,7 +112,7 @@ function unread(): string[] {
     const middle = place.top + place.height / 2;
     const list = element.closest('.qm-scroll')?.getBoundingClientRect(); // what it has scrolled away is not in sight
     const sight = { top: Math.max(0, list?.top ?? 0), bottom: Math.min(innerHeight, list?.bottom ?? innerHeight) };
-    if (place.width === 0 || middle < sight.top || middle > sight.bottom) continue;
+    if (place.width === 0 || middle < sight.top + 1 || middle > sight.bottom - 1) continue;
     const top = document.elementFromPoint(place.left + place.width / 2, middle);
     if (top === null || element.contains(top)) continue;
     const own = top.closest('tr') === element.closest('tr');
