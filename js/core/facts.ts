@@ -122,11 +122,15 @@ export function shownJobs(state: WorkloadSnapshot): readonly JobSnapshot[] {
   return shown(state.jobs);
 }
 
-export function counts(jobs: readonly JobSnapshot[], folded: readonly Folded[] = []): Map<JobState, number> {
+const counted = once(jobs => {
   const found = new Map<JobState, number>();
-  const add = (state: JobState, n: number): unknown => found.set(state, (found.get(state) ?? 0) + n);
-  for (const job of jobs) add(job.state, 1);
-  for (const { state, count } of folded) add(state, count);
+  for (const { state } of jobs) found.set(state, (found.get(state) ?? 0) + 1);
+  return found;
+});
+
+export function counts(jobs: readonly JobSnapshot[], folded: readonly Folded[] = []): Map<JobState, number> {
+  const found = new Map(counted(jobs));
+  for (const { state, count } of folded) found.set(state, (found.get(state) ?? 0) + count);
   return new Map([...found].sort(([a], [b]) => URGENCY.indexOf(a) - URGENCY.indexOf(b)));
 }
 
@@ -437,9 +441,16 @@ export function jobName(job: JobSnapshot, whole = true): string {
   return about === '' ? trans.__('partition %1', jobNumber(job)) : trans.__('partition %1 (%2)', jobNumber(job), about);
 }
 
-/** The names that the user gave the runs, in their order; the first two of many. */
+/** The names that the user gave the runs, in their order. */
+export const labelsOf = once((jobs): readonly string[] => {
+  const found = new Set<string>();
+  for (const { label } of jobs) if (label !== null) found.add(label);
+  return [...found];
+});
+
+/** The first two of them. */
 export function labelOf(jobs: readonly JobSnapshot[]): string | null {
-  const labels = [...new Set(jobs.flatMap(({ label }) => label ?? []))];
+  const labels = labelsOf(jobs);
   return labels.length === 0 ? null : labels.slice(0, 2).join(', ') + (labels.length > 2 ? ', …' : '');
 }
 
@@ -485,6 +496,12 @@ export function jobReason(job: JobSnapshot): string {
   const qpu = job.state === 'running' && job.qpu_used ? trans.__('QPU used') : '';
   const attempt = job.attempt > 0 ? trans.__('attempt %1', job.attempt + 1) : '';
   return [qpu, text, job.note, attempt, job.private ? trans.__('private') : ''].filter(Boolean).join(' · ');
+}
+
+/** It can be taken back: on the service or, where it was not sent yet, here. */
+export function isCancellable(job: JobSnapshot): boolean {
+  const action = jobAction(job);
+  return action === 'cancel' || action === 'drop';
 }
 
 /** The one action a row offers. */

@@ -50,8 +50,15 @@ interface CellProps {
   note: string;
 }
 
-/** The cell's view: one workload, all of it. */
-function Cell({ store, id, saved, note }: CellProps) {
+/**
+ * The cell's view: one workload, all of it. What redraws itself stands alone in what its parent draws. Beside anything
+ * else the parent would hold what it first drew, and by way of rows that are not drawn anew all that was drawn since.
+ */
+function Cell(props: CellProps) {
+  return <Redrawn {...props} />;
+}
+
+function Redrawn({ store, id, saved, note }: CellProps) {
   const workload = useWorkload(store, id);
   if (store.problem !== null)
     return (

@@ -310,8 +310,9 @@ function applied(state: WorkloadSnapshot, { set, jobs, after, gone, order, event
   } else if (after !== undefined || gone !== undefined || Object.keys(jobs).length > 0) {
     const left = new Set(gone);
     const stay = gone === undefined ? state.jobs : state.jobs.filter(job => !left.has(job.key));
+    const changes = new Map(Object.entries(jobs)); // each of a thousand jobs asks: a map is the faster to say no
     next.jobs = stay.map(job => {
-      const change = jobs[job.key];
+      const change = changes.get(job.key);
       return change === undefined ? job : changedJob(job, change);
     });
     for (const [key, before] of after ?? []) {

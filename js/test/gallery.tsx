@@ -77,8 +77,11 @@ async function showPanel(name: string): Promise<void> {
   await settle();
 }
 
-/** Texts that are not wholly in sight: cut off by a box, or outside of the card. What a tooltip tells in full is not. */
-function cut(): string[] {
+/**
+ * Texts that are not wholly in sight: cut off by a box, outside of the card, or under what another row asks. What a
+ * tooltip tells in full is not cut.
+ */
+function unread(): string[] {
   const found: string[] = [];
   const frame = (box().querySelector('.qm-card') ?? box()).getBoundingClientRect();
   const walker = document.createTreeWalker(box(), NodeFilter.SHOW_TEXT);
@@ -103,20 +106,41 @@ function cut(): string[] {
         found.push(`cut below: ${text}`);
     }
   }
-  // Answers stand over rows, and nothing may stand over them; what else can be clicked is hit in its middle.
+  // Answers stand over their own row, and nothing may stand over them; what else can be clicked is hit in its middle.
   for (const element of box().querySelectorAll('.qm-answer-text, .qm-waiting, button, a, input')) {
     const place = element.getBoundingClientRect();
     const middle = place.top + place.height / 2;
     const list = element.closest('.qm-scroll')?.getBoundingClientRect(); // what it has scrolled away is not in sight
     const sight = { top: Math.max(0, list?.top ?? 0), bottom: Math.min(innerHeight, list?.bottom ?? innerHeight) };
-    if (place.width === 0 || middle < sight.top || middle > sight.bottom) continue;
+    if (place.width === 0 || middle < sight.top + 1 || middle > sight.bottom - 1) continue;
     const top = document.elementFromPoint(place.left + place.width / 2, middle);
     if (top === null || element.contains(top)) continue;
-    if (top.closest('.qm-answer') !== null && element.closest('.qm-answer') === null) continue;
+    const own = top.closest('tr') === element.closest('tr');
+    if (own && top.closest('.qm-answer') !== null && element.closest('.qm-answer') === null) continue;
     if (element.matches('button, a, input') || !top.contains(element))
       found.push(`covered: ${element.textContent ?? ''}`);
   }
-  return [...new Set(found)];
+  for (const part of box().querySelectorAll('.qm-answer, .qm-answer *')) {
+    const place = part.getBoundingClientRect();
+    for (const row of box().querySelectorAll('tr[data-key], tr[data-detail]')) {
+      if (row.contains(part)) continue;
+      const other = row.getBoundingClientRect();
+      const list = row.closest('.qm-scroll')!.getBoundingClientRect();
+      const shared = Math.min(place.bottom, other.bottom, list.bottom) - Math.max(place.top, other.top, list.top);
+      if (shared > 0.5) found.push(`over another row by ${Math.round(shared)}: ${part.textContent ?? ''}`);
+    }
+  }
+  return found;
+}
+
+/** What cannot be read, in light and in dark. */
+function cut(): string[] {
+  const found = new Set<string>();
+  for (const theme of ['light', 'dark']) {
+    document.documentElement.style.colorScheme = theme;
+    for (const text of unread()) found.add(text);
+  }
+  return [...found];
 }
 
 function* ancestors(element: HTMLElement): Generator<HTMLElement> {

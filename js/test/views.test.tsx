@@ -447,6 +447,30 @@ describe('rows', () => {
     expect(order()).toEqual(['r:1.0', 'r:0.0', 'r:2.0']);
   });
 
+  it('keep them when they are done, and what is new comes after them, by itself in order', async () => {
+    await mount(workload({ jobs: [job(0, 'running'), job(1, 'queued'), job(2, 'queued')] }));
+    await act(() => void one('.qm-scroll').dispatchEvent(new PointerEvent('pointerenter')));
+    const fresh = { 'r:3.0': job(3, 'done'), 'r:4.0': job(4, 'queued'), 'r:5.0': job(5, 'failed') };
+    const after = [
+      ['r:3.0', null],
+      ['r:4.0', 'r:3.0'],
+      ['r:5.0', 'r:4.0'],
+    ];
+    await receive(
+      patch(2, { jobs: { 'r:0.0': { state: 'done' }, ...fresh }, after: after as [string, string | null][] }),
+    );
+    expect(order()).toEqual(['r:0.0', 'r:1.0', 'r:2.0', 'r:5.0', 'r:4.0']);
+    expect(one('[data-unfold]').textContent).toBe('1 more done');
+    await act(() => void one('.qm-scroll').dispatchEvent(new PointerEvent('pointerleave')));
+    expect(order()).toEqual(['r:5.0', 'r:4.0', 'r:1.0', 'r:2.0', 'r:0.0']);
+  });
+
+  it('show a state that only a newer kernel knows, among the first', async () => {
+    await mount(workload({ jobs: [job(0, 'running'), job(1, 'paused' as 'queued')] }));
+    expect(order()).toEqual(['r:1.0', 'r:0.0']);
+    expect(row('r:1.0').textContent).toContain('? Paused');
+  });
+
   it('open to all that is known: the failure in full, advice, attempts, ids, times, tags', async () => {
     const why = {
       reason: 'A transient error occurred on the QPU.',
@@ -516,6 +540,45 @@ describe('many partitions', () => {
     expect(one('table').getAttribute('aria-rowcount')).toBe('1001');
     expect(all('tbody tr[data-key]').length).toBeLessThan(60);
     expect(all('.qm-cell').map(each => each.style.flexGrow)).toEqual(['300', '700']);
+  });
+
+  it('tells the place of each row in the whole table, whatever comes, goes or is scrolled to', async () => {
+    const rows = Array.from({ length: 300 }, (_, n) => job(n, n < 5 ? 'running' : 'queued'));
+    await mount(workload({ jobs: rows }));
+    const places = (): number[] => all('tbody tr[data-key]').map(each => Number(each.getAttribute('aria-rowindex')));
+    const from = (first: number): number[] => places().map((_, i) => first + i);
+    expect(places()).toEqual(from(2));
+    await receive(patch(2, { jobs: { 'r:0.0': { state: 'done' }, 'r:5.0': { state: 'running' } } }));
+    expect(all('tbody tr[data-key]')[0]!.dataset.key).toBe('r:1.0');
+    expect(places()).toEqual(from(2));
+    await click(row('r:2.0').querySelector<HTMLElement>('.qm-expand')!); // its details are no row of their own
+    expect(places()).toEqual(from(2));
+    row('r:2.0').querySelector<HTMLElement>('.qm-expand')!.focus();
+    await act(
+      () => void document.activeElement!.dispatchEvent(new KeyboardEvent('keydown', { key: 'End', bubbles: true })),
+    );
+    expect(places().at(-1)).toBe(301);
+    expect(places()).toEqual(from(302 - places().length));
+  });
+
+  it('holds nothing of what it drew before', async () => {
+    await mount(workload({ jobs: Array.from({ length: 70 }, (_, n) => job(n, 'queued')) }));
+    const held = (): number => {
+      const found = new Set<unknown>([Reflect.get(box, '__k')]); // what Preact has drawn there
+      for (const each of found)
+        if (!(each instanceof Node) && each !== store)
+          for (const part of Object.values(each as object))
+            if (typeof part === 'object' && part !== null) found.add(part);
+      return found.size;
+    };
+    let seq = 1;
+    const change = async (times: number): Promise<void> => {
+      for (let n = 0; n < times; n++) await receive(patch(++seq, { jobs: { [`r:${seq % 7}.0`]: { note: `${seq}` } } }));
+    };
+    await change(20);
+    const before = held();
+    await change(60);
+    expect(held()).toBeLessThan(1.1 * before);
   });
 
   it('keeps the focus on a row, however far a key leads: no event of scrolling is waited for', async () => {

@@ -20,7 +20,7 @@ from tests.browser import lab as harness
 from tests.browser import probes
 
 JS = harness.ROOT / "js"
-WIDTHS = (420, 700, 1000, 1400)
+WIDTHS = (260, 380, 420, 700, 1000, 1400)
 PANEL_WIDTHS = (240, 300, 420)
 NOW = 1_800_000_000  # of the samples, in seconds
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Samples</title>
@@ -38,6 +38,16 @@ def test_nothing_here_is_empty(gallery: Page) -> None:
         reason.removeAttribute('title');
     }""")
     assert gallery.evaluate(CUT) == ["cut: Running"]
+    gallery.evaluate("() => window.gallery.show('running')")
+    assert gallery.evaluate(CUT) == []
+    gallery.add_style_tag(content=":root[style*=dark] .qm-state { overflow: hidden; width: 20px; }")
+    gallery.evaluate("() => document.querySelector('.qm-state').removeAttribute('title')")
+    assert gallery.evaluate(CUT) == ["cut: Running"]
+    gallery.set_viewport_size({"width": 396, "height": 900})
+    gallery.locator("tr[data-state=running] .qm-button").first.click()
+    gallery.locator("tr.qm-answers").evaluate("row => row.style.cssText = 'height: 50px'")
+    found = gallery.evaluate(CUT)
+    assert [text for text in found if text.startswith("over another row by 12: Cancel partition 6")], found
     gallery.evaluate("() => window.gallery.showPanel('all')")
     assert gallery.locator("[data-entry]").count() > 15
 

@@ -1,4 +1,3 @@
-import { useMemo } from 'preact/hooks';
 import { againLabel } from '../ask';
 import { labelOf, shortId, type Tally, workloadFace } from '../facts';
 import type { JobSnapshot, Mode, WorkloadSnapshot } from '../protocol';
@@ -22,7 +21,7 @@ interface Props {
 export function Header({ state, jobs, failed, actions, offered, asking, click }: Props) {
   const face = workloadFace(state, jobs);
   const id = state.workload_id ?? state.id;
-  const label = useMemo(() => labelOf(state.jobs), [state.jobs]);
+  const label = labelOf(state.jobs);
   return (
     <div class="qm-head">
       <span class="qm-name">{modeName(state.mode, jobs.total)}</span>

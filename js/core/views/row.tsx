@@ -2,7 +2,18 @@ import { Component } from 'preact';
 import { spend } from '../ask';
 import { type Axis, segments } from '../axis';
 import { ago, dateTime, duration, usageSeconds } from '../clock';
-import { failure, jobAction, jobFace, jobName, jobNumber, jobReason, jobVerb, pubsWord, shortId } from '../facts';
+import {
+  failure,
+  isCancellable,
+  jobAction,
+  jobFace,
+  jobName,
+  jobNumber,
+  jobReason,
+  jobVerb,
+  pubsWord,
+  shortId,
+} from '../facts';
 import type { Action, JobSnapshot } from '../protocol';
 import type { Click } from '../store';
 import { trans } from '../texts';
@@ -42,8 +53,6 @@ export interface RowProps {
   earlier: readonly JobSnapshot[];
   offset: number;
   axis: Axis | null;
-  /** Its place in the whole table, the head counted. */
-  index: number;
   /** Reached by the Tab key; the arrow keys move on from it. */
   current: boolean;
   open: boolean;
@@ -67,7 +76,7 @@ export class Row extends Component<RowProps> {
   }
 
   override render() {
-    const { job, index, open, current, labelled } = this.props;
+    const { job, open, current, labelled, asking, click } = this.props;
     const name = jobName(job);
     const { word, shape, tone } = jobFace(job.state);
     const reason = jobReason(job);
@@ -78,8 +87,7 @@ export class Row extends Component<RowProps> {
         role="row"
         data-key={job.key}
         data-state={job.state}
-        aria-rowindex={index}
-        class={open ? 'qm-opened' : undefined}
+        class={[open && 'qm-opened', (asking ?? click) && 'qm-answers'].filter(Boolean).join(' ') || undefined}
       >
         <td role="cell" class="qm-c-n qm-num">
           {this.choice(name)}
@@ -138,13 +146,12 @@ export class Row extends Component<RowProps> {
   private choice(name: string) {
     const { job, chosen, onChoose } = this.props;
     if (chosen === null) return null;
-    const can = jobAction(job) === 'cancel' || jobAction(job) === 'drop';
     return (
       <input
         type="checkbox"
         class="qm-choose"
         checked={chosen}
-        disabled={!can}
+        disabled={!isCancellable(job)}
         aria-label={trans.__('Choose %1', name)}
         onChange={() => onChoose(job.key)}
       />

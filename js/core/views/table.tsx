@@ -1,7 +1,7 @@
 import { useContext, useEffect, useLayoutEffect, useMemo, useRef, useState } from 'preact/hooks';
 import { at, axisOf, idleStretches, overlap, parallel } from '../axis';
 import { clock as time, everySecond, integer, usageSeconds } from '../clock';
-import { jobAction, jobVerb, URGENCY } from '../facts';
+import { isCancellable, jobsIn, jobVerb, labelsOf, URGENCY } from '../facts';
 import type { Folded, JobSnapshot, JobState, WorkloadSnapshot } from '../protocol';
 import type { Click } from '../store';
 import { trans } from '../texts';
@@ -62,7 +62,7 @@ export function JobTable(props: Props) {
 
   // ---- which rows, in which order
   const held = useRef(false); // the pointer or the focus is on the rows: nothing moves under it
-  const order = useRef<string[]>([]);
+  const order = useRef<readonly JobSnapshot[]>([]);
   const [, release] = useState(0);
   const finished = jobs.length > 0 && jobs.length <= FEW && jobs.every(job => job.state === 'done');
   const all = unfolded || finished;
@@ -71,13 +71,13 @@ export function JobTable(props: Props) {
   const fixed = (held.current || asking !== null) && wished.current === wish; // another order was asked for: it is given
   wished.current = wish;
   const rows = useMemo(() => arranged(jobs, filter, byNumber, all, fixed ? order.current : null), [jobs, wish, fixed]);
-  order.current = rows.map(slot);
-  const done = jobs.filter(job => job.state === 'done');
-  const labelled = useMemo(() => new Set(jobs.flatMap(job => job.label ?? [])).size > 1, [jobs]);
-  const hidden =
-    filter === null && !byNumber && !unfolded && !finished
-      ? done.length - rows.filter(job => job.state === 'done').length
-      : 0;
+  order.current = rows;
+  const done = useMemo(() => jobsIn(jobs, 'done'), [jobs]);
+  const labelled = labelsOf(jobs).length > 1;
+  const hidden = useMemo(
+    () => (filter === null && !byNumber && !all ? foldedDone(done, rows) : null),
+    [done, rows, wish],
+  );
 
   const hold = (on: boolean): void => {
     if (held.current === on) return;
@@ -123,15 +123,17 @@ export function JobTable(props: Props) {
     if (element === null) return;
     // All is read before anything is written: a read after a write has the browser lay out the whole page once more.
     const column = element.querySelector<HTMLElement>('th.qm-c-fall');
+    const before = fall.current;
     fall.current = { left: column?.offsetLeft ?? 0, width: column?.offsetWidth ?? 0 };
+    const moved = fall.current.left !== before.left || fall.current.width !== before.width;
     const { scrollTop: top, clientHeight: height } = element;
     const more = top + height < element.scrollHeight - 2;
     for (const detail of element.querySelectorAll<HTMLElement>('tr[data-detail]'))
       heights.current.set(detail.dataset.detail ?? '', detail.offsetHeight);
-    setRow(element.querySelector<HTMLElement>('tbody tr[data-key]')?.offsetHeight || row);
+    setRow(element.querySelector<HTMLElement>('tbody tr[data-key]:not(.qm-answers)')?.offsetHeight || row);
     setView(old => (old.top === top && old.height === height ? old : { top, height }));
     element.toggleAttribute('data-more', more);
-    grow();
+    if (moved) grow(); // not for each row that comes or goes: the page would be laid out twice
   };
   useLayoutEffect(() => {
     if (box.current === null || table.current === null) return;
@@ -145,8 +147,15 @@ export function JobTable(props: Props) {
     [rows, open, row, view, virtual],
   );
 
+  // Not set by the rows: when one leaves, all below it move up, and would be drawn anew for that alone.
+  useLayoutEffect(() => {
+    let index = first + 2; // the head has the first
+    for (const each of table.current?.querySelectorAll('tr[data-key]') ?? [])
+      each.setAttribute('aria-rowindex', String(index++));
+  });
+
   // ---- moving about
-  const present = rows.some(job => slot(job) === current);
+  const present = current !== null && rows.some(job => slot(job) === current);
   const at0 = present ? current : rows[0] === undefined ? null : slot(rows[0]);
   const focusRow = useRef<string | null>(null);
   const move = (event: KeyboardEvent): void => {
@@ -218,13 +227,10 @@ export function JobTable(props: Props) {
     return found;
   }, [clicks]);
 
-  const cancellable = jobs.filter(job => ['cancel', 'drop'].includes(jobAction(job) ?? ''));
+  const cancellable = useMemo(() => jobs.filter(isCancellable), [jobs]);
   const selected = chosen === null ? [] : cancellable.filter(job => chosen.has(job.key));
   const total = jobs.length + folded.reduce((sum, { count }) => sum + count, 0);
-  const summary = [
-    ...(hidden > 0 ? [{ state: 'done' as const, count: hidden, usage: doneUsage(done, rows) }] : []),
-    ...folded,
-  ];
+  const summary = hidden === null ? folded : [hidden, ...folded];
   return (
     <>
       <div
@@ -303,7 +309,7 @@ export function JobTable(props: Props) {
                   <td class="qm-gap" colSpan={COLUMNS} style={{ height: `${above}px` }} />
                 </tr>
               )}
-              {rows.slice(first, last).flatMap((job, i) => {
+              {rows.slice(first, last).flatMap(job => {
                 const place = slot(job);
                 const before = earlier.get(place) ?? NOTHING;
                 const shown = (
@@ -313,7 +319,6 @@ export function JobTable(props: Props) {
                     earlier={before}
                     offset={offset}
                     axis={axis}
-                    index={first + i + 2}
                     current={place === at0}
                     open={open.has(job.key)}
                     chosen={chosen === null ? null : chosen.has(job.key)}
@@ -353,7 +358,7 @@ export function JobTable(props: Props) {
         </div>
       )}
       <div class="qm-fold qm-num">
-        {hidden > 0 || unfolded ? (
+        {hidden !== null || unfolded ? (
           <button
             type="button"
             class="qm-link qm-plain"
@@ -427,26 +432,31 @@ function arranged(
   filter: JobState | null,
   byNumber: boolean,
   all: boolean,
-  fixed: string[] | null,
+  fixed: readonly JobSnapshot[] | null,
 ): JobSnapshot[] {
   if (filter !== null)
     return jobs.filter(job => job.state === filter || (filter === 'failed' && job.state === 'refused'));
   if (byNumber) return [...jobs];
-  const place = new Map(fixed?.map((key, i) => [key, i]));
-  const urgent = new Map(URGENCY.map((state, i) => [state, i]));
-  const fresh = jobs.filter(job => job.state !== 'done' || all || place.has(slot(job)));
-  if (!all && !fresh.some(job => job.state === 'done')) {
-    const newest = jobs.reduce<JobSnapshot | null>(
-      (best, job) => (job.state === 'done' && (job.finished ?? 0) >= (best?.finished ?? 0) ? job : best),
+  const places = new Map(fixed?.map((job, i) => [slot(job), i]));
+  const stay: { job: JobSnapshot; place: number }[] = [];
+  const groups = new Map(URGENCY.map(state => [state, [] as JobSnapshot[]]));
+  for (const job of jobs) {
+    const place = fixed === null ? undefined : places.get(slot(job));
+    if (place !== undefined) stay.push({ job, place });
+    else (groups.get(job.state) ?? groups.get('failed'))?.push(job); // a newer kernel may know more states
+  }
+  const rows = stay.sort((a, b) => a.place - b.place).map(({ job }) => job);
+  const done = groups.get('done') ?? [];
+  if (!all) groups.delete('done');
+  for (const group of groups.values()) for (const job of group) rows.push(job);
+  if (!all && !rows.some(job => job.state === 'done')) {
+    const newest = done.reduce<JobSnapshot | null>(
+      (best, job) => ((job.finished ?? 0) >= (best?.finished ?? 0) ? job : best),
       null,
     );
-    if (newest !== null) fresh.push(newest);
+    if (newest !== null) rows.push(newest);
   }
-  const index = new Map(jobs.map((job, i) => [job, i]));
-  const rank = (job: JobSnapshot): number =>
-    place.get(slot(job)) ?? 1e6 + (urgent.get(job.state) ?? 0) * 1e6 + (index.get(job) ?? 0);
-  const ranked = new Map(fresh.map(job => [job, rank(job)]));
-  return fresh.sort((a, b) => (ranked.get(a) ?? 0) - (ranked.get(b) ?? 0));
+  return rows;
 }
 
 function heightOf(
@@ -495,13 +505,16 @@ function visible(
   return trans.__('%1–%2 of %3', integer(first), integer(last), integer(total));
 }
 
-function doneUsage(done: readonly JobSnapshot[], rows: readonly JobSnapshot[]): number | null {
-  const shown = new Set(rows);
-  const used = done
-    .filter(job => !shown.has(job))
-    .map(job => job.usage.reported)
-    .filter(seconds => seconds !== null);
-  return used.length === 0 ? null : used.reduce((a, b) => a + b, 0);
+/** Of the jobs that are done, those without a row; null: each has one. */
+function foldedDone(done: readonly JobSnapshot[], rows: readonly JobSnapshot[]): Folded | null {
+  const shown = new Set(jobsIn(rows, 'done'));
+  let [count, usage]: [number, number | null] = [0, null];
+  for (const job of done) {
+    if (shown.has(job)) continue;
+    count++;
+    if (job.usage.reported !== null) usage = (usage ?? 0) + job.usage.reported;
+  }
+  return count === 0 ? null : { state: 'done', count, usage };
 }
 
 function summed(parts: readonly Folded[]): string {

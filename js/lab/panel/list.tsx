@@ -21,14 +21,24 @@ export function draw(node: HTMLElement, desk: Desk, navigation: Navigation): () 
   render(
     <Frame>
       <style>{css}</style>
-      <Workloads desk={desk} navigation={navigation} />
+      <Panel desk={desk} navigation={navigation} />
     </Frame>,
     node,
   );
   return () => render(null, node);
 }
 
-function Workloads({ desk, navigation }: { desk: Desk; navigation: Navigation }) {
+interface PanelProps {
+  desk: Desk;
+  navigation: Navigation;
+}
+
+/** Alone what redraws itself, see `Cell`. */
+function Panel(props: PanelProps) {
+  return <Workloads {...props} />;
+}
+
+function Workloads({ desk, navigation }: PanelProps) {
   const [, redraw] = useState(0);
   useLayoutEffect(() => desk.subscribe(() => redraw(n => n + 1)), [desk]); // before a change can be missed
   const [typed, setTyped] = useState('');
