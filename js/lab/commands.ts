@@ -5,7 +5,7 @@ import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { LabIcon } from '@jupyterlab/ui-components';
 import type { Desk } from './desk/desk';
 import { allowOutside } from './desk/notices';
-import { insertAdopt, openQuickstart } from './notebook/open';
+import type { Ways } from './notebook/ways';
 import { whereLauncher } from './elsewhere';
 import { trans } from '../core/texts';
 
@@ -24,12 +24,13 @@ export const Ids = {
 interface Surroundings {
   app: JupyterFrontEnd;
   desk: Desk;
+  to: Ways;
   icon: LabIcon;
   show: () => void;
   settings: () => ISettingRegistry.ISettings | null;
 }
 
-export function addCommands({ app, desk, icon, show, settings }: Surroundings): void {
+export function addCommands({ app, desk, to, icon, show, settings }: Surroundings): void {
   const { commands } = app;
   const sweep = (action: 'end-idle' | 'cancel-all') => ({
     isEnabled: () => desk.sweep(action) !== null,
@@ -71,12 +72,12 @@ export function addCommands({ app, desk, icon, show, settings }: Surroundings): 
     label: args => (args.isLauncher ? trans.__('Quantum Quickstart') : trans.__('Open the Quantum Quickstart')),
     caption: trans.__('A batch on the embedded service: no account, nothing is billed'),
     icon,
-    execute: args => openQuickstart(app, typeof args.cwd === 'string' ? args.cwd : ''),
+    execute: args => to.openQuickstart(typeof args.cwd === 'string' ? args.cwd : ''),
   });
   commands.addCommand(Ids.adopt, {
     label: trans.__('Insert Cell: Watch My Quantum Code'),
     caption: trans.__('A cell after which your own sessions, batches and jobs show in the panel'),
-    execute: () => insertAdopt(app),
+    execute: () => to.insertAdopt(),
   });
   commands.addCommand(Ids.allow, {
     label: trans.__('Allow Browser Notifications of Quantum Workloads'),

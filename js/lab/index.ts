@@ -17,10 +17,10 @@ import svgstr from './icon.svg';
 import { Kernels } from './kernels/kernels';
 import { Memory } from './desk/memory';
 import { Notices } from './desk/notices';
-import { insertAdopt, insertBegin, openQuickstart } from './notebook/open';
 import { Outputs } from './notebook/output';
+import type { Navigation } from './panel/navigation';
 import { Panel } from './panel/panel';
-import { reveal } from './notebook/reveal';
+import { ways } from './notebook/ways';
 import { DEFAULTS, follow, type Settings } from './desk/settings';
 import { Signals } from './desk/signals';
 import { StatusItem } from './desk/status';
@@ -54,12 +54,12 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const desk = new Desk(kernels, memory, account, settings);
 
     const icon = new LabIcon({ name: 'qmode-widgets:workloads', svgstr });
-    const navigation = {
-      reveal: (...where: Parameters<typeof reveal> extends [unknown, ...infer Rest] ? Rest : never) =>
-        void reveal(app, ...where),
-      openQuickstart: () => void openQuickstart(app, ''),
-      insertAdopt: () => void insertAdopt(app),
-      insertBegin: () => void insertBegin(app),
+    const to = ways(app);
+    const navigation: Navigation = {
+      reveal: (place, entry) => void to.reveal(place, entry),
+      openQuickstart: () => void to.openQuickstart(''),
+      insertAdopt: () => void to.insertAdopt(),
+      insertBegin: () => void to.insertBegin(),
     };
     const panel = new Panel(desk, navigation, icon);
     app.shell.add(panel, settings.side, { rank: 600 });
@@ -71,7 +71,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       if (entry !== undefined) desk.open(entry, true);
       show();
     };
-    addCommands({ app, desk, icon, show, settings: () => stored });
+    addCommands({ app, desk, to, icon, show, settings: () => stored });
     offerCommands(app, palette);
 
     document.head.append(Object.assign(document.createElement('style'), { textContent: badge }));
