@@ -102,6 +102,7 @@ class Record:
     since: float = field(default_factory=clock.monotonic)  # when it was made
     _snapshot: JobSnapshot | None = None
     _usage: Usage | None = None
+    _account: JobAccount | None = None
 
     @property
     def row(self) -> str:
@@ -134,7 +135,7 @@ class Record:
 
     def touch(self) -> None:
         """Something changed: the next `snapshot()` is made anew."""
-        self._snapshot = self._usage = None
+        self._snapshot = self._usage = self._account = None
 
     def tags(self, label: str | None) -> list[str]:
         """The tags of its job.
@@ -274,14 +275,21 @@ class Record:
         return (None, None) if self.metrics is None else (self.metrics.running, self.metrics.finished)
 
     def account(self, now: float | None) -> JobAccount:
-        """What accounting needs of it. `now`: the end of what is known of its session's time."""
+        """What accounting needs of it; once it is over the same object as long as nothing changed.
+
+        Args:
+            now: the end of what is known of its session's time.
+        """
+        if self._account is not None:
+            return self._account
         start, end = self.ran
         running = self.state is JobState.RUNNING
         if running:
             start, end = start or self.seen_running, now
+        over = self.state.final and (start is None or end is not None)
         if end is None:
             end = now
-        return JobAccount(
+        made = JobAccount(
             self.state,
             self.job_id is not None,
             self.usage(),
@@ -289,6 +297,9 @@ class Record:
             None if start is None or end is None else (start, end),
             running or self.times_known,
         )
+        if over:
+            self._account = made
+        return made
 
     def snapshot(self, number: int | None = None, label: str | None = None) -> JobSnapshot:
         """The frozen view; the same object as long as nothing changed.
