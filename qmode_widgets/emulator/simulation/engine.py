@@ -145,7 +145,7 @@ class Engine:
     def cancel(self, task: asyncio.Task[Answer]) -> None:
         """Drop a job's simulation, so that the core is free again."""
         if task in self._simulating:
-            # A new process takes seconds to start, so a task that is nearly done may finish.
+            # Where processes are not forked a new one takes seconds, so a task that is nearly done may finish.
             asyncio.get_running_loop().call_later(_GRACE, task.cancel)
         else:
             task.cancel()

@@ -20,7 +20,7 @@ from typing import Any
 from .. import processes
 from .answer import Answer, work
 
-_FORKS = sys.platform == "linux"
+FORKS = sys.platform == "linux"
 _LIBRARIES = [f"{__package__}.{name}" for name in ("calibrator", "estimator", "executor", "noise_learner", "sampler")]
 
 
@@ -101,8 +101,8 @@ class _Worker:
     """
 
     def __init__(self, memory: int) -> None:
-        context: Any = multiprocessing.get_context("forkserver" if _FORKS else "spawn")
-        if _FORKS:
+        context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
+        if FORKS:
             context.set_forkserver_preload(_LIBRARIES)
         self._pipe, theirs = context.Pipe()
         with theirs:

@@ -13,6 +13,7 @@ from qiskit_ibm_runtime.json import RuntimeEncoder
 from qmode_widgets.emulator import processes
 from qmode_widgets.emulator.backends import devices
 from qmode_widgets.emulator.options import Options
+from qmode_widgets.emulator.simulation import workers
 from qmode_widgets.emulator.simulation.answer import DIED
 from qmode_widgets.emulator.simulation.engine import Engine
 
@@ -134,6 +135,15 @@ def test_the_first_answer_does_not_wait_for_the_workers(run):
         assert not engine.ready
         answer = await engine.read("sampler", DEVICE, SHORT)
         assert answer["qpu"] > 1
+
+    run(body)
+
+
+def test_where_processes_cannot_be_forked_each_begins_anew(run, monkeypatch):
+    monkeypatch.setattr(workers, "FORKS", False)
+
+    async def body(engine):
+        assert (await engine.run("sampler", DEVICE, SHORT))[1]
 
     run(body)
 
