@@ -89,7 +89,8 @@ const plugin: JupyterFrontEndPlugin<void> = {
       if (!settings.statusItem || statusBar === null) {
         item?.dispose();
         item = null;
-      } else if (item === null) {
+      } else if (item === null && desk.triage.entries.size > 0) {
+        // Not before there is something to tell: JupyterLab's start does not wait for it.
         const widget = new StatusItem(desk, show);
         const { isActive, activeStateChanged } = widget;
         item = statusBar.registerStatusItem(ID, {
@@ -102,6 +103,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
       }
     };
 
+    desk.subscribe(placeItem);
     const configured = follow(registry, ID, next => {
       const { side } = settings;
       // After the layout of the last visit is back: it would put the panel where it was.
