@@ -74,7 +74,7 @@ def test_an_unmodified_batch_shows_counts_down_is_cancelled_and_capped(open_note
     book.run(6)
     assert "[1, 1]" in book.output(6)
     book.run(7, timeout=120_000)
-    # Which of them stops it depends on how far the bills were read: the cap is reached, leaves too little, or cut a job.
+    # Which one depends on how far the bills were read: the cap is reached, leaves too little, or has cut a job.
     assert any(why in book.output(7) for why in ("usage cap", "the cap leaves", "maximum execution time"))
     finished = side.get_by_role("button", name="Finished today")
     if finished.get_attribute("aria-expanded") != "true":
