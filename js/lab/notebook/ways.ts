@@ -1,4 +1,4 @@
-/** The ways to notebooks. What goes them is loaded with the first click: JupyterLab's start does not wait for it. */
+/** From the panel and the commands to notebooks. The code is loaded with the first click: JupyterLab's start does not wait for it. */
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { Entry } from '../desk/triage';
 import type { Place } from '../kernels/kernels';

@@ -56,6 +56,7 @@ class Workers:
             worker.kill()
             with contextlib.suppress(EOFError, OSError):
                 await asked
+                worker.close()  # it had answered in the last moment
             raise
         finally:
             self._busy.discard(worker)
