@@ -7,7 +7,9 @@ import shutil
 import subprocess
 import sys
 
-NAMES = ("chromium", "chromium-browser", "google-chrome-stable", "google-chrome")
+# Debian's names. The headless shell is the same Chromium without windows of its own: a page costs a quarter less.
+PACKAGES = ("chromium-headless-shell", "chromium")
+NAMES = (*PACKAGES, "chromium-browser", "google-chrome-stable", "google-chrome")
 
 
 def find() -> str | None:
@@ -27,8 +29,10 @@ def main() -> int:
     sudo = [] if os.geteuid() == 0 else ["sudo"]
     environment = {**os.environ, "DEBIAN_FRONTEND": "noninteractive"}
     subprocess.run([*sudo, apt, "update", "-qq"], check=True, env=environment)
-    install = [*sudo, apt, "install", "-y", "-qq", "--no-install-recommends", "chromium"]
-    subprocess.run(install, check=True, env=environment)
+    for package in PACKAGES:
+        install = [*sudo, apt, "install", "-y", "-qq", "--no-install-recommends", package]
+        if subprocess.run(install, env=environment).returncode == 0:  # not every release has the first
+            break
     return 0 if find() else 1
 
 

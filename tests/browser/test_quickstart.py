@@ -32,7 +32,7 @@ def book(emulator: Emulator, tmp_path: Path, chromium_browser: Browser) -> Itera
     root = tmp_path / "notebooks"
     root.mkdir()
     shutil.copy(ROOT / "notebooks" / "quickstart.ipynb", root)
-    with harness.lab(root, env={"JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}) as running:
+    with harness.lab(root, env={"JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime")}, whole=True) as running:
         page = chromium_browser.new_page(viewport={"width": 1400, "height": 1000})
         yield Notebook.open(running, page, "quickstart.ipynb")
         page.close()
