@@ -7,6 +7,8 @@ BIN := $(VENV)/bin
 EXTENSION := $(VENV)/share/jupyter/labextensions/qmode-widgets
 NPM := $(shell command -v npm 2>/dev/null || echo $(CURDIR)/$(BIN)/npm)
 export PATH := $(CURDIR)/$(BIN):$(PATH)
+# A run of the tests starts some two hundred processes of ours: each would compile the package anew.
+unexport PYTHONDONTWRITEBYTECODE
 # Without a terminal pip's and npm's progress bars only fill logs.
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 export npm_config_fund := false

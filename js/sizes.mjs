@@ -9,7 +9,7 @@ const start = readdirSync(folder).find(name =>
 );
 for (const [what, bytes, kib] of [
   ['the cell', size('../qmode_widgets/static/widget.js'), 32],
-  ["JupyterLab's start", size(`${folder}/${start}`), 25],
+  ["JupyterLab's start", size(`${folder}/${start}`), 5],
 ]) {
   if (bytes > kib * 1024) throw new Error(`${what} loads ${bytes} bytes, more than ${kib} KiB: load some of it later`);
   console.log(`${what} loads ${(bytes / 1024).toFixed(1)} of ${kib} KiB`);

@@ -3,10 +3,9 @@
  * count and a sum.
  */
 import { jobFace, progress, tally, URGENCY } from './facts';
+import { MIME } from './mime';
 import { expand, type Folded, type JobSnapshot, type Saved, whole, type WorkloadSnapshot } from './protocol';
 import { inEnglish } from './texts';
-
-export const MIME = 'application/vnd.qmode-widgets.workload+json';
 
 const VERSION = 1; // of what a document holds; those without one are older still
 const KEPT = 60;

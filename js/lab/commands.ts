@@ -4,7 +4,6 @@ import type { ICommandPalette } from '@jupyterlab/apputils';
 import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { LabIcon } from '@jupyterlab/ui-components';
 import type { Desk } from './desk/desk';
-import { allowOutside } from './desk/notices';
 import type { Ways } from './notebook/ways';
 import { whereLauncher } from './elsewhere';
 import { trans } from '../core/texts';
@@ -23,20 +22,23 @@ export const Ids = {
 
 interface Surroundings {
   app: JupyterFrontEnd;
-  desk: Desk;
+  /** The desk, where it is loaded already. */
+  desk: () => Desk | null;
+  /** The desk, loaded. */
+  load: () => Promise<Desk>;
   to: Ways;
   icon: LabIcon;
   show: () => void;
   settings: () => ISettingRegistry.ISettings | null;
 }
 
-export function addCommands({ app, desk, to, icon, show, settings }: Surroundings): void {
+export function addCommands({ app, desk, load, to, icon, show, settings }: Surroundings): void {
   const { commands } = app;
   const sweep = (action: 'end-idle' | 'cancel-all') => ({
-    isEnabled: () => desk.sweep(action) !== null,
+    isEnabled: () => (desk()?.sweep(action) ?? null) !== null,
     // The question names what it does; it is asked in the panel.
     execute: () => {
-      desk.ask(desk.sweep(action));
+      desk()?.ask(desk()?.sweep(action) ?? null);
       show();
     },
   });
@@ -48,22 +50,22 @@ export function addCommands({ app, desk, to, icon, show, settings }: Surrounding
   });
   commands.addCommand(Ids.refresh, {
     label: trans.__('Refresh Quantum Workloads'),
-    execute: () => desk.refreshAll(),
+    execute: async () => (await load()).refreshAll(),
   });
   commands.addCommand(Ids.account, {
     label: trans.__('Look at My Quantum Account'),
     caption: trans.__('Through a kernel that has a service, else through one that the panel starts'),
-    execute: () => {
+    execute: async () => {
       show();
-      return desk.lookUp();
+      await (await load()).lookUp();
     },
   });
   commands.addCommand(Ids.check, {
     label: trans.__('Check This Quantum Installation'),
     caption: trans.__('Whether all will work here and with your account, before anything is paid; it only reads'),
-    execute: () => {
+    execute: async () => {
       show();
-      return desk.account.runCheck();
+      await (await load()).account.runCheck();
     },
   });
   commands.addCommand(Ids.endIdle, { label: trans.__('End All Idle Quantum Sessions…'), ...sweep('end-idle') });
@@ -84,7 +86,8 @@ export function addCommands({ app, desk, to, icon, show, settings }: Surrounding
     isToggled: () => settings()?.composite.browserNotifications === true,
     execute: async () => {
       const loaded = settings();
-      const on = loaded?.composite.browserNotifications !== true && (await allowOutside());
+      const on =
+        loaded?.composite.browserNotifications !== true && (await (await import('./desk/notices')).allowOutside());
       await loaded?.set('browserNotifications', on);
     },
   });

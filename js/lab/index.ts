@@ -1,30 +1,23 @@
-/** The JupyterLab plugin: wires kernels, desk, panel, signals, settings and commands together. */
+/** The JupyterLab plugin: registers what JupyterLab's start needs of us, and loads the rest when there is use for it. */
 import { ILayoutRestorer, type JupyterFrontEnd, type JupyterFrontEndPlugin } from '@jupyterlab/application';
 import { ICommandPalette } from '@jupyterlab/apputils';
+import type { DocumentRegistry } from '@jupyterlab/docregistry';
 import { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import { ISettingRegistry } from '@jupyterlab/settingregistry';
-import type { IStatusBar } from '@jupyterlab/statusbar';
 import { ITranslator } from '@jupyterlab/translation';
 import { LabIcon } from '@jupyterlab/ui-components';
 import '../cell/bridge';
+import { MIME } from '../core/mime';
 import { trans } from '../core/texts';
-import { Account } from './kernels/account';
-import badge from './panel/badge.css';
 import { addCommands, offerCommands } from './commands';
-import { whereStatusBar } from './elsewhere';
-import { Desk } from './desk/desk';
+import { DEFAULTS, follow, type Settings } from './desk/settings';
 import svgstr from './icon.svg';
-import { Kernels } from './kernels/kernels';
-import { Memory } from './desk/memory';
-import { Notices } from './desk/notices';
-import { Outputs } from './notebook/output';
+import { Place, RANK } from './notebook/place';
+import { ways } from './notebook/ways';
 import type { Navigation } from './panel/navigation';
 import { Panel } from './panel/panel';
-import { ways } from './notebook/ways';
-import { DEFAULTS, follow, type Settings } from './desk/settings';
-import { Signals } from './desk/signals';
-import { StatusItem } from './desk/status';
 import { speakWith } from './texts';
+import type { Workbench } from './workbench';
 
 const ID = 'qmode-widgets:sidebar';
 
@@ -42,16 +35,37 @@ const plugin: JupyterFrontEndPlugin<void> = {
     rendermime: IRenderMimeRegistry | null,
   ) => {
     speakWith(translator);
+    const since = Date.now() / 1000;
     let settings: Settings = DEFAULTS;
     let stored: ISettingRegistry.ISettings | null = null;
-    const { sessions, kernelspecs, serverSettings } = app.serviceManager;
+    const { sessions, serverSettings } = app.serviceManager;
+    const storage = browserStorage();
+    const key = `qmode-widgets:${serverSettings.baseUrl}`;
 
-    const memory = new Memory(browserStorage(), `qmode-widgets:${serverSettings.baseUrl}`);
-    const signals = new Signals(Date.now() / 1000, memory.workloads.values());
-    const kernels = new Kernels(sessions, kernelspecs);
-    if (rendermime !== null) new Outputs(app, kernels, rendermime);
-    const account = new Account(kernels, sessions, () => kernels.all.find(({ channel }) => channel.found)?.kernelName);
-    const desk = new Desk(kernels, memory, account, settings);
+    let bench: Workbench | null = null;
+    const configured = follow(registry, ID, next => {
+      const { side } = settings;
+      // After the layout of the last visit is back: it would put the panel where it was.
+      if (next.side !== side) void app.restored.then(() => app.shell.add(panel, next.side, { rank: 600 }));
+      settings = next;
+      bench?.configure(next);
+    }).then(
+      loaded => void (stored = loaded),
+      () => undefined, // no schema for us on this server: the defaults hold
+    );
+
+    let begun: Promise<Workbench> | undefined;
+    const begin = (): Promise<Workbench> =>
+      (begun ??= Promise.all([import('./workbench'), configured]).then(
+        ([{ Workbench: Made }]) => {
+          const set = (name: keyof Settings, value: string): void => void stored?.set(name, value);
+          return (bench = new Made({ app, id: ID, since, storage, key, panel, settings, set }));
+        },
+        (error: unknown) => {
+          begun = undefined; // the server was away: the next one who asks tries again
+          throw error;
+        },
+      ));
 
     const icon = new LabIcon({ name: 'qmode-widgets:workloads', svgstr });
     const to = ways(app);
@@ -61,67 +75,51 @@ const plugin: JupyterFrontEndPlugin<void> = {
       insertAdopt: () => void to.insertAdopt(),
       insertBegin: () => void to.insertBegin(),
     };
-    const panel = new Panel(desk, navigation, icon);
+    const panel = new Panel(begin, navigation, icon);
     app.shell.add(panel, settings.side, { rank: 600 });
     restorer?.add(panel, panel.id);
-
-    const show = (): void => app.shell.activateById(panel.id);
-    const showEntry = (key: string | null): void => {
-      const entry = key === null ? undefined : desk.find(key);
-      if (entry !== undefined) desk.open(entry, true);
-      show();
-    };
-    addCommands({ app, desk, to, icon, show, settings: () => stored });
+    addCommands({
+      app,
+      desk: () => bench?.desk ?? null,
+      load: async () => (await begin()).desk,
+      to,
+      icon,
+      show: () => app.shell.activateById(panel.id),
+      settings: () => stored,
+    });
     offerCommands(app, palette);
 
-    document.head.append(Object.assign(document.createElement('style'), { textContent: badge }));
-    desk.subscribe(() => panel.count(settings.badge ? (desk.triage.groups.get('needs')?.length ?? 0) : 0));
-    new Notices(
-      desk,
-      signals,
-      () => settings,
-      showEntry,
-      (name, value) => void stored?.set(name, value),
-    );
-    let item: { dispose(): void } | null = null;
-    let statusBar: IStatusBar | null = null;
-    const placeItem = (): void => {
-      if (!settings.statusItem || statusBar === null) {
-        item?.dispose();
-        item = null;
-      } else if (item === null && desk.triage.entries.size > 0) {
-        // Not before there is something to tell: JupyterLab's start does not wait for it.
-        const widget = new StatusItem(desk, show);
-        const { isActive, activeStateChanged } = widget;
-        item = statusBar.registerStatusItem(ID, {
-          item: widget,
-          align: 'right',
-          rank: 90,
-          isActive,
-          activeStateChanged,
-        });
-      }
+    // A kernel runs, or this browser remembers workloads.
+    const look = (): void => {
+      if (!sessions.running().next().done || remembers(storage, key)) void begin();
     };
-
-    desk.subscribe(placeItem);
-    const configured = follow(registry, ID, next => {
-      const { side } = settings;
-      // After the layout of the last visit is back: it would put the panel where it was.
-      if (next.side !== side) void app.restored.then(() => app.shell.add(panel, next.side, { rank: 600 }));
-      settings = next;
-      desk.configure(next);
-      placeItem();
-    }).then(
-      loaded => void (stored = loaded),
-      () => undefined, // no schema for us on this server: the defaults hold
-    );
-    whereStatusBar(app, bar => {
-      statusBar = bar;
-      void configured.then(placeItem);
+    void app.restored.then(() => {
+      look();
+      sessions.runningChanged.connect(look);
     });
-    window.qmodeWidgetsBridge = { send: (process, request) => kernels.send(process, request), texts: trans };
+    if (rendermime !== null) {
+      const outputs = async () => (await begin()).outputs;
+      rendermime.addFactory({ safe: true, mimeTypes: [MIME], createRenderer: () => new Place(outputs) }, RANK);
+      const watch = async (context: DocumentRegistry.Context): Promise<void> => {
+        await app.restored;
+        (await outputs()).watch(context);
+      };
+      app.docRegistry.addWidgetExtension('Notebook', { createNew: (_, context) => void watch(context) });
+    }
+    window.qmodeWidgetsBridge = {
+      send: (process, request) => bench?.kernels.send(process, request) === true,
+      texts: trans,
+    };
   },
 };
+
+function remembers(storage: globalThis.Storage | null, key: string): boolean {
+  try {
+    return storage?.getItem(key) != null;
+  } catch {
+    return false;
+  }
+}
 
 /** Reading it throws where the browser forbids storage. */
 function browserStorage(): globalThis.Storage | null {

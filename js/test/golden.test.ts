@@ -1,7 +1,8 @@
 /** What Python really sends (golden.json is written and checked by tests/unit/frontend/test_protocol.py). */
 import { expect, it } from 'vitest';
 import { decode, expand, type Snapshot } from '../core/protocol';
-import { forms, MIME, read } from '../core/saved';
+import { MIME } from '../core/mime';
+import { forms, read } from '../core/saved';
 import { Store } from '../core/store';
 import version1 from './documents/version-1.json';
 import golden from './golden.json';

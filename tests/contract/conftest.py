@@ -47,7 +47,12 @@ def nothing_left_behind():
 def shared_emulator():
     """One service for the whole run, as fast as the simulation. Use `emulator`, which resets its faults."""
     with package.start(shared=False, speed=float("inf")) as running:
+        running.faults.advance_clock = _refused
         yield running
+
+
+def _refused(seconds):
+    raise AssertionError("the clock never goes back, and other tests read it: start a service of your own")
 
 
 @pytest.fixture

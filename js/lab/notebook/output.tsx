@@ -9,14 +9,14 @@
  */
 import type { JupyterFrontEnd } from '@jupyterlab/application';
 import type { DocumentRegistry } from '@jupyterlab/docregistry';
-import type { IRenderMimeRegistry } from '@jupyterlab/rendermime';
 import type { IRenderMime } from '@jupyterlab/rendermime-interfaces';
 import type { Session } from '@jupyterlab/services';
 import { Widget } from '@lumino/widgets';
 import { shownJobs, tally } from '../../core/facts';
 import type { mountCell } from '../../core/mount';
 import type { WorkloadSnapshot } from '../../core/protocol';
-import { forms, MIME, read } from '../../core/saved';
+import { MIME } from '../../core/mime';
+import { forms, read } from '../../core/saved';
 import { Store } from '../../core/store';
 import { trans } from '../../core/texts';
 import type { Follow, Kernels } from '../kernels/kernels';
@@ -24,7 +24,6 @@ import { isWriter, join, setData, sharedOutput } from './shared';
 
 const WIDGET = 'application/vnd.jupyter.widget-view+json';
 const SETTLE = 2500; // milliseconds in which a page that was just opened finds its kernels
-const RANK = -20; // before widgets (-10): in JupyterLab this is the better view of the two
 
 /** A cell, as far as we look into it. */
 interface Cell extends Widget {
@@ -57,14 +56,9 @@ export class Outputs {
   constructor(
     private readonly app: JupyterFrontEnd,
     readonly kernels: Kernels,
-    rendermime: IRenderMimeRegistry,
   ) {
-    rendermime.addFactory({ safe: true, mimeTypes: [MIME], createRenderer: () => this.create() }, RANK);
     kernels.subscribe(() => {
       for (const output of this.shown) output.refresh();
-    });
-    app.docRegistry.addWidgetExtension('Notebook', {
-      createNew: (_, context) => void this.watch(context),
     });
   }
 
@@ -140,13 +134,15 @@ export class Outputs {
     return '';
   }
 
-  private create(): Output {
+  /** What draws one output. */
+  create(): Output {
     const output = new Output(this);
     this.shown.add(output);
     return output;
   }
 
-  private watch(context: DocumentRegistry.Context): void {
+  /** Follow a notebook: outputs are written into it when it is saved, and when its pages come and go. */
+  watch(context: DocumentRegistry.Context): void {
     if (this.watched.has(context)) return;
     this.watched.add(context);
     context.saveState.connect((_, state) => {

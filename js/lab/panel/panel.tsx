@@ -11,9 +11,11 @@ const BADGE = 'qmode-badge';
 export class Panel extends Widget {
   private undraw: (() => void) | null = null;
   private drawing = 0;
+  private desk: Desk | null = null;
 
   constructor(
-    private readonly desk: Desk,
+    /** Loads what the panel stands on; `on` is called before it has. */
+    private readonly begin: () => Promise<unknown>,
     private readonly navigation: Navigation,
     icon: LabIcon,
   ) {
@@ -25,6 +27,10 @@ export class Panel extends Widget {
     this.node.tabIndex = -1;
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', trans.__('Quantum workloads'));
+  }
+
+  on(desk: Desk): void {
+    this.desk = desk;
   }
 
   /** How many workloads need their user, on the tab. */
@@ -67,16 +73,17 @@ export class Panel extends Widget {
   /** The views come with the first look at them: JupyterLab's start does not wait for them. */
   private async draw(): Promise<void> {
     const turn = ++this.drawing;
-    const { draw } = await import('./list');
-    if (turn !== this.drawing || this.undraw !== null || this.isDisposed) return;
-    this.undraw = draw(this.node, this.desk, this.navigation);
-    void this.desk.sight(true);
+    const [{ draw }] = await Promise.all([import('./list'), this.begin()]);
+    const { desk } = this;
+    if (turn !== this.drawing || this.undraw !== null || this.isDisposed || desk === null) return;
+    this.undraw = draw(this.node, desk, this.navigation);
+    void desk.sight(true);
   }
 
   private clear(): void {
     this.drawing++;
     this.undraw?.();
     this.undraw = null;
-    void this.desk.sight(false);
+    void this.desk?.sight(false);
   }
 }

@@ -151,20 +151,21 @@ def test_open_workloads_are_listed_and_orphans_marked_and_closed(backend, emulat
     watched.end(running=False)
 
 
-def test_the_bill_of_a_session_is_the_clocks_in_every_view(backend, sampler, rotations, emulator):
+def test_the_bill_of_a_session_is_the_clocks_in_every_view(sampler, rotations):
     """What the account's listing tells is the QPU time of its jobs; a session is billed for its idle time too."""
     from qiskit_ibm_runtime import Session
 
-    unwatched = Session(backend)
-    sampler(unwatched).run(rotations(1)).result()
-    emulator.faults.advance_clock(20)
-    [row] = [w for w in qmode.workloads(emulator.service) if w.id == unwatched.session_id]
-    assert row.usage_seconds > 20
-    controller = row.attach()
-    controller.refresh()
-    [line] = [line for line in repr(qmode.workloads(emulator.service)).splitlines() if row.id in line]
-    assert f"{controller.usage.reported:.1f} s used" in line
-    controller.end(running=False)
+    with qmode.emulator.start(shared=False, workers=1, speed=float("inf")) as emulator:
+        unwatched = Session(emulator.service.backend("emu_fez"))
+        sampler(unwatched).run(rotations(1)).result()
+        emulator.faults.advance_clock(20)
+        [row] = [w for w in qmode.workloads(emulator.service) if w.id == unwatched.session_id]
+        assert row.usage_seconds > 20
+        controller = row.attach()
+        controller.refresh()
+        [line] = [line for line in repr(qmode.workloads(emulator.service)).splitlines() if row.id in line]
+        assert f"{controller.usage.reported:.1f} s used" in line
+        controller.end(running=False)
 
 
 def test_without_an_account_both_ways_out_are_named(monkeypatch, tmp_path):

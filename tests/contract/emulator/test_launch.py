@@ -24,6 +24,7 @@ from qiskit_ibm_runtime import Batch
 from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets import emulator as package
+from qmode_widgets.emulator.client import launch
 from qmode_widgets.emulator.client.faults import AdminClient
 from qmode_widgets.emulator.client.launch import Emulator
 from qmode_widgets.emulator.options import Options
@@ -109,10 +110,12 @@ def written(**values):
         written(options={"no": 1}),
     ],
 )
-def test_a_stale_runtime_file_gives_a_new_service(runtime, text):
+def test_a_stale_runtime_file_is_removed_and_a_new_service_started(runtime, text, monkeypatch):
+    new = Emulator("http://127.0.0.1:9", "t", 0, Options())
+    monkeypatch.setattr(launch, "_launch", lambda options, shared: new)  # how one starts is the other tests' matter
     runtime.write_text(text)
-    found = package.start()
-    assert found.admin.get("ping")["pid"] == found.pid
+    assert package.start() is new
+    assert not runtime.exists()
 
 
 def test_a_killed_service_leaves_no_runtime_file_after_stop(runtime):

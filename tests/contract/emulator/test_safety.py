@@ -148,13 +148,21 @@ def typed(kind, value):
     return {"__type__": kind, "__value__": value}
 
 
+def bomb(mebibytes):
+    """Zeros, packed; what repeats is packed once."""
+    packer = zlib.compressobj()
+    first, again = (packer.compress(bytes(2**20)) + packer.flush(zlib.Z_FULL_FLUSH) for _ in range(2))
+    checksum = struct.pack(">I", (mebibytes * 2**20 % 65521) << 16 | 1)  # Adler-32 of so many zeros
+    return first + again * (mebibytes - 1) + packer.flush()[:-4] + checksum
+
+
 HOSTILE = [
     typed("QuantumCircuit", "not base64!"),
     typed("QuantumCircuit", base64.b64encode(b"not zlib").decode()),
     typed("QuantumCircuit", qpy()),
     typed("QuantumCircuit", qpy(version=9)),  # older formats could carry what is evaluated
     typed("QuantumCircuit", qpy(version=255)),
-    typed("QuantumCircuit", base64.b64encode(zlib.compress(b"\0" * 2**30)).decode()),
+    typed("QuantumCircuit", base64.b64encode(bomb(1024)).decode()),
     typed("ndarray", base64.b64encode(zlib.compress(b"\x93NUMPY\x01\x00\x76\x00garbage")).decode()),
     typed("settings", {"x": 1}) | {"__module__": "os", "__class__": "system"},
     typed("_json", {"x": 1}) | {"__module__": "os", "__class__": "system"},
