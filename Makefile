@@ -62,10 +62,10 @@ demo: build  ## run the quickstart without a screen and print the workload and i
 # Parts that run side by side; each is printed as a whole when it has ended, and one that fails fails the rest at the end.
 SIDE_BY_SIDE = +@$(MAKE) --no-print-directory --keep-going $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 
-test: lint build js/node_modules/.installed  ## lint, types, Python, frontend and browser tests, and the docs; what CI runs
-	@echo "The Python tests, and beside them the frontend's, the docs and the browser's: each is printed when it has ended."
+test: build js/node_modules/.installed  ## lint, types, Python, frontend and browser tests, and the docs; what CI runs
+	@echo "The Python tests, and beside them the others, one after the other: each is printed when it has ended."
 	@# Built by now: a part that had to wait for `build` again would begin after the others, and the longest goes first.
-	$(SIDE_BY_SIDE) -j2 --old-file=build python-tests frontend-tests docs browser-tests
+	$(SIDE_BY_SIDE) -j2 --old-file=build python-tests lint frontend-tests docs browser-tests
 
 quick: $(VENV)/.installed js/node_modules/.installed  ## lint, types, unit and frontend tests: for every save
 	$(SIDE_BY_SIDE) -j3 lint unit-tests frontend-tests
