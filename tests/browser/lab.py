@@ -162,6 +162,7 @@ def lab(
                 **os.environ,
                 **{k: str(home / v) for k, v in dirs.items()},
                 "PYTHONPATH": path,
+                "JUPYTER_PATH": "",
                 **(env or {}),
             },
         )
@@ -300,6 +301,7 @@ class Notebook:
         self.page.evaluate(
             """i => { const { content } = window.jupyterapp.shell.currentWidget;
                       content.activeCellIndex = i; content.deselectAll();
+                      content.activeCell.model.executionCount = null;  // of an earlier run
                       void window.jupyterapp.commands.execute('notebook:run-cell'); }""",
             cell,
         )

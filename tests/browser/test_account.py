@@ -72,7 +72,7 @@ def names(lab: Lab) -> list[str]:
     return [session["name"] for session in lab.get("api/sessions")]
 
 
-def test_the_account_without_a_notebook_and_what_is_remembered_of_it(lab: Lab, page: Page, emulator: Emulator) -> None:
+def test_the_account_without_a_notebook(lab: Lab, page: Page, emulator: Emulator) -> None:
     backend = emulator.service.backend("emu_fez")
     session, batch, third = Session(backend), Batch(backend), Batch(backend)
     theirs = Batch(emulator.connect("emulator-payg", colleague=True).backend("emu_fez"))
@@ -124,8 +124,10 @@ def test_the_account_without_a_notebook_and_what_is_remembered_of_it(lab: Lab, p
     batch.close()
     theirs.close()
 
-    # A kernel that watches nothing ends with its page; what it saw is remembered.
-    session = Session(backend)
+
+def test_the_account_is_remembered_and_its_kernel_ends_with_the_page(lab: Lab, page: Page, emulator: Emulator) -> None:
+    session = Session(emulator.service.backend("emu_fez"))
+    panel = empty(lab, page)
     panel.get_by_role("button", name="Look at the embedded service").click()
     expect(row(panel, session.session_id)).to_be_visible(timeout=START)
     page.wait_for_function("id => JSON.stringify(localStorage).includes(id)", arg=session.session_id)
