@@ -1,4 +1,4 @@
-"""One JupyterLab and one Chromium for all browser tests; a notebook and a page for each."""
+"""One JupyterLab and one Chromium for all browser tests; a notebook for each, and a page for some."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import lab as harness
 from tests.browser.lab import Lab, Notebook
@@ -59,4 +59,35 @@ def open_notebook(running: Lab, chromium_browser: Browser, request: pytest.Fixtu
     yield open_
     for page in pages:
         page.close()
+    running.stop_kernels()
+
+
+@pytest.fixture(scope="module")
+def module_page(running: Lab, chromium_browser: Browser) -> Iterator[Page]:
+    page = chromium_browser.new_page()
+    yield page
+    page.close()
+    running.stop_kernels()
+
+
+@pytest.fixture
+def open_beside(running: Lab, module_page: Page, request: pytest.FixtureRequest) -> Iterator[Open]:
+    """As `open_notebook`, with a kernel of its own, in the one page of the module: most of a test's cost is its page.
+
+    The panel there remembers other tests' workloads: a test needs ids of its own, or looks at its cells only.
+    """
+    books = []
+
+    def open_(*cells: str, name: str = "", width: int = 1400, height: int = 1000) -> Notebook:
+        file = f"{name or request.node.name.removeprefix('test_')[:40]}.ipynb"
+        harness.notebook(Path(running.root) / file, [BEGIN, *cells])
+        module_page.set_viewport_size({"width": width, "height": height})
+        book = Notebook.beside(running, module_page, file)
+        books.append(book)
+        book.run(0)
+        return book
+
+    yield open_
+    for book in books:
+        book.close()
     running.stop_kernels()

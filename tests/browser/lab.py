@@ -1,7 +1,7 @@
 """A real JupyterLab on loopback, isolated from the user's configuration, driven in a real Chromium.
 
 The labextension under test is the installed one; where it is not installed, or `QMODE_LABEXTENSION` names a directory,
-that build is linked in front of it (JUPYTER_PATH).
+that build is linked in its place.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Browser, Error, Locator, Page, sync_playwright
+from playwright.sync_api import Browser, ConsoleMessage, Error, Locator, Page, sync_playwright
 
 from tests.browser import chromium
 
@@ -36,12 +36,19 @@ QUIET = {_NOTIFICATION: {"fetchNews": "false", "checkForUpdates": False, "doNotD
 LOUD = {_NOTIFICATION: {"fetchNews": "false", "checkForUpdates": False, "doNotDisturbMode": False}}
 THEMES = {"light": "JupyterLab Light", "dark": "JupyterLab Dark"}
 _WAIT = 60_000
-# Parts of JupyterLab in which nothing of ours stands, and that nothing else needs: without them a page costs a fifth less.
-_SPARE = (
+# Parts of JupyterLab in which nothing of ours stands, and that nothing else needs: without them a page costs a third
+# less.
+_JUPYTERLAB = (
     *("audio", "celltags", "csvviewer", "debugger", "extensionmanager", "fileeditor", "help", "htmlviewer", "hub"),
     *("imageviewer", "inspector", "javascript", "json", "logconsole", "markdownviewer", "mathjax", "mermaid"),
     *("pdf", "pluginmanager", "terminal", "tooltip", "vega5", "video", "workspaces"),
 )
+_SPARE = (
+    *(f"@jupyterlab/{name}-extension" for name in _JUPYTERLAB),
+    "@jupyterlab/notebook-extension:export",  # the server asks all exporters anew for each page's menu
+    "@jupyter-notebook/terminal-extension",  # needs the terminal
+)
+_SPARE_INSTALLED = ("jupyterlab-plotly", "@jupyter-notebook")  # a page reads the former's 5 MB even if it is disabled
 
 
 @dataclass
@@ -100,16 +107,19 @@ def lab(
     """
     home = Path(tempfile.mkdtemp(prefix="qmode-lab-"))
     (home / "data").mkdir()  # jupyter-collaboration's server keeps a database there
+    installed = Path(sys.prefix) / "share/jupyter/labextensions"
+    links = {each.name: each for each in installed.iterdir() if whole or each.name not in _SPARE_INSTALLED}
     if (build := labextension()) is not None:
-        link = home / "path" / "labextensions" / EXTENSION
-        link.parent.mkdir(parents=True)
-        link.symlink_to(build.resolve(), target_is_directory=True)
+        links[EXTENSION] = build
+    (home / "labextensions").mkdir()
+    for link, directory in links.items():
+        (home / "labextensions" / link).symlink_to(directory.resolve(), target_is_directory=True)
     for plugin, values in {**QUIET, **(settings or {})}.items():
         package, name = plugin.split(":")
         file = home / "settings" / package / f"{name}.jupyterlab-settings"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(json.dumps(values))
-    disabled = () if whole else tuple(f"@jupyterlab/{name}-extension" for name in _SPARE)
+    disabled = () if whole else _SPARE
     page_config = home / "config" / "labconfig" / "page_config.json"
     page_config.parent.mkdir(parents=True)
     names = disabled if extension else (*disabled, EXTENSION)
@@ -138,6 +148,7 @@ def lab(
         "--ServerApp.port_retries=0",
         f"--IdentityProvider.token={token}",
         f"--ServerApp.root_dir={root}",
+        f"--LabServerApp.labextensions_path={home / 'labextensions'}",
         "--expose-app-in-browser",
     ]
     log = home / "lab.log"
@@ -151,7 +162,7 @@ def lab(
                 **os.environ,
                 **{k: str(home / v) for k, v in dirs.items()},
                 "PYTHONPATH": path,
-                "JUPYTER_PATH": str(home / "path"),
+                "JUPYTER_PATH": "",
                 **(env or {}),
             },
         )
@@ -227,14 +238,51 @@ class Notebook:
     def open(cls, running: Lab, page: Page, name: str, *, idle: bool = True) -> Notebook:
         """Open a notebook of the server's; waits for its kernel to be idle unless told otherwise."""
         self = cls(running, page, name)
-        page.on("console", lambda m: self.errors.append(m.text[:400]) if m.type == "error" else None)
-        page.on("pageerror", self._note)
+        self._listen()
         place = "lab/tree" if running.app == "jupyterlab" else "notebooks"
         page.goto(f"{running.url}/{place}/{name}?token={running.token}&reset")
         page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=_WAIT)
         if idle:
             self.wait_idle()
         return self
+
+    @classmethod
+    def beside(cls, running: Lab, page: Page, name: str) -> Notebook:
+        """Open a notebook in a page of JupyterLab's that has shown others, which are put away, or in a new page."""
+        if running.app != "jupyterlab" or page.evaluate("() => window.jupyterapp === undefined"):
+            return cls.open(running, page, name)
+        self = cls(running, page, name)
+        self._listen()
+        page.evaluate(
+            """async path => {
+                 const { commands, shell } = window.jupyterapp;
+                 const others = [...shell.widgets('main')];
+                 await commands.execute('docmanager:open', { path });
+                 others.forEach(other => other.dispose());
+                 shell.collapseRight();
+                 await commands.execute('filebrowser:activate'); }""",
+            name,
+        )
+        page.wait_for_function("path => window.jupyterapp.shell.currentWidget?.context?.path === path", arg=name)
+        page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=_WAIT)
+        self.wait_idle()
+        return self
+
+    def close(self) -> None:
+        """End the kernel and what is asked of the page; the next notebook takes the place of this one."""
+        self.page.evaluate("() => window.jupyterapp.shell.currentWidget.sessionContext?.shutdown()")
+        self.page.emulate_media(forced_colors="none")
+        self.theme("light")
+        self.page.remove_listener("console", self._hear)
+        self.page.remove_listener("pageerror", self._note)
+
+    def _listen(self) -> None:
+        self.page.on("console", self._hear)
+        self.page.on("pageerror", self._note)
+
+    def _hear(self, message: ConsoleMessage) -> None:
+        if message.type == "error":
+            self.errors.append(message.text[:400])
 
     def _note(self, error: Error) -> None:
         """Keep an error of the page. Notebook 7.6 raises one (`reading 'schema'`) without any extension, too."""
@@ -253,6 +301,7 @@ class Notebook:
         self.page.evaluate(
             """i => { const { content } = window.jupyterapp.shell.currentWidget;
                       content.activeCellIndex = i; content.deselectAll();
+                      content.activeCell.model.executionCount = null;  // of an earlier run
                       void window.jupyterapp.commands.execute('notebook:run-cell'); }""",
             cell,
         )
@@ -296,6 +345,8 @@ class Notebook:
 
     def theme(self, name: str) -> None:
         """`light` or `dark`."""
+        if self.page.evaluate("document.body.dataset.jpThemeLight") == str(name == "light").lower():
+            return
         change = "theme => window.jupyterapp.commands.execute('apputils:change-theme', {theme})"
         self.page.evaluate(change, THEMES[name])
         is_light = "light => document.body.dataset.jpThemeLight === light"

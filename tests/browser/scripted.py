@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import secrets
 import threading
 import time
 from collections.abc import Callable
@@ -172,6 +173,11 @@ class Scripted:
 
 
 D, F, R, Q, W = JobState.DONE, JobState.FAILED, JobState.RUNNING, JobState.QUEUED, JobState.WAITING
+
+
+def fresh() -> str:
+    """An id that no other test's workload has."""
+    return f"d2f0{secrets.token_hex(8)}"
 
 
 def workload(mode: Mode, states: list[JobState], *, id: str = "d2f0b8c4k3a0008v77a1", **more: object) -> Scripted:

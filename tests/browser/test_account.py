@@ -125,22 +125,6 @@ def test_the_account_without_a_notebook(lab: Lab, page: Page, emulator: Emulator
     theirs.close()
 
 
-def test_the_installation_is_checked_from_the_panel(lab: Lab, page: Page) -> None:
-    panel = empty(lab, page)
-    page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:check')")
-    check = panel.locator(".qm-check")
-    expect(check.get_by_role("status")).to_contain_text("1 thing fails.", timeout=START)
-    failed = check.locator("li[data-state=failed]")
-    expect(failed).to_have_css("color", "rgb(211, 47, 47)")
-    expect(failed).to_contain_text("Save an account with QiskitRuntimeService.save_account(…)")
-    expect(check.locator("li", has_text="extension").first).to_have_attribute("data-state", "ok")
-    expect(check.locator("pre")).to_contain_text("Read-only: nothing was submitted")
-    page.screenshot(path=str(harness.ARTIFACTS / "check.png"))
-    assert names(lab) == []  # the kernel that looked has ended
-    check.get_by_role("button", name="Put the check away").click()
-    expect(check).to_have_count(0)
-
-
 def test_the_account_is_remembered_and_its_kernel_ends_with_the_page(lab: Lab, page: Page, emulator: Emulator) -> None:
     session = Session(emulator.service.backend("emu_fez"))
     panel = empty(lab, page)
@@ -192,8 +176,8 @@ print(session.workload_id, batch.workload_id)
 """
 
 
-def test_what_an_exit_closes_is_no_alarm(lab: Lab, page: Page) -> None:
-    notebook = book(lab, page, "exit", OPEN)
+def test_what_an_exit_closes_is_no_alarm_and_a_killed_kernel_leaves_what_may_still_cost(lab: Lab, page: Page) -> None:
+    notebook = book(lab, page, "exit", OPEN, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
     notebook.run(0, timeout=START)
     session, batch = notebook.output(0).split()
     panel = notebook.sidebar()
@@ -207,12 +191,7 @@ def test_what_an_exit_closes_is_no_alarm(lab: Lab, page: Page) -> None:
     notebook.run(0, timeout=START)
     expect(panel.locator("[data-group=unwatched].qm-row")).to_have_count(1)
 
-
-def test_a_killed_kernel_leaves_what_may_still_cost(lab: Lab, page: Page) -> None:
-    notebook = book(lab, page, "killed", OPEN, "import os, signal; os.kill(os.getpid(), signal.SIGKILL)")
-    notebook.run(0, timeout=START)
     session, _ = notebook.output(0).split()
-    panel = notebook.sidebar()
     expect(row(panel, session)).to_be_visible()
     notebook.run(1, wait=False)
     page.locator(".jp-Dialog").get_by_role("button").last.click()  # JupyterLab tells of the death
@@ -224,8 +203,21 @@ def test_a_killed_kernel_leaves_what_may_still_cost(lab: Lab, page: Page) -> Non
     expect(row(panel, session).get_by_role("button", name="End session")).to_be_visible(timeout=START)
 
 
-def test_the_empty_panel_says_how_to_begin(lab: Lab, page: Page) -> None:
+def test_the_empty_panel_checks_the_installation_and_says_how_to_begin(lab: Lab, page: Page) -> None:
     panel = empty(lab, page)
+    page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:check')")
+    check = panel.locator(".qm-check")
+    expect(check.get_by_role("status")).to_contain_text("1 thing fails.", timeout=START)
+    failed = check.locator("li[data-state=failed]")
+    expect(failed).to_have_css("color", "rgb(211, 47, 47)")
+    expect(failed).to_contain_text("Save an account with QiskitRuntimeService.save_account(…)")
+    expect(check.locator("li", has_text="extension").first).to_have_attribute("data-state", "ok")
+    expect(check.locator("pre")).to_contain_text("Read-only: nothing was submitted")
+    page.screenshot(path=str(harness.ARTIFACTS / "check.png"))
+    assert names(lab) == []  # the kernel that looked has ended
+    check.get_by_role("button", name="Put the check away").click()
+    expect(check).to_have_count(0)
+
     expect(panel).to_contain_text("it needs no account, and nothing on it is billed")
     panel.get_by_role("button", name="Open the quickstart").click()
     page.wait_for_selector(".jp-NotebookPanel .jp-Cell", timeout=START)

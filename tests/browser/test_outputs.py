@@ -33,17 +33,23 @@ def place(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFacto
         yield started
 
 
-@pytest.fixture
-def page(chromium_browser: Browser, place: Lab) -> Iterator[Page]:
+@pytest.fixture(scope="module")
+def module_page(chromium_browser: Browser, place: Lab) -> Iterator[Page]:
     made = chromium_browser.new_page(viewport={"width": 1300, "height": 950})
     yield made
     made.close()
+
+
+@pytest.fixture
+def page(module_page: Page, place: Lab) -> Iterator[Page]:
+    """One for all tests, each with a notebook and a kernel of its own: they look at its cells only."""
+    yield module_page
     place.stop_kernels()
 
 
 def begun(place: Lab, page: Page, name: str, *cells: str) -> Notebook:
     harness.notebook(Path(place.root) / f"{name}.ipynb", [BEGIN, SHOW, *cells])
-    book = Notebook.open(place, page, f"{name}.ipynb")
+    book = Notebook.beside(place, page, f"{name}.ipynb")
     book.run(0)
     book.run(1)
     expect(book.card_of(1)).to_have_attribute("data-saved", "false")
@@ -98,13 +104,31 @@ def test_a_saved_notebook_shows_the_last_state_without_its_kernel_and_leads_back
     assert book.errors == []
 
 
-def test_the_end_is_written_into_the_document_by_itself(place: Lab, page: Page) -> None:
-    book = begun(place, page, "ended", END)
+def test_a_document_stays_small_is_read_elsewhere_and_gets_the_end_by_itself(
+    place: Lab, page: Page, chromium_browser: Browser
+) -> None:
+    book = begun(place, page, "ended", "big = scripted.big(1000); show(big)", END)
+    book.run(2)
+    expect(book.card_of(2)).to_have_attribute("data-saved", "false")
     save(book)
     assert "4 of 12 done" in html(book)
+    kept = stored(book, 2)
+    assert sum(len(json.dumps(form, ensure_ascii=False).encode()) for form in kept.values()) <= 50_000
+    text = "".join(kept["text/html"])  # type: ignore[arg-type]
+    assert "497 of 1000 done, 3 failed" in text
+    assert "and 193 queued, 250 not sent yet, 497 done (4075.4 s)" in text
+    file = Path(place.root) / book.name
+    command = [sys.executable, "-m", "nbconvert", "--to", "html", str(file)]
+    subprocess.run(command, check=True, capture_output=True, cwd=place.root)
+    with chromium_browser.new_page() as reader:
+        reader.goto(file.with_suffix(".html").as_uri())
+        caption = "Batch d2f0b8c4k3a0008v77a1 on ibm_fez: active, 4 of 12"
+        expect(reader.locator("table caption").first).to_contain_text(caption)
+
     shared = "window.jupyterapp.shell.currentWidget.content.widgets[1].model.sharedModel.youtputs"
     page.evaluate(f"() => {{ window.before = {shared}.get(0); }}")
-    book.run(2)
+    book.run(3)
+    expect(book.card_of(1).locator(".qm-progress .qm-big")).to_have_text("12 of 12 done")
     model = "() => JSON.stringify(window.jupyterapp.shell.currentWidget.content.widgets[1].model.toJSON().outputs)"
     page.wait_for_function(f"() => ({model})().includes('12 of 12 done')")
     # In place: pages that share the document would each add a new one.
@@ -113,45 +137,20 @@ def test_the_end_is_written_into_the_document_by_itself(place: Lab, page: Page) 
     save(book)
     assert "closed, 12 of 12 done" in html(book)
     assert "application/vnd.jupyter.widget-view+json" not in stored(book)
+
+    book.reload()
+    for cell in (1, 2):
+        expect(book.card_of(cell)).to_have_attribute("data-saved", "false")
+    page.wait_for_timeout(500)  # what would be written comes after the view is in place
+    dirty = page.evaluate("() => window.jupyterapp.shell.currentWidget.context.model.dirty")
+    assert not dirty, "an output that says the same was written again"
+
     place.stop_kernels()
-    page.reload()
+    book.reload()
     expect(book.card_of(1).locator(".qm-progress .qm-big")).to_have_text("12 of 12 done")
     expect(book.card_of(1)).to_contain_text("As of ")
     expect(book.card_of(1).locator("[data-reattach]")).to_have_count(0)  # nothing is left to watch
     assert "model not found" not in page.content()
-
-
-def test_an_output_that_says_the_same_is_not_written_again(place: Lab, page: Page) -> None:
-    book = begun(place, page, "same", END)
-    book.run(2)
-    expect(book.card_of(1).locator(".qm-progress .qm-big")).to_have_text("12 of 12 done")
-    page.wait_for_function("() => window.jupyterapp.shell.currentWidget.context.model.dirty")
-    save(book)
-    book.reload()
-    expect(book.card_of(1)).to_have_attribute("data-saved", "false")
-    page.wait_for_timeout(500)  # what would be written comes after the view is in place
-    assert not page.evaluate("() => window.jupyterapp.shell.currentWidget.context.model.dirty")
-
-
-def test_a_document_stays_small_and_is_read_elsewhere(place: Lab, page: Page) -> None:
-    book = begun(place, page, "large", "big = scripted.big(1000); show(big)")
-    book.run(2)
-    expect(book.card_of(2)).to_have_attribute("data-saved", "false")
-    save(book)
-    kept = stored(book, 2)
-    assert sum(len(json.dumps(form, ensure_ascii=False).encode()) for form in kept.values()) <= 50_000
-    text = "".join(kept["text/html"])  # type: ignore[arg-type]
-    assert "497 of 1000 done, 3 failed" in text
-    assert "and 193 queued, 250 not sent yet, 497 done (4075.4 s)" in text
-    file = Path(place.root) / "large.ipynb"
-    command = [sys.executable, "-m", "nbconvert", "--to", "html", str(file)]
-    subprocess.run(command, check=True, capture_output=True, cwd=place.root)
-    page.goto(file.with_suffix(".html").as_uri())
-    expect(page.locator("table caption").first).to_contain_text(
-        "Batch d2f0b8c4k3a0008v77a1 on ibm_fez: active, 4 of 12"
-    )
-    place.stop_kernels()
-    book = Notebook.open(place, page, "large.ipynb", idle=False)
     card = book.card_of(2)
     expect(card.locator(".qm-progress .qm-big")).to_have_text("497 of 1,000 done")
     expect(card.locator(".qm-fold")).to_contain_text("497 more done")

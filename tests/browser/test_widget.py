@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, expect
+from playwright.sync_api import Browser, Page, expect
 
 from tests.browser import lab as harness
 from tests.browser import probes
 from tests.browser.conftest import BEGIN
-from tests.browser.lab import Notebook
+from tests.browser.lab import Lab, Notebook
 
 KEY = "a1b2c3d4:5.0"
 
@@ -27,14 +26,28 @@ WITHOUT_SUBSHELLS = """() => {
 }"""
 
 
+@pytest.fixture(scope="module")
+def plain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    """A JupyterLab without our extension."""
+    with harness.lab(tmp_path_factory.mktemp("plain"), extension=False) as running:
+        yield running
+
+
+@pytest.fixture(scope="module")
+def module_page(chromium_browser: Browser) -> Iterator[Page]:
+    page = chromium_browser.new_page(viewport={"width": 1300, "height": 950})
+    yield page
+    page.close()
+
+
 @pytest.fixture
-def book(tmp_path: Path, chromium_browser: Browser) -> Iterator[Notebook]:
+def book(plain: Lab, module_page: Page, request: pytest.FixtureRequest) -> Iterator[Notebook]:
+    """A notebook and a kernel for each test, in one page."""
     cells = [BEGIN, "batch = scripted.batch(); show(batch)", "print(batch.wait_click(60), batch.said)", "batch.said"]
-    harness.notebook(tmp_path / "plain.ipynb", cells)
-    with harness.lab(tmp_path, extension=False) as running:
-        page = chromium_browser.new_page(viewport={"width": 1300, "height": 950})
-        yield Notebook.open(running, page, "plain.ipynb")
-        page.close()
+    file = f"{request.node.name}.ipynb"
+    harness.notebook(plain.root / file, cells)
+    yield Notebook.beside(plain, module_page, file)
+    plain.stop_kernels()
 
 
 def test_a_click_reaches_a_kernel_that_a_cell_keeps_busy(book: Notebook) -> None:

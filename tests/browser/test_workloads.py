@@ -10,7 +10,7 @@ from tests.browser.conftest import Open
 from tests.browser.lab import Notebook
 
 BLOCK = "print(batch.wait_click(60), batch.said[-1])"  # True: the click was carried out while the cell ran
-SHOW = "batch = scripted.batch(); show(batch)"
+SHOW = "batch = scripted.batch(id=scripted.fresh()); show(batch)"
 K = "a1b2c3d4:{}"  # rows' keys in scripted workloads
 
 
@@ -27,14 +27,20 @@ def click(place: Locator, key: str) -> None:
 def place_of(book: Notebook, place: str) -> Locator:
     if place == "cell":
         return book.widget().first
-    book.sidebar().locator("[data-entry] .qm-title1").first.click()
-    return book.sidebar().locator(".qm-card").first
+    entry = entry_of(book)
+    entry.locator(".qm-title1").click()
+    return entry.locator(".qm-card")
+
+
+def entry_of(book: Notebook) -> Locator:
+    """The panel's row of the workload that the notebook shows: it remembers those of other tests as well."""
+    return book.sidebar().locator("[data-entry]").filter(has_text=book.name)
 
 
 @pytest.mark.parametrize("place", ["cell", "sidebar"])
 @pytest.mark.parametrize("kernel", ["idle", "busy"])
-def test_cancel_and_resubmit(open_notebook: Open, place: str, kernel: str) -> None:
-    book = open_notebook(SHOW, BLOCK, BLOCK, "print(batch.said)", name=f"{place}-{kernel}")
+def test_cancel_and_resubmit(open_beside: Open, place: str, kernel: str) -> None:
+    book = open_beside(SHOW, BLOCK, BLOCK, "print(batch.said)", name=f"{place}-{kernel}")
     book.run(1)
     card = place_of(book, place)
     for cell, key, after in ((2, "5.0", "cancelled"), (3, "4.0", "queued")):
@@ -55,9 +61,9 @@ def test_cancel_and_resubmit(open_notebook: Open, place: str, kernel: str) -> No
     assert book.errors == []
 
 
-def test_both_places_show_the_same_and_tick_by_themselves(open_notebook: Open) -> None:
+def test_both_places_show_the_same_and_tick_by_themselves(open_beside: Open) -> None:
     change = "batch.set(5, scripted.D); batch.set(8, scripted.R); batch.say('partition 9 is running')"
-    book = open_notebook(SHOW, change)
+    book = open_beside(SHOW, change)
     book.run(1)
     cell, side = place_of(book, "cell"), place_of(book, "sidebar")
     for place in (cell, side):
@@ -74,8 +80,8 @@ def test_both_places_show_the_same_and_tick_by_themselves(open_notebook: Open) -
     expect(cell.locator(".qm-progress .qm-big")).to_have_text("5 of 12 done")
 
 
-def test_the_question_and_the_answer_stand_where_the_button_was(open_notebook: Open) -> None:
-    book = open_notebook(SHOW, "batch.refuse = 'HTTP 409: the job is in a final state'")
+def test_the_question_and_the_answer_stand_where_the_button_was(open_beside: Open) -> None:
+    book = open_beside(SHOW, "batch.refuse = 'HTTP 409: the job is in a final state'")
     book.run(1)
     book.run(2)
     card = place_of(book, "cell")
@@ -99,8 +105,8 @@ def test_the_question_and_the_answer_stand_where_the_button_was(open_notebook: O
     expect(row(card, "5.0").locator("[data-action=cancel]")).to_be_visible()
 
 
-def test_after_a_cap_what_is_missing_runs_again_under_one_that_fits(open_notebook: Open) -> None:
-    book = open_notebook("batch = scripted.capped(); show(batch)", "print(batch.usage_cap, batch.said)")
+def test_after_a_cap_what_is_missing_runs_again_under_one_that_fits(open_beside: Open) -> None:
+    book = open_beside("batch = scripted.capped(); show(batch)", "print(batch.usage_cap, batch.said)")
     book.run(1)
     banner = place_of(book, "cell").locator("[data-banner=cap]")
     expect(banner).to_contain_text("3 jobs of 6 are not done.")
@@ -112,8 +118,8 @@ def test_after_a_cap_what_is_missing_runs_again_under_one_that_fits(open_noteboo
     assert book.output(2).startswith("54.0 [('resubmit', ")
 
 
-def test_several_are_cancelled_only_after_a_question(open_notebook: Open) -> None:
-    book = open_notebook(SHOW, "print(batch.said)", "print(batch.said)")
+def test_several_are_cancelled_only_after_a_question(open_beside: Open) -> None:
+    book = open_beside(SHOW, "print(batch.said)", "print(batch.said)")
     book.run(1)
     card = place_of(book, "cell")
     card.get_by_role("button", name="Select…").click()
@@ -131,8 +137,8 @@ def test_several_are_cancelled_only_after_a_question(open_notebook: Open) -> Non
     assert book.output(3).count("'cancel'") == 3
 
 
-def test_a_refused_click_is_red_until_it_is_dismissed(open_notebook: Open) -> None:
-    book = open_notebook(SHOW, "batch.refused = 'you may not cancel this job'")
+def test_a_refused_click_is_red_until_it_is_dismissed(open_beside: Open) -> None:
+    book = open_beside(SHOW, "batch.refused = 'you may not cancel this job'")
     book.run(1)
     book.run(2)
     card = place_of(book, "cell")
@@ -149,11 +155,11 @@ def test_a_refused_click_is_red_until_it_is_dismissed(open_notebook: Open) -> No
     expect(answer).to_have_count(0)
 
 
-def test_a_page_of_another_protocol_shows_the_kernels_own_widget(open_notebook: Open) -> None:
+def test_a_page_of_another_protocol_shows_the_kernels_own_widget(open_beside: Open) -> None:
     older = (
         "from qmode_widgets.frontend.hub import hub; hub._pages['older'] = 1  # what an older extension's request says"
     )
-    book = open_notebook(older, SHOW, "print(*sorted(display(batch)))")
+    book = open_beside(older, SHOW, "print(*sorted(display(batch)))")
     for cell in (1, 2, 3):
         book.run(cell)
     assert book.output(3).split() == ["application/vnd.jupyter.widget-view+json", "text/html", "text/plain"]
@@ -163,11 +169,11 @@ def test_a_page_of_another_protocol_shows_the_kernels_own_widget(open_notebook: 
     expect(row(widget, "5.0")).to_have_attribute("data-state", "cancelled")
 
 
-def test_both_places_work_after_a_page_reload_while_a_cell_blocks(open_notebook: Open) -> None:
-    book = open_notebook(SHOW, "print('blocked', batch.wait_click(40), batch.said)")
+def test_both_places_work_after_a_page_reload_while_a_cell_blocks(open_beside: Open) -> None:
+    book = open_beside(SHOW, "print('blocked', batch.wait_click(40), batch.said)")
     book.run(1)
     book.run(2, wait=False)
-    expect(book.sidebar().locator("[data-entry]")).to_be_visible()
+    expect(entry_of(book)).to_be_visible()
     book.save()
     book.reload()
     cell = place_of(book, "cell")
@@ -179,8 +185,8 @@ def test_both_places_work_after_a_page_reload_while_a_cell_blocks(open_notebook:
     book.wait_idle()
 
 
-def test_a_thousand_jobs(open_notebook: Open) -> None:
-    book = open_notebook("big = scripted.big(1000); show(big)", "big.set(900, scripted.F)")
+def test_a_thousand_jobs(open_beside: Open) -> None:
+    book = open_beside("big = scripted.big(1000); show(big)", "big.set(900, scripted.F)")
     book.run(1)
     card = place_of(book, "cell")
     expect(card).to_have_attribute("data-saved", "false")
@@ -209,8 +215,8 @@ def test_a_thousand_jobs(open_notebook: Open) -> None:
     assert worst < 500, f"the page stood still for {worst:.0f} ms while it ticked"
 
 
-def test_keyboard_only(open_notebook: Open) -> None:
-    book = open_notebook(SHOW)
+def test_keyboard_only(open_beside: Open) -> None:
+    book = open_beside(SHOW)
     book.run(1)
     card, keys = place_of(book, "cell"), book.page.keyboard
     cells = "() => window.jupyterapp.shell.currentWidget.content.widgets.length"
@@ -262,8 +268,8 @@ STATES = {
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
-def test_each_state_in_both_themes(open_notebook: Open, theme: str, axe: str) -> None:
-    book = open_notebook(*STATES.values(), name=f"states-{theme}", width=1280)
+def test_each_state_in_both_themes(open_beside: Open, theme: str, axe: str) -> None:
+    book = open_beside(*STATES.values(), name=f"states-{theme}", width=1280)
     book.theme(theme)
     book.page.evaluate("() => window.jupyterapp.commands.execute('application:toggle-left-area')")
     for cell, state in enumerate(STATES, start=1):
@@ -279,27 +285,31 @@ def test_each_state_in_both_themes(open_notebook: Open, theme: str, axe: str) ->
     assert book.errors == []
 
 
-@pytest.mark.parametrize("width", [280, 420, 700])
-def test_narrow_places(open_notebook: Open, width: int) -> None:
+def test_narrow_places(open_beside: Open) -> None:
     states = [STATES["batch"], STATES["idle"], STATES["many"], STATES["unreachable"]]
-    book = open_notebook(*states, name=f"narrow-{width}")
-    book.page.add_style_tag(content=f".jp-OutputArea .qm {{ width: {width}px; }}")
-    for cell in range(1, len(states) + 1):
-        book.run(cell)
-        card = book.card_of(cell)
-        card.scroll_into_view_if_needed()
-        assert 0 < card.evaluate("e => e.getBoundingClientRect().width") <= width
-        assert card.evaluate("e => e.scrollWidth <= e.clientWidth"), f"cell {cell} overflows at {width}"
-        if cell == 1:
-            row(card, "5.0").locator("[data-action]").click()
-            expect(card.locator("[data-confirm=yes]")).to_be_visible()
-            asked = card.locator(".qm-answer-text")
-            assert asked.evaluate("e => e.scrollHeight <= e.clientHeight"), f"the question is cut off at {width}"
-        card.screenshot(path=str(book.picture(f"narrow-{width}-{cell}")))
+    book = open_beside(*states)
+    # In the notebook, so that it goes with it.
+    begin = "e => e.append(Object.assign(document.createElement('style'), { className: 'narrow' }))"
+    book.page.locator(".jp-NotebookPanel").evaluate(begin)
+    for width in (280, 420, 700):
+        rule = f".jp-OutputArea .qm {{ width: {width}px; }}"
+        book.page.locator("style.narrow").evaluate("(style, rule) => { style.textContent = rule; }", rule)
+        for cell in range(1, len(states) + 1):
+            book.run(cell)
+            card = book.card_of(cell)
+            card.scroll_into_view_if_needed()
+            assert 0 < card.evaluate("e => e.getBoundingClientRect().width") <= width
+            assert card.evaluate("e => e.scrollWidth <= e.clientWidth"), f"cell {cell} overflows at {width}"
+            if cell == 1:
+                row(card, "5.0").locator("[data-action]").click()
+                expect(card.locator("[data-confirm=yes]")).to_be_visible()
+                asked = card.locator(".qm-answer-text")
+                assert asked.evaluate("e => e.scrollHeight <= e.clientHeight"), f"the question is cut off at {width}"
+            card.screenshot(path=str(book.picture(f"narrow-{width}-{cell}")))
 
 
-def test_forced_colours_keep_what_bars_say(open_notebook: Open) -> None:
-    book = open_notebook(SHOW, STATES["idle"])
+def test_forced_colours_keep_what_bars_say(open_beside: Open) -> None:
+    book = open_beside(SHOW, STATES["idle"])
     book.page.emulate_media(forced_colors="active")
     book.run(1)
     book.run(2)
@@ -312,10 +322,8 @@ def test_forced_colours_keep_what_bars_say(open_notebook: Open) -> None:
     assert book.card_of(2).locator(".qm-bar .qm-part-idle").first.evaluate(probes.GROUND) != ground
 
 
-def test_a_service_that_hangs_and_one_that_is_gone_are_said_with_all_clocks_still(open_notebook: Open) -> None:
-    book = open_notebook(
-        SHOW, "batch.answers = False", "batch.answers = True", "batch.change(problem='HTTP 503: down')"
-    )
+def test_a_service_that_hangs_and_one_that_is_gone_are_said_with_all_clocks_still(open_beside: Open) -> None:
+    book = open_beside(SHOW, "batch.answers = False", "batch.answers = True", "batch.change(problem='HTTP 503: down')")
     book.run(1)
     card = place_of(book, "cell")
     book.run(2)
