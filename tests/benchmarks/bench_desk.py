@@ -142,7 +142,7 @@ def _panel(lab: Lab, chromium: Browser) -> list[tuple[str, str, str]]:
     again = _script(cdp) - begun
     page.locator(".qm-title1").first.click()
     page.wait_for_selector(".qm-row .qm-card")
-    page.wait_for_timeout(5000)  # a panel that is opened asks each kernel once for what nobody watches: it reads a while
+    page.wait_for_timeout(5000)  # a panel that is opened asks each kernel once, which reads a while
     frames[0] = 0
     page.wait_for_timeout(10_000)
     page.close()

@@ -48,11 +48,17 @@ def page(chromium_browser: Browser, lab: Lab) -> Iterator[Page]:
     lab.stop_kernels()
 
 
-def empty(lab: Lab, page: Page) -> Locator:
-    """JupyterLab without a notebook, and its panel."""
+def begun(lab: Lab, page: Page) -> None:
+    """JupyterLab without a notebook."""
     page.goto(f"{lab.url}/lab?token={lab.token}&reset")
     page.wait_for_function("() => window.jupyterapp?.commands.hasCommand('qmode-widgets:show')", timeout=START)
+    page.evaluate("() => window.jupyterapp.restored")
     page.locator("#jupyterlab-splash").wait_for(state="detached")
+
+
+def empty(lab: Lab, page: Page) -> Locator:
+    """The same, and its panel."""
+    begun(lab, page)
     page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:show')")
     panel = page.locator("#qmode-workloads")
     panel.wait_for(state="visible")
@@ -203,8 +209,18 @@ def test_what_an_exit_closes_is_no_alarm_and_a_killed_kernel_leaves_what_may_sti
     expect(row(panel, session).get_by_role("button", name="End session")).to_be_visible(timeout=START)
 
 
+SCRIPTS = """() => performance.getEntriesByType('resource').map(({ name }) => name)
+    .filter(name => name.includes('/qmode-widgets/static/'))"""
+
+
 def test_the_empty_panel_checks_the_installation_and_says_how_to_begin(lab: Lab, page: Page) -> None:
-    panel = empty(lab, page)
+    begun(lab, page)
+    page.evaluate("() => window.jupyterapp.serviceManager.sessions.refreshRunning()")
+    assert len(page.evaluate(SCRIPTS)) == 2  # JupyterLab's start waits for the entry and the plugin, and for no more
+    page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:show')")
+    panel = page.locator("#qmode-workloads")
+    panel.get_by_role("button", name="Open the quickstart").wait_for()
+    assert len(page.evaluate(SCRIPTS)) > 2
     page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:check')")
     check = panel.locator(".qm-check")
     expect(check.get_by_role("status")).to_contain_text("1 thing fails.", timeout=START)
