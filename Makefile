@@ -139,7 +139,8 @@ test-lowest: build  ## the Python tests with the lowest versions that pyproject.
 	$(BIN)/python tests/lowest.py > .venv-lowest/requirements.txt
 	.venv-lowest/bin/pip install --quiet --upgrade "pip>=25.1"
 	.venv-lowest/bin/pip install --quiet --requirement .venv-lowest/requirements.txt --group test
-	PYTHONPATH=$(CURDIR) .venv-lowest/bin/pytest tests/unit tests/contract
+	.venv-lowest/bin/pip install --quiet --no-deps --editable .
+	.venv-lowest/bin/pytest tests/unit tests/contract
 
 wheel: $(VENV)/.installed  ## build the wheel into dist/
 	$(BIN)/pip wheel --quiet --no-deps --wheel-dir dist .

@@ -77,12 +77,16 @@ def _python() -> Iterator[Row]:
     from packaging.requirements import Requirement
 
     from . import __version__
-    from .ibm.check import Row
+    from .ibm.check import Row, requirements
 
     section = "This environment"
     yield Row(section, "qmode_widgets", "ok", f"{__version__}, Python {platform.python_version()}, {sys.platform}")
     shown = []
-    for line in metadata.requires("qmode_widgets") or ():
+    lines = requirements()
+    if lines is None:
+        yield Row(section, "packages", "not checked", "qmode_widgets is not installed, so what it needs is not known")
+        return
+    for line in lines:
         wanted = Requirement(line)
         if wanted.marker is not None and not wanted.marker.evaluate({"extra": "lab"}):
             continue
@@ -130,7 +134,7 @@ def _extension() -> Iterator[Row]:
     from jupyter_core.paths import jupyter_config_path, jupyter_path
 
     from . import __version__
-    from .ibm.check import Row
+    from .ibm.check import Row, requirements
 
     section, name = "JupyterLab", "extension"
     consequence = "JupyterLab has no sidebar of this package. Widgets in cells work."

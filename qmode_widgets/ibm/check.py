@@ -170,11 +170,19 @@ class Redactor:
 # --- the client -----------------------------------------------------------------------------------------------------
 
 
+def requirements() -> list[str] | None:
+    """What the package needs, as pip knows it; None for a checkout on the path that is not installed."""
+    try:
+        return metadata.requires("qmode_widgets") or []
+    except metadata.PackageNotFoundError:
+        return None
+
+
 def of_client() -> Iterator[Row]:
     """IBM's client: its version, and its private parts that this package relies on."""
     section = "IBM's client"
-    wanted = next((r for r in metadata.requires("qmode_widgets") or () if r.startswith("qiskit-ibm-runtime")), "")
-    yield Row(section, "qiskit-ibm-runtime", "ok", f"{metadata.version('qiskit-ibm-runtime')} ({wanted} is needed)")
+    wanted = next((f" ({r} is needed)" for r in requirements() or () if r.startswith("qiskit-ibm-runtime")), "")
+    yield Row(section, "qiskit-ibm-runtime", "ok", metadata.version("qiskit-ibm-runtime") + wanted)
     update = "Install the newest qmode_widgets, or the version of qiskit-ibm-runtime that it was made for."
     for name, problem, consequence in (
         ("private parts", self_test(), "Controllers show workloads, but submit, cancel and close nothing."),

@@ -22,6 +22,7 @@ from statistics import median
 from typing import Any
 
 import numpy as np
+import qiskit
 from qiskit import QuantumCircuit
 from qiskit.circuit import Parameter
 from qiskit.quantum_info import SparsePauliOp
@@ -36,6 +37,7 @@ from qmode_widgets.planning.usage import job_usage
 
 QUEUE = 600.0  # seconds of one passage through the queue
 BACKEND = FakeFez()
+COMPILED = ".".join(qiskit.__version__.split(".")[:2])
 README = Path(__file__).parents[2] / "qmode_widgets" / "planning" / "README.md"
 BEGIN, END = "<!-- workloads: begin -->", "<!-- workloads: end -->"
 RANDOM = np.random.default_rng(12)
@@ -295,6 +297,7 @@ def table(found: list[Row]) -> str:
     for way in WAYS:
         ratios = [r.ratio(way) for r in found if not r.naive[way].refused]
         lines.append(f"- bill over that of {way}: median {median(ratios):.2f}, worst {max(ratios):.2f}")
+    lines.append(f"- circuits compiled by Qiskit {COMPILED}")
     return "\n".join(lines)
 
 

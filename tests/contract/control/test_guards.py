@@ -87,7 +87,9 @@ def test_a_stop_condition_cancels_what_remains(opened, sampler, rotations, emula
     assert batch.wait(60)
     assert len(seen) == 1
     assert limits(batch)["stop condition"].acted is not None
-    assert [job.state for job in run.jobs if job.job_id is None] == ["dropped"] * 4
+    unsent = [job.state for job in run.jobs if job.job_id is None]
+    assert len(unsent) >= 4  # it may have acted before the fourth was sent
+    assert set(unsent) == {"dropped"}
 
 
 def test_a_stop_condition_that_fails_says_so_and_is_off(opened, sampler, rotations):

