@@ -134,7 +134,7 @@ def _extension() -> Iterator[Row]:
     from jupyter_core.paths import jupyter_config_path, jupyter_path
 
     from . import __version__
-    from .ibm.check import Row, requirements
+    from .ibm.check import Row
 
     section, name = "JupyterLab", "extension"
     consequence = "JupyterLab has no sidebar of this package. Widgets in cells work."
