@@ -75,13 +75,14 @@ const plugin: JupyterFrontEndPlugin<void> = {
       insertAdopt: () => void to.insertAdopt(),
       insertBegin: () => void to.insertBegin(),
     };
-    const panel = new Panel(begin, navigation, icon);
+    const load = async () => (await begin()).desk;
+    const panel = new Panel(load, navigation, icon);
     app.shell.add(panel, settings.side, { rank: 600 });
     restorer?.add(panel, panel.id);
     addCommands({
       app,
       desk: () => bench?.desk ?? null,
-      load: async () => (await begin()).desk,
+      load,
       to,
       icon,
       show: () => app.shell.activateById(panel.id),

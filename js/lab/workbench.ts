@@ -41,7 +41,7 @@ export class Workbench {
   private statusBar: IStatusBar | null = null;
 
   constructor(private readonly around: Surroundings) {
-    const { app, since, storage, key, panel, settings, set } = around;
+    const { app, since, storage, key, settings, set } = around;
     this.settings = settings;
     const { sessions, kernelspecs } = app.serviceManager;
     const memory = new Memory(storage, key);
@@ -59,7 +59,6 @@ export class Workbench {
       this.statusBar = bar;
       this.placeItem();
     });
-    panel.on(this.desk);
   }
 
   configure(settings: Settings): void {

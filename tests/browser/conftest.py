@@ -42,14 +42,20 @@ def axe() -> str:
     return (harness.ROOT / "js" / "node_modules" / "axe-core" / "axe.min.js").read_text(encoding="utf8")
 
 
+def _written(running: Lab, name: str, cells: tuple[str, ...]) -> str:
+    """A notebook of these cells, after the one that begins the package; its file."""
+    file = f"{name.removeprefix('test_')[:40]}.ipynb"
+    harness.notebook(Path(running.root) / file, [BEGIN, *cells])
+    return file
+
+
 @pytest.fixture
 def open_notebook(running: Lab, chromium_browser: Browser, request: pytest.FixtureRequest) -> Iterator[Open]:
     """Write a notebook of the given cells, open it in a page of its own; the first cell begins the package."""
     pages = []
 
     def open_(*cells: str, name: str = "", width: int = 1400, height: int = 1000) -> Notebook:
-        file = f"{name or request.node.name.removeprefix('test_')[:40]}.ipynb"
-        harness.notebook(Path(running.root) / file, [BEGIN, *cells])
+        file = _written(running, name or request.node.name, cells)
         page = chromium_browser.new_page(viewport={"width": width, "height": height})
         pages.append(page)
         book = Notebook.open(running, page, file)
@@ -79,8 +85,7 @@ def open_beside(running: Lab, module_page: Page, request: pytest.FixtureRequest)
     books = []
 
     def open_(*cells: str, name: str = "", width: int = 1400, height: int = 1000) -> Notebook:
-        file = f"{name or request.node.name.removeprefix('test_')[:40]}.ipynb"
-        harness.notebook(Path(running.root) / file, [BEGIN, *cells])
+        file = _written(running, name or request.node.name, cells)
         module_page.set_viewport_size({"width": width, "height": height})
         book = Notebook.beside(running, module_page, file)
         books.append(book)

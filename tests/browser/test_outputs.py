@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 from playwright.sync_api import Browser, Page, expect
@@ -56,15 +57,15 @@ def begun(place: Lab, page: Page, name: str, *cells: str) -> Notebook:
     return book
 
 
-def stored(book: Notebook, cell: int = 1) -> dict[str, object]:
+def stored(book: Notebook, cell: int = 1) -> dict[str, Any]:
     """What the file on the disk holds of a cell's output."""
     cells = json.loads((Path(book.lab.root) / book.name).read_text())["cells"]
-    found: dict[str, object] = cells[cell]["outputs"][0]["data"]
+    found: dict[str, Any] = cells[cell]["outputs"][0]["data"]
     return found
 
 
 def html(book: Notebook) -> str:
-    return "".join(stored(book)["text/html"])  # type: ignore[arg-type]
+    return "".join(stored(book)["text/html"])
 
 
 def save(book: Notebook) -> None:
@@ -114,7 +115,7 @@ def test_a_document_stays_small_is_read_elsewhere_and_gets_the_end_by_itself(
     assert "4 of 12 done" in html(book)
     kept = stored(book, 2)
     assert sum(len(json.dumps(form, ensure_ascii=False).encode()) for form in kept.values()) <= 50_000
-    text = "".join(kept["text/html"])  # type: ignore[arg-type]
+    text = "".join(kept["text/html"])
     assert "497 of 1000 done, 3 failed" in text
     assert "and 193 queued, 250 not sent yet, 497 done (4075.4 s)" in text
     file = Path(place.root) / book.name

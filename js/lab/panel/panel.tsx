@@ -14,8 +14,7 @@ export class Panel extends Widget {
   private desk: Desk | null = null;
 
   constructor(
-    /** Loads what the panel stands on; `on` is called before it has. */
-    private readonly begin: () => Promise<unknown>,
+    private readonly load: () => Promise<Desk>,
     private readonly navigation: Navigation,
     icon: LabIcon,
   ) {
@@ -27,10 +26,6 @@ export class Panel extends Widget {
     this.node.tabIndex = -1;
     this.node.setAttribute('role', 'region');
     this.node.setAttribute('aria-label', trans.__('Quantum workloads'));
-  }
-
-  on(desk: Desk): void {
-    this.desk = desk;
   }
 
   /** How many workloads need their user, on the tab. */
@@ -73,9 +68,9 @@ export class Panel extends Widget {
   /** The views come with the first look at them: JupyterLab's start does not wait for them. */
   private async draw(): Promise<void> {
     const turn = ++this.drawing;
-    const [{ draw }] = await Promise.all([import('./list'), this.begin()]);
-    const { desk } = this;
-    if (turn !== this.drawing || this.undraw !== null || this.isDisposed || desk === null) return;
+    const [{ draw }, desk] = await Promise.all([import('./list'), this.load()]);
+    if (turn !== this.drawing || this.undraw !== null || this.isDisposed) return;
+    this.desk = desk;
     this.undraw = draw(this.node, desk, this.navigation);
     void desk.sight(true);
   }
