@@ -14,3 +14,7 @@ for (const [what, bytes, kib] of [
   if (bytes > kib * 1024) throw new Error(`${what} loads ${bytes} bytes, more than ${kib} KiB: load some of it later`);
   console.log(`${what} loads ${(bytes / 1024).toFixed(1)} of ${kib} KiB`);
 }
+const compared = readdirSync(folder).find(
+  name => name.startsWith('remoteEntry') && readFileSync(`${folder}/${name}`, 'utf8').includes('requiredVersion:"'),
+);
+if (compared) throw new Error(`${compared} compares versions of JupyterLab's packages again: see federation.cjs`);
