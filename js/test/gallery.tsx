@@ -130,6 +130,14 @@ function unread(): string[] {
       if (shared > 0.5) found.push(`over another row by ${Math.round(shared)}: ${part.textContent ?? ''}`);
     }
   }
+  for (const axis of box().querySelectorAll('.qm-axis')) {
+    const labels = [...axis.querySelectorAll('span')].filter(each =>
+      each.checkVisibility({ visibilityProperty: true }),
+    );
+    const places = labels.map(each => each.getBoundingClientRect());
+    if (places.length === 2 && places[1]!.left - places[0]!.right < 4)
+      found.push(`touch: ${labels.map(each => each.textContent).join(' and ')}`);
+  }
   return found;
 }
 
