@@ -217,9 +217,16 @@ def test_the_empty_panel_checks_the_installation_and_says_how_to_begin(lab: Lab,
     begun(lab, page)
     page.evaluate("() => window.jupyterapp.serviceManager.sessions.refreshRunning()")
     assert len(page.evaluate(SCRIPTS)) == 2  # JupyterLab's start waits for the entry and the plugin, and for no more
+    ours = "**/qmode-widgets/static/*.js*"
+    page.route(ours, lambda route: route.abort())
     page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:show')")
     panel = page.locator("#qmode-workloads")
+    expect(panel.get_by_role("alert")).to_contain_text("The panel was not loaded")
+    page.screenshot(path=str(harness.ARTIFACTS / "not-loaded.png"))
+    page.unroute(ours)
+    panel.get_by_role("button", name="Try again").click()
     panel.get_by_role("button", name="Open the quickstart").wait_for()
+    expect(panel.get_by_role("alert")).to_have_count(0)
     assert len(page.evaluate(SCRIPTS)) > 2
     page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:check')")
     check = panel.locator(".qm-check")

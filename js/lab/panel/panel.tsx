@@ -68,11 +68,35 @@ export class Panel extends Widget {
   /** The views come with the first look at them: JupyterLab's start does not wait for them. */
   private async draw(): Promise<void> {
     const turn = ++this.drawing;
-    const [{ draw }, desk] = await Promise.all([import('./list'), this.load()]);
+    let loaded: [typeof import('./list'), Desk];
+    try {
+      loaded = await Promise.all([import('./list'), this.load()]);
+    } catch (error: unknown) {
+      console.warn('qmode_widgets: the panel was not loaded', error);
+      if (turn === this.drawing && !this.isDisposed) this.offerAnotherTry();
+      return;
+    }
+    const [{ draw }, desk] = loaded;
     if (turn !== this.drawing || this.undraw !== null || this.isDisposed) return;
     this.desk = desk;
+    this.node.replaceChildren();
     this.undraw = draw(this.node, desk, this.navigation);
     void desk.sight(true);
+  }
+
+  /** In JupyterLab's looks: our views and styles are what did not come. */
+  private offerAnotherTry(): void {
+    const text = document.createElement('p');
+    text.textContent = trans.__('The panel was not loaded: the Jupyter server does not answer.');
+    const again = document.createElement('button');
+    again.className = 'jp-mod-styled jp-mod-accept';
+    again.textContent = trans.__('Try again');
+    again.onclick = () => void this.draw();
+    const box = document.createElement('div');
+    box.setAttribute('role', 'alert');
+    box.style.padding = '0 12px';
+    box.append(text, again);
+    this.node.replaceChildren(box);
   }
 
   private clear(): void {
