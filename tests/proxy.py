@@ -71,7 +71,7 @@ class Proxy:
         self.came: list[tuple[float, str, str]] = []
         self.faults: Counter[str] = Counter()
         self.met = threading.Condition()
-        self._loop = asyncio.new_event_loop()
+        self.loop = asyncio.new_event_loop()
         self._cleared = asyncio.Event()
         self._tasks: set[asyncio.Task[None] | None] = set()
         self._ready = threading.Event()
@@ -83,9 +83,9 @@ class Proxy:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._loop.stop)
+        self.loop.call_soon_threadsafe(self.loop.stop)
         self._thread.join()
-        self._loop.close()
+        self.loop.close()
 
     @property
     def url(self) -> str:
@@ -105,7 +105,7 @@ class Proxy:
         with self.met:
             self._faults.clear()
             self._chance = self.lag = 0.0
-        self._loop.call_soon_threadsafe(self._go_on)
+        self.loop.call_soon_threadsafe(self._go_on)
 
     def _go_on(self) -> None:
         """What is delayed goes on its way, and what hangs ends."""
@@ -125,18 +125,18 @@ class Proxy:
     # --- on its thread -------------------------------------------------------------------------------------------
 
     def _run(self) -> None:
-        asyncio.set_event_loop(self._loop)
-        server = self._loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**26))
+        asyncio.set_event_loop(self.loop)
+        server = self.loop.run_until_complete(asyncio.start_server(self._serve, "127.0.0.1", 0, limit=2**26))
         self.port = server.sockets[0].getsockname()[1]
         self._ready.set()
-        self._loop.run_forever()
+        self.loop.run_forever()
         server.close()
-        self._loop.run_until_complete(asyncio.sleep(0))  # what was accepted just now begins, so that it can end
-        tasks = asyncio.all_tasks(self._loop)
+        self.loop.run_until_complete(asyncio.sleep(0))  # what was accepted just now begins, so that it can end
+        tasks = asyncio.all_tasks(self.loop)
         for task in tasks:
             task.cancel()
-        self._loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
-        self._loop.run_until_complete(self._loop.shutdown_asyncgens())
+        self.loop.run_until_complete(asyncio.gather(*tasks, return_exceptions=True))
+        self.loop.run_until_complete(self.loop.shutdown_asyncgens())
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()

@@ -97,8 +97,10 @@ def test_without_an_access_token_nothing_is_sent_and_the_key_is_not_in_the_text(
 
 def test_a_request_that_is_not_answered_in_time_says_so_and_may_have_been_carried_out(unanswered):
     far = link(unanswered)
-    far.small = 0.2
-    with pytest.raises(UnreachableError) as caught:
-        ask(far.post_job, "{}")
+    for far.small in (0.2, 1.0, 5.0, 20.0):  # seconds: a busy machine may not even have sent it by then
+        with pytest.raises(UnreachableError) as caught:
+            ask(far.post_job, "{}")
+        if caught.value.sent:
+            break
     assert caught.value.sent
     assert caught.value.timed_out
