@@ -145,7 +145,7 @@ def test_the_account_is_remembered_and_its_kernel_ends_with_the_page(lab: Lab, p
     page.route("**/api/sessions", lambda route: route.abort() if route.request.method == "POST" else route.continue_())
     page.evaluate("() => window.jupyterapp.commands.execute('qmode-widgets:show')")
     expect(row(panel, session.session_id)).to_have_attribute("data-group", "unwatched")
-    expect(panel.locator(".qm-account")).to_contain_text("Read ")
+    expect(panel.locator(".qm-account")).to_contain_text("Read ", timeout=START)
     session.close()
 
 
