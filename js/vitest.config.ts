@@ -5,5 +5,10 @@ export default defineConfig({
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
   // JupyterLab brings it at run time; of its modules (installed for their types) a test needs one function.
   resolve: { alias: { '@jupyterlab/services': fileURLToPath(new URL('test/services.ts', import.meta.url)) } },
-  test: { environment: 'happy-dom', include: ['test/**/*.test.{ts,tsx}'], unstubGlobals: true },
+  test: {
+    environment: 'happy-dom',
+    include: ['test/**/*.test.{ts,tsx}'],
+    unstubGlobals: true,
+    testTimeout: 60_000, // milliseconds: only a test that hangs meets it, also on a busy machine
+  },
 });
