@@ -1,9 +1,8 @@
 /**
  * Packages that JupyterLab shares with us: the version that it has is the one that we use.
  *
- * By default each is compared with a range while JupyterLab starts, a sixth of what we add to the start, and all that
- * comes of it is a warning in the console. `requiredVersion: false` in `sharedPackages` does not help: Rspack makes it
- * "*" and compares with that.
+ * By default each is compared with a range while JupyterLab starts, and all that can come of it is a warning in the
+ * console. `requiredVersion: false` in `sharedPackages` does not help: Rspack makes it "*" and compares with that.
  */
 class AnyVersion {
   apply(compiler) {

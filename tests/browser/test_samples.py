@@ -20,7 +20,7 @@ from tests.browser import lab as harness
 from tests.browser import probes
 
 JS = harness.ROOT / "js"
-WIDTHS = (260, 380, 420, 600, 1000, 1400)
+WIDTHS = (260, 380, 420, 600, 700, 1000, 1400)
 PANEL_WIDTHS = (240, 300, 420)
 NOW = 1_800_000_000  # of the samples, in seconds
 PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><title>Samples</title>

@@ -87,11 +87,14 @@ export class Panel extends Widget {
   /** In JupyterLab's looks: our views and styles are what did not come. */
   private offerAnotherTry(): void {
     const text = document.createElement('p');
-    text.textContent = trans.__('The panel was not loaded: the Jupyter server does not answer.');
+    text.textContent = trans.__('The panel was not loaded. If another try does not help, reload the page.');
     const again = document.createElement('button');
     again.className = 'jp-mod-styled jp-mod-accept';
     again.textContent = trans.__('Try again');
-    again.onclick = () => void this.draw();
+    again.onclick = () => {
+      this.node.focus(); // the button goes
+      void this.draw();
+    };
     const box = document.createElement('div');
     box.setAttribute('role', 'alert');
     box.style.padding = '0 12px';
