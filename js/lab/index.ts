@@ -10,7 +10,6 @@ import '../cell/bridge';
 import { MIME } from '../core/mime';
 import { trans } from '../core/texts';
 import { addCommands, offerCommands } from './commands';
-import { DEFAULTS, follow, type Settings } from './desk/settings';
 import svgstr from './icon.svg';
 import { Place, RANK } from './notebook/place';
 import { ways } from './notebook/ways';
@@ -36,31 +35,32 @@ const plugin: JupyterFrontEndPlugin<void> = {
   ) => {
     speakWith(translator);
     const since = Date.now() / 1000;
-    let settings: Settings = DEFAULTS;
     let stored: ISettingRegistry.ISettings | null = null;
     const { sessions, serverSettings } = app.serviceManager;
-    const storage = browserStorage();
     const key = `qmode-widgets:${serverSettings.baseUrl}`;
 
-    let bench: Workbench | null = null;
-    const configured = follow(registry, ID, next => {
-      const { side } = settings;
+    let side: 'left' | 'right' = 'left';
+    const dock = (): void => void app.shell.add(panel, side, { rank: 600 });
+    const placeAsSet = (): void => {
+      const next = stored?.composite.side === 'right' ? 'right' : 'left';
       // After the layout of the last visit is back: it would put the panel where it was.
-      if (next.side !== side) void app.restored.then(() => app.shell.add(panel, next.side, { rank: 600 }));
-      settings = next;
-      bench?.configure(next);
-    }).then(
-      loaded => void (stored = loaded),
+      if (next !== side) void app.restored.then(dock);
+      side = next;
+    };
+    const configured = registry?.load(ID).then(
+      loaded => {
+        stored = loaded;
+        placeAsSet();
+        loaded.changed.connect(placeAsSet);
+      },
       () => undefined, // no schema for us on this server: the defaults hold
     );
 
+    let bench: Workbench | null = null;
     let begun: Promise<Workbench> | undefined;
     const begin = (): Promise<Workbench> =>
       (begun ??= Promise.all([import('./workbench'), configured]).then(
-        ([{ Workbench: Made }]) => {
-          const set = (name: keyof Settings, value: string): void => void stored?.set(name, value);
-          return (bench = new Made({ app, id: ID, since, storage, key, panel, settings, set }));
-        },
+        ([{ Workbench: Made }]) => (bench = new Made({ app, id: ID, since, key, panel, stored })),
         (error: unknown) => {
           begun = undefined; // the server was away: the next one who asks tries again
           throw error;
@@ -77,7 +77,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
     };
     const load = async () => (await begin()).desk;
     const panel = new Panel(load, navigation, icon);
-    app.shell.add(panel, settings.side, { rank: 600 });
+    dock();
     restorer?.add(panel, panel.id);
     addCommands({
       app,
@@ -92,7 +92,7 @@ const plugin: JupyterFrontEndPlugin<void> = {
 
     // A kernel runs, or this browser remembers workloads.
     const look = (): void => {
-      if (!sessions.running().next().done || remembers(storage, key)) void begin();
+      if (!sessions.running().next().done || remembers(key)) void begin();
     };
     void app.restored.then(() => {
       look();
@@ -114,20 +114,12 @@ const plugin: JupyterFrontEndPlugin<void> = {
   },
 };
 
-function remembers(storage: globalThis.Storage | null, key: string): boolean {
+/** Reading the storage throws where the browser forbids it. */
+function remembers(key: string): boolean {
   try {
-    return storage?.getItem(key) != null;
+    return window.localStorage.getItem(key) !== null;
   } catch {
     return false;
-  }
-}
-
-/** Reading it throws where the browser forbids storage. */
-function browserStorage(): globalThis.Storage | null {
-  try {
-    return window.localStorage;
-  } catch {
-    return null;
   }
 }
 

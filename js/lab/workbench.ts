@@ -3,11 +3,12 @@
  * there is something to follow, or somebody looks: JupyterLab's start does not wait for it.
  */
 import type { JupyterFrontEnd } from '@jupyterlab/application';
+import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 import type { IStatusBar } from '@jupyterlab/statusbar';
 import { Desk } from './desk/desk';
 import { Memory } from './desk/memory';
 import { Notices } from './desk/notices';
-import type { Settings } from './desk/settings';
+import { read, type Settings } from './desk/settings';
 import { Signals } from './desk/signals';
 import { StatusItem } from './desk/status';
 import { whereStatusBar } from './elsewhere';
@@ -23,13 +24,11 @@ interface Surroundings {
   id: string;
   /** When the page began, in seconds. */
   since: number;
-  storage: globalThis.Storage | null;
-  /** Of the storage. */
+  /** Of what the browser's storage keeps of us. */
   key: string;
   panel: Panel;
-  settings: Settings;
-  /** Changes a setting. */
-  set: (name: keyof Settings, value: string) => void;
+  /** The user's settings; null: the defaults hold. */
+  stored: ISettingRegistry.ISettings | null;
 }
 
 export class Workbench {
@@ -41,19 +40,26 @@ export class Workbench {
   private statusBar: IStatusBar | null = null;
 
   constructor(private readonly around: Surroundings) {
-    const { app, since, storage, key, settings, set } = around;
-    this.settings = settings;
+    const { app, since, key, stored } = around;
+    this.settings = read(stored?.composite ?? {});
+    stored?.changed.connect(() => this.configure(read(stored.composite)));
     const { sessions, kernelspecs } = app.serviceManager;
-    const memory = new Memory(storage, key);
+    const memory = new Memory(browserStorage(), key);
     const signals = new Signals(since, memory.workloads.values());
     this.kernels = new Kernels(sessions, kernelspecs);
     this.outputs = new Outputs(app, this.kernels);
     const { kernels } = this;
     const account = new Account(kernels, sessions, () => kernels.all.find(({ channel }) => channel.found)?.kernelName);
-    this.desk = new Desk(kernels, memory, account, settings);
+    this.desk = new Desk(kernels, memory, account, this.settings);
     document.head.append(Object.assign(document.createElement('style'), { textContent: badge }));
     this.desk.subscribe(() => this.count());
-    new Notices(this.desk, signals, () => this.settings, this.show, set);
+    new Notices(
+      this.desk,
+      signals,
+      () => this.settings,
+      this.show,
+      (name, value) => void stored?.set(name, value),
+    );
     this.desk.subscribe(() => this.placeItem());
     whereStatusBar(app, bar => {
       this.statusBar = bar;
@@ -61,7 +67,7 @@ export class Workbench {
     });
   }
 
-  configure(settings: Settings): void {
+  private configure(settings: Settings): void {
     this.settings = settings;
     this.desk.configure(settings);
     this.count();
@@ -89,5 +95,14 @@ export class Workbench {
       const options = { item, align: 'right', rank: 90, isActive, activeStateChanged } as const;
       this.item = this.statusBar.registerStatusItem(this.around.id, options);
     }
+  }
+}
+
+/** Reading it throws where the browser forbids storage. */
+function browserStorage(): globalThis.Storage | null {
+  try {
+    return window.localStorage;
+  } catch {
+    return null;
   }
 }

@@ -1,5 +1,4 @@
 /** The user's settings, as schema/sidebar.json describes them. */
-import type { ISettingRegistry } from '@jupyterlab/settingregistry';
 
 export interface Settings {
   side: 'left' | 'right';
@@ -51,17 +50,4 @@ export function read(composite: { readonly [name: string]: unknown }): Settings 
   if (settings.side !== 'right') settings.side = 'left';
   if (!['cancel', 'leave'].includes(String(settings.whenKernelEnds))) settings.whenKernelEnds = 'ask';
   return settings as unknown as Settings;
-}
-
-/** Load the settings and follow them; without a registry the defaults hold. */
-export async function follow(
-  registry: ISettingRegistry | null,
-  plugin: string,
-  changed: (settings: Settings) => void,
-): Promise<ISettingRegistry.ISettings | null> {
-  if (registry === null) return null;
-  const loaded = await registry.load(plugin);
-  changed(read(loaded.composite));
-  loaded.changed.connect(() => changed(read(loaded.composite)));
-  return loaded;
 }
