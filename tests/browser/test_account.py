@@ -54,6 +54,7 @@ def begun(lab: Lab, page: Page) -> None:
     page.wait_for_function("() => window.jupyterapp?.commands.hasCommand('qmode-widgets:show')", timeout=START)
     page.evaluate("() => window.jupyterapp.restored")
     page.locator("#jupyterlab-splash").wait_for(state="detached")
+    page.wait_for_selector(".jp-Launcher:focus", timeout=START)  # it comes last, and takes the focus from who has it
 
 
 def empty(lab: Lab, page: Page) -> Locator:
