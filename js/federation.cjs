@@ -1,3 +1,6 @@
+const { readFileSync } = require('node:fs');
+const { resolve } = require('node:path');
+
 /**
  * Packages that JupyterLab shares with us: the version that it has is the one that we use.
  *
@@ -16,4 +19,18 @@ class AnyVersion {
   }
 }
 
-module.exports = { plugins: [new AnyVersion()] };
+/** The plugin and what it imports at once come in the script that JupyterLab loads first, not in one that this asks for. */
+const lib = file => resolve(__dirname, 'lib', file);
+const imported = readFileSync(lib('index.js'), 'utf8').matchAll(/from"\.\/([^"]+)"/g);
+const started = new Set(['index.js', ...Array.from(imported, ([, chunk]) => chunk)].map(lib));
+const start = {
+  name: require('./package.json').name, // of the container
+  chunks: 'all',
+  enforce: true,
+  test: module => started.has(module.nameForCondition()),
+};
+
+module.exports = {
+  plugins: [new AnyVersion()],
+  optimization: { splitChunks: { cacheGroups: { start } } },
+};
