@@ -8,8 +8,12 @@ listing may lag, so:
 - Between machines the first partition goes alone, and the run is looked for 2, 5 and 10 seconds after it was posted,
   before the others follow. Of two first jobs the older one stays, and its kernel sends the others.
 
-What remains possible: two machines that submit the same key within a few seconds while the service's listings lag by
-more than 10 seconds may both pay. The second jobs are cancelled and reported as soon as they are listed.
+What remains possible; the second jobs are cancelled and reported as soon as they are listed:
+
+- Two machines that submit the same key within a few seconds while the service's listings lag by more than 10 seconds
+  may both pay.
+- So may two kernels of one machine where the first is still sending, held back or slowly, when the second has looked
+  for what it did not find for 90 seconds: a turn ends when the work is queued in the kernel, not when it is sent.
 """
 
 from __future__ import annotations
