@@ -19,10 +19,10 @@ class AnyVersion {
   }
 }
 
-/** The plugin and what it imports at once come in the script that JupyterLab loads first, not in one that this asks for. */
 const lib = file => resolve(__dirname, 'lib', file);
 const imported = readFileSync(lib('index.js'), 'utf8').matchAll(/from"\.\/([^"]+)"/g);
 const started = new Set(['index.js', ...Array.from(imported, ([, chunk]) => chunk)].map(lib));
+/** The plugin and what it imports at once come in the script that JupyterLab loads first, not in one that this asks for. */
 const start = {
   name: require('./package.json').name, // of the container
   chunks: 'all',

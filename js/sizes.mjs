@@ -1,7 +1,7 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { gzipSync } from 'node:zlib';
 
-// What a page waits for: the cell's module with each notebook, the container, with the plugin, with JupyterLab's start. Compressed.
+// What a page waits for, compressed: the cell's module with each notebook; the container and its plugin when JupyterLab starts.
 const size = file => gzipSync(readFileSync(file), { level: 9 }).length;
 const folder = '../qmode_widgets/labextension/static';
 const container = readdirSync(folder).find(name => name.startsWith('remoteEntry'));
