@@ -3,21 +3,20 @@
 The service is asked first which partitions it knows. Two kernels that ask at the same moment both hear of none, and a
 listing may lag, so:
 
-- Kernels of one machine and user take turns by a lock file a key, and its time tells that the key was used a short
-  while ago: then every partition is looked up, as one whose answer was lost, before it is sent.
+- Kernels of one machine and user take turns by a lock file a key. A turn lasts until every partition was sent, refused
+  or taken back, however long a cap or the service's pace holds it back; the system ends it when the kernel dies. The
+  time of a file beside it tells that the key was used a short while ago: then every partition is looked up, as one
+  whose answer was lost, before it is sent.
 - Between machines the first partition goes alone, and the run is looked for 2, 5 and 10 seconds after it was posted,
   before the others follow. Of two first jobs the older one stays, and its kernel sends the others.
 
-What remains possible; the second jobs are cancelled and reported as soon as they are listed:
-
-- Two machines that submit the same key within a few seconds while the service's listings lag by more than 10 seconds
-  may both pay.
-- So may two kernels of one machine where the first is still sending, held back or slowly, when the second has looked
-  for what it did not find for 90 seconds: a turn ends when the work is queued in the kernel, not when it is sent.
+What remains possible: two machines that submit the same key within a few seconds while the service's listings lag by
+more than 10 seconds may both pay. The second jobs are cancelled and reported as soon as they are listed.
 """
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import time
@@ -38,7 +37,8 @@ from .run import Owner, Run
 from .state.record import Record
 
 RECENT = 900.0  # seconds for which a submission may be missing from listings
-TURN = 60.0  # seconds to wait for another kernel that submits the same key now
+TURN = 60.0  # seconds to wait for another kernel that sends the same key now
+LOOK_AGAIN = 1.0  # seconds after which a thread that waits looks whether another one of its kernel has the run
 
 
 class Key:
@@ -56,7 +56,10 @@ class Key:
         folder = Path(jupyter_runtime_dir()) / "qmode_widgets_keys"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._mark = folder / hashlib.sha256(named.encode()).hexdigest()[:32]
-        self._lock = FileLock(f"{self._mark}.lock")
+        self._lock = FileLock(
+            f"{self._mark}.lock", thread_local=False
+        )  # taken on the caller's thread, left on the loop
+        self._sending = False
 
     def submit(
         self,
@@ -74,11 +77,70 @@ class Key:
             options: of the primitive.
 
         Raises:
-            SubmissionError: the key was used for other work, or another kernel does not finish submitting it.
+            SubmissionError: the key was used for other work, or another kernel is still sending it.
         """
-        controller, run = self._controller, self._run
-        workload, ledger = controller._workload, controller._workload.ledger
+        if (found := self._take_turn(parts)) is not None:
+            return found
+        controller, run, workload = self._controller, self._run, self._controller._workload
+        try:
+            there = portal().call(workload.there, self._key, run, parts, waits=True)
+            if len(there) == len(parts):
+                return Run(controller, run)
+            portal().call(workload.check_open)
+            records = prepared(run, there)
+            doubtful = bool(there) or self._used_lately()
+            if doubtful:
+                for r in records:
+                    r.settle(JobState.UNKNOWN, "an earlier call with its key may have sent it: looking whether it did")
+            controller._run_options[run] = options
+            self._mark.touch()
+
+            def send() -> None:
+                workload.submit_keyed(records, run, label, alone=not doubtful)
+                self._sending = True
+                portal().spawn(self._until_sent(records), name=f"turn of {run}")
+
+            portal().call(send)
+            return Run(controller, run, tuple(r.row for r in records))
+        finally:
+            portal().send(self._leave_unless_sending)  # behind `send`, which an interrupt of this thread does not end
+
+    def _take_turn(self, parts: Sequence[Partition]) -> Run | None:
+        """Wait for this kernel's turn; the run where this kernel has it already, as its own turn may last long."""
+        end = time.monotonic() + TURN
+        while True:
+            if (found := self._here(parts)) is not None:
+                return found
+            try:
+                self._lock.acquire(timeout=min(LOOK_AGAIN, TURN))
+                return None
+            except Timeout:
+                if time.monotonic() < end:
+                    continue
+            raise SubmissionError(
+                f"key={self._key!r}: another kernel of this machine is still sending it after {TURN:.0f} s: "
+                f"attach({self._run!r}) shows what it has sent"
+            )
+
+    async def _until_sent(self, records: Sequence[Record]) -> None:
+        """This kernel's turn: nobody else looks for what it has yet to send."""
+        try:
+            await self._controller._workload.sent(records)
+        finally:
+            with contextlib.suppress(OSError):
+                self._mark.touch()  # listings may lag from here on
+            self._sending = False
+            self._lock.release()
+
+    def _leave_unless_sending(self) -> None:
+        if not self._sending:
+            self._lock.release()
+
+    def _here(self, parts: Sequence[Partition]) -> Run | None:
+        """The whole run where this kernel has it."""
+        controller, run, workload = self._controller, self._run, self._controller._workload
         if (other := self._elsewhere()) is not None:
+            ledger = workload.ledger
 
             def say() -> None:
                 ledger.event("info", f"{self._key!r} is the run {run} of {other.id}: nothing is sent here")
@@ -86,28 +148,10 @@ class Key:
 
             portal().call(say)
             return Run(other, run)
-        try:
-            with self._lock.acquire(timeout=TURN):
-                there = portal().call(workload.there, self._key, run, parts, waits=True)
-                if len(there) == len(parts):
-                    return Run(controller, run)
-                portal().call(workload.check_open)
-                records = prepared(run, there)
-                doubtful = bool(there) or self._used_lately()
-                if doubtful:
-                    for r in records:
-                        r.settle(
-                            JobState.UNKNOWN, "an earlier call with its key may have sent it: looking whether it did"
-                        )
-                controller._run_options[run] = options
-                self._mark.touch()
-                portal().call(lambda: workload.submit_keyed(records, run, label, alone=not doubtful))
-        except Timeout:
-            raise SubmissionError(
-                f"key={self._key!r}: another kernel of this machine has been submitting it for {TURN:.0f} s: "
-                f"attach({run!r}) shows what it sent"
-            ) from None
-        return Run(controller, run, tuple(r.row for r in records))
+        if run not in workload.ledger.runs:
+            return None
+        there = portal().call(workload.there, self._key, run, parts, waits=True)
+        return Run(controller, run) if len(there) == len(parts) else None
 
     def _elsewhere(self) -> Owner | None:
         """Another controller of this kernel that has the run."""

@@ -386,6 +386,15 @@ class Workload:
         self.wake()
         await self.news.until(lambda: not actions.unsent(self.ledger))
 
+    async def sent(self, records: Sequence[Record]) -> None:
+        """Until none of them waits to be sent or looked up: each has a job, was refused, taken back, or is held."""
+
+        def waits(r: Record) -> bool:
+            assert r.key is not None
+            return r.job_id is None and not r.over and (self.outbox.has(r.key.tag) or r.row in self._following)
+
+        await self.news.until(lambda: not any(waits(r) for r in records))
+
     def drop_unsent(self, why: str) -> None:
         """What waits to be sent is not sent any more, and that is said."""
         left = actions.unsent(self.ledger)

@@ -19,7 +19,7 @@ from qmode_widgets.ibm.wire import Job
 from qmode_widgets.model.outcome import Closed
 from qmode_widgets.model.snapshot import JobState
 from qmode_widgets.model.tags import run_of
-from tests.peek import on_exit_of, peek
+from tests.peek import at_pace, on_exit_of, peek
 from tests.proxy import Fault
 
 ROOT = Path(__file__).resolve().parents[3]
@@ -180,9 +180,11 @@ from qiskit.transpiler import generate_preset_pass_manager
 from qiskit_ibm_runtime.executor_sampler import Sampler
 from qmode_widgets.emulator.client.launch import Emulator
 from qmode_widgets.emulator.options import Options
+from qmode_widgets.control import key
 from qmode_widgets.portal import clock
 
 clock.run(20.0)
+key.TURN = float(sys.argv[4])
 service = Emulator(sys.argv[1], sys.argv[2], 0, Options()).connect("emulator-payg")
 backend = service.backend("emu_fez")
 circuit = QuantumCircuit(1)
@@ -192,27 +194,58 @@ controller = qmode.BatchController.open(backend)
 sampler = Sampler(mode=controller.primitive_mode)
 print("ready", flush=True)
 sys.stdin.readline()
-run = controller.submit(sampler, [isa] * 4, partitions=4, key="raceofkeys")
+run = controller.submit(sampler, [isa] * 4, partitions=4, key=sys.argv[3])
 print(len(run.result(timeout=120)), flush=True)
 controller.end(running=False)
 os._exit(0)
 """
 
 
+def kernel_with(emulator, key, turn):
+    """A kernel that submits four partitions under the key as soon as it hears something."""
+    command = [sys.executable, "-W", "ignore", "-c", KEYED, emulator.url, emulator.token, key, str(turn)]
+    return subprocess.Popen(
+        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def done_of(emulator, key):
+    """The keys of the partitions that ran."""
+    jobs = emulator.service.jobs(job_tags=[f"qmode:{run_of(key)}"], limit=None)
+    return sorted(next(t for t in j.tags if t.count(".") == 2) for j in jobs if j.status() == "DONE")
+
+
 def test_two_kernels_that_submit_one_key_at_the_same_moment_pay_once(emulator):
-    command = [sys.executable, "-c", KEYED, emulator.url, emulator.token]
-    kernels = [
-        subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) for _ in range(2)
-    ]
+    kernels = [kernel_with(emulator, "raceofkeys", 60) for _ in range(2)]
     for kernel in kernels:
         assert kernel.stdout.readline() == "ready\n"
     for kernel in kernels:
         kernel.stdin.write("\n")
         kernel.stdin.flush()
     assert [kernel.communicate(timeout=200)[0] for kernel in kernels] == ["4\n", "4\n"]
-    jobs = emulator.service.jobs(job_tags=[f"qmode:{run_of('raceofkeys')}"], limit=None)
-    done = [next(t for t in j.tags if t.count(".") == 2) for j in jobs if j.status() == "DONE"]
+    done = done_of(emulator, "raceofkeys")
     assert len(done) == len(set(done)) == 4
+
+
+def test_a_kernel_sends_nothing_of_a_key_that_another_one_still_sends(far, proxy, emulator, sampler, rotations):
+    batch = at_pace(qmode.BatchController(Batch(far)))
+    proxy.add(Fault("status", "POST", "/jobs", when="before", status=429, count=10_000))
+    primitive, pubs = sampler(batch.primitive_mode), rotations(4)
+    with ThreadPoolExecutor(2) as pool:  # two threads of one kernel do not wait for each other's turn
+        runs = list(
+            pool.map(lambda _: batch.submit(primitive, pubs, partitions=4, key="one turn each"), range(2), timeout=30)
+        )
+    assert runs[0].id == runs[1].id
+    assert len(batch.jobs) == 4
+    _, said = kernel_with(emulator, "one turn each", 1).communicate("\n", timeout=100)
+    assert "SubmissionError: key='one turn each': another kernel of this machine is still sending it after 1 s" in said
+    assert emulator.service.jobs(job_tags=[f"qmode:{runs[0].id}"], limit=None) == []
+    proxy.clear()
+    assert runs[0].wait(60)
+    told, _ = kernel_with(emulator, "one turn each", 1).communicate("\n", timeout=100)
+    assert told == "ready\n4\n"
+    assert len(done_of(emulator, "one turn each")) == 4
+    batch.end(running=False)
 
 
 EXITS = """
