@@ -11,6 +11,7 @@ import {
   spentToday,
   titleOf,
   triage,
+  type Watch,
 } from '../lab/desk/triage';
 import { leftText } from '../lab/desk/signals';
 import { job, snapshot, ttl, usage, workload } from './samples';
@@ -41,6 +42,17 @@ describe('one entry a workload', () => {
     const { entries } = triage(known({ watches: [...old, ...fresh] }));
     expect([...entries.keys()]).toEqual(['w1']);
     expect(only(known({ watches: [...old, ...fresh] })).watches.map(w => w.place.kernel)).toEqual(['k2', 'k1']);
+  });
+
+  it('names the same notebook while two kernels look in turn', () => {
+    const seen = (first: number, second: number): Watch[] => [
+      ...watchesOf('k1', workload({ id: 'w1', seen_at: NOW - first })),
+      ...watchesOf('k2', workload({ id: 'w1', seen_at: NOW - second })),
+    ];
+    const named = [seen(0, 10), seen(10, 0), seen(3, 1), seen(0, 0)].map(
+      watches => only(known({ watches })).watches[0]!.place.name,
+    );
+    expect(named).toEqual(['k1.ipynb', 'k1.ipynb', 'k1.ipynb', 'k1.ipynb']);
   });
 
   it('prefers a kernel that can be reached', () => {

@@ -136,6 +136,7 @@ export interface Known {
 }
 
 const UNREACHABLE = 30; // seconds without an answer before a workload counts as unreachable
+const LATE = 15; // seconds: a kernel looks every 10 at least, so one that is later knows less
 
 export function triage(known: Known): Triage {
   const entries = unite(known);
@@ -187,7 +188,7 @@ function unite({ watches, listed, remembered }: Known): Entry[] {
   }
   for (const one of listed) join([one.id]).listed = one;
   return [...found].map(draft => {
-    draft.watches.sort(better);
+    bestFirst(draft.watches);
     const best = draft.watches[0];
     const key = best?.workload.state.id ?? draft.remembered?.id ?? draft.listed?.id ?? '';
     const jobs = best === undefined ? tally([]) : tallyOf(best.workload.state);
@@ -196,13 +197,20 @@ function unite({ watches, listed, remembered }: Known): Entry[] {
   });
 }
 
-/** The kernel that can act and knows the most recent state comes first. */
-function better(a: Watch, b: Watch): number {
-  return (
-    Number(a.store.lost) - Number(b.store.lost) ||
-    Number(a.workload.state.read_only !== null) - Number(b.workload.state.read_only !== null) ||
-    (b.workload.state.seen_at ?? 0) - (a.workload.state.seen_at ?? 0) ||
-    (a.place.kernel < b.place.kernel ? -1 : 1)
+/**
+ * The kernel that can act and knows a recent state comes first. Kernels that look in turn stay in the same order: a row
+ * names one notebook, and its link must not change under the pointer.
+ */
+function bestFirst(watches: Watch[]): void {
+  const seen = (watch: Watch): number => watch.workload.state.seen_at ?? 0;
+  const newest = Math.max(...watches.map(seen));
+  const late = (watch: Watch): number => (newest - seen(watch) > LATE ? newest - seen(watch) : 0);
+  watches.sort(
+    (a, b) =>
+      Number(a.store.lost) - Number(b.store.lost) ||
+      Number(a.workload.state.read_only !== null) - Number(b.workload.state.read_only !== null) ||
+      late(a) - late(b) ||
+      (a.place.kernel < b.place.kernel ? -1 : 1),
   );
 }
 
