@@ -140,7 +140,7 @@ class Emulator:
             with contextlib.suppress(requests.RequestException):
                 if self.admin.prove()["ready"]:
                     return
-            time.sleep(0.02)
+            time.sleep(0.1)  # each question takes the cores on which its workers import
 
     @property
     def log(self) -> str:

@@ -16,7 +16,6 @@ import zlib
 from typing import Any
 
 import numpy as np
-import qiskit_qasm3_import
 from qiskit import QuantumCircuit, qasm2, qpy
 from qiskit.quantum_info import PauliLindbladMap
 
@@ -86,6 +85,8 @@ def _inflated(text: str) -> bytes:
 
 
 def _qasm(text: str, device_qubits: int) -> QuantumCircuit:
+    import qiskit_qasm3_import  # a tenth of what a worker imports, for what clients rarely send
+
     try:
         if re.search(r"OPENQASM\s+2", text):
             return qasm2.loads(
