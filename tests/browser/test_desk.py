@@ -367,8 +367,13 @@ def test_two_tabs_tell_once_and_a_hidden_one_through_the_browser(loud: Lab, chro
     book.run(2)
     for tab in (page, other):
         expect(tab.locator(".jp-SideBar [data-qmode-badge]")).to_have_attribute("data-qmode-badge", "1")
-    told = sum(tab.locator(".Toastify__toast", has_text="failed").count() for tab in (page, other))
-    assert told == 1
+    page.wait_for_function("() => JSON.stringify(localStorage).includes('failed:d2f0b8c4k3a0008v77a1:1')")
+    for _ in range(300):
+        told = [tab.locator(".Toastify__toast", has_text="failed").count() for tab in (page, other)]
+        if any(told):
+            break
+        page.wait_for_timeout(100)  # which of the two tells is theirs to settle: none can be awaited
+    assert sum(told) == 1
     other.close()
 
     hide = "hidden => { Object.defineProperty(document, 'hidden', {value: hidden, configurable: true}); }"
