@@ -56,9 +56,8 @@ class Key:
         folder = Path(jupyter_runtime_dir()) / "qmode_widgets_keys"
         folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._mark = folder / hashlib.sha256(named.encode()).hexdigest()[:32]
-        self._lock = FileLock(
-            f"{self._mark}.lock", thread_local=False
-        )  # taken on the caller's thread, left on the loop
+        # Taken on the caller's thread, left on the loop.
+        self._lock = FileLock(f"{self._mark}.lock", thread_local=False)
         self._sending = False
 
     def submit(
@@ -79,10 +78,10 @@ class Key:
         Raises:
             SubmissionError: the key was used for other work, or another kernel is still sending it.
         """
-        if (found := self._take_turn(parts)) is not None:
-            return found
         controller, run, workload = self._controller, self._run, self._controller._workload
         try:
+            if (found := self._take_turn(parts)) is not None:
+                return found
             there = portal().call(workload.there, self._key, run, parts, waits=True)
             if len(there) == len(parts):
                 return Run(controller, run)
@@ -134,7 +133,7 @@ class Key:
 
     def _leave_unless_sending(self) -> None:
         if not self._sending:
-            self._lock.release()
+            self._lock.release()  # nothing where it was not taken
 
     def _here(self, parts: Sequence[Partition]) -> Run | None:
         """The whole run where this kernel has it."""
