@@ -7,11 +7,13 @@ listing may lag, so:
   or taken back, however long a cap or the service's pace holds it back; the system ends it when the kernel dies. The
   time of a file beside it tells that the key was used a short while ago: then every partition is looked up, as one
   whose answer was lost, before it is sent.
-- Between machines the first partition goes alone, and the run is looked for 2, 5 and 10 seconds after it was posted,
-  before the others follow. Of two first jobs the older one stays, and its kernel sends the others.
+- Between machines, and where no lock file can be kept, the first partition goes alone, and the run is looked for 2, 5
+  and 10 seconds after it was posted, before the others follow. Of two first jobs the older one stays, and its kernel
+  sends the others.
 
-What remains possible: two machines that submit the same key within a few seconds while the service's listings lag by
-more than 10 seconds may both pay. The second jobs are cancelled and reported as soon as they are listed.
+What remains possible: two machines may both pay where the service's listings lag by more than 10 seconds, or where one
+has looked for 90 seconds for what the other still holds back. The second jobs are cancelled and reported as soon as
+they are listed.
 """
 
 from __future__ import annotations
@@ -22,7 +24,7 @@ import os
 import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from filelock import FileLock, Timeout
 from jupyter_core.paths import jupyter_runtime_dir
@@ -54,7 +56,8 @@ class Key:
         self._run = tags.run_of(key)
         named = f"{controller._workload.ledger.link.instance} {self._run}"
         folder = Path(jupyter_runtime_dir()) / "qmode_widgets_keys"
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with contextlib.suppress(OSError):  # said when the lock is asked for
+            folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         self._mark = folder / hashlib.sha256(named.encode()).hexdigest()[:32]
         # Taken on the caller's thread, left on the loop.
         self._lock = FileLock(f"{self._mark}.lock", thread_local=False)
@@ -92,7 +95,7 @@ class Key:
                 for r in records:
                     r.settle(JobState.UNKNOWN, "an earlier call with its key may have sent it: looking whether it did")
             controller._run_options[run] = options
-            self._mark.touch()
+            self._touch()
 
             def send() -> None:
                 workload.submit_keyed(records, run, label, alone=not doubtful)
@@ -116,6 +119,9 @@ class Key:
             except Timeout:
                 if time.monotonic() < end:
                     continue
+            except (OSError, NotImplementedError) as error:  # a read-only folder, a file system without locks
+                self._say("warning", f"kernels of this machine cannot take turns for {self._key!r} ({error})")
+                return None
             raise SubmissionError(
                 f"key={self._key!r}: another kernel of this machine is still sending it after {TURN:.0f} s: "
                 f"attach({self._run!r}) shows what it has sent"
@@ -126,8 +132,7 @@ class Key:
         try:
             await self._controller._workload.sent(records)
         finally:
-            with contextlib.suppress(OSError):
-                self._mark.touch()  # listings may lag from here on
+            self._touch()  # listings may lag from here on
             self._sending = False
             self._lock.release()
 
@@ -139,13 +144,7 @@ class Key:
         """The whole run where this kernel has it."""
         controller, run, workload = self._controller, self._run, self._controller._workload
         if (other := self._elsewhere()) is not None:
-            ledger = workload.ledger
-
-            def say() -> None:
-                ledger.event("info", f"{self._key!r} is the run {run} of {other.id}: nothing is sent here")
-                ledger.changed()
-
-            portal().call(say)
+            self._say("info", f"{self._key!r} is the run {run} of {other.id}: nothing is sent here")
             return Run(other, run)
         if run not in workload.ledger.runs:
             return None
@@ -160,6 +159,20 @@ class Key:
             return next(others, None)
 
         return portal().call(look)
+
+    def _say(self, level: Literal["info", "warning"], text: str) -> None:
+        ledger = self._controller._workload.ledger
+
+        def say() -> None:
+            ledger.event(level, text)
+            ledger.changed()
+
+        portal().call(say)
+
+    def _touch(self) -> None:
+        """The key is used now."""
+        with contextlib.suppress(OSError):
+            self._mark.touch()
 
     def _used_lately(self) -> bool:
         try:

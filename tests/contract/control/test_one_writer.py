@@ -248,6 +248,19 @@ def test_a_kernel_sends_nothing_of_a_key_that_another_one_still_sends(far, proxy
     batch.end(running=False)
 
 
+def test_a_key_works_where_no_lock_file_can_be_kept_and_says_so(batch, sampler, rotations, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("JUPYTER_RUNTIME_DIR", str(tmp_path / "file" / "runtime"))
+    runs = [
+        at_pace(batch).submit(sampler(batch.primitive_mode), rotations(2), partitions=2, key="no lock")
+        for _ in range(2)
+    ]
+    assert runs[0].id == runs[1].id
+    assert runs[0].wait(60)
+    assert len(batch.jobs) == 2
+    assert any("cannot take turns for 'no lock'" in e.text for e in batch.events)
+
+
 EXITS = """
 import sys
 import qmode_widgets as qmode
