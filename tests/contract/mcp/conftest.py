@@ -71,7 +71,7 @@ def connected(log: Path, environment: dict[str, str], *arguments: str) -> Iterat
         yield Agent(portal, client, log)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture(scope="session")
 def shared_agent(shared_emulator, tmp_path_factory):
     """An agent on the account of the exported environment."""
     log = tmp_path_factory.mktemp("mcp") / "log"
