@@ -51,7 +51,7 @@ def test_it_runs_and_prints_what_it_should(fast, name):
     done = subprocess.run(command, capture_output=True, text=True, timeout=280)
     assert done.returncode == 0, done.stderr[-3000:]
     for text in SAYS[name]:
-        assert text in done.stdout
+        assert text in done.stdout, done.stdout
 
 
 FOR_IBM = [
