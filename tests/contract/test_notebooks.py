@@ -20,7 +20,7 @@ SAYS = {
     "compare_mitigation_batch": ["s of QPU time expected", "twirled    +", "✓ Done"],
     "vqe_session": ["10 evaluations", "of which idle", "5 points in one job"],
     "noise_learning_session": ["layers learned by job", "point 2:", "s old"],
-    "your_code_already": ["GHZ of 4: ", "attempt 2", "the client is as it was"],
+    "your_code_already": ["GHZ of 4: ", "✓ Done (attempt ", "the client is as it was"],
     "recover": ["ended with 9", "not watched here", "missing: ['PUB", "8 PUBs,"],
     "big_job": ["(20, 20) shots of each set: 500", "were expected"],
 }
