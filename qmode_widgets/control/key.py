@@ -141,24 +141,20 @@ class Key:
             self._lock.release()  # nothing where it was not taken
 
     def _here(self, parts: Sequence[Partition]) -> Run | None:
-        """The whole run where this kernel has it."""
-        controller, run, workload = self._controller, self._run, self._controller._workload
-        if (other := self._elsewhere()) is not None:
-            self._say("info", f"{self._key!r} is the run {run} of {other.id}: nothing is sent here")
-            return Run(other, run)
-        if run not in workload.ledger.runs:
-            return None
-        there = portal().call(workload.there, self._key, run, parts, waits=True)
-        return Run(controller, run) if len(there) == len(parts) else None
+        """The run where a controller of this kernel has all of it; one that is attached may have what was sent only."""
+        for controller in portal().call(self._holders):
+            there = portal().call(controller._workload.there, self._key, self._run, parts, waits=True)
+            if len(there) < len(parts):
+                continue
+            if controller is not self._controller:
+                self._say("info", f"{self._key!r} is the run {self._run} of {controller.id}: nothing is sent here")
+            return Run(controller, self._run)
+        return None
 
-    def _elsewhere(self) -> Owner | None:
-        """Another controller of this kernel that has the run."""
-
-        def look() -> Owner | None:
-            others = (c for c in registry.all() if c is not self._controller and self._run in c._ledger.runs)
-            return next(others, None)
-
-        return portal().call(look)
+    def _holders(self) -> list[Owner]:
+        """Controllers of this kernel that know the run, this one first."""
+        others = [c for c in registry.all() if c is not self._controller]
+        return [c for c in (self._controller, *others) if self._run in c._workload.ledger.runs]
 
     def _say(self, level: Literal["info", "warning"], text: str) -> None:
         ledger = self._controller._workload.ledger

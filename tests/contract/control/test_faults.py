@@ -298,6 +298,25 @@ def test_a_cell_that_runs_again_after_its_kernel_died_sends_only_what_was_not_se
     assert len(jobs) == len({next(t for t in j.tags if t.count(".") == 2) for j in jobs}) == 5
 
 
+def test_what_a_dead_kernel_did_not_send_is_sent_though_its_batch_is_attached(emulator, backend, sampler, rotations):
+    emulator.faults.fail_requests(429, method="POST", path="/jobs", count=1000, skip=3, retry_after=60)
+    command = [sys.executable, "-c", CELL.replace("cellrun1", "cellrun2"), emulator.url, emulator.token, "dies"]
+    assert subprocess.run(command, cwd=ROOT).returncode == 0
+    emulator.faults.clear()
+    (old,) = {job.session_id for job in emulator.service.jobs(job_tags=["qmode:cellrun2"], limit=None)}
+    attached = qmode.attach(old, emulator.service)
+    batch = opened(backend)
+    pubs = rotations(5)
+    with pytest.raises(qmode.SubmissionError, match="used for other work"):
+        batch.submit(sampler(batch.primitive_mode), pubs, partitions=4, key="cellrun2")
+    run = batch.submit(sampler(batch.primitive_mode), pubs, partitions=5, key="cellrun2")
+    assert len(run.result(timeout=60)) == 5
+    jobs = emulator.service.jobs(job_tags=["qmode:cellrun2"], limit=None)
+    assert len(jobs) == len({next(t for t in j.tags if t.count(".") == 2) for j in jobs}) == 5
+    for controller in (attached, batch):
+        controller.end(running=False)
+
+
 def test_an_outage_with_a_cold_backend_is_said_in_our_words(proxy, emulator, sampler, rotations):
     proxy.clear()
     service = proxy.connect(emulator)
