@@ -114,7 +114,7 @@ class Key:
             if (found := self._here(parts)) is not None:
                 return found
             try:
-                self._lock.acquire(timeout=min(LOOK_AGAIN, TURN))
+                self._lock.acquire(timeout=LOOK_AGAIN)
                 return None
             except Timeout:
                 if time.monotonic() < end:

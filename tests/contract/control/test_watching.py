@@ -95,9 +95,12 @@ def test_an_observer_hears_each_change_once_and_nothing_when_nothing_changes(bat
     unwatch(batch)
     batch.refresh()
     mark("first")
-    batch.refresh()  # changes nothing of the jobs any more; what the instance has left may be new
+    before = heard[-1]
+    batch.refresh()  # changes nothing of the jobs any more
     mark("second")
     stop()
+    after = heard[-1]
+    assert (before.jobs, before.usage, before.state) == (after.jobs, after.usage, after.state)
     for a, b in pairwise(heard):
         assert replace(a, seen_at=None) != replace(b, seen_at=None)
 
