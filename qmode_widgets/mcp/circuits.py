@@ -18,7 +18,7 @@ from qiskit.transpiler import Target, generate_preset_pass_manager
 
 from ..errors import PubError
 from ..model.isa import why_not_isa
-from .arguments import MOST_TERMS, MOST_VALUES, CircuitInput, Primitive
+from .circuit_input import MOST_TERMS, MOST_VALUES, CircuitInput, Primitive
 
 MOST_OPERATIONS = 500_000  # of one circuit, those in the blocks of its control flow included
 OLDEST_QPY = 13  # older formats could carry expressions that are evaluated when they are loaded

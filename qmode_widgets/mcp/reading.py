@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from ..errors import PubError, QmodeError
-from .arguments import CircuitInput, Primitive
+from .circuit_input import CircuitInput, Primitive
 
 LARGEST = 256 * 2**20  # bytes of one answer
 OUT_OF_MEMORY = 75  # exit status of a process whose circuit needs too much memory

@@ -38,6 +38,7 @@ from ..planning.allowance import cut_off
 from ..planning.plan import Plan, plan
 from . import answers, arguments
 from .answers import Json
+from .circuit_input import Primitive
 from .connection import Connection
 from .reading import Reading
 
@@ -496,7 +497,7 @@ def _settings(asked: arguments.Work) -> Json:
     return asked.settings
 
 
-def _primitive(kind: arguments.Primitive, mode: Any, options: Json) -> Any:
+def _primitive(kind: Primitive, mode: Any, options: Json) -> Any:
     made: Any = Sampler if kind == "sampler" else Estimator
     try:
         return made(mode=mode, options=options or None)
@@ -504,7 +505,7 @@ def _primitive(kind: arguments.Primitive, mode: Any, options: Json) -> Any:
         raise ArgumentError(f"options of the {kind}: {arguments.complaint(_options_of(kind), error)}") from error
 
 
-def _options_of(kind: arguments.Primitive) -> type[BaseModel]:
+def _options_of(kind: Primitive) -> type[BaseModel]:
     from qiskit_ibm_runtime.options_models.estimator import EstimatorOptions
     from qiskit_ibm_runtime.options_models.sampler import SamplerOptions
 

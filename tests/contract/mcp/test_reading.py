@@ -12,7 +12,7 @@ import psutil
 import pytest
 
 from qmode_widgets import PubError
-from qmode_widgets.mcp.arguments import CircuitInput
+from qmode_widgets.mcp.circuit_input import CircuitInput
 from qmode_widgets.mcp.reading import Bounds, Reading
 
 from .conftest import BELL
