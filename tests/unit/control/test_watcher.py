@@ -17,19 +17,19 @@ from tests.unit.control.account import Account, refuse
 class Watched:
     """A workload that is watched, and nothing else."""
 
-    def __init__(self, name="s", budget=None):
+    def __init__(self, name="s", budget=None, mode="batch", awaited=False):
         self.account = Account()
         self.account.budget = budget or self.account.budget
         self.account.spoil["jobs"] = self._note
         self.at = []  # when each look began, on the clock of all pauses
         self.settled = False
         self.after = lambda: None
-        self.ledger = Ledger(self.account, name, "batch", "b")
+        self.ledger, self.awaited = Ledger(self.account, name, mode, "b"), awaited
         self.news, self.watch = portal().call(self._make)
 
     def _make(self):
         news = News(self.ledger)
-        return news, Watch(self.ledger, awaited=lambda: False, after=lambda: self.after(), settled=self._settle)
+        return news, Watch(self.ledger, awaited=lambda: self.awaited, after=lambda: self.after(), settled=self._settle)
 
     def _note(self, _, pending, offset):
         if pending and offset == 0:
@@ -127,6 +127,19 @@ def test_one_workload_that_hangs_or_is_asked_to_wait_keeps_no_other_from_being_w
     fine.looks(20)
     assert len(hangs.at) == len(told_off.at) == 1
     portal().call(free.set)
+
+
+@pytest.mark.parametrize("mode", ["session", "batch"])
+def test_who_waits_for_all_jobs_hears_it_from_the_next_look_where_all_have_ended(watch, mode):
+    """`session.results()` after the last result: until it returns, the idle session is billed."""
+    w = watch(mode=mode, awaited=True)
+    w.account.add("j", "Completed")
+    w.start()
+    w.until(lambda: w.ledger.looked_after(0))
+    look = w.ledger.look
+    w.start()
+    w.until(lambda: w.ledger.looked_after(look))
+    assert w.ledger.look == look + 1
 
 
 def test_stopping_a_watch_ends_a_look_that_hangs(watch):
