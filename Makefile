@@ -79,9 +79,11 @@ lint: $(VENV)/.installed  ## ruff, mypy and the import floors
 unit-tests: $(VENV)/.installed  ## unit tests
 	$(BIN)/pytest -q -n 2 --dist worksteal tests/unit
 
-# By file: what a file's tests share (an embedded service of their own, a notebook server) is started once.
+# By file: what a file's tests share (an embedded service of their own, a notebook server) is started once. Contract
+# tests wait as much as they compute, so there are more processes than cores; unit tests come last, as they fill gaps.
 python-tests: build  ## unit and contract tests
-	$(BIN)/pytest -n 2 --dist loadfile --durations=25 tests/unit tests/contract tests/spec tests/libraries/test_samplomatic.py
+	$(BIN)/pytest -n 4 --dist loadfile --no-loadscope-reorder --durations=25 \
+		tests/contract tests/spec tests/libraries/test_samplomatic.py tests/unit
 
 frontend-tests: js/node_modules/.installed  ## TypeScript's types and the frontend's unit tests
 	cd js && "$(NPM)" run --silent typecheck && "$(NPM)" run --silent test
