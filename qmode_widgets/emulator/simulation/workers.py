@@ -21,7 +21,7 @@ from .. import processes
 from .answer import Answer, work
 
 FORKS = sys.platform == "linux"
-_LIBRARIES = [f"{__package__}.{name}" for name in ("calibrator", "estimator", "executor", "noise_learner", "sampler")]
+_PRELOAD = f"{__package__}.preload"
 
 
 class Workers:
@@ -104,7 +104,7 @@ class _Worker:
     def __init__(self, memory: int) -> None:
         context: Any = multiprocessing.get_context("forkserver" if FORKS else "spawn")
         if FORKS:
-            context.set_forkserver_preload(_LIBRARIES)
+            context.set_forkserver_preload([_PRELOAD])
         self._pipe, theirs = context.Pipe()
         with theirs:
             self._process = context.Process(target=_serve, args=(theirs, memory), daemon=True)
