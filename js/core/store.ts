@@ -68,6 +68,7 @@ export class Store {
   private readonly listeners = new Set<() => void>();
   private readonly timers = new Map<string, ReturnType<typeof setTimeout>[]>();
   private readonly asked = new Set<string>();
+  private askedForAll = false; // until the greeting names those whose snapshots are on their way
   private received = 0;
   private late = Infinity; // how late, in seconds, the message came that was least late
   private attachedAt = 0;
@@ -92,7 +93,10 @@ export class Store {
 
   /** Ask for the greeting and the snapshots of one workload or of all. */
   attach(workload?: string): void {
-    if (workload === undefined) this.attachedAt = this.received;
+    if (workload === undefined) {
+      this.attachedAt = this.received;
+      this.askedForAll = true;
+    }
     const request = { kind: 'attach', protocol: PROTOCOL } as const;
     this.send(workload === undefined ? request : { ...request, workload });
   }
@@ -169,6 +173,7 @@ export class Store {
     this.clearTimers();
     this.workloads.clear();
     this.asked.clear();
+    this.askedForAll = false;
     this.changed();
   }
 
@@ -204,6 +209,8 @@ export class Store {
     const known = new Set(hello.workloads);
     for (const [id, { touched }] of this.workloads)
       if (!known.has(id) && touched <= this.attachedAt) this.workloads.delete(id);
+    if (this.askedForAll) for (const id of known) if (!this.workloads.has(id)) this.asked.add(id);
+    this.askedForAll = false;
   }
 
   /** `sent` is when the message left, in service time; null: it comes from a document. */
@@ -228,7 +235,7 @@ export class Store {
     const { epoch, seq } = patch;
     if (old !== undefined && (epoch < old.epoch || (epoch === old.epoch && seq <= old.seq))) return;
     if (old === undefined || epoch !== old.epoch || seq !== old.seq + 1) {
-      if (!this.asked.has(patch.workload)) {
+      if (!this.askedForAll && !this.asked.has(patch.workload)) {
         // once per gap
         this.asked.add(patch.workload);
         this.attach(patch.workload);

@@ -47,6 +47,25 @@ describe('snapshots and patches', () => {
     expect(state(store)).toMatchObject({ state: 'closed', accepting_jobs: false });
   });
 
+  it('asks for nothing whose snapshot is on its way already, whichever of the answers comes first', () => {
+    for (const before of [true, false]) {
+      const sent: Request[] = [];
+      const store = new Store(request => (sent.push(request), true));
+      store.attach();
+      sent.length = 0;
+      store.receive(patch(2, { set: { state: 'closed' } })); // what a page that follows already is told
+      if (before) store.receive(hello(['w1']));
+      store.receive(patch(3, { set: { backend: 'other' } }));
+      store.receive(snapshot(workload({ state: 'closed' }), 3));
+      if (!before) store.receive(hello(['w1']));
+      store.receive(patch(4, { set: { accepting_jobs: false } }));
+      expect(state(store)).toMatchObject({ state: 'closed', accepting_jobs: false });
+      expect(sent).toEqual([]);
+      store.receive(patch(6, { set: { state: 'open' } })); // one was missed
+      expect(sent).toEqual([{ kind: 'attach', protocol: PROTOCOL, workload: 'w1' }]);
+    }
+  });
+
   it('discards what is late or came before', () => {
     const { store } = setup();
     store.receive(patch(2, { set: { state: 'inactive' } }));
