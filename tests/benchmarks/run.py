@@ -1,4 +1,4 @@
-"""`make bench`: every benchmark's rows in one table: what, measured here and now, and the bar it is held to."""
+"""`make bench`: a table for each benchmark: what, measured here and now, and the bar it is held to."""
 
 from __future__ import annotations
 
@@ -30,11 +30,9 @@ def main(names: list[str]) -> int:
     """Run all parts, or those named."""
     warnings.simplefilter("ignore", DeprecationWarning)  # the client's own, of the legacy primitives
     sys.path.insert(0, str(Path(__file__).parent))
-    rows: list[tuple[str, str, str]] = []
     for name in names or PARTS:
         print(f"… {name}", file=sys.stderr, flush=True)
-        rows += importlib.import_module(name).run()
-    print(table(rows))
+        print(table(importlib.import_module(name).run()), flush=True)  # a later part may take long, or fail
     return 0
 
 
