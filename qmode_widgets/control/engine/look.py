@@ -332,8 +332,8 @@ class Watch:
         if fresh and self._looking is not None and not self._looking.done():
             await asyncio.wait([self._looking])
         if self._looking is None or self._looking.done():
-            # Without a pending job a quick look learns nothing, and who waits for all jobs would wait for the next one.
-            quick = not fresh and self._urgent() and self._pending()
+            # Where all have ended, whoever waits for all jobs waits for a whole look: meanwhile the session is billed.
+            quick = not fresh and self._urgent() and not all(r.over for r in self._ledger.records.values())
             recent = clock.monotonic() - self._ledger.looked_at < RUNNING
             self._looking = portal().spawn(self._noted(quick=quick and recent))
         await asyncio.shield(self._looking)
@@ -375,17 +375,13 @@ class Watch:
         ledger = self._ledger
         return ledger.mode == "session" and self._awaited() and ledger.state is WorkloadState.ACTIVE
 
-    def _pending(self) -> bool:
-        records = self._ledger.records.values()
-        return any(r.state in (JobState.QUEUED, JobState.RUNNING) for r in records if not r.held)
-
     def _pace(self) -> float | None:
         """Seconds until the next look, by what can change."""
         ledger, now = self._ledger, clock.monotonic()
         records = ledger.records.values()
         states = {r.state for r in records if not r.held}
         ending = [r.metrics_due - now for r in records if r.needs_metrics]
-        if self._urgent() and self._pending():
+        if self._urgent() and states & {JobState.QUEUED, JobState.RUNNING}:
             return AWAITED
         if JobState.RUNNING in states:
             return RUNNING

@@ -8,10 +8,15 @@ from __future__ import annotations
 
 import gc
 
+
+def _import() -> None:
+    from .programs import warm_up
+
+    warm_up()
+
+
 gc.disable()  # nothing of what is imported is garbage
-
-from . import calibrator, estimator, executor, noise_learner, sampler  # noqa: E402, F401 - see above
-
+_import()
 gc.collect()
 gc.freeze()
 gc.enable()
