@@ -13,6 +13,10 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 # (Python 3.11) to a quarter (3.12) of the CPU of a test process. This is its own switch against it.
 os.environ.setdefault("USAGE_DATA_OPT_OUT", "True")
 
+# Each process that imports numpy and scipy starts two pools of OpenBLAS, whose threads spin until they have work: a
+# seventh of the CPU of importing IBM's client, which some two hundred processes of a run do, and none of them computes.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+
 # The collector looks at all objects of the imported libraries again and again: a fifth of the CPU of a test process.
 gc.disable()
 

@@ -11,8 +11,11 @@ listing may lag, so:
   and 10 seconds after it was posted, before the others follow. Of two first jobs the older one stays, and its kernel
   sends the others.
 
-What remains possible: two machines may both pay where the service's listings lag by more than 10 seconds, or where one
-has looked for 90 seconds for what the other still holds back. The second jobs are cancelled and reported as soon as
+- What had to wait 20 seconds or longer (for a cap, the service's pace, a network that was away) is looked for just
+  before it is posted: the other machine may have sent it meanwhile.
+
+What remains possible: two machines both pay where the service's listings lag by more than 10 seconds, or where both
+post one partition within the second between a look and its post. The second jobs are cancelled and reported as soon as
 they are listed.
 """
 

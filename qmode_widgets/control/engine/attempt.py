@@ -7,6 +7,9 @@ created after the answer was lost, or it was looked at for `ABSENT_AFTER` second
 then the attempt is posted again, under the same key, or held where the user wants it so. What was posted again is
 looked up twice more: should the first job turn up all the same, it is cancelled and reported, run or not.
 
+An attempt of which a second job is possible (it is posted again, or another machine may submit the same work) and that
+had to wait since it was last looked for, is looked for just before it is posted.
+
 A workload has one request under way at a time, so that its PUB order is the order of submission; one that hangs holds
 up no other workload.
 """
@@ -43,6 +46,7 @@ LOOKED_FOR_AGAIN_AFTER = (30.0, 120.0)  # seconds after posting again when the f
 LOOK_UP = (0.5, 1.0, 2.0, 4.0)  # pauses between look-ups; the last one repeats
 RETRY = (1.0, 2.0, 5.0, 10.0, 30.0)  # pauses while the service cannot be reached at all
 UNAUTHORISED = 600.0  # seconds for which a 401 is taken for a passing one
+STALE = LAG  # seconds after which "it has no job" is asked again before it is posted: another machine looks for so long
 HELD_LOOK_EVERY = 2.0  # seconds until a submission that a bound holds back is looked at again
 MOST_POSTS = 3  # of one attempt whose answers are lost
 LONGEST_ATTEMPT = 240.0  # seconds after its first lost answer at which an attempt is not posted again by itself
@@ -60,7 +64,8 @@ class Attempt(ABC):
         self.unauthorised_since: float | None = None
         self.doubt_since: float | None = None
         self.looks = 0
-        self.sent_again = False
+        self.sent_again = False  # or may have been sent by another kernel: a second job is possible
+        self.absent_at = 0.0  # when no job of it was known last
         self.posts = 0  # whose answers were lost
         self.first_lost: float | None = None
         self.given_up: str | None = None  # why it is not posted again by itself, though no job exists
@@ -203,7 +208,9 @@ class Outbox:
 
     def queue(self, attempts: Sequence[Attempt]) -> None:
         """Queue attempts for whoever calls `step`."""
+        now = self._clock()
         for a in attempts:
+            a.absent_at = now
             self._keys.add(a.tag)
             self._put(a, 0.0, next(self._order))
 
@@ -303,6 +310,8 @@ class Outbox:
         if (why := attempt.hold()) is not None:
             attempt.waiting(why)
             return self._clock() + HELD_LOOK_EVERY
+        if attempt.sent_again and self._clock() - attempt.absent_at >= STALE:
+            return await self._look_before(attempt)
         make = attempt.body()
         if make is None:
             return None
@@ -363,6 +372,27 @@ class Outbox:
 
     # --- looking up --------------------------------------------------------------------------------------------
 
+    async def _look_before(self, attempt: Attempt) -> float | None:
+        """It had to wait: has another kernel sent it meanwhile? If not, it is posted next."""
+        asked = self._clock()
+        try:
+            found = await self._with_its_tag(attempt)
+        except (ServiceError, UnreachableError) as error:
+            return self._later(attempt, f"it cannot be looked for before it is sent: {error}")
+        if found:
+            self._found(attempt, found[0])
+            return None
+        attempt.absent_at = asked
+        return asked
+
+    async def _with_its_tag(self, attempt: Attempt) -> tuple[Job, ...]:
+        return (await self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)).jobs
+
+    def _found(self, attempt: Attempt, job: Job) -> None:
+        attempt.doubt_since = None
+        attempt.lives_in(job.session_id)
+        attempt.posted(job.id)
+
     def _doubt(self, attempt: Attempt, why: str) -> float:
         attempt.doubt_since, attempt.looks = self._clock(), 0
         attempt.posts += 1
@@ -376,7 +406,7 @@ class Outbox:
         asked = self._clock()
         age = asked - attempt.doubt_since
         try:
-            found = (await self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)).jobs
+            found = await self._with_its_tag(attempt)
             absent = False
             if not found and age >= LAG:
                 found, absent = await self._look_around(attempt, asked)
@@ -387,10 +417,8 @@ class Outbox:
             attempt.unknown(f"its answer was lost and the service cannot be asked now: {error}")
             return self._clock() + float(wait)
         if found:
-            attempt.doubt_since = None
             self.pacer.accepted(self._clock())
-            attempt.lives_in(found[0].session_id)
-            attempt.posted(found[0].id)
+            self._found(attempt, found[0])
             return None
         first = attempt.first_lost or attempt.doubt_since
         if absent and attempt.resend:
@@ -402,7 +430,7 @@ class Outbox:
                     ServiceError(f"{attempt.given_up}; no job was created. resubmit() sends it again", status=0)
                 )
                 return None
-            attempt.sent_again = True
+            attempt.sent_again, attempt.absent_at = True, asked
             attempt.waiting("not on the service: sending it again")  # or drops it, if it was taken back
             return asked
         if absent or age >= LONGEST_DOUBT:
@@ -443,7 +471,7 @@ class Outbox:
         """It was posted again: has the first job turned up?"""
         due = attempt.afterwards.pop(0)
         try:
-            attempt.found((await self._link.jobs(tags=[attempt.tag], limit=10, oldest_first=True)).jobs)
+            attempt.found(await self._with_its_tag(attempt))
         except (ServiceError, UnreachableError) as error:
             attempt.afterwards.insert(0, due)
             return self._clock() + float(getattr(error, "retry_after", None) or LOOK_UP[-1])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import threading
@@ -201,11 +202,19 @@ os._exit(0)
 """
 
 
-def kernel_with(emulator, key, turn):
-    """A kernel that submits four partitions under the key as soon as it hears something."""
+def kernel_with(emulator, key, turn, machine=None):
+    """A kernel that submits four partitions under the key as soon as it hears something; `machine` is the runtime
+    directory of another one.
+    """
     command = [sys.executable, "-W", "ignore", "-c", KEYED, emulator.url, emulator.token, key, str(turn)]
     return subprocess.Popen(
-        command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        command,
+        cwd=ROOT,
+        env=os.environ | ({"JUPYTER_RUNTIME_DIR": str(machine)} if machine is not None else {}),
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
     )
 
 
@@ -245,6 +254,21 @@ def test_a_kernel_sends_nothing_of_a_key_that_another_one_still_sends(far, proxy
     told, _ = kernel_with(emulator, "one turn each", 1).communicate("\n", timeout=100)
     assert told == "ready\n4\n"
     assert len(done_of(emulator, "one turn each")) == 4
+    batch.end(running=False)
+
+
+def test_what_another_machine_sent_while_this_one_was_held_back_is_not_paid_twice(
+    far, proxy, emulator, sampler, rotations, tmp_path
+):
+    batch = at_pace(qmode.BatchController(Batch(far)))
+    proxy.add(Fault("status", "POST", "/jobs", when="before", status=429, count=10_000))
+    run = batch.submit(sampler(batch.primitive_mode), rotations(4), partitions=4, key="two machines")
+    told, _ = kernel_with(emulator, "two machines", 1, tmp_path).communicate("\n", timeout=100)
+    assert told == "ready\n4\n"
+    proxy.clear()
+    assert run.wait(60)
+    assert len(emulator.service.jobs(job_tags=[f"qmode:{run.id}"], limit=None)) == 4
+    assert len(run.result(timeout=60)) == 4
     batch.end(running=False)
 
 

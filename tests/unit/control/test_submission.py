@@ -319,6 +319,51 @@ def test_after_posting_again_the_first_job_is_looked_for_twice_more():
     assert outcome.jobs[-1] == ["j0", "j1"]
 
 
+@pytest.mark.parametrize("seconds", [25, 100, 300])
+def test_of_two_machines_with_one_key_the_one_that_was_held_back_posts_nothing_that_the_other_has_sent(seconds):
+    service = Service([], lag=2.0)
+    waits, looks = ([Outcome(f"t{i}", machine) for i in range(3)] for machine in ("first", "second"))
+    for attempt in (*waits, *looks):
+        attempt.sent_again = True  # another kernel may have sent it
+        attempt.bound = "the cap cannot be checked"
+
+    async def both():
+        first, second = (Outbox(service, now=service.clock) for _ in range(2))
+        first.queue(waits)
+        second.queue(looks)
+        for attempt in looks:  # it waits for nothing, and looks for what the first one holds back
+            attempt.doubt_since, attempt.bound = 0.0, None
+        pauses = [0.0, 0.0]
+        while pauses:
+            if service.now >= seconds:
+                for attempt in waits:
+                    attempt.bound = None
+            service.now += min(pauses)
+            pauses = [p for outbox in (first, second) if (p := await outbox.step()) is not None]
+
+    asyncio.run(both())
+    assert sorted(tag for _, tag in service.jobs_made) == ["t0", "t1", "t2"]
+    assert [a.job for a in waits] == [a.job for a in looks]
+
+
+def test_what_waits_for_its_turn_is_looked_for_again_each_time_it_had_to_wait_long():
+    """Another machine sends it between two looks, while the first look finds nothing."""
+    service = Service(["429 Retry-After", *["no connection"] * 8], lag=0.0)
+    outcome = Outcome("t0")
+    outcome.sent_again = True
+    elsewhere = []
+
+    def more():
+        if service.now > 90 and not elsewhere:
+            elsewhere.append(service.now)
+            service.jobs_made.append((service.now, "t0"))
+        return True
+
+    run(service, [outcome], more)
+    assert [tag for _, tag in service.jobs_made] == ["t0"]
+    assert outcome.job == "j0"
+
+
 def test_a_401_that_outlives_a_fresh_token_is_held_and_not_refused_at_once():
     service = Service([], lag=0.0)
     post = service.post_job
