@@ -5,6 +5,9 @@ from __future__ import annotations
 import gc
 import os
 import signal
+from typing import Any
+
+import pytest
 
 # A shell lets what runs in its background (`make test &`) ignore Ctrl-C; tests that interrupt would wait for ever.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -27,3 +30,11 @@ def pytest_collection_finish() -> None:
     gc.freeze()
     gc.set_threshold(10_000)
     gc.enable()
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """The scheduler of `--dist loadfile`; of others xdist has its own."""
+    from tests.files import Files
+
+    return Files(config, log) if config.getoption("dist") == "loadfile" else None

@@ -24,6 +24,15 @@ def legacy(primitive, *args, **kwargs):
         return primitive(*args, **kwargs)
 
 
+def bell_on(backend):
+    """A Bell circuit as an ISA circuit of this backend, measured into `meas`."""
+    circuit = QuantumCircuit(2)
+    circuit.h(0)
+    circuit.cx(0, 1)
+    circuit.measure_all()
+    return generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def watch_often():
     """The embedded service runs as fast as it can: looking at it once a second would be what tests wait for.
@@ -79,11 +88,7 @@ def backend(shared_emulator):
 @pytest.fixture(scope="session")
 def bell(backend):
     """An ISA Bell circuit, measured into `meas`."""
-    circuit = QuantumCircuit(2)
-    circuit.h(0)
-    circuit.cx(0, 1)
-    circuit.measure_all()
-    return generate_preset_pass_manager(backend=backend, optimization_level=1).run(circuit)
+    return bell_on(backend)
 
 
 @pytest.fixture

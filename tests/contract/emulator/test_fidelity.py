@@ -6,7 +6,6 @@ import json
 import threading
 import time
 import warnings
-from pathlib import Path
 from urllib.parse import parse_qs, urlsplit
 
 import numpy as np
@@ -590,24 +589,7 @@ def test_a_calibration_runs_in_a_session(emulator, backend):
     assert "stop" in text
 
 
-# -- restarts and size ----------------------------------------------------------------------------------------------
-
-
-def test_a_client_carries_on_after_a_restart(tmp_path, bell):
-    state = str(tmp_path / "state.sqlite")
-    with start(shared=False, workers=1, speed=INF, state=state) as emulator:
-        port = int(emulator.url.rsplit(":", 1)[1])
-        service = emulator.service
-        backend = service.backend("emu_fez")
-        batch = Batch(backend=backend)
-        first = Sampler(mode=batch).run([bell], shots=10)
-        first.result()
-    with start(shared=False, workers=1, speed=INF, state=state, port=port) as emulator:
-        assert Path(state).stat().st_mode & 0o777 == 0o600
-        assert service.job(first.job_id()).status() == "DONE"
-        assert Sampler(mode=batch).run([bell], shots=10).result()
-        batch.close()
-        assert emulator.connect("emulator-payg").jobs(limit=5)
+# -- size -----------------------------------------------------------------------------------------------------------
 
 
 def test_a_large_submission_does_not_stop_the_server(emulator):

@@ -57,11 +57,12 @@ def children(pid):
     return [process.pid for process in psutil.Process(pid).children(recursive=True)]
 
 
-def test_a_shared_service_is_found_again_and_survives_its_starter(runtime):
+def test_kernels_that_start_together_share_a_service_that_survives_them(runtime):
     code = "from qmode_widgets import emulator; print(emulator.start().url)"
-    first = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=60)
+    started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    [url] = {process.communicate(timeout=60)[0].strip() for process in started}
     found = package.start()
-    assert found.url == first.stdout.strip()
+    assert found.url == url
     assert stat.S_IMODE(runtime.stat().st_mode) == 0o600
     known = json.loads(runtime.read_text())
     assert known["pid"] == found.pid
@@ -72,14 +73,6 @@ def test_a_shared_service_is_found_again_and_survives_its_starter(runtime):
     found.stop()
     assert not alive(found.pid)
     assert not runtime.exists()
-    again = package.start()
-    assert again.pid != found.pid
-
-
-def test_kernels_that_start_together_share_one(runtime):
-    code = "from qmode_widgets import emulator; print(emulator.start().url)"
-    started = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, text=True) for _ in range(4)]
-    assert len({process.communicate(timeout=60)[0] for process in started}) == 1
 
 
 def test_a_proxy_in_between_is_said(emulator, monkeypatch):
@@ -98,6 +91,14 @@ def written(**values):
     return json.dumps({"url": "http://127.0.0.1:9", "token": "t", "version": "1", "options": {}} | me | values)
 
 
+@pytest.fixture
+def replacement(monkeypatch):
+    """What `start()` gives where nothing is found: how a service starts is the other tests' matter."""
+    new = Emulator("http://127.0.0.1:9", "t", 0, Options())
+    monkeypatch.setattr(launch, "_launch", lambda options, shared: new)
+    return new
+
+
 @pytest.mark.parametrize(
     "text",
     [
@@ -110,40 +111,31 @@ def written(**values):
         written(options={"no": 1}),
     ],
 )
-def test_a_stale_runtime_file_is_removed_and_a_new_service_started(runtime, text, monkeypatch):
-    new = Emulator("http://127.0.0.1:9", "t", 0, Options())
-    monkeypatch.setattr(launch, "_launch", lambda options, shared: new)  # how one starts is the other tests' matter
+def test_a_stale_runtime_file_is_removed_and_a_new_service_started(runtime, text, replacement):
     runtime.write_text(text)
-    assert package.start() is new
+    assert package.start() is replacement
     assert not runtime.exists()
 
 
-def test_a_killed_service_leaves_no_runtime_file_after_stop(runtime):
-    emulator = package.start()
-    os.kill(emulator.pid, signal.SIGKILL)
-    assert gone(emulator.pid)
-    assert runtime.exists()
-    emulator.stop()
-    assert not runtime.exists()
-
-
-def test_a_service_that_ends_by_itself_deletes_its_runtime_file(runtime):
-    emulator = package.start()
-    os.kill(emulator.pid, signal.SIGTERM)
-    assert gone(emulator.pid)
-    assert not runtime.exists()
-
-
-def test_a_service_of_another_version_is_replaced(runtime, monkeypatch):
+def test_a_service_of_another_version_is_replaced_and_none_leaves_its_runtime_file(runtime):
     old = package.start()
     known = json.loads(runtime.read_text())
     runtime.write_text(json.dumps(known | {"version": "0"}))
     new = package.start()
     assert new.pid != old.pid
     assert not alive(old.pid)
+    os.kill(new.pid, signal.SIGTERM)  # one that ends by itself deletes its file
+    assert gone(new.pid)
+    assert not runtime.exists()
+    killed = package.start()
+    os.kill(killed.pid, signal.SIGKILL)
+    assert gone(killed.pid)
+    assert runtime.exists()
+    killed.stop()
+    assert not runtime.exists()
 
 
-def test_a_service_whose_code_was_removed_is_replaced(runtime, tmp_path):
+def test_a_service_whose_code_was_removed_is_replaced(runtime, tmp_path, replacement):
     """An environment or a checkout that is deleted leaves a service behind whose jobs could only fail."""
     home = tmp_path / "checkout"
     shutil.copytree(Path(package.__file__).parents[1], home / "qmode_widgets")
@@ -153,8 +145,9 @@ def test_a_service_whose_code_was_removed_is_replaced(runtime, tmp_path):
     old = int(made.stdout)
     assert str(home) in psutil.Process(old).environ()["PYTHONPATH"]
     shutil.rmtree(home)
-    assert package.start().pid != old
+    assert package.start() is replacement
     assert not alive(old)
+    assert not runtime.exists()
 
 
 class Stranger(http.server.BaseHTTPRequestHandler):
@@ -190,10 +183,9 @@ def stranger():
     server.server_close()
 
 
-def test_a_stranger_on_the_port_is_never_sent_the_key(runtime, stranger):
+def test_a_stranger_on_the_port_is_never_sent_the_key(runtime, stranger, replacement):
     runtime.write_text(written(url=stranger, token="the-secret-key"))
-    found = package.start()
-    assert found.pid != os.getpid()
+    assert package.start() is replacement
     known = Emulator(stranger, "the-secret-key", os.getpid(), Options())
     with pytest.raises(PermissionError, match="is not the emulator"):
         known.connect("emulator-payg")
@@ -213,12 +205,12 @@ def test_the_proof_is_for_one_address(emulator):
         AdminClient(emulator.url, "another-key").prove()
 
 
-def test_a_silent_stranger_is_given_up_on(runtime):
+def test_a_silent_stranger_is_given_up_on(runtime, replacement):
     with socket.socket() as silent:
         silent.bind(("127.0.0.1", 0))
         silent.listen()
         runtime.write_text(written(url=f"http://127.0.0.1:{silent.getsockname()[1]}"))
-        assert package.start().pid != os.getpid()
+        assert package.start() is replacement
 
 
 def test_a_private_service_and_its_workers_end_with_the_process_that_started_it():

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import signal
 from datetime import UTC, datetime
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from qiskit_ibm_runtime import Batch, QiskitRuntimeService, Session
@@ -13,75 +15,99 @@ from qiskit_ibm_runtime.executor_sampler import Sampler
 
 from qmode_widgets.emulator import start
 
+from ..conftest import bell_on
 from .test_workloads import ask
 
 INF = float("inf")
 
 
-def test_jobs_batches_and_results_survive_a_killed_service(tmp_path, bell):
-    state = str(tmp_path / "state.sqlite")
+@pytest.fixture(scope="module")
+def restarted(tmp_path_factory, bell):
+    """A service that was killed and started again on its state and port, without the backend `emu_torino`; what was
+    submitted to it before.
+    """
+    state = str(tmp_path_factory.mktemp("state") / "state.sqlite")
+    before = SimpleNamespace(state=state)
     with start(shared=False, workers=1, speed=INF, state=state) as emulator:
-        backend = emulator.service.backend("emu_fez")
-        batch = Batch(backend=backend, max_time=600)
-        done = Sampler(mode=batch).run([bell], shots=100)
-        counts = done.result()[0].data.meas.get_counts()
-        closed = Batch(backend=backend)
-        closed.close()
+        before.service = emulator.service
+        backend, torino = (before.service.backend(name) for name in ("emu_fez", "emu_torino"))
+        before.timed = Batch(backend=backend, max_time=600)
+        before.jobs = [Sampler(mode=before.timed).run([bell], shots=10)]
+        before.kept = Batch(backend=backend)
+        before.first = Sampler(mode=before.kept).run([bell], shots=10)
+        before.batch = Batch(backend=backend, max_time=600)
+        before.done = Sampler(mode=before.batch).run([bell], shots=100)
+        before.jobs += [before.first, before.done]
+        for job in before.jobs:
+            job.result()
+        before.counts = before.done.result()[0].data.meas.get_counts()
+        before.closed = Batch(backend=backend)
+        before.closed.close()
         emulator.faults.pause()
-        waiting = [Sampler(mode=batch).run([bell], shots=10) for _ in range(7)]
-        alone = Sampler(mode=backend).run([bell], shots=10)
-        waiting[6].cancel()
-        batch.close()
-        emulator.faults.wait_for(waiting[0].job_id(), "Running")
-        details = batch.details()
-        used = emulator.service.usage()["usage_consumed_seconds"]
+        before.waiting = [Sampler(mode=before.batch).run([bell], shots=10) for _ in range(7)]
+        before.alone = Sampler(mode=backend).run([bell], shots=10)
+        before.gone = Sampler(mode=torino).run([bell_on(torino)], shots=10)
+        Batch(backend=torino)
+        before.waiting[6].cancel()
+        before.batch.close()
+        emulator.faults.wait_for(before.waiting[0].job_id(), "Running")
+        before.jobs += [*before.waiting, before.alone, before.gone]
+        before.details = before.batch.details()
+        before.used = before.service.usage()["usage_consumed_seconds"]
+        port = int(emulator.url.rsplit(":", 1)[1])
         os.kill(emulator.pid, signal.SIGKILL)
+    with start(shared=False, workers=1, speed=INF, state=state, port=port, backends="emu_fez") as emulator:
+        before.emulator = emulator
+        yield before
 
-    with start(shared=False, workers=1, speed=INF, state=state) as emulator:
-        service: QiskitRuntimeService = emulator.service
-        assert service.job(done.job_id()).result()[0].data.meas.get_counts() == counts
-        assert service.usage()["usage_consumed_seconds"] >= used
+
+def test_jobs_batches_and_results_survive_a_killed_service(restarted):
+    before, emulator = restarted, restarted.emulator
+    service: QiskitRuntimeService = emulator.service
+    assert service.job(before.done.job_id()).result()[0].data.meas.get_counts() == before.counts
+    assert service.usage()["usage_consumed_seconds"] >= before.used
+    emulator.faults.wait_for(before.batch.session_id, "closed")
+    again = Batch.from_id(before.batch.session_id, service)
+    after = again.details()
+    assert {k: after[k] for k in ("id", "mode", "max_time", "started_at")} == {
+        k: before.details[k] for k in ("id", "mode", "max_time", "started_at")
+    }
+    assert [service.job(job.job_id()).status() for job in before.waiting] == ["DONE"] * 6 + ["CANCELLED"]
+    assert again.usage() == 7 * 2
+    emulator.faults.wait_for(before.alone.job_id(), "Completed")
+    assert Batch.from_id(before.closed.session_id, service).status() == "Closed"
+
+
+def test_a_client_carries_on_after_a_restart(restarted, bell):
+    before, emulator = restarted, restarted.emulator
+    assert Path(before.state).stat().st_mode & 0o777 == 0o600
+    assert before.service.job(before.first.job_id()).status() == "DONE"
+    last = Sampler(mode=before.kept).run([bell], shots=10)
+    assert last.result()
+    before.kept.close()
+    listed = [job.job_id() for job in emulator.connect("emulator-payg").jobs(limit=None)]
+    assert sorted(listed) == sorted(job.job_id() for job in [*before.jobs, last])
+
+
+def test_a_max_ttl_goes_on_while_the_service_is_down(restarted):
+    batch, emulator = restarted.timed, restarted.emulator
+    started = datetime.fromisoformat(batch.details()["started_at"])
+    passed = (datetime.now(UTC) - started).total_seconds()  # with the time in which there was no service
+    emulator.faults.advance_clock(600 - passed)
+    emulator.faults.wait_for(batch.session_id, "closed")
+    details = Batch.from_id(batch.session_id, emulator.service).details()
+    assert details["max_time"] == 600
+    lived = datetime.fromisoformat(details["closed_at"]) - started
+    assert lived.total_seconds() == pytest.approx(600, abs=0.01)
+
+
+def test_a_backend_that_is_gone_fails_its_jobs_and_keeps_nothing_open(restarted):
+    emulator = restarted.emulator
+    assert emulator.faults.wait_for(restarted.gone.job_id(), "Failed")
+    emulator.faults.advance_clock(9 * 3600)  # past the max TTL of what is open on the other backend
+    for batch in (restarted.timed, restarted.kept):
         emulator.faults.wait_for(batch.session_id, "closed")
-        again = Batch.from_id(batch.session_id, service)
-        after = again.details()
-        assert {k: after[k] for k in ("id", "mode", "max_time", "started_at")} == {
-            k: details[k] for k in ("id", "mode", "max_time", "started_at")
-        }
-        assert [service.job(job.job_id()).status() for job in waiting] == ["DONE"] * 6 + ["CANCELLED"]
-        assert again.usage() == 7 * 2
-        emulator.faults.wait_for(alone.job_id(), "Completed")
-        assert Batch.from_id(closed.session_id, service).status() == "Closed"
-        assert len(service.jobs(limit=None)) == 9
-
-
-def test_a_max_ttl_goes_on_while_the_service_is_down(tmp_path, bell):
-    state = str(tmp_path / "state.sqlite")
-    with start(shared=False, workers=1, speed=INF, state=state) as emulator:
-        backend = emulator.service.backend("emu_fez")
-        batch = Batch(backend=backend, max_time=600)
-        Sampler(mode=batch).run([bell], shots=10).result()
-        started = datetime.fromisoformat(batch.details()["started_at"])
-    with start(shared=False, workers=1, speed=INF, state=state) as emulator:
-        passed = (datetime.now(UTC) - started).total_seconds()  # with the time in which there was no service
-        emulator.faults.advance_clock(600 - passed)
-        emulator.faults.wait_for(batch.session_id, "closed")
-        details = Batch.from_id(batch.session_id, emulator.service).details()
-        assert details["max_time"] == 600
-        lived = datetime.fromisoformat(details["closed_at"]) - started
-        assert lived.total_seconds() == pytest.approx(600, abs=0.01)
-        assert len(emulator.service.jobs(limit=None)) == 1
-
-
-def test_a_backend_that_is_gone_fails_its_jobs(tmp_path, bell):
-    state = str(tmp_path / "state.sqlite")
-    with start(shared=False, workers=1, speed=INF, state=state) as emulator:
-        emulator.faults.pause(queue=True)
-        backend = emulator.service.backend("emu_fez")
-        job = Sampler(mode=backend).run([bell], shots=10)
-        Batch(backend=backend)
-    with start(shared=False, workers=1, speed=INF, state=state, backends="emu_torino") as emulator:
-        assert emulator.faults.wait_for(job.job_id(), "Failed")
-        assert emulator.admin.get("ping")["busy"] is False
+    assert emulator.admin.get("ping")["busy"] is False
 
 
 @pytest.fixture(scope="module")
