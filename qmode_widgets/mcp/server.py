@@ -297,6 +297,7 @@ def serve(connection: Connection) -> None:
     """Serve over standard input and output until the client ends the connection; the log goes to standard error."""
     server = Server(connection)
     logging.captureWarnings(True)
+    logging.getLogger("qiskit").setLevel(logging.WARNING)  # it tells of each pass of each circuit
     named = [x for x in logging.getLogger().manager.loggerDict.values() if isinstance(x, logging.Logger)]
     for handler in {h for logger in (logging.getLogger(), *named) for h in logger.handlers}:
         handler.setFormatter(CleanFormatter(connection, handler.formatter))

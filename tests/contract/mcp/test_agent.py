@@ -263,6 +263,15 @@ def test_the_key_is_in_no_answer_and_in_no_log(agent, emulator):
     assert emulator.token not in agent.log.read_text()
 
 
+def test_the_log_tells_what_the_agent_did_and_not_what_the_transpiler_does(agent):
+    agent("plan", circuits=CIRCUITS, backend="emu_fez", transpile=True)
+    with contextlib.suppress(RefusedError):
+        agent("watch", id="nothing")
+    said = agent.log.read_text()
+    assert "Tool 'watch'" in said
+    assert "Pass:" not in said
+
+
 def test_when_the_server_ends_no_queue_is_left_that_nobody_caps(emulator, service, tmp_path):
     emulator.faults.pause(queue=True)
     with connected(tmp_path / "log", emulator.environment, "--instance", "emulator-payg") as one:
