@@ -21,6 +21,7 @@ import contextlib
 import heapq
 import itertools
 import logging
+import time
 import weakref
 from abc import ABC, abstractmethod
 from collections import deque
@@ -65,7 +66,7 @@ class Attempt(ABC):
         self.doubt_since: float | None = None
         self.looks = 0
         self.sent_again = False  # or may have been sent by another kernel: a second job is possible
-        self.absent_at = 0.0  # when no job of it was known last
+        self.absent_at = (0.0, 0.0)  # when it was last known to have no job: by the clock, and by the calendar
         self.posts = 0  # whose answers were lost
         self.first_lost: float | None = None
         self.given_up: str | None = None  # why it is not posted again by itself, though no job exists
@@ -184,8 +185,10 @@ class _Queue:
 class Outbox:
     """Posts and looks up, while there is something to post or to look up. Lives on the loop."""
 
-    def __init__(self, link: Poster, *, now: Callable[[], float] = clock.monotonic) -> None:
-        self._link, self._clock = link, now
+    def __init__(
+        self, link: Poster, *, now: Callable[[], float] = clock.monotonic, wall: Callable[[], float] = time.time
+    ) -> None:
+        self._link, self._clock, self._wall = link, now, wall
         self.pacer = Pacer()
         self._queues: dict[str, _Queue] = {}  # by workload
         self._keys: set[str] = set()  # of the attempts that are queued, or have a request under way
@@ -208,7 +211,7 @@ class Outbox:
 
     def queue(self, attempts: Sequence[Attempt]) -> None:
         """Queue attempts for whoever calls `step`."""
-        now = self._clock()
+        now = self._clock(), self._wall()
         for a in attempts:
             a.absent_at = now
             self._keys.add(a.tag)
@@ -310,7 +313,7 @@ class Outbox:
         if (why := attempt.hold()) is not None:
             attempt.waiting(why)
             return self._clock() + HELD_LOOK_EVERY
-        if attempt.sent_again and self._clock() - attempt.absent_at >= STALE:
+        if attempt.sent_again and self._waited(attempt) >= STALE:
             return await self._look_before(attempt)
         make = attempt.body()
         if make is None:
@@ -372,9 +375,14 @@ class Outbox:
 
     # --- looking up --------------------------------------------------------------------------------------------
 
+    def _waited(self, attempt: Attempt) -> float:
+        """Seconds since it was known to have no job, with those for which the machine slept: other machines did not."""
+        at, day = attempt.absent_at
+        return max(self._clock() - at, clock.of(abs(self._wall() - day)))
+
     async def _look_before(self, attempt: Attempt) -> float | None:
         """It had to wait: has another kernel sent it meanwhile? If not, it is posted next."""
-        asked = self._clock()
+        asked, day = self._clock(), self._wall()
         try:
             found = await self._with_its_tag(attempt)
         except (ServiceError, UnreachableError) as error:
@@ -382,7 +390,7 @@ class Outbox:
         if found:
             self._found(attempt, found[0])
             return None
-        attempt.absent_at = asked
+        attempt.absent_at = asked, day
         return asked
 
     async def _with_its_tag(self, attempt: Attempt) -> tuple[Job, ...]:
@@ -430,7 +438,7 @@ class Outbox:
                     ServiceError(f"{attempt.given_up}; no job was created. resubmit() sends it again", status=0)
                 )
                 return None
-            attempt.sent_again, attempt.absent_at = True, asked
+            attempt.sent_again, attempt.absent_at = True, (asked, self._wall())
             attempt.waiting("not on the service: sending it again")  # or drops it, if it was taken back
             return asked
         if absent or age >= LONGEST_DOUBT:

@@ -364,6 +364,26 @@ def test_what_waits_for_its_turn_is_looked_for_again_each_time_it_had_to_wait_lo
     assert outcome.job == "j0"
 
 
+def test_what_another_machine_sent_while_this_one_slept_is_not_posted():
+    """The clock of pauses stands still while a laptop sleeps."""
+    service = Service(["no connection"], lag=0.0)
+    outcome, slept = Outcome("t0"), []
+    outcome.sent_again = True
+
+    async def overnight():
+        outbox = Outbox(service, now=service.clock, wall=lambda: 1.8e9 + service.now + sum(slept))
+        outbox.queue([outcome])
+        while (pause := await outbox.step()) is not None:
+            service.now += pause
+            if not slept:
+                slept.append(8 * 3600.0)
+                service.jobs_made.append((service.now, "t0"))
+
+    asyncio.run(overnight())
+    assert service.posts == 1  # which did not reach the service
+    assert outcome.job == "j0"
+
+
 def test_a_401_that_outlives_a_fresh_token_is_held_and_not_refused_at_once():
     service = Service([], lag=0.0)
     post = service.post_job
