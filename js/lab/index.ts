@@ -40,7 +40,11 @@ const plugin: JupyterFrontEndPlugin<void> = {
     const key = `qmode-widgets:${serverSettings.baseUrl}`;
 
     let side: 'left' | 'right' = 'left';
-    const dock = (): void => void app.shell.add(panel, side, { rank: 600 });
+    const dock = (): void => {
+      const open = panel.isVisible;
+      app.shell.add(panel, side, { rank: 600 });
+      if (open) app.shell.activateById(panel.id); // it was moved: the other side would keep it shut
+    };
     const placeAsSet = (): void => {
       const next = stored?.composite.side === 'right' ? 'right' : 'left';
       // After the layout of the last visit is back: it would put the panel where it was.

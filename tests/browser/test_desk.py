@@ -407,11 +407,18 @@ def test_settings_and_commands(open_beside: Open) -> None:
     expect(page.locator(".lm-Menu-item", has_text="Cancel All Quantum Jobs…")).to_be_visible()
     page.keyboard.press("Escape")
 
+    panel = book.sidebar()
+    page.evaluate("() => void window.jupyterapp.commands.execute('settingeditor:open', {query: 'Quantum'})")
+    page.locator("select[name$='sidebar_side']").select_option("right")  # the open panel moves at once, and stays open
+    expect(page.locator("#jp-right-stack #qmode-workloads")).to_be_visible()
+    expect(row(panel, "settings000000000001")).to_be_visible()
+    page.evaluate("() => window.jupyterapp.commands.execute('application:close')")
+
     keep = "raw => window.jupyterapp.serviceManager.settings.save('qmode-widgets:sidebar', raw)"
     page.evaluate(keep, json.dumps({"side": "right", "statusItem": False, "badge": False}))
     book.save()
     book.reload()
-    panel = book.sidebar()
+    book.sidebar()
     assert page.evaluate("() => document.querySelector('#jp-right-stack #qmode-workloads') !== null")
     expect(row(panel, "settings000000000001")).to_be_visible()
     expect(page.locator(".qm-status-button")).to_have_count(0)
