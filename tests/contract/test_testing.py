@@ -15,6 +15,7 @@ from qiskit_ibm_runtime import Batch, SamplerV2
 from qmode_widgets import testing
 from qmode_widgets.ibm.client import tags_of
 from tests.contract.conftest import legacy
+from tests.contract.emulator.test_workloads import ask
 
 ROOT = Path(__file__).resolve().parents[2]
 PAGE = (ROOT / "docs" / "testing.md").read_text()
@@ -134,6 +135,27 @@ def test_one_that_sends_a_lost_submission_again_by_itself(library, backend, emul
 
     with pytest.raises(AssertionError, match="the service has the jobs"):
         testing.makes_one_job(work, backend, emulator)
+
+
+def test_one_whose_jobs_need_more_than_the_first_cap_is_bound_by_a_higher_one(bell, backend, emulator):
+    """25,000 shots take 8 s: with a cap of 3 s none is sent."""
+
+    def work(backend):
+        assert legacy(SamplerV2, backend).run([bell], shots=25_000).result()
+
+    testing.cap_acts(work, backend, emulator)
+    [job] = emulator.service.jobs(limit=1)
+    assert 8 < ask(emulator, "GET", f"/jobs/{job.job_id()}").json()["cost"] <= 30
+
+
+def test_one_that_needs_more_than_all_caps_or_posts_past_watch_is_told(bell, backend, emulator, elsewhere):
+    def work(backend):
+        legacy(SamplerV2, backend).run([bell], shots=25_000)
+
+    with pytest.raises(AssertionError, match=r"watch\(\) saw no job, with a cap of 1 s neither"):
+        testing.cap_acts(work, backend, emulator, cap=0.01)
+    with pytest.raises(AssertionError, match=r"1 jobs were posted, and watch\(\) saw none"):
+        testing.cap_acts(lambda _: elsewhere.job(), backend, emulator)
 
 
 def test_one_that_fails_at_the_cap_for_another_reason(backend, emulator, library):
