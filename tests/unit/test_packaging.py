@@ -15,7 +15,7 @@ import qmode_widgets
 ROOT = Path(__file__).resolve().parents[2]
 PROJECT: dict[str, Any] = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
 RECIPE: dict[str, Any] = yaml.safe_load((ROOT / ".ci" / "conda" / "recipe.yaml").read_text())
-WORKFLOW: dict[str, Any] = yaml.safe_load((ROOT / ".github" / "workflows" / "ci.yml").read_text())
+WORKFLOWS: dict[str, Any] = {f.stem: yaml.safe_load(f.read_text()) for f in (ROOT / ".github/workflows").glob("*.yml")}
 CLASSIFIED = re.findall(r"Python :: (3\.\d+)", "\n".join(PROJECT["classifiers"]))
 
 
@@ -40,8 +40,20 @@ def test_the_recipe_requires_what_the_package_requires() -> None:
 def test_the_same_pythons_are_required_classified_tested_and_named() -> None:
     assert PROJECT["requires-python"] == f">={CLASSIFIED[0]}"
     assert RECIPE["context"]["python_min"] == CLASSIFIED[0]
-    jobs = WORKFLOW["jobs"]
+    jobs = WORKFLOWS["ci"]["jobs"]
     first = next(s["with"]["python-version"] for s in jobs["test"]["steps"] if "python-version" in s.get("with", {}))
     assert [first, *jobs["python"]["strategy"]["matrix"]["python"]] == CLASSIFIED
     row = next(line for line in (ROOT / "README.md").read_text().splitlines() if line.startswith("| Python "))
     assert sorted(set(re.findall(r"3\.\d+", row))) == CLASSIFIED
+
+
+def test_each_proof_of_the_makefile_runs_in_a_workflow() -> None:
+    there = set(re.findall(r"^([a-z-]+):.*## ", (ROOT / "Makefile").read_text(), re.MULTILINE))
+    weekly = WORKFLOWS["weekly"]["jobs"]["proof"]["strategy"]["matrix"]["target"]
+    runs = [step["run"] for job in WORKFLOWS["ci"]["jobs"].values() for step in job["steps"] if "run" in step]
+    assert set(weekly) <= there
+    proofs = {name for name in there if name.startswith("test-")} - {
+        "test-pythons"
+    }  # which the jobs' matrix stands for
+    assert len(proofs) >= 4
+    assert proofs <= {*weekly, *" ".join(runs).split()}
