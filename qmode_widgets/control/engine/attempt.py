@@ -387,6 +387,8 @@ class Outbox:
             found = await self._with_its_tag(attempt)
         except (ServiceError, UnreachableError) as error:
             return self._later(attempt, f"it cannot be looked for before it is sent: {error}")
+        if not attempt.wanted():  # taken back meanwhile, which is final: nothing of ours was on its way
+            return None
         if found:
             self._found(attempt, found[0])
             return None

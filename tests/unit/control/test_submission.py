@@ -364,6 +364,23 @@ def test_what_waits_for_its_turn_is_looked_for_again_each_time_it_had_to_wait_lo
     assert outcome.job == "j0"
 
 
+def test_what_is_taken_back_while_it_is_looked_for_stays_taken_back():
+    service = Service([*["no connection"] * 6], lag=0.0)
+    outcome = Outcome("t0")
+    outcome.sent_again = True
+    jobs = service.jobs
+
+    async def taken_back(**asked):
+        service.jobs_made.append((service.now, "t0"))  # another machine's
+        outcome.asked = False
+        return await jobs(**asked)
+
+    service.jobs = taken_back
+    run(service, [outcome])
+    assert service.jobs_made != []
+    assert outcome.job is None
+
+
 def test_what_another_machine_sent_while_this_one_slept_is_not_posted():
     """The clock of pauses stands still while a laptop sleeps."""
     service = Service(["no connection"], lag=0.0)
